@@ -1,0 +1,249 @@
+"""Every error that tfsaver raises, on one page.
+
+    SaverError
+    ├── DataLossError                ValueError           bytes contradict their format
+    │   ├── ChecksumError                                 what, stored, computed
+    │   └── TruncatedError           EOFError             what, wanted, available
+    ├── NotFoundError                LookupError
+    │   ├── CheckpointNotFoundError  FileNotFoundError    prefix, looked_for, found
+    │   └── TensorNotFoundError      KeyError             name, checkpoint, near
+    ├── InvalidArgumentError         ValueError           the caller contradicts itself
+    │   ├── DuplicateKeyError                             name, prefix
+    │   └── ShapeMismatchError                            name, expected, actual
+    ├── AlreadyExistsError           FileExistsError
+    ├── UnimplementedError           NotImplementedError  valid, but not ours (yet)
+    └── MissingExtraError            ImportError          names the pip line
+
+The facts are fields; `__str__` writes the sentence from them: what and where, then fact, fact. A layer that knows more
+than the one that raised (the path, the tensor) puts its knowledge in front with `add_context`, so that one error says
+all of it. Every class pickles: an error crosses process borders with its fields.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+__all__ = [
+    "AlreadyExistsError",
+    "CheckpointNotFoundError",
+    "ChecksumError",
+    "DataLossError",
+    "DuplicateKeyError",
+    "InvalidArgumentError",
+    "MissingExtraError",
+    "NotFoundError",
+    "SaverError",
+    "ShapeMismatchError",
+    "TensorNotFoundError",
+    "TruncatedError",
+    "UnimplementedError",
+    "nearest_names",
+]
+
+
+class SaverError(Exception):
+    """The root: `except SaverError` catches whatever tfsaver itself raises.
+
+    Attributes:
+        message: What happened, without context.
+        context: Where it happened, outermost place first.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.context: list[str] = []
+
+    def add_context(self, place: str) -> None:
+        """Puts a place (a path, a tensor's name) in front of what is already known."""
+        if place not in self.context:
+            self.context.insert(0, place)
+
+    def sentence(self) -> str:
+        """The message without its context; subclasses write it from their fields."""
+        return self.message
+
+    def __str__(self) -> str:
+        return ": ".join([*self.context, self.sentence()])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Built without __init__, so that a subclass may take whatever arguments it likes; the fields are the state.
+        return (_rebuild, (type(self), self.args, dict(self.__dict__)))
+
+
+def _rebuild(cls: type[SaverError], args: tuple[Any, ...], state: dict[str, Any]) -> SaverError:
+    error = cls.__new__(cls, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+class DataLossError(SaverError, ValueError):
+    """Bytes on disk contradict the format they are in."""
+
+
+class ChecksumError(DataLossError):
+    """A stored CRC-32C is not the one of the bytes it guards.
+
+    Attributes:
+        what: The bytes that were hashed, as in ``block at byte 4096``.
+        stored: The (unmasked) checksum found in the file.
+        computed: The checksum of the bytes found in the file.
+    """
+
+    def __init__(self, what: str, *, stored: int, computed: int) -> None:
+        super().__init__(what)
+        self.what = what
+        self.stored = stored
+        self.computed = computed
+
+    def sentence(self) -> str:
+        return f"{self.what}: stored CRC32C {self.stored:#010x}, computed {self.computed:#010x}"
+
+
+class TruncatedError(DataLossError, EOFError):
+    """A file or a buffer ends before what it must hold.
+
+    Attributes:
+        what: What was being read.
+        wanted: Bytes needed.
+        available: Bytes there.
+    """
+
+    def __init__(self, what: str, *, wanted: int, available: int) -> None:
+        super().__init__(what)
+        self.what = what
+        self.wanted = wanted
+        self.available = available
+
+    def sentence(self) -> str:
+        return f"{self.what}: {self.wanted} bytes wanted, {self.available} available"
+
+
+class NotFoundError(SaverError, LookupError):
+    """Something that was asked for by name is not there."""
+
+
+class CheckpointNotFoundError(NotFoundError, FileNotFoundError):
+    """No checkpoint at a path.
+
+    Attributes:
+        prefix: The path as the caller gave it.
+        looked_for: The files or patterns that would have made it a checkpoint.
+        found: What is there instead, in words; empty when nothing is.
+    """
+
+    def __init__(self, prefix: str, *, looked_for: Sequence[str], found: str = "") -> None:
+        super().__init__(prefix)
+        self.prefix = prefix
+        self.looked_for = tuple(looked_for)
+        self.found = found
+
+    def sentence(self) -> str:
+        looked_for = " or ".join(self.looked_for)
+        return f"no checkpoint at {self.prefix!r}: looked for {looked_for}; {self.found or 'nothing is there'}"
+
+
+class TensorNotFoundError(NotFoundError, KeyError):
+    """A checkpoint holds no tensor of that name.
+
+    Attributes:
+        name: The name that was asked for.
+        checkpoint: The checkpoint's prefix.
+        near: Names in the checkpoint that look most like it.
+    """
+
+    def __init__(self, name: str, *, checkpoint: str, near: Sequence[str] = ()) -> None:
+        super().__init__(name)
+        self.name = name
+        self.checkpoint = checkpoint
+        self.near = tuple(near)
+
+    def sentence(self) -> str:
+        hint = f"; did you mean {', '.join(map(repr, self.near))}?" if self.near else ""
+        return f"{self.name!r} not found in checkpoint {self.checkpoint!r}{hint}"
+
+
+class InvalidArgumentError(SaverError, ValueError):
+    """The caller's arguments contradict each other or the checkpoint."""
+
+
+class DuplicateKeyError(InvalidArgumentError):
+    """A tensor was added to a checkpoint twice.
+
+    Attributes:
+        name: The tensor's name.
+        prefix: The checkpoint being written.
+    """
+
+    def __init__(self, name: str, *, prefix: str) -> None:
+        super().__init__(name)
+        self.name = name
+        self.prefix = prefix
+
+    def sentence(self) -> str:
+        return f"{self.name!r} was already added to {self.prefix!r}"
+
+
+class ShapeMismatchError(InvalidArgumentError):
+    """A tensor has another shape than the one it must have.
+
+    Attributes:
+        name: The tensor's name.
+        expected: The shape the caller has, or asked for.
+        actual: The shape that was found.
+    """
+
+    def __init__(self, name: str, *, expected: Sequence[int | None], actual: Sequence[int]) -> None:
+        super().__init__(name)
+        self.name = name
+        self.expected = tuple(expected)
+        self.actual = tuple(actual)
+
+    def sentence(self) -> str:
+        return f"{self.name!r} has shape {list(self.actual)}, expected {list(self.expected)}"
+
+
+class AlreadyExistsError(SaverError, FileExistsError):
+    """A file that must not be replaced exists already."""
+
+
+class UnimplementedError(SaverError, NotImplementedError):
+    """Valid by the format, but not something tfsaver reads or writes."""
+
+
+class MissingExtraError(SaverError, ImportError):
+    """An optional package is not installed.
+
+    Attributes:
+        package: The package that is missing.
+        extra: The extra of tfsaver that brings it.
+        purpose: What it is needed for.
+    """
+
+    def __init__(self, package: str, *, extra: str, purpose: str) -> None:
+        super().__init__(package)
+        self.package = package
+        self.extra = extra
+        self.purpose = purpose
+
+    def sentence(self) -> str:
+        return f"{self.purpose} needs {self.package}: pip install 'tfsaver[{self.extra}]'"
+
+
+def nearest_names(name: str, names: Iterable[str], *, limit: int = 3) -> tuple[str, ...]:
+    """The names that look most like `name`, best first; for the hint in an error.
+
+    Names that end like the wanted one come before names that merely look alike, since a scope in front is what
+    differs most often between two programs' names for one variable.
+    """
+    candidates = list(names)
+    tail = name.rsplit("/", 1)[-1]
+    same_tail = [n for n in candidates if n.rsplit("/", 1)[-1] == tail] if tail else []
+    pool = same_tail or candidates
+    # difflib is quadratic in the length of the names: beyond some thousands a hint is not worth the wait.
+    if len(pool) > 5000:
+        pool = pool[:5000]
+    return tuple(difflib.get_close_matches(name, pool, n=limit, cutoff=0.5)) or tuple(sorted(same_tail)[:limit])
