@@ -1,0 +1,214 @@
+"""Files, local or remote, behind one set of functions.
+
+A path is a string, bytes or `os.PathLike`. A path with a scheme (``gs://bucket/model``) goes to fsspec, an optional
+package; ``file://`` URLs and everything else are local. The functions dispatch, `local_file_system` and
+`remote_file_system` do the work, and nothing else in tfsaver opens a file.
+
+What a file system must offer is in `FileSystem`; it is small on purpose: whole-file reads and writes, positioned reads,
+appends, one atomic rename.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import posixpath
+import secrets
+from collections.abc import Iterator
+from typing import Protocol, TypeAlias
+
+from tfsaver.errors import InvalidArgumentError, TruncatedError
+from tfsaver.lib import local_file_system, remote_file_system
+
+PathLike: TypeAlias = "str | bytes | os.PathLike[str] | os.PathLike[bytes]"
+Buffer: TypeAlias = "bytes | bytearray | memoryview"
+
+
+class RandomAccessFile(Protocol):
+    """A file open for positioned reads; safe to use from several threads."""
+
+    path: str
+    size: int
+
+    def read(self, offset: int, size: int) -> bytes: ...
+    def readinto(self, offset: int, buffer: memoryview) -> int: ...
+    def close(self) -> None: ...
+
+
+class WritableFile(Protocol):
+    """A new file open for appending."""
+
+    path: str
+
+    def append(self, data: Buffer) -> None: ...
+    def sync(self) -> None: ...
+    def close(self) -> None: ...
+
+
+class FileSystem(Protocol):
+    """What `file_io` needs from a place where files live."""
+
+    def open_for_reading(self, path: str) -> RandomAccessFile: ...
+    def open_for_writing(self, path: str) -> WritableFile: ...
+    def exists(self, path: str) -> bool: ...
+    def is_directory(self, path: str) -> bool: ...
+    def list_directory(self, path: str) -> list[str]: ...
+    def modification_time(self, path: str) -> float: ...
+    def make_directory(self, path: str) -> None: ...
+    def replace(self, source: str, target: str) -> None: ...
+    def remove(self, path: str) -> None: ...
+    def sync_directory(self, path: str) -> None: ...
+
+
+def as_path(path: PathLike) -> str:
+    """The path as text, a ``file://`` URL as the local path it stands for.
+
+    Raises:
+        InvalidArgumentError: `path` is no path at all, or is empty.
+    """
+    try:
+        text = os.fsdecode(path)
+    except TypeError:
+        raise InvalidArgumentError(f"a path must be str, bytes or os.PathLike, not {type(path).__name__}") from None
+    if not text:
+        raise InvalidArgumentError("a path must not be empty")
+    if "\0" in text:
+        raise InvalidArgumentError(f"a path must not hold a NUL character: {text!r}")
+    return text.removeprefix("file://") if text.startswith("file:///") else text
+
+
+def is_remote(path: str) -> bool:
+    """Whether the path names a file elsewhere, as in ``gs://bucket/model``."""
+    scheme, separator, _ = path.partition("://")
+    # One letter is a Windows drive, and a scheme never holds a slash.
+    return bool(separator) and len(scheme) > 1 and "/" not in scheme
+
+
+def file_system(path: str) -> FileSystem:
+    """The file system that a path belongs to."""
+    return remote_file_system if is_remote(path) else local_file_system
+
+
+def join(directory: str, name: str) -> str:
+    """`name` inside `directory`; an absolute or remote `name` stands for itself."""
+    if not directory or is_remote(name):
+        return name
+    return posixpath.join(directory, name) if is_remote(directory) else os.path.join(directory, name)
+
+
+def split(path: str) -> tuple[str, str]:
+    """The directory and the last part of a path; the directory is empty for a bare name."""
+    return posixpath.split(path) if is_remote(path) else os.path.split(path)
+
+
+def exists(path: str) -> bool:
+    """Whether a file or a directory is there."""
+    return file_system(path).exists(path)
+
+
+def is_directory(path: str) -> bool:
+    """Whether a directory is there."""
+    return file_system(path).is_directory(path)
+
+
+def list_directory(path: str) -> list[str]:
+    """The names in a directory, sorted; none when there is no such directory."""
+    return file_system(path).list_directory(path or os.curdir)
+
+
+def modification_time(path: str) -> float:
+    """Seconds since the epoch at which a file was last written."""
+    return file_system(path).modification_time(path)
+
+
+def make_directory(path: str) -> None:
+    """Makes a directory and its parents, as far as they are missing."""
+    file_system(path).make_directory(path)
+
+
+def replace(source: str, target: str) -> None:
+    """Renames a file in one atomic step; a file that has the new name already is gone afterwards."""
+    file_system(target).replace(source, target)
+
+
+def remove(path: str) -> None:
+    """Removes a file; it is no error when it is gone already."""
+    file_system(path).remove(path)
+
+
+def sync_directory(path: str) -> None:
+    """Makes the names in a directory survive a power cut, where the system can."""
+    file_system(path).sync_directory(path or os.curdir)
+
+
+def open_for_reading(path: str) -> RandomAccessFile:
+    """Opens a file for positioned reads.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+    """
+    return file_system(path).open_for_reading(path)
+
+
+def open_for_writing(path: str) -> WritableFile:
+    """Makes an empty file, in the place of any that was there, for appending."""
+    return file_system(path).open_for_writing(path)
+
+
+def read_exactly(file: RandomAccessFile, offset: int, size: int, what: str) -> bytes:
+    """`size` bytes from `offset`, with the bounds checked before memory is taken.
+
+    Raises:
+        TruncatedError: The file ends before `offset + size`; names `what`.
+    """
+    available = max(0, file.size - offset)
+    if size > available:
+        raise TruncatedError(f"{what} at byte {offset} of {file.path}", wanted=size, available=available)
+    data = file.read(offset, size)
+    if len(data) != size:
+        raise TruncatedError(f"{what} at byte {offset} of {file.path}", wanted=size, available=len(data))
+    return data
+
+
+def read_file(path: str) -> bytes:
+    """A whole small file."""
+    with contextlib.closing(open_for_reading(path)) as file:
+        return file.read(0, file.size)
+
+
+def temporary_name(path: str) -> str:
+    """A name beside `path` that no other writer takes.
+
+    Fourteen characters longer than the final name: long temporary names are what breaks first where paths are limited.
+    """
+    return f"{path}.tmp{secrets.token_hex(5)}"
+
+
+@contextlib.contextmanager
+def atomic_writer(path: str, *, durable: bool = True) -> Iterator[WritableFile]:
+    """A file that appears under its name whole or not at all.
+
+    What is written goes to a temporary name beside `path`, which is renamed when the block ends without an error and
+    removed when it does not. With `durable`, the bytes and then the name are synced to the disk.
+    """
+    temporary = temporary_name(path)
+    file = open_for_writing(temporary)
+    try:
+        try:
+            yield file
+            if durable:
+                file.sync()
+        finally:
+            file.close()
+        replace(temporary, path)
+    except BaseException:
+        remove(temporary)
+        raise
+    if durable:
+        sync_directory(split(path)[0])
+
+
+def write_file(path: str, data: Buffer, *, durable: bool = True) -> None:
+    """Writes a whole small file atomically."""
+    with atomic_writer(path, durable=durable) as file:
+        file.append(data)

@@ -1,0 +1,150 @@
+"""Files on this machine, by plain system calls.
+
+Reads are positioned (`pread`), so that threads share one descriptor without a lock; a short read is repeated until the
+file ends. Writes retry what the system did not take. A path of any length or with any characters the system knows works.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+
+class LocalRandomAccessFile:
+    """A file open for positioned reads."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._descriptor: int | None = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0))
+        try:
+            self.size = os.fstat(self._descriptor).st_size
+            if os.path.isdir(path):
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def descriptor(self) -> int:
+        if self._descriptor is None:
+            raise ValueError(f"{self.path} is closed")
+        return self._descriptor
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Up to `size` bytes from `offset`; fewer only where the file ends."""
+        data = os.pread(self.descriptor, size, offset)
+        if len(data) == size or not data:
+            return data
+        parts = [data]
+        done = len(data)
+        while done < size and (data := os.pread(self.descriptor, size - done, offset + done)):
+            parts.append(data)
+            done += len(data)
+        return b"".join(parts)
+
+    def readinto(self, offset: int, buffer: memoryview) -> int:
+        """Fills `buffer` from `offset`; returns how many bytes came, fewer only where the file ends."""
+        done = 0
+        while done < len(buffer):
+            count = os.preadv(self.descriptor, [buffer[done:]], offset + done)
+            if not count:
+                break
+            done += count
+        return done
+
+    def close(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def __del__(self) -> None:
+        self.close()
+
+
+class LocalWritableFile:
+    """A new file open for appending."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+        self._descriptor: int | None = os.open(path, flags, 0o666)
+
+    @property
+    def descriptor(self) -> int:
+        if self._descriptor is None:
+            raise ValueError(f"{self.path} is closed")
+        return self._descriptor
+
+    def append(self, data: bytes | bytearray | memoryview) -> None:
+        view = memoryview(data).cast("B")
+        while view:
+            view = view[os.write(self.descriptor, view) :]
+
+    def sync(self) -> None:
+        os.fsync(self.descriptor)
+
+    def close(self) -> None:
+        if self._descriptor is not None:
+            descriptor, self._descriptor = self._descriptor, None
+            os.close(descriptor)
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def open_for_reading(path: str) -> LocalRandomAccessFile:
+    return LocalRandomAccessFile(path)
+
+
+def open_for_writing(path: str) -> LocalWritableFile:
+    return LocalWritableFile(path)
+
+
+def exists(path: str) -> bool:
+    return os.path.exists(path)
+
+
+def is_directory(path: str) -> bool:
+    return os.path.isdir(path)
+
+
+def list_directory(path: str) -> list[str]:
+    try:
+        return sorted(os.listdir(path))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def modification_time(path: str) -> float:
+    return os.stat(path).st_mtime
+
+
+def make_directory(path: str) -> None:
+    os.makedirs(path, exist_ok=True)
+
+
+def replace(source: str, target: str) -> None:
+    os.replace(source, target)
+
+
+def remove(path: str) -> None:
+    try:
+        os.remove(path)
+    except FileNotFoundError:
+        pass
+
+
+def sync_directory(path: str) -> None:
+    """Syncs a directory's entries; a system that cannot open directories has nothing to sync."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except (PermissionError, IsADirectoryError):
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # Some network mounts refuse to sync a directory; the file's own sync is then all one can have.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EROFS):
+            raise
+    finally:
+        os.close(descriptor)
