@@ -1,0 +1,80 @@
+"""The inside of a block: sorted entries that leave out what they share with the key before them.
+
+    contents = entry* | restart offset (fixed32)* | number of restarts (fixed32)
+    entry    = varint shared | varint unshared | varint value size | unshared key bytes | value
+
+A key is the first `shared` bytes of the key before it and the `unshared` bytes that follow. At each restart offset
+stands an entry that shares nothing, so that a search may begin there. A block is decoded as a whole here: it is at most
+some hundred KiB, and Python's loop costs more than the bytes do. The restart offsets then only say where entries end.
+"""
+
+from __future__ import annotations
+
+import bisect
+
+from tfsaver.errors import DataLossError, TruncatedError
+from tfsaver.lib import coding
+
+
+class Block:
+    """A decoded block: its keys in ascending order and, at the same positions, their values.
+
+    Args:
+        contents: The decompressed contents.
+        what: The block's name in errors, as in ``block at byte 0 of model.index``.
+
+    Raises:
+        DataLossError: The contents contradict the format, or the keys are not in order.
+    """
+
+    def __init__(self, contents: bytes, what: str) -> None:
+        self.keys: list[bytes] = []
+        self.values: list[bytes] = []
+        try:
+            self._decode(contents, _end_of_entries(contents))
+        except DataLossError as error:
+            error.add_context(what)
+            raise
+
+    def _decode(self, contents: bytes, end: int) -> None:
+        keys, values = self.keys, self.values
+        key = b""
+        position = 0
+        read_varint = coding.read_varint
+        while position < end:
+            start = position
+            # Nearly every entry spells its three numbers in one byte each.
+            if position + 3 <= end and contents[position] | contents[position + 1] | contents[position + 2] < 0x80:
+                shared, unshared, value_size = contents[position : position + 3]
+                position += 3
+            else:
+                shared, position = read_varint(contents, position)
+                unshared, position = read_varint(contents, position)
+                value_size, position = read_varint(contents, position)
+            value_start = position + unshared
+            position = value_start + value_size
+            if position > end:
+                raise TruncatedError(f"entry at byte {start}", wanted=position - start, available=end - start)
+            if shared > len(key):
+                raise DataLossError(f"entry at byte {start}: shares {shared} bytes with a key of {len(key)}")
+            previous = key
+            key = key[:shared] + contents[value_start - unshared : value_start]
+            if key <= previous and keys:
+                raise DataLossError(f"entry at byte {start}: key {key!r} does not sort after {previous!r}")
+            keys.append(key)
+            values.append(contents[value_start:position])
+
+    def lower_bound(self, key: bytes) -> int:
+        """The position of the first key that is not less than `key`."""
+        return bisect.bisect_left(self.keys, key)
+
+
+def _end_of_entries(contents: bytes) -> int:
+    if len(contents) < 4:
+        raise TruncatedError("restart count", wanted=4, available=len(contents))
+    num_restarts = coding.read_fixed32(contents, len(contents) - 4)
+    # Other writers leave a block without restarts where there are no entries.
+    end = len(contents) - 4 * (num_restarts + 1)
+    if end < 0:
+        raise DataLossError(f"{num_restarts} restarts do not fit in {len(contents)} bytes")
+    return end if num_restarts else 0

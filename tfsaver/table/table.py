@@ -1,0 +1,97 @@
+"""Reads a table: opening it takes the footer and the index block, everything else is read when it is asked for.
+
+A look-up finds the one block that may hold a key by bisecting the index, and the last few blocks stay decoded, so that
+walking through neighbouring keys reads each block once. A table of any size is thus open in the time of its index.
+"""
+
+from __future__ import annotations
+
+import bisect
+import functools
+from collections.abc import Iterator
+
+from tfsaver.errors import DataLossError, TruncatedError
+from tfsaver.lib.file_io import RandomAccessFile, read_exactly
+from tfsaver.table import format as table_format
+from tfsaver.table.block import Block
+
+_NUM_CACHED_BLOCKS = 8
+
+
+class Table:
+    """A sorted map from bytes to bytes in a file.
+
+    Args:
+        file: The table; stays open, and belongs to the caller.
+
+    Raises:
+        DataLossError: The file is no table, or its index block is damaged.
+    """
+
+    def __init__(self, file: RandomAccessFile) -> None:
+        self._file = file
+        if file.size < table_format.FOOTER_SIZE:
+            raise TruncatedError(
+                f"footer of {file.path}: file is too short to be an sstable",
+                wanted=table_format.FOOTER_SIZE,
+                available=file.size,
+            )
+        footer_offset = file.size - table_format.FOOTER_SIZE
+        data = read_exactly(file, footer_offset, table_format.FOOTER_SIZE, "footer")
+        self._footer = table_format.decode_footer(data, file.path)
+        index = self._read_block(self._footer.index_handle)
+        self._index_keys = index.keys
+        self._handles = [table_format.read_block_handle(value)[0] for value in index.values]
+        self._cached_block = functools.lru_cache(_NUM_CACHED_BLOCKS)(self._numbered_block)
+
+    @property
+    def path(self) -> str:
+        return self._file.path
+
+    @property
+    def num_blocks(self) -> int:
+        """How many data blocks there are."""
+        return len(self._handles)
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value of `key`, or None where there is no such key."""
+        number = bisect.bisect_left(self._index_keys, key)
+        if number == len(self._handles):
+            return None
+        block = self._cached_block(number)
+        position = block.lower_bound(key)
+        return block.values[position] if position < len(block.keys) and block.keys[position] == key else None
+
+    def items(self) -> Iterator[tuple[bytes, bytes]]:
+        """All entries in ascending order of their keys.
+
+        Raises:
+            DataLossError: A block is damaged, or its keys are not between those of its neighbours.
+        """
+        last_key: bytes | None = None
+        for number in range(self.num_blocks):
+            block = self._cached_block(number)
+            if block.keys:
+                if last_key is not None and block.keys[0] <= last_key:
+                    raise DataLossError(f"{self._what(self._handles[number])}: overlaps the block before it")
+                if block.keys[-1] > self._index_keys[number]:
+                    raise DataLossError(f"{self._what(self._handles[number])}: holds keys behind its index entry")
+                last_key = block.keys[-1]
+            yield from zip(block.keys, block.values, strict=True)
+
+    def verify_metaindex(self) -> None:
+        """Reads the block that no look-up needs: TensorFlow writes it empty and never reads it.
+
+        Raises:
+            DataLossError: It is damaged.
+        """
+        self._read_block(self._footer.metaindex_handle)
+
+    def _numbered_block(self, number: int) -> Block:
+        return self._read_block(self._handles[number])
+
+    def _read_block(self, handle: table_format.BlockHandle) -> Block:
+        return Block(table_format.read_block(self._file, handle), self._what(handle))
+
+    def _what(self, handle: table_format.BlockHandle) -> str:
+        return f"block at byte {handle.offset} of {self._file.path}"
