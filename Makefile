@@ -1,0 +1,77 @@
+# What a checkout can do. Every target makes the virtual environment it needs; nothing is installed outside the checkout.
+#
+#   make demo                  save in TensorFlow, read without it, restore in a new session
+#   make test                  every test, with TensorFlow installed
+#   make PYTHON=python3.12 VENV=.venv-3.12 test
+#
+# Variables: PYTHON (3.10 to 3.13), VENV, TENSORFLOW (pip's requirement), PYTEST_ARGS, JOBS.
+
+PYTHON ?= python3
+VENV ?= .venv
+TENSORFLOW ?= tensorflow==2.21.*
+JOBS ?= 2
+PYTEST_ARGS ?=
+
+# TensorFlow 1.15 exists for Python 3.7 and nothing newer; only the tests in tests/interop use it.
+PYTHON37 ?= python3.7
+INTEROP_VENV ?= .venv-tf115
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+# An environment is stale when what describes the package, or what its schemas are compiled from, has changed.
+PACKAGING := setup.cfg pyproject.toml $(wildcard setup.py) $(shell find protos -name '*.proto')
+
+.PHONY: help demo test lint bench interop-env clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo         train, save, read without TensorFlow, restore: three small processes"
+	@echo "make test         every test, with TensorFlow (PYTEST_ARGS='-k table' narrows them)"
+	@echo "make lint         ruff, mypy, import-linter"
+	@echo "make bench        what a look into a checkpoint costs, beside TensorFlow"
+	@echo "make interop-env  TensorFlow 1.15 under Python 3.7, which tests/interop then uses too"
+	@echo "make clean        remove the environments and everything generated"
+	@echo
+	@echo "PYTHON=$(PYTHON)  VENV=$(VENV)  TENSORFLOW='$(TENSORFLOW)'"
+
+demo: $(VENV)/.stamp-demo
+	@sh docs/demo/run.sh $(BIN)/python
+
+test: $(VENV)/.stamp-test
+	$(BIN)/python -m pytest -n $(JOBS) $(PYTEST_ARGS)
+
+lint: $(VENV)/.stamp-test
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.stamp-demo
+	$(BIN)/python benchmarks/inspect_process.py
+
+interop-env: $(INTEROP_VENV)/.stamp
+
+clean:
+	rm -rf .venv .venv-* build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -f tfsaver/schemas/tensorflow.binpb tfsaver/schemas/__init__.pyi
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@sh .ci/check_python.sh $(PYTHON)
+	$(PYTHON) -m venv $(VENV)
+	@$(PIP) --upgrade pip
+
+# What a user of the Saver has: the package, its command line, TensorFlow.
+$(VENV)/.stamp-demo: $(PACKAGING) | $(BIN)/python
+	$(PIP) --editable '.[cli]' '$(TENSORFLOW)'
+	@touch $@
+
+$(VENV)/.stamp-test: $(PACKAGING) | $(BIN)/python
+	$(PIP) --editable '.[test,cli,remote,notebooks]' '$(TENSORFLOW)'
+	@touch $@ $(VENV)/.stamp-demo
+
+$(INTEROP_VENV)/.stamp: .ci/tensorflow-1.15.txt
+	$(PYTHON37) -m venv --clear $(INTEROP_VENV)
+	$(INTEROP_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	$(INTEROP_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement .ci/tensorflow-1.15.txt
+	@touch $@
