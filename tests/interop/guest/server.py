@@ -1,0 +1,28 @@
+"""Answers requests about checkpoints, one JSON object per line, from inside the interpreter that has a TensorFlow.
+
+    request   {"verb": "read", "arguments": {"prefix": "/tmp/x/model"}}
+    answer    {"result": ...}  or  {"error": "NotFoundError: ..."}
+
+One process serves many checkpoints, because to start TensorFlow takes seconds. The answers have standard output to
+themselves: whatever TensorFlow and its libraries print goes to standard error.
+
+Runs under Python 3.7 too.
+"""
+
+import json
+import os
+import sys
+
+answers = os.fdopen(os.dup(1), "w")
+os.dup2(2, 1)
+
+import verbs  # noqa: E402  (after standard output has been put aside)
+
+for line in sys.stdin:
+    request = json.loads(line)
+    try:
+        answer = {"result": getattr(verbs, request["verb"])(**request["arguments"])}
+    except Exception as error:
+        answer = {"error": "%s: %s" % (type(error).__name__, error)}
+    answers.write(json.dumps(answer) + "\n")
+    answers.flush()
