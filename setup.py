@@ -96,7 +96,6 @@ STUB_HEAD = '''\
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from google.protobuf.descriptor import Descriptor
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.internal.containers import (
     MessageMap,
@@ -154,7 +153,6 @@ def message_lines(message: Any, scope: str, indent: str) -> Iterator[str]:
     # Protobuf gives this one class methods (Pack, Unpack, Is) that no schema mentions.
     bases = "Message, AnyMixin" if full_name == "google.protobuf.Any" else "Message"
     yield f"{indent}class {message.name}({bases}):"
-    yield f"{inner}DESCRIPTOR: Final[Descriptor]"
     for enum in message.enum_type:
         yield from enum_lines(enum, inner)
     entries = {nested.name: nested for nested in message.nested_type if nested.options.map_entry}

@@ -8,11 +8,12 @@
     schemas.TensorShapeProto.Dim(size=3)                # nested messages belong to the outer one
     schemas.proto_splitter.ChunkMetadata                # packages below `tensorflow` keep their last name
 
-The schemas are protos/, compiled into `tensorflow.binpb` when the package is built. A process that imports TensorFlow too
-has TensorFlow's own schemas in protobuf's default pool, where a second version of the same file is an error; therefore
-the pool is private. Names are the true ones all the same, so text format and Any work; what needs to find a type by its
-name (`text_format` on an Any, for one) takes `DESCRIPTOR_POOL` as an argument. Messages cross to another pool as bytes:
-`CopyFrom` of a foreign message is a TypeError.
+The schemas are protos/, compiled into `tensorflow.binpb` when the package is built. A process that also imports
+TensorFlow has TensorFlow's own schemas in protobuf's default pool, where a second version of the same file is an error;
+therefore the pool is private. Names are the true ones all the same, so text format and Any work; what needs to find a
+type by its name (`text_format` on an Any, for one) takes `DESCRIPTOR_POOL` as an argument. Two things stop at the
+border: `CopyFrom` of another pool's message is a TypeError, so messages cross as bytes; and pickle, which finds a class
+by its name in the default pool only.
 
 A class is made when it is first asked for, since a program that lists a checkpoint needs three of the hundred.
 """
@@ -34,9 +35,10 @@ _ROOT_PACKAGE = "tensorflow"
 
 def _read_descriptor_set() -> bytes:
     path = os.path.join(os.path.dirname(__file__), "tensorflow.binpb")
+    # The loader reads from a zip file too; importlib.resources would take longer than all the rest of this import.
+    loader: Any = __spec__.loader
     try:
-        # The loader reads from a zip file too; importlib.resources would take longer than all the rest of this import.
-        data: bytes = __loader__.get_data(path)
+        data: bytes = loader.get_data(path)
     except OSError:
         raise ImportError(
             f"{path} is missing: the schemas have not been compiled from protos/ yet. "
@@ -67,7 +69,9 @@ def _split_files(descriptor_set: bytes) -> Iterator[bytes]:
 
 
 DESCRIPTOR_POOL = DescriptorPool()
-_files: list[FileDescriptor] = [DESCRIPTOR_POOL.AddSerializedFile(file) for file in _split_files(_read_descriptor_set())]
+_files: list[FileDescriptor] = [
+    DESCRIPTOR_POOL.AddSerializedFile(file) for file in _split_files(_read_descriptor_set())
+]
 
 
 @functools.cache
