@@ -23,7 +23,7 @@ def _tensorflow_1_python() -> str:
     named = os.environ.get("TFSAVER_TF115_PYTHON")
     python = Path(named) if named else _ROOT / ".venv-tf115" / "bin" / "python"
     if not python.exists():
-        pytest.skip(f"needs tensorflow-1.15: nothing at {python}; `make interop-env` installs it where there is a Python 3.7")
+        pytest.skip(f"needs tensorflow-1.15: nothing at {python}; where there is a Python 3.7, `make interop-env` makes it")
     return str(python)
 
 
