@@ -1,0 +1,80 @@
+"""What an index says of one tensor: a BundleEntryProto, checked.
+
+    dtype, shape                      of the tensor
+    shard_id, offset, size, crc32c    where its bytes are
+    slices                            of a partitioned tensor; each is stored under a key of its own, and the entry
+                                      under the tensor's name then says nothing of bytes
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from google.protobuf.message import DecodeError
+
+from tfsaver import schemas
+from tfsaver.errors import DataLossError
+from tfsaver.framework import dtypes, tensor_shape, tensor_slice
+from tfsaver.framework.dtypes import DType
+from tfsaver.framework.tensor_shape import Shape
+from tfsaver.framework.tensor_slice import TensorSlice
+
+
+@dataclass(frozen=True)
+class BundleEntry:
+    """Where one tensor, or one slice, lies; `crc32c` is masked, as it is stored."""
+
+    dtype: DType
+    shape: Shape
+    shard_id: int = 0
+    offset: int = 0
+    size: int = 0
+    crc32c: int = 0
+    slices: tuple[TensorSlice, ...] = ()
+
+    @property
+    def is_sliced(self) -> bool:
+        return bool(self.slices)
+
+    def encode(self) -> bytes:
+        proto = schemas.BundleEntryProto(
+            dtype=self.dtype.data_type,
+            shape=tensor_shape.to_proto(self.shape),
+            shard_id=self.shard_id,
+            offset=self.offset,
+            size=self.size,
+            crc32c=self.crc32c,
+            slices=map(tensor_slice.to_proto, self.slices),
+        )
+        return bytes(proto.SerializeToString())
+
+
+def decode_entry(value: bytes, what: str) -> BundleEntry:
+    """The entry in an index's value.
+
+    Raises:
+        DataLossError: Not a BundleEntryProto, or one that contradicts itself.
+        UnimplementedError: A type that tfsaver does not know.
+    """
+    try:
+        proto = schemas.BundleEntryProto.FromString(value)
+    except DecodeError as error:
+        raise DataLossError(f"{what}: {error}") from error
+    entry = BundleEntry(
+        dtype=dtypes.from_data_type(proto.dtype),
+        shape=tensor_shape.from_proto(proto.shape, what),
+        shard_id=proto.shard_id,
+        offset=proto.offset,
+        size=proto.size,
+        crc32c=proto.crc32c,
+        slices=tuple(tensor_slice.from_proto(item, what) for item in proto.slices),
+    )
+    if entry.shard_id < 0 or entry.offset < 0 or entry.size < 0:
+        raise DataLossError(f"{what}: shard {entry.shard_id}, offset {entry.offset}, size {entry.size}")
+    if entry.dtype.size is not None and not entry.is_sliced:
+        expected = tensor_shape.num_elements(entry.shape) * entry.dtype.size
+        if entry.size != expected:
+            raise DataLossError(
+                f"{what}: {entry.size} bytes stored, {expected} needed for {entry.dtype} of shape {list(entry.shape)}"
+            )
+    return entry

@@ -1,0 +1,67 @@
+"""The entry under the empty key: how many shards there are, in which byte order, for which readers.
+
+A reader of version v may read a bundle unless `min_consumer` is above v or v is one of `bad_consumers`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from google.protobuf.message import DecodeError
+
+from tfsaver import schemas
+from tfsaver.errors import DataLossError, UnimplementedError
+
+HEADER_KEY = b""
+VERSION = 1
+_BYTE_ORDERS = ("little", "big")
+
+
+@dataclass(frozen=True)
+class BundleHeader:
+    """What holds for a whole bundle; `byte_order` is ``little`` or ``big``."""
+
+    num_shards: int = 1
+    byte_order: str = "little"
+
+    def encode(self) -> bytes:
+        proto = schemas.BundleHeaderProto(
+            num_shards=self.num_shards,
+            endianness=_BYTE_ORDERS.index(self.byte_order),
+            version=schemas.VersionDef(producer=VERSION),
+        )
+        return bytes(proto.SerializeToString())
+
+
+def decode_header(value: bytes | None, path: str) -> BundleHeader:
+    """The header in the value that an index holds under the empty key.
+
+    Raises:
+        DataLossError: There is none, or it is damaged.
+        UnimplementedError: The bundle is for newer readers.
+    """
+    if value is None:
+        raise DataLossError(f"{path} has no bundle header: it is a table, but no V2 checkpoint's index")
+    try:
+        proto = schemas.BundleHeaderProto.FromString(value)
+    except DecodeError as error:
+        raise DataLossError(f"{path}: bundle header: {error}") from error
+    check_version(proto.version, path)
+    if proto.num_shards < 0:
+        raise DataLossError(f"{path}: bundle header: {proto.num_shards} shards")
+    if proto.endianness not in (0, 1):
+        raise DataLossError(f"{path}: bundle header: byte order {proto.endianness} is neither 0 (little) nor 1 (big)")
+    return BundleHeader(proto.num_shards, _BYTE_ORDERS[proto.endianness])
+
+
+def check_version(version: schemas.VersionDef, path: str) -> None:
+    """Whether a reader of version 1, which tfsaver is for both generations of checkpoints, may read a file.
+
+    Raises:
+        UnimplementedError: It may not.
+    """
+    if version.min_consumer > VERSION or VERSION in version.bad_consumers:
+        raise UnimplementedError(
+            f"{path} was written by version {version.producer} for readers of version {version.min_consumer} and later"
+            f"{f' other than {list(version.bad_consumers)}' if version.bad_consumers else ''}; tfsaver is version {VERSION}"
+        )

@@ -1,0 +1,109 @@
+"""Makes one bundle of several: how a sharded save ends.
+
+Each writer of a sharded save makes a bundle of its own under a temporary prefix. Merging renames their data files to be
+the shards of one bundle, in the order in which entries first mention them, and writes one index: whole tensors must be
+in one input only, the slices of a partitioned tensor may be spread over several.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import replace
+
+from tfsaver.errors import CheckpointNotFoundError, DuplicateKeyError, InvalidArgumentError, ShapeMismatchError
+from tfsaver.lib import file_io
+from tfsaver.table import Table
+from tfsaver.tensor_bundle import naming
+from tfsaver.tensor_bundle.entry import BundleEntry, decode_entry
+from tfsaver.tensor_bundle.header import HEADER_KEY, BundleHeader, decode_header
+from tfsaver.tensor_bundle.writer import write_index
+
+
+def merge_bundles(
+    prefixes: Sequence[file_io.PathLike],
+    prefix: file_io.PathLike,
+    *,
+    allow_missing_files: bool = False,
+    durable: bool = True,
+) -> str:
+    """Merges the bundles at `prefixes` into one at `prefix`; the inputs' files are gone afterwards.
+
+    Nothing is renamed before all inputs have been read and found to fit together.
+
+    Args:
+        prefixes: The inputs, in the order in which their shards are numbered.
+        prefix: Where the result goes; not one of the inputs.
+        allow_missing_files: Whether inputs that do not exist are left out, as long as one does.
+        durable: Whether to return only once disks have the bytes.
+
+    Returns:
+        `prefix`.
+
+    Raises:
+        CheckpointNotFoundError: An input does not exist.
+        DuplicateKeyError: Two inputs hold one tensor.
+        InvalidArgumentError: The inputs differ in byte order, or there are none, or the result is one of them.
+    """
+    inputs = [file_io.as_path(item) for item in prefixes]
+    target = file_io.as_path(prefix)
+    if target in inputs:
+        raise InvalidArgumentError(f"merging into {target!r}, which is one of the inputs, would lose its index")
+    present = [item for item in inputs if file_io.exists(naming.index_path(item))]
+    if not present or (len(present) < len(inputs) and not allow_missing_files):
+        missing = next((item for item in inputs if item not in present), target)
+        raise CheckpointNotFoundError(missing, looked_for=[naming.index_path(missing)])
+    merged = _MergedIndex(target)
+    for item in present:
+        merged.add(item)
+    # An input without tensors has a data file that nobody mentions. Counted as a shard, as its header does, it would
+    # make the shards' names say a number that no file carries.
+    merged.shard_ids = merged.shard_ids or {merged.data_paths[0]: 0}
+    num_shards = len(merged.shard_ids)
+    for source, shard_id in merged.shard_ids.items():
+        file_io.replace(source, naming.data_path(target, shard_id, num_shards))
+    write_index(target, BundleHeader(num_shards, merged.byte_order), merged.entries, durable=durable)
+    for item in present:
+        file_io.remove(naming.index_path(item))
+    for unused in set(merged.data_paths) - set(merged.shard_ids):
+        file_io.remove(unused)
+    return target
+
+
+class _MergedIndex:
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
+        self.entries: dict[bytes, BundleEntry] = {}
+        self.shard_ids: dict[str, int] = {}
+        self.data_paths: list[str] = []
+        self.byte_order = ""
+
+    def add(self, prefix: str) -> None:
+        path = naming.index_path(prefix)
+        with contextlib.closing(file_io.open_for_reading(path)) as file:
+            table = Table(file)
+            header = decode_header(table.get(HEADER_KEY), path)
+            if self.byte_order not in ("", header.byte_order):
+                raise InvalidArgumentError(f"{path} is {header.byte_order}-endian, those before it {self.byte_order}-endian")
+            self.byte_order = header.byte_order
+            self.data_paths += [naming.data_path(prefix, number, header.num_shards) for number in range(header.num_shards)]
+            for key, value in table.items():
+                if key != HEADER_KEY:
+                    self._add_entry(key, decode_entry(value, f"entry of {key!r} in {path}"), prefix, header.num_shards)
+
+    def _add_entry(self, key: bytes, entry: BundleEntry, prefix: str, num_shards: int) -> None:
+        name = key.decode("utf-8", "surrogateescape")
+        source = naming.data_path(prefix, entry.shard_id, num_shards)
+        known = self.entries.get(key)
+        if known is None:
+            # The entry of a partitioned tensor has no bytes, yet TensorFlow numbers its shard like any other.
+            shard_id = self.shard_ids.setdefault(source, len(self.shard_ids))
+            self.entries[key] = replace(entry, shard_id=shard_id)
+            return
+        if not known.is_sliced or not entry.is_sliced or set(known.slices) & set(entry.slices):
+            raise DuplicateKeyError(name, prefix=self.prefix)
+        if known.shape != entry.shape:
+            raise ShapeMismatchError(name, expected=known.shape, actual=entry.shape)
+        if known.dtype is not entry.dtype:
+            raise InvalidArgumentError(f"{name!r}: slices of {entry.dtype} beside slices of {known.dtype}")
+        self.entries[key] = replace(known, slices=known.slices + entry.slices)

@@ -1,0 +1,13 @@
+"""The names of a bundle's files, apart from what is in them."""
+
+from __future__ import annotations
+
+
+def index_path(prefix: str) -> str:
+    """The file whose existence makes `prefix` a V2 checkpoint."""
+    return f"{prefix}.index"
+
+
+def data_path(prefix: str, shard_id: int, num_shards: int) -> str:
+    """The file of one shard; the number of shards is part of every shard's name."""
+    return f"{prefix}.data-{shard_id:05d}-of-{num_shards:05d}"

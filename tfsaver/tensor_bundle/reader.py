@@ -1,0 +1,321 @@
+"""Reads a bundle: the index by look-ups, tensors by streaming their bytes through the checksum into an array.
+
+Nothing is allocated for a tensor before its entry agrees with itself and with the size of its data file. A region of a
+tensor is filled from the pieces that meet it; the checksum can only be checked over all of the tensor's bytes, so these
+are all read unless the caller gives the check up.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import threading
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from tfsaver.errors import (
+    CheckpointNotFoundError,
+    ChecksumError,
+    DataLossError,
+    InvalidArgumentError,
+    SaverError,
+    ShapeMismatchError,
+    TensorNotFoundError,
+    TruncatedError,
+    UnimplementedError,
+    nearest_names,
+)
+from tfsaver.framework import array_chunks, dtypes, tensor_slice
+from tfsaver.framework.tensor_shape import num_elements
+from tfsaver.framework.tensor_slice import TensorSlice
+from tfsaver.framework.tensor_slice_set import TensorSliceSet
+from tfsaver.lib import crc32c, file_io
+from tfsaver.table import Table
+from tfsaver.tensor_bundle import naming, region_pieces, strings, variants
+from tfsaver.tensor_bundle.entry import BundleEntry, decode_entry
+from tfsaver.tensor_bundle.header import HEADER_KEY, decode_header
+
+Array = np.ndarray[Any, Any]
+
+
+class BundleReader:
+    """An open V2 checkpoint. Several threads may read from it at once.
+
+    Args:
+        prefix: The checkpoint's path without suffix.
+
+    Raises:
+        CheckpointNotFoundError: There is no index of that prefix.
+        DataLossError: The index is no table, or its header is damaged.
+        UnimplementedError: It was written for newer readers.
+    """
+
+    def __init__(self, prefix: file_io.PathLike) -> None:
+        self.prefix = file_io.as_path(prefix)
+        self._index_path = naming.index_path(self.prefix)
+        try:
+            self._index_file = file_io.open_for_reading(self._index_path)
+        except (FileNotFoundError, NotADirectoryError):
+            raise CheckpointNotFoundError(self.prefix, looked_for=[self._index_path]) from None
+        self._data_files: dict[int, file_io.RandomAccessFile] = {}
+        self._lock = threading.Lock()
+        try:
+            self._table = Table(self._index_file)
+            self.header = decode_header(self._table.get(HEADER_KEY), self._index_path)
+        except BaseException:
+            self.close()
+            raise
+
+    @functools.cached_property
+    def names(self) -> list[str]:
+        """The tensors' names in the order of their keys; a partitioned tensor's slices are not among them.
+
+        Raises:
+            DataLossError: A part of the index is damaged.
+        """
+        keys = [key for key, _ in self._table.items() if key != HEADER_KEY]
+        return [key.decode("utf-8", "surrogateescape") for key in keys if not self._is_slice_key(key)]
+
+    def __contains__(self, name: object) -> bool:
+        if not isinstance(name, str) or not name:
+            return False
+        key = _as_key(name)
+        return self._table.get(key) is not None and not self._is_slice_key(key)
+
+    def entry(self, name: str) -> BundleEntry:
+        """What the index says of a tensor, without reading its bytes.
+
+        Raises:
+            TensorNotFoundError: There is no such tensor; names the nearest ones.
+        """
+        value = self._table.get(_as_key(name)) if name else None
+        if value is None:
+            raise TensorNotFoundError(name, checkpoint=self.prefix, near=nearest_names(name, self.names))
+        return decode_entry(value, f"entry of {name!r} in {self._index_path}")
+
+    def slice_entries(self, name: str) -> list[tuple[TensorSlice, BundleEntry]]:
+        """The stored slices of a partitioned tensor and their entries.
+
+        Raises:
+            DataLossError: A slice that the tensor's entry lists is not in the index, or is something else.
+        """
+        full = self.entry(name)
+        found = []
+        for stored in full.slices:
+            what = f"entry of {name!r} {stored} in {self._index_path}"
+            value = self._table.get(tensor_slice.encode_key(_as_key(name), stored))
+            if value is None:
+                raise DataLossError(f"{what}: listed as a slice, but missing")
+            part = decode_entry(value, what)
+            if part.is_sliced or part.dtype is not full.dtype or part.shape != stored.resolve(full.shape, what).shape:
+                raise DataLossError(f"{what}: {part.dtype} of shape {list(part.shape)} is not that slice of the tensor")
+            found.append((stored, part))
+        return found
+
+    def stored_entries(self, name: str) -> list[BundleEntry]:
+        """The entries that point at a tensor's bytes: its own, or those of its slices."""
+        entry = self.entry(name)
+        return [part for _, part in self.slice_entries(name)] if entry.is_sliced else [entry]
+
+    def read(
+        self, name: str, region: TensorSlice | None = None, *, out: Array | None = None, verify: bool = True
+    ) -> Array:
+        """A tensor, or a region of it.
+
+        Args:
+            name: The tensor's name.
+            region: Which part; all of it when None.
+            out: An array of the right dtype and shape to fill, instead of a new one.
+            verify: Whether the bytes must match their checksum. A region read without it takes only its own bytes.
+
+        Raises:
+            TensorNotFoundError: There is no such tensor.
+            DataLossError: The bytes are not those that were written, or some are missing.
+            InvalidArgumentError: The region leaves the tensor, or is not wholly stored.
+            ShapeMismatchError: `out` has another shape.
+        """
+        try:
+            entry = self.entry(name)
+            resolved = (region or TensorSlice.full(len(entry.shape))).resolve(entry.shape, repr(name))
+            if not entry.is_sliced:
+                # Before anything is allocated: an entry may promise more than the file holds.
+                self._data_file(entry)
+            out = _checked_out(out, name, entry, resolved)
+            if entry.is_sliced:
+                parts = self.slice_entries(name)
+                slices = TensorSliceSet(name, entry.shape, [stored for stored, _ in parts])
+                slices.assemble(
+                    resolved, out, lambda number, part, target: self._fill(parts[number][1], part, target, verify)
+                )
+            else:
+                self._fill(entry, resolved, out, verify)
+        except DataLossError as error:
+            error.add_context(f"tensor {name!r}")
+            raise
+        return out
+
+    def verify_tensor(self, name: str) -> Iterator[int]:
+        """Reads all bytes of a tensor and checks them, in bounded memory; yields how many were read, piece by piece.
+
+        Raises:
+            DataLossError: They are not those that were written.
+        """
+        for entry in self.stored_entries(name):
+            if entry.dtype.has_fixed_size:
+                yield from self._verify_fixed_size(entry)
+            else:
+                self._read_elements(entry)
+                yield entry.size
+
+    def verify_index(self) -> None:
+        """Reads every byte of the index that anything depends on, and the block that nothing does.
+
+        Raises:
+            DataLossError: Something is damaged.
+        """
+        for _ in self._table.items():
+            pass
+        self._table.verify_metaindex()
+
+    def close(self) -> None:
+        """Closes the files; nothing can be read afterwards."""
+        self._index_file.close()
+        with self._lock:
+            for file in self._data_files.values():
+                file.close()
+            self._data_files.clear()
+
+    def __enter__(self) -> BundleReader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _is_slice_key(self, key: bytes) -> bool:
+        # A name may begin with a zero byte too: a slice is what the entry of its tensor lists as one.
+        if not key.startswith(b"\0"):
+            return False
+        try:
+            name, stored = tensor_slice.decode_key(key)
+            value = self._table.get(name)
+            return value is not None and bool(name) and stored in decode_entry(value, repr(name)).slices
+        except SaverError:
+            return False
+
+    def data_path(self, shard_id: int) -> str:
+        """The file of a shard."""
+        return naming.data_path(self.prefix, shard_id, self.header.num_shards)
+
+    def _data_file(self, entry: BundleEntry) -> file_io.RandomAccessFile:
+        """The open file in which an entry's bytes lie, all of them."""
+        with self._lock:
+            file = self._data_files.get(entry.shard_id)
+            if file is None:
+                path = self.data_path(entry.shard_id)
+                try:
+                    file = file_io.open_for_reading(path)
+                except FileNotFoundError:
+                    raise CheckpointNotFoundError(
+                        self.prefix, looked_for=[path], found=f"the index is there, its data shard {entry.shard_id} is not"
+                    ) from None
+                self._data_files[entry.shard_id] = file
+        if entry.offset + entry.size > file.size:
+            raise TruncatedError(
+                f"{entry.size} bytes at {entry.offset} of {file.path}",
+                wanted=entry.size,
+                available=max(0, file.size - entry.offset),
+            )
+        return file
+
+    def _fill(self, entry: BundleEntry, region: TensorSlice, out: Array, verify: bool) -> None:
+        if not entry.dtype.has_fixed_size:
+            elements = np.empty(num_elements(entry.shape), object)
+            elements[:] = self._read_elements(entry)
+            out[...] = elements.reshape(entry.shape)[region.indices]
+            return
+        crc = 0
+        file = self._data_file(entry)
+        if region.shape == entry.shape and out.flags.c_contiguous:
+            crc = self._read_into(file, entry.offset, out.reshape(-1).view(np.uint8), crc)
+            self._as_numpy(entry, out.reshape(-1).view(np.uint8))
+        else:
+            buffer = np.empty(min(entry.size, region_pieces.MAX_PIECE_SIZE), np.uint8)
+            for piece in region_pieces.iterate_pieces(entry.shape, entry.dtype, region):
+                if not piece.is_wanted and not verify:
+                    continue
+                raw = buffer[: piece.size]
+                crc = self._read_into(file, entry.offset + piece.offset, raw, crc)
+                if piece.is_wanted:
+                    self._as_numpy(entry, raw)
+                    out[piece.target] = raw.view(entry.dtype.numpy).reshape(piece.shape)[piece.source]
+        if verify:
+            self._check(entry, file, crc)
+
+    def _read_into(self, file: file_io.RandomAccessFile, offset: int, raw: Array, crc: int) -> int:
+        """Fills a uint8 array from the file; returns the checksum extended by its bytes."""
+        for start in range(0, len(raw), array_chunks.CHUNK_SIZE):
+            chunk = memoryview(raw[start : start + array_chunks.CHUNK_SIZE])
+            count = file.readinto(offset + start, chunk)
+            if count != len(chunk):
+                raise TruncatedError(f"bytes at {offset + start} of {file.path}", wanted=len(chunk), available=count)
+            crc = crc32c.extend(crc, chunk)
+        return crc
+
+    def _as_numpy(self, entry: BundleEntry, raw: Array) -> None:
+        """Makes a file's bytes what numpy expects, in place."""
+        if self.header.byte_order != sys.byteorder:
+            array_chunks.swap_bytes(raw, entry.dtype)
+        entry.dtype.unpacked_bits(raw)
+
+    def _verify_fixed_size(self, entry: BundleEntry) -> Iterator[int]:
+        file = self._data_file(entry)
+        buffer = np.empty(min(entry.size, array_chunks.CHUNK_SIZE), np.uint8)
+        crc = 0
+        for start in range(0, entry.size, array_chunks.CHUNK_SIZE):
+            raw = buffer[: min(array_chunks.CHUNK_SIZE, entry.size - start)]
+            crc = self._read_into(file, entry.offset + start, raw, crc)
+            yield len(raw)
+        self._check(entry, file, crc)
+
+    def _read_elements(self, entry: BundleEntry) -> list[bytes]:
+        file = self._data_file(entry)
+        data = memoryview(file_io.read_exactly(file, entry.offset, entry.size, str(entry.dtype)))
+        count = num_elements(entry.shape)
+        elements: list[bytes]
+        if entry.dtype is dtypes.STRING:
+            elements, crc = strings.decode(data, count, self.header.byte_order)
+        elif entry.dtype is dtypes.VARIANT:
+            if self.header.byte_order != "little":
+                raise UnimplementedError(f"{self.prefix}: variants in a big-endian bundle have no defined form")
+            decoded, crc = variants.decode(data, count)
+            elements = list(decoded)
+        else:
+            raise UnimplementedError(f"{self.prefix}: {entry.dtype} tensors cannot be stored, and cannot be read")
+        self._check(entry, file, crc)
+        return elements
+
+    def _check(self, entry: BundleEntry, file: file_io.RandomAccessFile, crc: int) -> None:
+        stored = crc32c.unmask(entry.crc32c)
+        if stored != crc:
+            raise ChecksumError(f"bytes {entry.offset} to {entry.offset + entry.size} of {file.path}", stored=stored, computed=crc)
+
+
+def _checked_out(out: Array | None, name: str, entry: BundleEntry, region: TensorSlice) -> Array:
+    if out is None:
+        return np.empty(region.shape, entry.dtype.numpy)
+    if out.shape != region.shape:
+        raise ShapeMismatchError(f"out for {name}", expected=region.shape, actual=out.shape)
+    if out.dtype != entry.dtype.numpy:
+        raise InvalidArgumentError(f"out for {name!r} has dtype {out.dtype}, the tensor {entry.dtype}")
+    if not out.flags.writeable:
+        raise InvalidArgumentError(f"out for {name!r} is read-only")
+    return out
+
+
+def _as_key(name: str) -> bytes:
+    return name.encode("utf-8", "surrogateescape")

@@ -1,0 +1,243 @@
+"""Writes a bundle: data files as tensors come, the index at the end.
+
+Everything goes to temporary names. `finish` renames the data files and then, last, the index: until then there is no
+checkpoint of that prefix, or the old one. A block left by an error removes what it wrote.
+
+The bytes are those that TensorFlow writes for the same tensors in the same order: no padding, entries in key order, the
+index uncompressed. Tensors are hashed and written piece by piece; beyond the caller's arrays the writer keeps one piece
+and the entries.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Sequence
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from tfsaver.errors import DuplicateKeyError, InvalidArgumentError, ShapeMismatchError, UnimplementedError
+from tfsaver.framework import array_chunks, dtypes, tensor_slice, tensor_util
+from tfsaver.framework.dtypes import DType
+from tfsaver.framework.tensor_slice import TensorSlice
+from tfsaver.lib import crc32c, file_io
+from tfsaver.lib.file_io import Buffer
+from tfsaver.table import TableBuilder
+from tfsaver.tensor_bundle import naming, strings, variants
+from tfsaver.tensor_bundle.entry import BundleEntry
+from tfsaver.tensor_bundle.header import HEADER_KEY, BundleHeader
+
+
+class _Shard:
+    """One data file while it is written."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.temporary = file_io.temporary_name(path)
+        self.file = file_io.open_for_writing(self.temporary)
+        self.offset = 0
+
+    def append(self, data: Buffer) -> None:
+        self.file.append(data)
+        self.offset += memoryview(data).nbytes
+
+
+class BundleWriter:
+    """Writes a V2 checkpoint; use it in a `with` block.
+
+    Args:
+        prefix: The checkpoint's path without suffix. The directory it is in is made if its parent exists.
+        num_shards: How many data files there are.
+        byte_order: ``little`` or ``big``; every reader takes both, and little is what all machines of today want.
+        durable: Whether `finish` returns only once disks have the bytes.
+
+    Raises:
+        InvalidArgumentError: An argument is out of its range.
+
+    Example:
+        >>> with BundleWriter("/tmp/model") as writer:  # doctest: +SKIP
+        ...     writer.add("dense/kernel", np.zeros((3, 4), np.float32))
+    """
+
+    def __init__(
+        self, prefix: file_io.PathLike, *, num_shards: int = 1, byte_order: str = "little", durable: bool = True
+    ) -> None:
+        if num_shards < 1:
+            raise InvalidArgumentError(f"num_shards is {num_shards}, at least 1 is needed")
+        if byte_order not in ("little", "big"):
+            raise InvalidArgumentError(f"byte_order is {byte_order!r}, 'little' or 'big' is needed")
+        self.prefix = file_io.as_path(prefix)
+        self._header = BundleHeader(num_shards, byte_order)
+        self._durable = durable
+        self._entries: dict[bytes, BundleEntry] = {}
+        self._finished = False
+        self._shards: list[_Shard] = []
+        try:
+            make_last_directory(self.prefix)
+            for shard_id in range(num_shards):
+                self._shards.append(_Shard(naming.data_path(self.prefix, shard_id, num_shards)))
+        except BaseException:
+            self.discard()
+            raise
+
+    def add(self, name: str | bytes, value: Any, *, shard_id: int = 0) -> None:
+        """Appends a tensor.
+
+        Args:
+            name: Any text but the empty one.
+            value: An array or what numpy makes one of; strings as str or bytes, variants as `Variant`.
+            shard_id: The data file it goes to.
+
+        Raises:
+            DuplicateKeyError: A tensor of that name was added before.
+            UnimplementedError: A type that no checkpoint can hold.
+        """
+        key = self._new_key(name)
+        array, dtype = tensor_util.as_tensor(value, str(name))
+        self._entries[key] = self._write_tensor(array, dtype, shard_id)
+
+    def add_slice(
+        self, name: str | bytes, full_shape: Sequence[int], stored: TensorSlice, value: Any, *, shard_id: int = 0
+    ) -> None:
+        """Appends one slice of a partitioned tensor; a slice that is the whole tensor is stored as such.
+
+        Args:
+            name: The whole tensor's name, the same for all its slices.
+            full_shape: The whole tensor's shape, the same for all its slices.
+            stored: Which part `value` is.
+            value: An array of the slice's shape.
+            shard_id: The data file it goes to.
+
+        Raises:
+            ShapeMismatchError: `value` has not the slice's shape, or another slice had another full shape.
+            DuplicateKeyError: That slice, or a whole tensor of that name, was added before.
+            InvalidArgumentError: The slice leaves the shape, or another slice had another dtype.
+        """
+        full_shape = tuple(full_shape)
+        resolved = stored.resolve(full_shape, repr(name))
+        array, dtype = tensor_util.as_tensor(value, str(name))
+        if array.shape != resolved.shape:
+            raise ShapeMismatchError(f"{name!s} {stored}", expected=resolved.shape, actual=array.shape)
+        if resolved.shape == full_shape:
+            self.add(name, value, shard_id=shard_id)
+            return
+        key = _as_key(name)
+        full = self._entries.get(key) or BundleEntry(dtype, full_shape)
+        if key in self._entries and not full.is_sliced:
+            raise DuplicateKeyError(str(name), prefix=self.prefix)
+        if full.shape != full_shape:
+            raise ShapeMismatchError(str(name), expected=full.shape, actual=full_shape)
+        if full.dtype is not dtype:
+            raise InvalidArgumentError(f"{name!r}: a slice of {dtype} beside slices of {full.dtype}")
+        slice_key = self._new_key(tensor_slice.encode_key(key, stored), what=f"{name!s} {stored}")
+        self._entries[slice_key] = self._write_tensor(array, dtype, shard_id)
+        self._entries[key] = BundleEntry(dtype, full_shape, slices=(*full.slices, stored))
+
+    def finish(self) -> str:
+        """Makes the checkpoint visible, all of it at once; returns the prefix. Nothing can be added afterwards."""
+        if self._finished:
+            raise InvalidArgumentError(f"{self.prefix!r} is finished already")
+        try:
+            for shard in self._shards:
+                if self._durable:
+                    shard.file.sync()
+                shard.file.close()
+            for shard in self._shards:
+                file_io.replace(shard.temporary, shard.path)
+            write_index(self.prefix, self._header, self._entries, durable=self._durable)
+        except BaseException:
+            self.discard()
+            raise
+        self._finished = True
+        return self.prefix
+
+    def discard(self) -> None:
+        """Removes what was written so far; the prefix is then as it was."""
+        for shard in self._shards:
+            with contextlib.suppress(OSError):
+                shard.file.close()
+            file_io.remove(shard.temporary)
+
+    def __enter__(self) -> BundleWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            self.discard()
+        elif not self._finished:
+            self.finish()
+
+    def _new_key(self, name: str | bytes, what: str | None = None) -> bytes:
+        key = _as_key(name)
+        if not key:
+            raise InvalidArgumentError(f"a tensor in {self.prefix!r} has the empty name, which is the header's key")
+        if key in self._entries:
+            raise DuplicateKeyError(what or str(name), prefix=self.prefix)
+        return key
+
+    def _write_tensor(self, array: np.ndarray[Any, Any], dtype: DType, shard_id: int) -> BundleEntry:
+        if not 0 <= shard_id < self._header.num_shards:
+            raise InvalidArgumentError(f"shard {shard_id} of {self.prefix!r}, which has {self._header.num_shards}")
+        shard = self._shards[shard_id]
+        offset = shard.offset
+        crc = self._append_elements(shard, array, dtype)
+        return BundleEntry(dtype, array.shape, shard_id, offset, shard.offset - offset, crc32c.mask(crc))
+
+    def _append_elements(self, shard: _Shard, array: np.ndarray[Any, Any], dtype: DType) -> int:
+        crc = 0
+        if dtype is dtypes.STRING:
+            elements = array.reshape(-1).tolist()
+            sizes, crc = strings.encode_sizes(elements, self._header.byte_order)
+            shard.append(sizes)
+            for data in _batched(elements):
+                crc = crc32c.extend(crc, data)
+                shard.append(data)
+        elif dtype is dtypes.VARIANT:
+            if self._header.byte_order != "little":
+                raise UnimplementedError("variants have no form in a big-endian bundle")
+            for data, crc in variants.encode(array.reshape(-1).tolist()):
+                shard.append(data)
+        else:
+            for chunk in array_chunks.iterate_chunks(array, dtype, self._header.byte_order):
+                crc = crc32c.extend(crc, chunk)
+                shard.append(chunk)
+        return crc
+
+
+def write_index(
+    prefix: str, header: BundleHeader, entries: dict[bytes, BundleEntry], *, durable: bool = True
+) -> None:
+    """Writes the index of a bundle whose data files are in place; its appearing makes the checkpoint."""
+    with file_io.atomic_writer(naming.index_path(prefix), durable=durable) as file:
+        table = TableBuilder(file)
+        table.add(HEADER_KEY, header.encode())
+        for key in sorted(entries):
+            table.add(key, entries[key].encode())
+        table.finish()
+
+
+def make_last_directory(prefix: str) -> None:
+    """Makes the directory a prefix is in, if its parent exists: one level, as TensorFlow does."""
+    directory = file_io.split(prefix)[0]
+    if directory and not file_io.exists(directory) and file_io.is_directory(file_io.split(directory)[0] or "."):
+        file_io.make_directory(directory)
+
+
+def _as_key(name: str | bytes) -> bytes:
+    return name if isinstance(name, bytes) else name.encode("utf-8", "surrogateescape")
+
+
+def _batched(elements: Iterable[bytes]) -> Iterable[bytes]:
+    batch: list[bytes] = []
+    size = 0
+    for element in elements:
+        batch.append(element)
+        size += len(element)
+        if size >= array_chunks.CHUNK_SIZE:
+            yield b"".join(batch)
+            batch, size = [], 0
+    if batch:
+        yield b"".join(batch)
