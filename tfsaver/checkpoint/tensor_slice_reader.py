@@ -1,0 +1,236 @@
+"""Reads a V1 checkpoint: one table file, or the files that match a pattern.
+
+Each file lists the tensors, and the slices of them, that it holds; together the lists must agree on every tensor's shape
+and type and may not overlap. A record is only read when its tensor is. What TensorFlow's own CheckpointReader refuses is
+read too: slices, and all the types of the format.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+from typing import Any, NamedTuple
+
+import numpy as np
+from google.protobuf.message import DecodeError
+
+from tfsaver import schemas
+from tfsaver.checkpoint import saved_tensor_slices
+from tfsaver.errors import (
+    CheckpointNotFoundError,
+    DataLossError,
+    InvalidArgumentError,
+    ShapeMismatchError,
+    TensorNotFoundError,
+    nearest_names,
+)
+from tfsaver.framework import dtypes, tensor_shape, tensor_slice, tensor_util, wire_format
+from tfsaver.framework.dtypes import DType
+from tfsaver.framework.tensor_shape import Shape, num_elements
+from tfsaver.framework.tensor_slice import TensorSlice
+from tfsaver.framework.tensor_slice_set import TensorSliceSet
+from tfsaver.lib import file_io
+from tfsaver.table import Table
+from tfsaver.tensor_bundle.header import check_version
+
+Array = np.ndarray[Any, Any]
+
+
+class StoredTensor(NamedTuple):
+    """What the files say of one tensor; `shard_ids` has the number of the file that holds each slice."""
+
+    dtype: DType
+    shape: Shape
+    slices: list[TensorSlice]
+    shard_ids: list[int]
+
+
+class TensorSliceReader:
+    """An open V1 checkpoint. Several threads may read from it at once.
+
+    Args:
+        prefix: The checkpoint's name: a file, or the pattern of several.
+        paths: Its files.
+
+    Raises:
+        CheckpointNotFoundError: There is no file.
+        DataLossError: A file is no V1 checkpoint, or the files contradict each other.
+    """
+
+    def __init__(self, prefix: str, paths: Sequence[str]) -> None:
+        self.prefix = prefix
+        self.paths = tuple(paths)
+        if not paths:
+            raise CheckpointNotFoundError(prefix, looked_for=[prefix])
+        self._files: list[file_io.RandomAccessFile] = []
+        self._tables: list[Table] = []
+        self.tensors: dict[str, StoredTensor] = {}
+        try:
+            for path in paths:
+                self._open(path)
+            self._slice_sets = {
+                name: TensorSliceSet(name, tensor.shape, tensor.slices) for name, tensor in self.tensors.items()
+            }
+        except BaseException:
+            self.close()
+            raise
+        self.names = sorted(self.tensors, key=str.encode)
+
+    def _open(self, path: str) -> None:
+        try:
+            file = file_io.open_for_reading(path)
+        except FileNotFoundError:
+            raise CheckpointNotFoundError(self.prefix, looked_for=[path]) from None
+        self._files.append(file)
+        table = Table(file)
+        self._tables.append(table)
+        what = f"meta record of {path}"
+        value = table.get(saved_tensor_slices.META_KEY)
+        if value is None:
+            raise DataLossError(f"{path} has no meta record: it is a table, but no V1 checkpoint")
+        try:
+            meta = schemas.SavedTensorSlices.FromString(value).meta
+        except DecodeError as error:
+            raise DataLossError(f"{what}: {error}") from error
+        check_version(meta.versions, path)
+        for saved in meta.tensor:
+            self._register(saved, len(self._tables) - 1, f"{what}: {saved.name!r}")
+
+    def _register(self, saved: schemas.SavedSliceMeta, shard_id: int, what: str) -> None:
+        dtype = dtypes.from_data_type(saved.type)
+        shape = tensor_shape.from_proto(saved.shape, what)
+        slices = [tensor_slice.from_proto(item, what) for item in saved.slice]
+        known = self.tensors.setdefault(saved.name, StoredTensor(dtype, shape, [], []))
+        if known.dtype is not dtype or known.shape != shape:
+            raise DataLossError(
+                f"{what}: {dtype} of shape {list(shape)} in one file, {known.dtype} of shape {list(known.shape)} in another"
+            )
+        known.slices.extend(slices)
+        known.shard_ids.extend([shard_id] * len(slices))
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.tensors
+
+    def tensor(self, name: str) -> StoredTensor:
+        """What the files say of a tensor, without reading its values.
+
+        Raises:
+            TensorNotFoundError: There is no such tensor; names the nearest ones.
+        """
+        try:
+            return self.tensors[name]
+        except KeyError:
+            raise TensorNotFoundError(
+                name, checkpoint=self.prefix, near=nearest_names(name, self.tensors)
+            ) from None
+
+    def read(
+        self, name: str, region: TensorSlice | None = None, *, out: Array | None = None, verify: bool = True
+    ) -> Array:
+        """A tensor, or a region of it; the checksum of a record's block is checked in any case.
+
+        Raises:
+            TensorNotFoundError: There is no such tensor.
+            DataLossError: The bytes are not those that were written, or some are missing.
+            InvalidArgumentError: The region leaves the tensor, or is not wholly stored.
+            ShapeMismatchError: `out` has another shape.
+        """
+        tensor = self.tensor(name)
+        resolved = (region or TensorSlice.full(len(tensor.shape))).resolve(tensor.shape, repr(name))
+        slices = self._slice_sets[name]
+        # An array for a region is only made when the records for it are there: shapes alone may promise anything.
+        parts = [(number, part, self._read_slice(name, tensor, number)) for number, part in slices.plan(resolved)]
+        if out is None:
+            out = np.empty(resolved.shape, tensor.dtype.numpy)
+        elif out.shape != resolved.shape:
+            raise ShapeMismatchError(f"out for {name}", expected=resolved.shape, actual=out.shape)
+        elif out.dtype != tensor.dtype.numpy:
+            raise InvalidArgumentError(f"out for {name!r} has dtype {out.dtype}, the tensor {tensor.dtype}")
+        values = {number: value for number, _, value in parts}
+        slices.assemble(resolved, out, lambda number, part, target: _assign(target, values[number], part))
+        return out
+
+    def verify_tensor(self, name: str) -> Iterator[int]:
+        """Reads all records of a tensor and checks them; yields how many bytes of values each had.
+
+        Raises:
+            DataLossError: They are not those that were written.
+        """
+        tensor = self.tensor(name)
+        for number in range(len(tensor.slices)):
+            yield self._read_slice(name, tensor, number).nbytes
+
+    def verify_index(self) -> None:
+        """Reads every block of every file.
+
+        Raises:
+            DataLossError: One is damaged, or holds a record that its file does not list.
+        """
+        listed = {
+            (shard_id, tensor_slice.encode_key(name.encode(), stored))
+            for name, tensor in self.tensors.items()
+            for stored, shard_id in zip(tensor.slices, tensor.shard_ids, strict=True)
+        }
+        for shard_id, table in enumerate(self._tables):
+            for key, _ in table.items():
+                if key != saved_tensor_slices.META_KEY and (shard_id, key) not in listed:
+                    raise DataLossError(f"{table.path}: record {key!r} belongs to no tensor")
+            table.verify_metaindex()
+
+    def _read_slice(self, name: str, tensor: StoredTensor, number: int) -> Array:
+        stored = tensor.slices[number]
+        shape = stored.resolve(tensor.shape, repr(name)).shape
+        table = self._tables[tensor.shard_ids[number]]
+        what = f"record of {name!r} {stored} in {table.path}"
+        value = table.get(tensor_slice.encode_key(name.encode(), stored))
+        if value is None:
+            raise DataLossError(f"{what}: listed in the meta record, but missing")
+        try:
+            values = _decode_record(memoryview(value), name, stored, tensor.dtype)
+        except DataLossError as error:
+            error.add_context(what)
+            raise
+        if len(values) != num_elements(shape):
+            raise DataLossError(f"{what}: {len(values)} values stored, {num_elements(shape)} needed for shape {list(shape)}")
+        return values.reshape(shape)
+
+    def close(self) -> None:
+        """Closes the files; nothing can be read afterwards."""
+        for file in self._files:
+            file.close()
+
+    def __enter__(self) -> TensorSliceReader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _assign(target: Array, values: Array, part: TensorSlice) -> None:
+    target[...] = values[part.indices]
+
+
+def _decode_record(value: memoryview, name: str, stored: TensorSlice, dtype: DType) -> Array:
+    data = _last_payload(value, saved_tensor_slices.DATA_FIELD, "data")
+    found_name = bytes(_last_payload(data, saved_tensor_slices.NAME_FIELD, "name"))
+    if found_name != name.encode():
+        raise DataLossError(f"holds the tensor {found_name!r}")
+    try:
+        proto = schemas.TensorSliceProto.FromString(bytes(_last_payload(data, saved_tensor_slices.SLICE_FIELD, "slice")))
+    except DecodeError as error:
+        raise DataLossError(f"slice: {error}") from error
+    if (found := tensor_slice.from_proto(proto)) != stored:
+        raise DataLossError(f"holds the slice {found}")
+    return tensor_util.decode_values(_last_payload(data, saved_tensor_slices.VALUES_FIELD, "values"), dtype, name)
+
+
+def _last_payload(message: memoryview, field: int, what: str) -> memoryview:
+    found = None
+    for number, wire_type, payload in wire_format.iterate_fields(message):
+        if number == field and wire_type == wire_format.LENGTH_DELIMITED:
+            found = payload
+    if found is None:
+        raise DataLossError(f"has no {what}")
+    return found

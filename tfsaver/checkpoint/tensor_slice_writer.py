@@ -1,0 +1,154 @@
+"""Writes a V1 checkpoint, or one file of a sharded one.
+
+The table's keys are sorted, and a record's key depends on its name and slice, so records cannot be written as tensors
+come: `add` keeps a reference to each array, and `finish` goes through them in order. Nothing is copied meanwhile, but an
+array that its owner changes before `finish` is saved as changed. A record's values are encoded piece by piece.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tfsaver import schemas
+from tfsaver.checkpoint import saved_tensor_slices
+from tfsaver.errors import DuplicateKeyError, InvalidArgumentError, ShapeMismatchError, UnimplementedError
+from tfsaver.framework import tensor_shape, tensor_slice, tensor_util, wire_format
+from tfsaver.framework.dtypes import DType
+from tfsaver.framework.tensor_shape import Shape
+from tfsaver.framework.tensor_slice import TensorSlice
+from tfsaver.lib import file_io
+from tfsaver.table import TableBuilder
+
+
+class _Tensor(NamedTuple):
+    dtype: DType
+    shape: Shape
+    slices: dict[TensorSlice, np.ndarray[Any, Any]]
+
+
+class TensorSliceWriter:
+    """Writes one V1 file; use it in a `with` block.
+
+    Args:
+        path: The file: a whole checkpoint's name, or that of one of its shards.
+        durable: Whether `finish` returns only once disks have the bytes.
+    """
+
+    def __init__(self, path: file_io.PathLike, *, durable: bool = True) -> None:
+        self.path = file_io.as_path(path)
+        self._durable = durable
+        self._tensors: dict[str, _Tensor] = {}
+        self._finished = False
+
+    def add(self, name: str, value: Any) -> None:
+        """Adds a whole tensor.
+
+        Raises:
+            DuplicateKeyError: A tensor or a slice of that name was added before.
+            UnimplementedError: A type that V1 does not have.
+        """
+        array, dtype = tensor_util.as_tensor(value, name)
+        if name in self._tensors:
+            raise DuplicateKeyError(name, prefix=self.path)
+        self._add(name, array, dtype, array.shape, TensorSlice.full(array.ndim))
+
+    def add_slice(self, name: str, full_shape: Sequence[int], stored: TensorSlice, value: Any) -> None:
+        """Adds one slice of a partitioned tensor.
+
+        Raises:
+            ShapeMismatchError: `value` has not the slice's shape, or another slice had another full shape.
+            DuplicateKeyError: The slice was added before.
+            InvalidArgumentError: The slice leaves the shape, or another slice had another dtype.
+            UnimplementedError: A type that V1 does not have.
+        """
+        array, dtype = tensor_util.as_tensor(value, name)
+        expected = stored.resolve(full_shape, repr(name)).shape
+        if array.shape != expected:
+            raise ShapeMismatchError(f"{name} {stored}", expected=expected, actual=array.shape)
+        self._add(name, array, dtype, tuple(full_shape), stored)
+
+    def _add(
+        self, name: str, array: np.ndarray[Any, Any], dtype: DType, shape: Shape, stored: TensorSlice
+    ) -> None:
+        if not name:
+            raise InvalidArgumentError(f"a tensor in {self.path!r} has the empty name, which is the meta record's key")
+        if not dtype.in_v1:
+            raise UnimplementedError(f"{name!r} is {dtype}, which a V1 checkpoint cannot hold; a V2 one can")
+        known = self._tensors.setdefault(name, _Tensor(dtype, shape, {}))
+        if known.shape != shape:
+            raise ShapeMismatchError(name, expected=known.shape, actual=shape)
+        if known.dtype is not dtype:
+            raise InvalidArgumentError(f"{name!r}: a slice of {dtype} beside slices of {known.dtype}")
+        if stored in known.slices:
+            raise DuplicateKeyError(f"{name} {stored}", prefix=self.path)
+        size = tensor_util.encoded_values_size(array, dtype)
+        if size > saved_tensor_slices.MAX_RECORD_SIZE:
+            raise InvalidArgumentError(f"{name!r}: {size} bytes, a record of a V1 checkpoint is below 2 GiB; V2 has no limit")
+        known.slices[stored] = array
+
+    def finish(self) -> str:
+        """Writes the file, which appears whole; returns its path. Nothing can be added afterwards."""
+        if self._finished:
+            raise InvalidArgumentError(f"{self.path!r} is finished already")
+        with file_io.atomic_writer(self.path, durable=self._durable) as file:
+            table = TableBuilder(file)
+            table.add(saved_tensor_slices.META_KEY, self._meta())
+            for key, name, stored in self._records():
+                tensor = self._tensors[name]
+                size, parts = _encode_record(name, stored, tensor.slices[stored], tensor.dtype)
+                table.add_parts(key, size, parts)
+            table.finish()
+        self._finished = True
+        return self.path
+
+    def __enter__(self) -> TensorSliceWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None and not self._finished:
+            self.finish()
+
+    def _meta(self) -> bytes:
+        meta = schemas.SavedTensorSliceMeta(versions=schemas.VersionDef(producer=1))
+        for name, tensor in self._tensors.items():
+            meta.tensor.add(
+                name=name,
+                shape=tensor_shape.to_proto(tensor.shape),
+                type=tensor.dtype.data_type,
+                slice=map(tensor_slice.to_proto, tensor.slices),
+            )
+        return bytes(schemas.SavedTensorSlices(meta=meta).SerializeToString())
+
+    def _records(self) -> list[tuple[bytes, str, TensorSlice]]:
+        return sorted(
+            ((tensor_slice.encode_key(name.encode(), stored), name, stored)
+             for name, tensor in self._tensors.items() for stored in tensor.slices),
+            key=lambda record: record[0],
+        )  # fmt: skip
+
+
+def _encode_record(
+    name: str, stored: TensorSlice, array: np.ndarray[Any, Any], dtype: DType
+) -> tuple[int, Iterator[bytes | memoryview]]:
+    """A SavedTensorSlices record's size and its bytes, in pieces."""
+    values_size = tensor_util.encoded_values_size(array, dtype)
+    head = b"".join(
+        wire_format.length_delimited_header(field, len(payload)) + payload
+        for field, payload in (
+            (saved_tensor_slices.NAME_FIELD, name.encode()),
+            (saved_tensor_slices.SLICE_FIELD, tensor_slice.to_proto(stored).SerializeToString()),
+        )
+    ) + wire_format.length_delimited_header(saved_tensor_slices.VALUES_FIELD, values_size)
+    start = wire_format.length_delimited_header(saved_tensor_slices.DATA_FIELD, len(head) + values_size) + head
+
+    def parts() -> Iterator[bytes | memoryview]:
+        yield start
+        yield from tensor_util.encode_values(array, dtype)
+
+    return len(start) + values_size, parts()
