@@ -1,0 +1,19 @@
+"""Fixtures that every folder of tests shares."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+
+import pytest
+
+_ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def cases() -> pathlib.Path:
+    """The folder of checkpoints and SavedModels that other programs wrote."""
+    folder = pathlib.Path(os.environ.get("TFSAVER_CASES", _ROOT.parent / "shared" / "cases"))
+    if not folder.is_dir():
+        pytest.skip(f"the folder of files that other programs wrote is not at {folder}; TFSAVER_CASES names another place")
+    return folder
