@@ -5,7 +5,8 @@
 Both children print every tensor's name, dtype and shape into a file. Their wall time is taken around the whole process,
 interpreter start and imports included, since that is what a person at a prompt waits for; their peak memory is what the
 kernel reports when the child is reaped. Runs alternate (A B A B ...) so that both meet the same machine, one run of
-each before that warms the page cache and is not counted.
+each before that warms the page cache and is not counted. This program itself imports nothing heavy: a spawned child's
+peak starts at what its parent holds.
 
 Without a PREFIX the checkpoint is one of 5001 variables: gen_many_variables_v2 in the folder that TFSAVER_CASES names,
 else one of the same kind that is written first.
@@ -24,10 +25,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from tfsaver.tensor_bundle import BundleWriter
-
 ROOT = Path(__file__).resolve().parents[1]
 
 THROUGH_TENSORFLOW = """
@@ -35,8 +32,17 @@ import sys
 import tensorflow as tf
 reader = tf.train.load_checkpoint(sys.argv[1])
 dtypes = reader.get_variable_to_dtype_map()
-for name, shape in tf.train.list_variables(sys.argv[1]):
+for name, shape in sorted(reader.get_variable_to_shape_map().items()):
     print(name, dtypes[name].name, shape)
+"""
+WRITE_A_CHECKPOINT = """
+import sys
+import numpy as np
+from tfsaver.tensor_bundle import BundleWriter
+with BundleWriter(sys.argv[1], durable=False) as writer:
+    for number in range(5000):
+        writer.add(f"scope_{number // 100:02d}/variable_{number:04d}", np.full(2, number, np.float32))
+    writer.add("empty", np.zeros((0, 3), np.float32))
 """
 COMMANDS: Mapping[str, Sequence[str]] = {
     "tfsaver inspect": ("-m", "tfsaver", "inspect"),
@@ -73,10 +79,7 @@ def default_checkpoint(directory: Path) -> str:
     prefix = cases / "gen_many_variables_v2" / "many.ckpt"
     if not prefix.with_name("many.ckpt.index").exists():
         prefix = directory / "many.ckpt"
-        with BundleWriter(prefix, durable=False) as writer:
-            for number in range(5000):
-                writer.add(f"scope_{number // 100:02d}/variable_{number:04d}", np.full(2, number, np.float32))
-            writer.add("empty", np.zeros((0, 3), np.float32))
+        run(("-c", WRITE_A_CHECKPOINT), str(prefix), directory / "output")
     return str(prefix)
 
 
