@@ -9,7 +9,8 @@
     │   └── TensorNotFoundError      KeyError             name, checkpoint, near
     ├── InvalidArgumentError         ValueError           the caller contradicts itself
     │   ├── DuplicateKeyError                             name, prefix
-    │   └── ShapeMismatchError                            name, expected, actual
+    │   ├── ShapeMismatchError                            name, expected, actual
+    │   └── PathConflictError        RuntimeError         two files of one save have one name
     ├── AlreadyExistsError           FileExistsError
     ├── UnimplementedError           NotImplementedError  valid, but not ours (yet)
     └── MissingExtraError            ImportError          names the pip line
@@ -34,6 +35,7 @@ __all__ = [
     "InvalidArgumentError",
     "MissingExtraError",
     "NotFoundError",
+    "PathConflictError",
     "SaverError",
     "ShapeMismatchError",
     "TensorNotFoundError",
@@ -204,6 +206,10 @@ class ShapeMismatchError(InvalidArgumentError):
 
     def sentence(self) -> str:
         return f"{self.name!r} has shape {list(self.actual)}, expected {list(self.expected)}"
+
+
+class PathConflictError(InvalidArgumentError, RuntimeError):
+    """Two files that one save writes would have the same path."""
 
 
 class AlreadyExistsError(SaverError, FileExistsError):

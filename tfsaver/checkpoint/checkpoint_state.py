@@ -25,7 +25,7 @@ from collections.abc import Iterable, Sequence
 from google.protobuf import text_format
 
 from tfsaver import schemas
-from tfsaver.errors import InvalidArgumentError, NotFoundError
+from tfsaver.errors import InvalidArgumentError, NotFoundError, PathConflictError
 from tfsaver.lib import file_io
 
 __all__ = [
@@ -191,7 +191,7 @@ def update_checkpoint_state(
         save_relative_paths=save_relative_paths,
     )
     if _conflicts(path, directory, state.model_checkpoint_path):
-        raise InvalidArgumentError(f"{model_checkpoint_path!r} conflicts with path used for checkpoint state")
+        raise PathConflictError(f"{model_checkpoint_path!r} conflicts with path used for checkpoint state")
     try:
         file_io.write_file(path, format_checkpoint_state(state).encode("utf-8"), durable=durable)
     except FileNotFoundError as error:

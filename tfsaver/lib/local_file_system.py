@@ -13,9 +13,12 @@ import os
 class LocalRandomAccessFile:
     """A file open for positioned reads."""
 
+    # Also there when opening fails, for __del__.
+    _descriptor: int | None = None
+
     def __init__(self, path: str) -> None:
         self.path = path
-        self._descriptor: int | None = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0))
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             self.size = os.fstat(self._descriptor).st_size
             if os.path.isdir(path):
@@ -64,10 +67,11 @@ class LocalRandomAccessFile:
 class LocalWritableFile:
     """A new file open for appending."""
 
+    _descriptor: int | None = None
+
     def __init__(self, path: str) -> None:
         self.path = path
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-        self._descriptor: int | None = os.open(path, flags, 0o666)
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
 
     @property
     def descriptor(self) -> int:

@@ -1,0 +1,68 @@
+"""Read, write, verify and restore TensorFlow checkpoints, with or without TensorFlow.
+
+    reader = tfsaver.load_checkpoint("model.ckpt-1000")     # a Mapping from names to numpy arrays, V1 and V2 alike
+    tfsaver.save_checkpoint({"w": w, "b": b}, "model")      # files that TensorFlow reads
+    tfsaver.verify("model")                                 # every byte, every checksum
+    saver = tfsaver.Saver(var_list)                         # in the place of tf.compat.v1.train.Saver
+
+This file is only the front door: each name is imported from the room it lives in when it is first used, so that
+``import tfsaver`` itself takes neither numpy nor protobuf nor TensorFlow. The rooms, from the bottom up: `errors`,
+`schemas`, `lib` (bytes and files), `table` (sorted string tables), `framework` (tensors), `tensor_bundle` (V2),
+`checkpoint` (both formats, and their surroundings), `compat` (TensorFlow's own interfaces), `cli`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from tfsaver._version import __version__
+
+if TYPE_CHECKING:
+    from tfsaver.checkpoint.checkpoint_management import checkpoint_exists as checkpoint_exists
+    from tfsaver.checkpoint.checkpoint_management import get_checkpoint_state as get_checkpoint_state
+    from tfsaver.checkpoint.checkpoint_management import latest_checkpoint as latest_checkpoint
+    from tfsaver.checkpoint.checkpoint_reader import CheckpointReader as CheckpointReader
+    from tfsaver.checkpoint.checkpoint_reader import list_variables as list_variables
+    from tfsaver.checkpoint.checkpoint_reader import load_checkpoint as load_checkpoint
+    from tfsaver.checkpoint.checkpoint_reader import load_variable as load_variable
+    from tfsaver.checkpoint.save import save_checkpoint as save_checkpoint
+    from tfsaver.checkpoint.verify import verify_checkpoint as verify
+    from tfsaver.compat.v1.saver import Saver as Saver
+    from tfsaver.errors import SaverError as SaverError
+    from tfsaver.tensor_bundle.merge import merge_bundles as merge_bundles
+
+# Public name -> where it lives: the module, and its name there.
+_HOMES = {
+    "CheckpointReader": ("tfsaver.checkpoint.checkpoint_reader", "CheckpointReader"),
+    "Saver": ("tfsaver.compat.v1.saver", "Saver"),
+    "SaverError": ("tfsaver.errors", "SaverError"),
+    "checkpoint_exists": ("tfsaver.checkpoint.checkpoint_management", "checkpoint_exists"),
+    "get_checkpoint_state": ("tfsaver.checkpoint.checkpoint_management", "get_checkpoint_state"),
+    "latest_checkpoint": ("tfsaver.checkpoint.checkpoint_management", "latest_checkpoint"),
+    "list_variables": ("tfsaver.checkpoint.checkpoint_reader", "list_variables"),
+    "load_checkpoint": ("tfsaver.checkpoint.checkpoint_reader", "load_checkpoint"),
+    "load_variable": ("tfsaver.checkpoint.checkpoint_reader", "load_variable"),
+    "merge_bundles": ("tfsaver.tensor_bundle.merge", "merge_bundles"),
+    "save_checkpoint": ("tfsaver.checkpoint.save", "save_checkpoint"),
+    "verify": ("tfsaver.checkpoint.verify", "verify_checkpoint"),
+}
+_MODULES = frozenset({"checkpoint", "cli", "compat", "errors", "framework", "lib", "schemas", "table", "tensor_bundle"})
+
+__all__ = ["__version__", *_HOMES]  # noqa: PLE0604 - the names are the table's
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        module, attribute = _HOMES[name]
+        value = getattr(importlib.import_module(module), attribute)
+    elif name in _MODULES:
+        value = importlib.import_module(f"tfsaver.{name}")
+    else:
+        raise AttributeError(f"module 'tfsaver' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES, *_MODULES})

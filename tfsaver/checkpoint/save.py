@@ -1,0 +1,91 @@
+"""Writes a mapping from names to arrays as a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tfsaver.checkpoint import saved_tensor_slices
+from tfsaver.checkpoint.tensor_slice_writer import TensorSliceWriter
+from tfsaver.errors import InvalidArgumentError
+from tfsaver.framework import tensor_util
+from tfsaver.lib import file_io
+from tfsaver.tensor_bundle import BundleWriter
+
+_FORMATS = ("v2", "v1")
+
+
+def save_checkpoint(
+    mapping: Mapping[str, Any],
+    prefix: file_io.PathLike,
+    *,
+    format: str = "v2",  # noqa: A002 - the word every saver uses for it
+    num_shards: int = 1,
+    durable: bool = True,
+) -> str:
+    """Writes tensors as a checkpoint that TensorFlow reads, in the order of their names.
+
+    The files are those that TensorFlow's Saver writes for variables of these names and values, byte for byte. Values are
+    taken from the mapping one at a time, so that a mapping which makes them on demand (an open checkpoint is one) is
+    never in memory as a whole; a V1 checkpoint's file is written at the end and does hold them until then.
+
+    Args:
+        mapping: Names to arrays, or to what numpy makes arrays of; strings as str or bytes.
+        prefix: The checkpoint's path without suffix. Missing directories are made.
+        format: ``v2``, or ``v1`` for programs that know nothing newer.
+        num_shards: How many data files there are; tensors go to the one that has least.
+        durable: Whether to return only once disks have the bytes.
+
+    Returns:
+        The checkpoint's name as `load_checkpoint` takes it: `prefix`, or the pattern of a V1 checkpoint in several files.
+
+    Raises:
+        InvalidArgumentError: An unknown format, a name that is no str or empty, fewer shards than one.
+        UnimplementedError: A value of a type that the format cannot hold.
+    """
+    path = file_io.as_path(prefix)
+    if format not in _FORMATS:
+        raise InvalidArgumentError(f"format {format!r} is unknown; known are {' and '.join(map(repr, _FORMATS))}")
+    if num_shards < 1:
+        raise InvalidArgumentError(f"num_shards is {num_shards}, at least 1 is needed")
+    if not isinstance(mapping, Mapping):
+        raise InvalidArgumentError(f"a mapping from names to arrays is needed, not {type(mapping).__name__}")
+    for name in mapping:
+        if not isinstance(name, str) or not name:
+            raise InvalidArgumentError(f"a tensor's name must be a str that is not empty, not {name!r}")
+    if directory := file_io.split(path)[0]:
+        file_io.make_directory(directory)
+    return (_save_v2 if format == "v2" else _save_v1)(mapping, path, num_shards, durable)
+
+
+def _in_key_order(mapping: Mapping[str, Any]) -> list[str]:
+    return sorted(mapping)
+
+
+def _save_v2(mapping: Mapping[str, Any], prefix: str, num_shards: int, durable: bool) -> str:
+    sizes = [0] * num_shards
+    with BundleWriter(prefix, num_shards=num_shards, durable=durable) as writer:
+        for name in _in_key_order(mapping):
+            array, _ = tensor_util.as_tensor(mapping[name], name)
+            shard_id = sizes.index(min(sizes))
+            sizes[shard_id] += array.nbytes
+            writer.add(name, array, shard_id=shard_id)
+    return prefix
+
+
+def _save_v1(mapping: Mapping[str, Any], prefix: str, num_shards: int, durable: bool) -> str:
+    names = _in_key_order(mapping)
+    if num_shards == 1:
+        paths = [prefix]
+    else:
+        paths = [saved_tensor_slices.shard_path(prefix, number, num_shards) for number in range(num_shards)]
+    writers = [TensorSliceWriter(path, durable=durable) for path in paths]
+    sizes = [0] * num_shards
+    for name in names:
+        array, _ = tensor_util.as_tensor(mapping[name], name)
+        shard_id = sizes.index(min(sizes))
+        sizes[shard_id] += array.nbytes
+        writers[shard_id].add(name, array)
+    for writer in writers:
+        writer.finish()
+    return prefix if num_shards == 1 else saved_tensor_slices.shard_pattern(prefix, num_shards)
