@@ -23,6 +23,7 @@ for line in sys.stdin:
     try:
         answer = {"result": getattr(verbs, request["verb"])(**request["arguments"])}
     except Exception as error:
-        answer = {"error": "%s: %s" % (type(error).__name__, error)}
+        # What follows the first paragraph is where in a graph it happened.
+        answer = {"error": "%s: %s" % (type(error).__name__, str(error).split("Original stack trace", 1)[0][:2000])}
     answers.write(json.dumps(answer) + "\n")
     answers.flush()

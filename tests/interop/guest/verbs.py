@@ -41,8 +41,8 @@ def about():
 
 def _can_be_assigned(dtype, kind):
     tensor = {"name": "v", "dtype": dtype, "shape": [2], "seed": 0}
-    with tf.Graph().as_default(), tf1.Session(config=_DEVICES) as session:
-        variable, = _variables_of(tensor, kind)
+    with tf.Graph().as_default(), tf1.device("/cpu:0"), tf1.Session(config=_DEVICES) as session:
+        (variable,) = _variables_of(tensor, kind)
         try:
             session.run(variable.initializer, {variable.initializer.inputs[1]: _values_of(tensor)})
             session.run(variable)
@@ -83,7 +83,7 @@ def restore_tensors(prefix, tensors):
 
 def restore_variables(prefix, variables, kind):
     """A Saver restores into fresh variables: {name: digest}, and a list of digests for a partitioned name."""
-    with tf.Graph().as_default(), tf1.Session(config=_DEVICES) as session:
+    with tf.Graph().as_default(), tf1.device("/cpu:0"), tf1.Session(config=_DEVICES) as session:
         made = {each["name"]: _variables_of(each, kind) for each in variables}
         tf1.train.Saver({name: _as_saver_wants(parts) for name, parts in made.items()}).restore(session, prefix)
         digests = {}
