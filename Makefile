@@ -17,7 +17,7 @@ PYTHON37 ?= python3.7
 INTEROP_VENV ?= .venv-tf115
 
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
 
 # An environment is stale when what describes the package, or what its schemas are compiled from, has changed.
 PACKAGING := setup.cfg pyproject.toml $(wildcard setup.py) $(shell find protos -name '*.proto')
@@ -72,6 +72,6 @@ $(VENV)/.stamp-test: $(PACKAGING) | $(BIN)/python
 
 $(INTEROP_VENV)/.stamp: .ci/tensorflow-1.15.txt
 	$(PYTHON37) -m venv --clear $(INTEROP_VENV)
-	$(INTEROP_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade pip
-	$(INTEROP_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement .ci/tensorflow-1.15.txt
+	$(INTEROP_VENV)/bin/python -m pip install --quiet --quiet --disable-pip-version-check --upgrade pip
+	$(INTEROP_VENV)/bin/python -m pip install --quiet --quiet --disable-pip-version-check --requirement .ci/tensorflow-1.15.txt
 	@touch $@
