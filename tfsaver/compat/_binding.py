@@ -1,0 +1,171 @@
+"""One variable tied to one tensor of a checkpoint.
+
+    Binding(name, variable, slice)
+        |            |        `--- the region of the named tensor that the variable holds; None for all of it
+        |            `------------ GraphVariable or EagerVariable: where the value is read, how it is assigned
+        `------------------------- the tensor's name in the checkpoint
+
+In a graph no node is added. A value is read by fetching a tensor that is there already (the reference itself, or the
+ReadVariableOp that came with a resource variable), and assigned by running an assignment that is there already while its value
+input is fed: the variable's initializer, as `variable.load` does it, or any other Assign of the graph where the initializer
+cannot be used. That works on finalized graphs and however often it is done.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from tfsaver.compat import _tensorflow
+from tfsaver.errors import UnimplementedError
+from tfsaver.framework import dtypes
+from tfsaver.framework.tensor_slice import TensorSlice
+
+StaticShape: TypeAlias = "tuple[int | None, ...] | None"
+
+_ASSIGNMENTS = ("Assign", "AssignVariableOp")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Assignment:
+    """An operation that gives a variable the value of a tensor, which can be fed.
+
+    Attributes:
+        operation: What to run.
+        value_name: The name of the tensor to feed. A name, since tensors of TensorFlow 2 cannot always be dictionary keys.
+    """
+
+    operation: Any
+    value_name: str
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class GraphVariable:
+    """A reference or resource variable of a graph.
+
+    Attributes:
+        operation: The Variable, VariableV2 or VarHandleOp: what the variable is to TensorFlow's runtime.
+        tensor: A tensor of the graph whose value is the variable's.
+        initializer: The operation that gives it its initial value, if it is known.
+        shape: The static shape; None in it and for it where it is unknown.
+    """
+
+    operation: Any
+    tensor: Any
+    initializer: Any
+    shape: StaticShape
+
+    @property
+    def label(self) -> str:
+        return str(self.operation.name)
+
+    @property
+    def data_type(self) -> int:
+        return int(self.tensor.dtype.base_dtype.as_datatype_enum)
+
+    def assignment(self, shape: Sequence[int]) -> Assignment:
+        """How to assign a value of that shape.
+
+        Raises:
+            UnimplementedError: The graph has no assignment whose value can be fed, and is finalized, so that none can be added.
+        """
+        graph = self.operation.graph
+        for operation in self._assignments():
+            value = operation.inputs[1]
+            if graph.is_feedable(value) and value.shape.is_compatible_with(shape):
+                return Assignment(operation, value.name)
+        if graph.finalized:
+            raise UnimplementedError(
+                f"{self.label}: no assignment in the graph takes a fed value of shape {list(shape)}, "
+                "and the graph is finalized, so that none can be added"
+            )
+        return self._add_assignment()
+
+    def _assignments(self) -> Iterator[Any]:
+        """The assignments to this variable, best first: its initializer, then those that make nothing else run."""
+        consumers = [op for op in self.operation.outputs[0].consumers() if self._is_assignment(op)]
+        if self.initializer is not None and self._is_assignment(self.initializer):
+            consumers = [self.initializer, *(op for op in consumers if op.name != self.initializer.name)]
+        yield from sorted(consumers, key=lambda op: bool(op.control_inputs))
+
+    def _is_assignment(self, operation: Any) -> bool:
+        return operation.type in _ASSIGNMENTS and operation.inputs[0].name == self.operation.outputs[0].name
+
+    def _add_assignment(self) -> Assignment:
+        tf = _tensorflow.tf
+        target = self.operation.outputs[0]
+        dtype = self.tensor.dtype.base_dtype
+        with self.operation.graph.as_default(), tf.control_dependencies(None), tf.name_scope(f"{self.label}/tfsaver/"):
+            value = tf.compat.v1.placeholder(dtype, name="value")
+            with tf.device(self.operation.device):
+                if self.operation.type == "VarHandleOp":
+                    operation = tf.raw_ops.AssignVariableOp(resource=target, value=value)
+                else:
+                    operation = tf.raw_ops.Assign(ref=target, value=value, validate_shape=False).op
+        return Assignment(operation, value.name)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class EagerVariable:
+    """A resource variable that holds its value now, outside any graph."""
+
+    variable: Any
+
+    @property
+    def label(self) -> str:
+        return str(self.variable.name)
+
+    @property
+    def shape(self) -> StaticShape:
+        return static_shape(self.variable.shape)
+
+    @property
+    def data_type(self) -> int:
+        return int(self.variable.dtype.base_dtype.as_datatype_enum)
+
+    def read(self) -> Any:
+        return self.variable.numpy()
+
+    def assign(self, value: np.ndarray[Any, Any]) -> None:
+        self.variable.assign(_tensorflow.tf.constant(value, self.variable.dtype))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Binding:
+    """A variable and the tensor of a checkpoint that it is saved to and restored from.
+
+    Attributes:
+        name: The tensor's name in the checkpoint.
+        variable: What holds the value.
+        full_shape: The shape of the whole tensor when the variable is a part of it.
+        tensor_slice: Which part; None for all of it.
+    """
+
+    name: str
+    variable: GraphVariable | EagerVariable
+    full_shape: tuple[int, ...] | None = None
+    tensor_slice: TensorSlice | None = None
+
+    @property
+    def dtype(self) -> dtypes.DType:
+        return dtypes.from_data_type(self.variable.data_type)
+
+    def to_array(self, value: Any) -> np.ndarray[Any, Any]:
+        """A value as TensorFlow returns it, as an array of the variable's dtype."""
+        dtype = self.dtype.numpy
+        if dtype.hasobject:
+            # A scalar string comes as bytes, of which numpy by itself would cut the zero bytes at the end.
+            array = np.empty(np.shape(value) if isinstance(value, np.ndarray) else (), dtype)
+            array[...] = value
+            return array
+        array = np.asarray(value)
+        # Quantised values come as the plain integers that they are stored as.
+        return array.view(dtype) if array.dtype != dtype and array.dtype.itemsize == dtype.itemsize else array
+
+
+def static_shape(shape: Any) -> StaticShape:
+    """A tf.TensorShape as a tuple; None where the rank is unknown."""
+    return None if shape.rank is None else tuple(shape.as_list())

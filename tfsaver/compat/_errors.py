@@ -1,0 +1,83 @@
+"""Our errors as TensorFlow's: one table.
+
+A program that was written for TensorFlow catches `tf.errors` classes and looks for fragments of their messages. Inside
+`tensorflow_errors()` each error of ours leaves as the class that TensorFlow raises for the same fact, raised `from` ours, so
+that the fields stay at hand as its `__cause__`. The message is our sentence; where callers look for a fragment that our
+sentence has not, the fragment is put in front.
+
+TensorFlow reports a data file that ends early as OutOfRangeError, the class that also ends an input pipeline; here it is a
+DataLossError like any other damage, so that no training loop takes a damaged checkpoint for the end of its data.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+from collections.abc import Iterator
+
+from tfsaver import errors
+from tfsaver.compat import _tensorflow
+
+# The first class that matches counts. MissingExtraError is in no row: TensorFlow has no such error.
+_CLASSES: tuple[tuple[type[errors.SaverError], str], ...] = (
+    (errors.DataLossError, "DataLossError"),
+    (errors.NotFoundError, "NotFoundError"),
+    (errors.InvalidArgumentError, "InvalidArgumentError"),
+    (errors.AlreadyExistsError, "AlreadyExistsError"),
+    (errors.UnimplementedError, "UnimplementedError"),
+)
+
+_SYSTEM = {
+    errno.ENOENT: "NotFoundError",
+    errno.EACCES: "PermissionDeniedError",
+    errno.EPERM: "PermissionDeniedError",
+    errno.EROFS: "PermissionDeniedError",
+    errno.EEXIST: "AlreadyExistsError",
+    errno.ENOTDIR: "FailedPreconditionError",
+    errno.EISDIR: "FailedPreconditionError",
+    errno.ENOTEMPTY: "FailedPreconditionError",
+    errno.ENOSPC: "ResourceExhaustedError",
+    errno.EDQUOT: "ResourceExhaustedError",
+    errno.EMFILE: "ResourceExhaustedError",
+    errno.ENFILE: "ResourceExhaustedError",
+    errno.ENAMETOOLONG: "InvalidArgumentError",
+}
+
+
+@contextlib.contextmanager
+def tensorflow_errors() -> Iterator[None]:
+    """Turns errors that leave the block, or the function that this decorates, into TensorFlow's classes."""
+    try:
+        yield
+    except (errors.SaverError, OSError) as error:
+        translated = translate(error)
+        if translated is error:
+            raise
+        raise translated from error
+
+
+def translate(error: errors.SaverError | OSError) -> Exception:
+    """The error that TensorFlow raises for what `error` says.
+
+    Returns:
+        `error` itself where TensorFlow has no class for it, and where TensorFlow is not imported: nobody can be catching its
+        classes then.
+    """
+    if not _tensorflow.is_imported():
+        return error
+    if isinstance(error, errors.SaverError):
+        name = next((name for ours, name in _CLASSES if isinstance(error, ours)), None)
+    else:
+        name = _SYSTEM.get(error.errno or 0)
+    if name is None:
+        return error
+    translated: Exception = getattr(_tensorflow.tf.errors, name)(None, None, _message(error))
+    return translated
+
+
+def _message(error: errors.SaverError | OSError) -> str:
+    if isinstance(error, errors.TensorNotFoundError):
+        return f"Key {error.name} not found in checkpoint: {error}"
+    if isinstance(error, errors.CheckpointNotFoundError):
+        return f"Failed to find any matching files for {error.prefix}: {error}"
+    return str(error)

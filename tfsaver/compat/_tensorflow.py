@@ -1,0 +1,58 @@
+"""The one door to TensorFlow.
+
+Modules write ``_tensorflow.tf.Variable``; TensorFlow is imported when an attribute of this module is first asked for, so that
+`import tfsaver` and the functions that need only files stay as light as they are without it. `tf` is the public package. The
+other names are classes that TensorFlow tests values against without exporting them; each exists since 2.15, under the module
+written beside it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+from tfsaver.errors import MissingExtraError
+
+_CLASSES = {
+    "SessionInterface": "tensorflow.python.client.session",
+    "RefVariable": "tensorflow.python.ops.ref_variable",
+    "BaseResourceVariable": "tensorflow.python.ops.resource_variable_ops",
+    "PartitionedVariable": "tensorflow.python.ops.variables",
+    "SaveableObject": "tensorflow.python.training.saving.saveable_object",
+    "Trackable": "tensorflow.python.trackable.base",
+}
+
+tf: Any
+SessionInterface: Any
+RefVariable: Any
+BaseResourceVariable: Any
+PartitionedVariable: Any
+SaveableObject: Any
+Trackable: Any
+
+
+def is_imported() -> bool:
+    """Whether this process has TensorFlow in use already; asking does not import it."""
+    return sys.modules.get("tensorflow") is not None
+
+
+def __getattr__(name: str) -> Any:
+    if name == "tf":
+        value = _import("tensorflow")
+    elif name in _CLASSES:
+        value = getattr(_import(_CLASSES[name]), name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def _import(module: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        # TensorFlow that is there and fails to import something else is broken, which no pip line of ours mends.
+        if error.name != "tensorflow":
+            raise
+        raise MissingExtraError("tensorflow", extra="tensorflow", purpose="saving and restoring variables of a session") from error

@@ -1,0 +1,105 @@
+"""Values between a session and memory, in batches of bounded size.
+
+    fetch    session.run([tensor, tensor, ...])                     a batch of small variables, or one big one
+    assign   session.run([operation, ...], {value: array, ...})     the same
+
+One run per variable would be slow where there are thousands, one run for all would hold every value twice. A session keeps
+what it prepared for each set of fetches and feeds; batches depend on the bindings alone, so that saving a second time prepares
+nothing anew.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from tfsaver.compat._binding import Binding, EagerVariable, GraphVariable
+
+Array: TypeAlias = "np.ndarray[Any, Any]"
+
+BATCH_SIZE = 32 << 20
+
+# What TensorFlow takes over without a copy: arrays whose first byte lies at a multiple of this.
+_ALIGNMENT = 64
+# A string's size is known only once it is there; this is a guess for the grouping into batches.
+_STRING_SIZE = 64
+
+
+def fetch(session: Any, bindings: Sequence[Binding]) -> Iterator[tuple[Binding, Array]]:
+    """The values of variables in the order of their bindings, fetched in batches as they are asked for.
+
+    Args:
+        session: Where graph variables have their values; None when all are eager ones.
+        bindings: Variables of one graph, or eager ones.
+    """
+    for batch in _batches(bindings):
+        values = _run(session, batch)
+        while batch:
+            # A value is let go of here before the next is asked for: what was written need not stay in memory.
+            binding = batch.pop(0)
+            yield binding, binding.to_array(values.pop(0))
+
+
+def assign(session: Any, values: Iterable[tuple[Binding, Array]]) -> None:
+    """Assigns values to variables in batches, as they come.
+
+    Two variables may share the tensor that their initializers read, and one run cannot feed it two values: the second starts a
+    new batch. The arrays must stay as they are afterwards: a resource variable may go on living in an array's own memory.
+    """
+    operations: list[Any] = []
+    feeds: dict[str, Array] = {}
+    size = 0
+    for binding, value in values:
+        if isinstance(binding.variable, EagerVariable):
+            binding.variable.assign(value)
+            continue
+        assignment = binding.variable.assignment(value.shape)
+        if operations and (assignment.value_name in feeds or size + value.nbytes > BATCH_SIZE):
+            session.run(operations, feeds)
+            operations, feeds, size = [], {}, 0
+        operations.append(assignment.operation)
+        feeds[assignment.value_name] = value
+        size += value.nbytes
+    if operations:
+        session.run(operations, feeds)
+
+
+def aligned_empty(shape: Sequence[int], dtype: np.dtype[Any]) -> Array:
+    """A new array that begins where TensorFlow wants it, so that it may be taken over without a copy."""
+    if dtype.hasobject:
+        return np.empty(shape, dtype)
+    size = math.prod(shape) * dtype.itemsize
+    memory = np.empty(size + _ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % _ALIGNMENT
+    return memory[start : start + size].view(dtype).reshape(shape)
+
+
+def _run(session: Any, batch: Sequence[Binding]) -> list[Any]:
+    if session is None:
+        return [binding.variable.read() for binding in batch if isinstance(binding.variable, EagerVariable)]
+    return list(session.run([binding.variable.tensor for binding in batch if isinstance(binding.variable, GraphVariable)]))
+
+
+def _batches(bindings: Sequence[Binding]) -> Iterator[list[Binding]]:
+    batch: list[Binding] = []
+    total = 0
+    for binding in bindings:
+        size = _expected_size(binding)
+        if batch and total + size > BATCH_SIZE:
+            yield batch
+            batch, total = [], 0
+        batch.append(binding)
+        total += size
+    if batch:
+        yield batch
+
+
+def _expected_size(binding: Binding) -> int:
+    """The bytes of a variable; as much as a batch holds where its shape does not say, so that it is fetched alone."""
+    shape = binding.variable.shape
+    if shape is None or None in shape:
+        return BATCH_SIZE
+    return math.prod(size for size in shape if size is not None) * (binding.dtype.size or _STRING_SIZE)

@@ -1,0 +1,368 @@
+"""`tf.compat.v1.train.Saver` on our own reader and writer.
+
+    Saver(var_list)            var_list -> bindings: each variable and the name of its tensor
+    saver.save(sess, path)     values -> path.index, path.data-*  then the state file, then one old checkpoint goes, then path.meta
+    saver.restore(sess, path)  all names, dtypes, shapes and checksums first, then the variables
+
+Constructor, attributes, methods, return values, files and errors are TensorFlow's, whose programs need no change. No graph node
+is added, so that a Saver may be made, as often as one likes, on a graph that is finalized.
+"""
+
+from __future__ import annotations
+
+import logging
+import numbers
+import os
+import threading
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from tfsaver import schemas
+from tfsaver.checkpoint import checkpoint_management
+from tfsaver.checkpoint.checkpoint_state import STATE_FILE_NAME
+from tfsaver.compat import _tensorflow, _variables
+from tfsaver.compat._binding import Binding
+from tfsaver.compat._errors import tensorflow_errors
+from tfsaver.compat._restore import restore_variables
+from tfsaver.compat._retention import Retention
+from tfsaver.compat._save import save_variables
+from tfsaver.errors import DataLossError, InvalidArgumentError, UnimplementedError
+from tfsaver.lib import file_io
+
+_logger = logging.getLogger(__name__)
+
+
+class Saver:
+    """Saves variables to checkpoints and restores them.
+
+    Args:
+        var_list: Variables: None for all global ones of the default graph, a list, or a dict from names to variables.
+        reshape: Whether a restored tensor takes the variable's shape when it has as many elements.
+        sharded: Not supported yet.
+        max_to_keep: How many checkpoints are kept; 0 or None for all.
+        keep_checkpoint_every_n_hours: One checkpoint in so many hours is kept for good; 0 or None keeps every one.
+        name: The name scope of graph nodes; there are none.
+        restore_sequentially: Without effect, as in TensorFlow.
+        saver_def: Not supported yet.
+        builder: Not supported yet.
+        defer_build: Whether the variables are looked up by `build()` only.
+        allow_empty: Whether there may be no variables; then `save` writes no more than a meta graph, and `restore` nothing.
+        write_version: SaverDef.V1 or SaverDef.V2.
+        pad_step_number: Whether a step in a file name has eight digits.
+        save_relative_paths: Whether the state file names checkpoints relative to its directory, which can be moved then.
+        filename: The default of a graph node; there is none.
+        durable: Whether `save` returns only once the disk has the bytes. TensorFlow never waits for that.
+
+    Raises:
+        MissingExtraError: TensorFlow is not installed.
+        UnimplementedError: An argument asks for what is not supported.
+        InvalidArgumentError: A ValueError; the arguments contradict each other, or there is nothing to save.
+        TypeError: `var_list` or an element of it is of no type that can be saved.
+    """
+
+    def __init__(
+        self,
+        var_list: Any = None,
+        reshape: bool = False,
+        sharded: bool = False,
+        max_to_keep: int | None = 5,
+        keep_checkpoint_every_n_hours: float | None = 10000.0,
+        name: str | None = None,
+        restore_sequentially: bool = False,
+        saver_def: Any = None,
+        builder: Any = None,
+        defer_build: bool = False,
+        allow_empty: bool = False,
+        write_version: int = schemas.SaverDef.V2,
+        pad_step_number: bool = False,
+        save_relative_paths: bool = False,
+        filename: str | None = None,
+        *,
+        durable: bool = True,
+    ) -> None:
+        if defer_build and var_list:
+            raise InvalidArgumentError(
+                "If `var_list` is provided then build cannot be deferred. Either set defer_build=False or var_list=None."
+            )
+        for argument, is_given in (("sharded", sharded), ("saver_def", saver_def is not None), ("builder", builder is not None)):
+            if is_given:
+                raise UnimplementedError(f"Saver({argument}=...) is not supported yet")
+        if write_version not in (schemas.SaverDef.V1, schemas.SaverDef.V2):
+            raise TypeError(f"write_version is {write_version!r}; SaverDef.V1 and SaverDef.V2 are the formats there are")
+        self._is_eager = _tensorflow.tf.executing_eagerly()
+        if self._is_eager and var_list is None:
+            raise RuntimeError("When eager execution is enabled, var_list must specify a list or dict of variables to save")
+        self._var_list = var_list
+        self._reshape = reshape
+        self._sharded = sharded
+        self._max_to_keep = max_to_keep
+        self._keep_checkpoint_every_n_hours = keep_checkpoint_every_n_hours
+        self._name = name
+        self._restore_sequentially = restore_sequentially
+        self.saver_def: Any = saver_def
+        self._builder = builder
+        self._is_built = False
+        self._allow_empty = allow_empty
+        self._is_empty: bool | None = None
+        self._write_version = write_version
+        self._pad_step_number = pad_step_number
+        self._filename = filename
+        self._save_relative_paths = save_relative_paths
+        self._object_restore_saver: Any = None
+        self._durable = durable
+        self._bindings: list[Binding] = []
+        # Held while a checkpoint is recorded, the state file written and an old checkpoint removed: a supervisor saves
+        # from a thread of its own.
+        self._lock = threading.RLock()
+        hours = keep_checkpoint_every_n_hours or 0
+        # In a graph the hours pass through a SaverDef, where they are a float of 32 bits.
+        self._retention = Retention(max_to_keep or 0, hours if self._is_eager else float(np.float32(hours)))
+        if self._is_eager:
+            self._look_up_variables()
+        elif not defer_build:
+            self.build()
+
+    def build(self) -> None:
+        """Looks the variables up, unless that was done before.
+
+        Raises:
+            RuntimeError: Called in eager mode, where it has nothing to do.
+            InvalidArgumentError: A ValueError; there is nothing to save.
+        """
+        if self._is_eager:
+            raise RuntimeError("Use save/restore instead of build in eager mode.")
+        if self._is_built:
+            return
+        # Set first, as in TensorFlow: a build that fails is not tried again by whoever calls `build` next.
+        self._is_built = True
+        self._look_up_variables()
+        self._retention.start()
+
+    def _look_up_variables(self) -> None:
+        var_list = _variables.default_var_list() if self._var_list is None else self._var_list
+        self._bindings = _variables.to_bindings(var_list)
+        self._is_empty = not self._bindings
+        if self._is_empty and not self._allow_empty:
+            raise InvalidArgumentError("No variables to save")
+        for binding in self._bindings if self._reshape else ():
+            shape = binding.variable.shape
+            if shape is None or None in shape:
+                raise UnimplementedError(f"reshape=True with {binding.variable.label}, whose static shape is not known in full")
+
+    def save(
+        self,
+        sess: Any,
+        save_path: file_io.PathLike,
+        global_step: Any = None,
+        latest_filename: str | None = None,
+        meta_graph_suffix: str = "meta",
+        write_meta_graph: bool = True,
+        write_state: bool = True,
+        strip_default_attrs: bool = False,
+        save_debug_info: bool = False,
+    ) -> str | None:
+        """Saves the variables.
+
+        A save that fails leaves no file behind and keeps the state file and the list of checkpoints as they were. When only the
+        state file or the meta graph cannot be written, the checkpoint itself is there, whole.
+
+        Args:
+            sess: The session with the values; of no use in eager mode.
+            save_path: The prefix of the files, to which the step is added.
+            global_step: An integer, or a tensor, a variable or the name of a tensor that has one.
+            latest_filename: The name of the state file, `checkpoint` by default.
+            meta_graph_suffix: How the name of the meta graph ends.
+            write_meta_graph: Whether the graph is written as well.
+            write_state: Whether the state file is written, and old checkpoints are removed.
+            strip_default_attrs: Whether attributes that have their default are left out of the meta graph.
+            save_debug_info: Whether the places in the source where nodes were made are written beside the meta graph.
+
+        Returns:
+            The prefix of the checkpoint, for `restore`. None when there are no variables.
+
+        Raises:
+            RuntimeError: `build()` was not called.
+            InvalidArgumentError: A ValueError; the directory is not there, or names collide.
+            TypeError: `sess` is no session, or `save_path` no path.
+            tf.errors.OpError: A variable has no value, a file cannot be written.
+        """
+        if not self._is_built and not self._is_eager:
+            raise RuntimeError("`build()` should be called before save if defer_build==True")
+        if latest_filename is None:
+            latest_filename = STATE_FILE_NAME
+        if self._write_version != schemas.SaverDef.V2:
+            _logger.warning("TensorFlow's V1 checkpoint format has been deprecated; consider SaverDef.V2")
+        if os.path.split(latest_filename)[0]:
+            raise InvalidArgumentError(f"'latest_filename' must not contain path components: {latest_filename!r}")
+        save_path = _to_text(save_path)
+        prefix = self._numbered(save_path, global_step, sess, latest_filename)
+        if not self._is_eager and not isinstance(sess, _tensorflow.SessionInterface):
+            raise TypeError(f"'sess' must be a Session; {sess}")
+        if write_state and self._collides(prefix, latest_filename):
+            raise RuntimeError(f"Save path {prefix!r} conflicts with path used for checkpoint state. Please use a different save path.")
+        if not self._is_empty:
+            session = None if self._is_eager else sess
+            save_variables(
+                session, self._bindings, save_path, prefix, version=self._write_version, durable=self._durable
+            )
+            if write_state:
+                self._write_state(save_path, prefix, latest_filename, meta_graph_suffix)
+        if write_meta_graph and not self._is_eager:
+            with sess.graph.as_default():
+                self.export_meta_graph(
+                    checkpoint_management.meta_graph_filename(prefix, meta_graph_suffix),
+                    strip_default_attrs=strip_default_attrs,
+                    save_debug_info=save_debug_info,
+                )
+        return None if self._is_empty else prefix
+
+    def restore(self, sess: Any, save_path: file_io.PathLike | None) -> None:
+        """Gives the variables the values of a checkpoint: all of them, or none when anything is wrong.
+
+        Args:
+            sess: The session whose variables change; they need not be initialized. Of no use in eager mode.
+            save_path: What `save` returned: a V2 prefix, or the file or the pattern of a V1 checkpoint.
+
+        Raises:
+            InvalidArgumentError: A ValueError; there is no checkpoint at `save_path`.
+            tf.errors.NotFoundError: Tensors are missing; the error lists them.
+            tf.errors.InvalidArgumentError: Dtypes or shapes differ; the error lists them.
+            tf.errors.DataLossError: The checkpoint is damaged.
+        """
+        if self._is_empty:
+            return
+        if save_path is None:
+            raise InvalidArgumentError("Can't load save_path when it is None.")
+        save_path = _to_text(save_path)
+        if not save_path or not checkpoint_management.checkpoint_exists(save_path):
+            raise InvalidArgumentError(f"The passed save_path is not a valid checkpoint: {save_path}")
+        if not self._is_built and not self._is_eager:
+            raise RuntimeError("`build()` should be called before restore if defer_build==True")
+        _logger.info("Restoring parameters from %s", save_path)
+        with tensorflow_errors():
+            _refuse_directory(save_path)
+            restore_variables(None if self._is_eager else sess, self._bindings, save_path, reshape=self._reshape)
+
+    @property
+    def last_checkpoints(self) -> list[str]:
+        """The checkpoints that were not removed yet, oldest first; what `recover_last_checkpoints` takes."""
+        return self._retention.paths
+
+    def set_last_checkpoints(self, last_checkpoints: list[str]) -> None:
+        """Deprecated: use `set_last_checkpoints_with_time`. Checkpoints set here are never removed."""
+        if not isinstance(last_checkpoints, list):
+            raise AssertionError(f"last_checkpoints must be a list, not {type(last_checkpoints).__name__}")
+        self.set_last_checkpoints_with_time([(path, np.inf) for path in last_checkpoints])
+
+    def set_last_checkpoints_with_time(self, last_checkpoints_with_time: list[tuple[str, float]]) -> None:
+        """Replaces the list of checkpoints by pairs of a path and seconds since the epoch, oldest first."""
+        if not isinstance(last_checkpoints_with_time, list):
+            raise AssertionError(f"last_checkpoints must be a list, not {type(last_checkpoints_with_time).__name__}")
+        with self._lock:
+            self._retention.checkpoints = last_checkpoints_with_time
+
+    def recover_last_checkpoints(self, checkpoint_paths: Iterable[str]) -> None:
+        """Replaces the list of checkpoints after a restart by those of `checkpoint_paths` that are there."""
+        with self._lock:
+            self._retention.recover(checkpoint_paths)
+
+    def as_saver_def(self) -> Any:
+        """The SaverDef of the graph nodes; None, since there are none."""
+        return self.saver_def
+
+    def to_proto(self, export_scope: str | None = None) -> Any:
+        """The SaverDef of the graph nodes inside a scope; None, since there are none."""
+        return self.saver_def
+
+    @staticmethod
+    def from_proto(saver_def: Any, import_scope: str | None = None) -> Saver:
+        """A Saver of the graph nodes that a SaverDef names; not supported yet."""
+        return Saver(saver_def=saver_def, name=import_scope)
+
+    def export_meta_graph(
+        self,
+        filename: str | None = None,
+        collection_list: Any = None,
+        as_text: bool = False,
+        export_scope: str | None = None,
+        clear_devices: bool = False,
+        clear_extraneous_savers: bool = False,
+        strip_default_attrs: bool = False,
+        save_debug_info: bool = False,
+    ) -> Any:
+        """The default graph as a MetaGraphDef, written to `filename` if that is given; TensorFlow does it."""
+        tf = _tensorflow.tf
+        return tf.compat.v1.train.export_meta_graph(
+            filename=filename,
+            graph_def=tf.compat.v1.get_default_graph().as_graph_def(add_shapes=True),
+            saver_def=self.saver_def,
+            collection_list=collection_list,
+            as_text=as_text,
+            export_scope=export_scope,
+            clear_devices=clear_devices,
+            clear_extraneous_savers=clear_extraneous_savers,
+            strip_default_attrs=strip_default_attrs,
+            save_debug_info=save_debug_info,
+        )
+
+    # TensorFlow keeps these on the Saver itself, where some programs look.
+    @property
+    def _last_checkpoints(self) -> list[tuple[str, float]]:
+        return self._retention.checkpoints
+
+    @property
+    def _checkpoints_to_be_deleted(self) -> list[tuple[str, float]]:
+        return self._retention.candidates
+
+    @property
+    def _next_checkpoint_time(self) -> float:
+        return self._retention.next_checkpoint_time
+
+    def _numbered(self, save_path: str, global_step: Any, sess: Any, latest_filename: str) -> str:
+        if global_step is None:
+            # A V1 checkpoint of that name would be the state file itself.
+            if os.path.basename(save_path) == latest_filename:
+                raise InvalidArgumentError(f"'latest_filename' collides with 'save_path': {latest_filename!r} and {save_path!r}")
+            return save_path
+        if not isinstance(global_step, (numbers.Integral, np.integer)):
+            global_step = int(global_step.numpy()) if self._is_eager else int(sess.run(global_step))
+        return f"{save_path}-{int(global_step):08d}" if self._pad_step_number else f"{save_path}-{int(global_step)}"
+
+    def _collides(self, prefix: str, latest_filename: str) -> bool:
+        """Whether the state file must not be written beside a checkpoint of that name.
+
+        A V1 checkpoint would be overwritten by it. A V2 checkpoint has files of other names; TensorFlow refuses it all the
+        same when the state file would name it by its absolute path.
+        """
+        if os.path.basename(prefix) != latest_filename:
+            return False
+        return self._write_version != schemas.SaverDef.V2 or (os.path.isabs(prefix) and not self._save_relative_paths)
+
+    def _write_state(self, save_path: str, prefix: str, latest_filename: str, meta_graph_suffix: str) -> None:
+        with self._lock, tensorflow_errors():
+            with self._retention.recording(prefix):
+                checkpoint_management.update_checkpoint_state(
+                    os.path.dirname(save_path),
+                    prefix,
+                    self.last_checkpoints,
+                    latest_filename,
+                    save_relative_paths=self._save_relative_paths,
+                    durable=self._durable,
+                )
+            self._retention.sweep(self._write_version, meta_graph_suffix)
+
+
+def _to_text(path: file_io.PathLike) -> str:
+    """A path as the caller spells it, as text: what `save` returns must be what was passed."""
+    try:
+        return os.fsdecode(path)
+    except TypeError:
+        raise TypeError(f"Expected binary or unicode string, got {path!r}") from None
+
+
+def _refuse_directory(path: str) -> None:
+    # A directory has several checkpoints; which one is meant is for `latest_checkpoint` to say.
+    if file_io.is_directory(path) and not file_io.exists(f"{path}.index"):
+        raise DataLossError(f"Unable to open table file {path}: it is a directory; latest_checkpoint finds the newest in it")
