@@ -49,7 +49,21 @@ _HOMES = {
 }
 _MODULES = frozenset({"checkpoint", "cli", "compat", "errors", "framework", "lib", "schemas", "table", "tensor_bundle"})
 
-__all__ = ["__version__", *_HOMES]  # noqa: PLE0604 - the names are the table's
+__all__ = [
+    "CheckpointReader",
+    "Saver",
+    "SaverError",
+    "__version__",
+    "checkpoint_exists",
+    "get_checkpoint_state",
+    "latest_checkpoint",
+    "list_variables",
+    "load_checkpoint",
+    "load_variable",
+    "merge_bundles",
+    "save_checkpoint",
+    "verify",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -173,9 +173,9 @@ def _of_missing(path: str) -> CheckpointLocation:
     if (match := _V1_SHARD.match(path)) and "?" in match[2]:
         return _v1_shards(match[1], int(match[3]))
     if paths := checkpoint_management.matching_files(path):
-        counts = {match[3] for item in paths if (match := _V1_SHARD.match(item))}
-        if len(counts) == 1 and (match := _V1_SHARD.match(paths[0])):
-            return _v1_shards(match[1], int(match[3]))
+        shards = {(match[1], int(match[3])) for item in paths if (match := _V1_SHARD.match(item))}
+        if len(shards) == 1:
+            return _v1_shards(*shards.pop())
         return CheckpointLocation(path, "V1", tuple(paths))
     if indexes := checkpoint_management.matching_files(naming.index_path(path)):
         return _v2_pattern(path, indexes)

@@ -109,7 +109,7 @@ class CheckpointReader(Mapping[str, Array]):
             tensor.dtype,
             tensor.shape,
             () if whole else tuple(tensor.slices),
-            num_elements(tensor.shape) * (tensor.dtype.size or 0),
+            num_elements(tensor.shape) * tensor.dtype.size,
             tuple(sorted(set(tensor.shard_ids))),
         )
 
@@ -185,9 +185,7 @@ class CheckpointReader(Mapping[str, Array]):
     def __enter__(self) -> CheckpointReader:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
     def __repr__(self) -> str:

@@ -120,13 +120,9 @@ class TensorSliceReader:
         try:
             return self.tensors[name]
         except KeyError:
-            raise TensorNotFoundError(
-                name, checkpoint=self.prefix, near=nearest_names(name, self.tensors)
-            ) from None
+            raise TensorNotFoundError(name, checkpoint=self.prefix, near=nearest_names(name, self.tensors)) from None
 
-    def read(
-        self, name: str, region: TensorSlice | None = None, *, out: Array | None = None, verify: bool = True
-    ) -> Array:
+    def read(self, name: str, region: TensorSlice | None = None, *, out: Array | None = None, verify: bool = True) -> Array:
         """A tensor, or a region of it; the checksum of a record's block is checked in any case.
 
         Raises:
@@ -202,9 +198,7 @@ class TensorSliceReader:
     def __enter__(self) -> TensorSliceReader:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
 

@@ -71,11 +71,13 @@ class TensorSliceWriter:
             raise ShapeMismatchError(f"{name} {stored}", expected=expected, actual=array.shape)
         self._add(name, array, dtype, tuple(full_shape), stored)
 
-    def _add(
-        self, name: str, array: np.ndarray[Any, Any], dtype: DType, shape: Shape, stored: TensorSlice
-    ) -> None:
+    def _add(self, name: str, array: np.ndarray[Any, Any], dtype: DType, shape: Shape, stored: TensorSlice) -> None:
         if not name:
             raise InvalidArgumentError(f"a tensor in {self.path!r} has the empty name, which is the meta record's key")
+        try:
+            name.encode()
+        except UnicodeEncodeError as error:
+            raise InvalidArgumentError(f"{name!r}: a V1 checkpoint's names are UTF-8: {error}") from error
         if not dtype.in_v1:
             raise UnimplementedError(f"{name!r} is {dtype}, which a V1 checkpoint cannot hold; a V2 one can")
         known = self._tensors.setdefault(name, _Tensor(dtype, shape, {}))
@@ -87,7 +89,9 @@ class TensorSliceWriter:
             raise DuplicateKeyError(f"{name} {stored}", prefix=self.path)
         size = tensor_util.encoded_values_size(array, dtype)
         if size > saved_tensor_slices.MAX_RECORD_SIZE:
-            raise InvalidArgumentError(f"{name!r}: {size} bytes, a record of a V1 checkpoint is below 2 GiB; V2 has no limit")
+            raise InvalidArgumentError(
+                f"{name!r}: {size} bytes, a record of a V1 checkpoint is below 2 GiB; V2 has no limit"
+            )
         known.slices[stored] = array
 
     def finish(self) -> str:
@@ -108,9 +112,7 @@ class TensorSliceWriter:
     def __enter__(self) -> TensorSliceWriter:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if kind is None and not self._finished:
             self.finish()
 
@@ -127,10 +129,13 @@ class TensorSliceWriter:
 
     def _records(self) -> list[tuple[bytes, str, TensorSlice]]:
         return sorted(
-            ((tensor_slice.encode_key(name.encode(), stored), name, stored)
-             for name, tensor in self._tensors.items() for stored in tensor.slices),
+            (
+                (tensor_slice.encode_key(name.encode(), stored), name, stored)
+                for name, tensor in self._tensors.items()
+                for stored in tensor.slices
+            ),
             key=lambda record: record[0],
-        )  # fmt: skip
+        )
 
 
 def _encode_record(

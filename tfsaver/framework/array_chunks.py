@@ -29,7 +29,7 @@ def iterate_chunks(array: np.ndarray[Any, Any], dtype: DType, byte_order: str = 
             dtype.unpacked_bits(raw)
             if swaps:
                 swap_bytes(raw, dtype)
-        yield memoryview(raw)
+        yield raw.data
 
 
 def swap_bytes(raw: np.ndarray[Any, Any], dtype: DType) -> None:
@@ -39,7 +39,6 @@ def swap_bytes(raw: np.ndarray[Any, Any], dtype: DType) -> None:
 
 
 def _native_chunks(array: np.ndarray[Any, Any], dtype: DType) -> Iterator[np.ndarray[Any, Any]]:
-    assert dtype.size is not None
     num_elements = max(1, CHUNK_SIZE // dtype.size)
     if array.flags.c_contiguous and array.dtype == dtype.numpy:
         flat = array.reshape(-1)

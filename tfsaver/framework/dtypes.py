@@ -1,7 +1,7 @@
 """Every element type that a checkpoint can hold, as one table.
 
     data_type   the number in tensorflow/core/framework/types.proto
-    size        bytes of an element in a data file; none where elements differ in size
+    size        bytes of an element in a data file; 0 where elements differ in size
     swap        bytes that change places together in a file of the other byte order
     values      the field of a TensorProto that carries such values
     in_v1       whether a V1 checkpoint can hold it
@@ -23,14 +23,14 @@ import numpy as np
 from tfsaver.errors import UnimplementedError
 
 # name, data_type, size, swap, values, in_v1
-_TABLE: tuple[tuple[str, int, int | None, int, str, bool], ...] = (
+_TABLE: tuple[tuple[str, int, int, int, str, bool], ...] = (
     ("float32", 1, 4, 4, "float_val", True),
     ("float64", 2, 8, 8, "double_val", True),
     ("int32", 3, 4, 4, "int_val", True),
     ("uint8", 4, 1, 1, "int_val", True),
     ("int16", 5, 2, 2, "int_val", True),
     ("int8", 6, 1, 1, "int_val", True),
-    ("string", 7, None, 0, "string_val", True),
+    ("string", 7, 0, 0, "string_val", True),
     ("complex64", 8, 8, 4, "scomplex_val", True),
     ("int64", 9, 8, 8, "int64_val", True),
     ("bool", 10, 1, 1, "bool_val", True),
@@ -43,8 +43,8 @@ _TABLE: tuple[tuple[str, int, int | None, int, str, bool], ...] = (
     ("uint16", 17, 2, 2, "int_val", True),
     ("complex128", 18, 16, 8, "dcomplex_val", True),
     ("float16", 19, 2, 2, "half_val", True),
-    ("resource", 20, None, 0, "resource_handle_val", False),
-    ("variant", 21, None, 0, "variant_val", False),
+    ("resource", 20, 0, 0, "resource_handle_val", False),
+    ("variant", 21, 0, 0, "variant_val", False),
     ("uint32", 22, 4, 4, "uint32_val", False),
     ("uint64", 23, 8, 8, "uint64_val", False),
     ("float8_e5m2", 24, 1, 1, "float8_val", False),
@@ -71,7 +71,7 @@ class DType:
 
     name: str
     data_type: int
-    size: int | None
+    size: int
     swap: int
     values: str
     in_v1: bool
@@ -88,7 +88,8 @@ class DType:
         if self.name in _QUANTISED:
             return np.dtype([(self.name, _QUANTISED[self.name])])
         if scalar := getattr(ml_dtypes, self.name, None):
-            return np.dtype(scalar)
+            ml_dtype: np.dtype[Any] = np.dtype(scalar)
+            return ml_dtype
         try:
             return np.dtype(self.name)
         except TypeError:
@@ -100,12 +101,12 @@ class DType:
     @property
     def has_fixed_size(self) -> bool:
         """Whether all elements take the same number of bytes."""
-        return self.size is not None
+        return self.size > 0
 
     @property
     def num_bits(self) -> int:
         """Bits of an element that carry its value, 0 where their number differs."""
-        return _NUM_BITS.get(self.name, 8 * (self.size or 0))
+        return _NUM_BITS.get(self.name, 8 * self.size)
 
     def unpacked_bits(self, raw: np.ndarray[Any, Any]) -> None:
         """Makes bytes read from a file what numpy expects, in place, for types narrower than a byte.
@@ -159,7 +160,8 @@ def from_name(name: str) -> DType:
     try:
         return _BY_NAME[name]
     except KeyError:
-        raise UnimplementedError(f"dtype {name!r} is none that a checkpoint can hold; known: {', '.join(_BY_NAME)}") from None
+        known = ", ".join(_BY_NAME)
+        raise UnimplementedError(f"dtype {name!r} is none that a checkpoint can hold; known: {known}") from None
 
 
 def from_numpy(dtype: np.dtype[Any]) -> DType:

@@ -74,5 +74,6 @@ class TensorSliceSet:
         """Fills `out`, an array of the resolved region's shape, from the stored slices."""
         for number, part in self.plan(region):
             # The dots keep a scalar's part an array that can be filled.
-            target = out[(*part.relative_to(region).indices, ...)]
+            index: tuple[Any, ...] = (*part.relative_to(region).indices, ...)
+            target = out[index]
             fill(number, part.relative_to(self._slices[number]), target)

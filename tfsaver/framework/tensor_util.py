@@ -126,12 +126,12 @@ def decode_values(serialized: memoryview, dtype: DType, name: str) -> Array:
 
 
 def _from_content(content: memoryview, dtype: DType, name: str) -> Array:
-    assert dtype.size is not None
     if len(content) % dtype.size:
         raise DataLossError(f"{name}: {len(content)} bytes of content are no whole number of {dtype} elements")
     raw = np.frombuffer(content, np.uint8).copy()
     dtype.unpacked_bits(raw)
-    return raw.view(dtype.numpy)
+    values: Array = raw.view(dtype.numpy)
+    return values
 
 
 def _decode_packed(payload: memoryview, dtype: DType, name: str) -> Array:
@@ -149,10 +149,11 @@ def _decode_packed(payload: memoryview, dtype: DType, name: str) -> Array:
     if used != len(payload):
         raise DataLossError(f"{name}: the last value of {dtype.values} is cut off")
     if dtype.name == "bool":
-        return values != 0
+        return values.astype(bool)
     narrow = values.astype(f"u{dtype.size}").view(np.uint8)
     dtype.unpacked_bits(narrow)
-    return narrow.view(dtype.numpy)
+    values_as_stored: Array = narrow.view(dtype.numpy)
+    return values_as_stored
 
 
 def encoded_values_size(array: Array, dtype: DType) -> int:

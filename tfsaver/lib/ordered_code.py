@@ -1,14 +1,14 @@
 """Ordered code: values as bytes whose bytewise order is the values' order. Keys of tensor slices are spelled in it.
 
-    string    00 -> 00 ff, ff -> ff 00, other bytes as they are; then 00 01 ends it
-    unsigned  one byte n, then the number in n bytes, big-endian, without leading zeros     0 -> 00, 300 -> 02 01 2c
-    signed    n bytes of two's complement, big-endian, the first bits XORed with a header that counts the bytes:
+string    00 -> 00 ff, ff -> ff 00, other bytes as they are; then 00 01 ends it
+unsigned  one byte n, then the number in n bytes, big-endian, without leading zeros     0 -> 00, 300 -> 02 01 2c
+signed    n bytes of two's complement, big-endian, the first bits XORed with a header that counts the bytes:
 
-        n        1    2    3    4    5    6    7    8    9      10
-        header   80   c0   e0   f0   f8   fc   fe   ff   ff 80  ff c0
+    n        1    2    3    4    5    6    7    8    9      10
+    header   80   c0   e0   f0   f8   fc   fe   ff   ff 80  ff c0
 
-    n is the least for which the number (or, below zero, its complement) is under 2**(7n - 1). So a number from 0 up
-    starts with n one-bits and a zero, and a negative one with the complement of that.
+n is the least for which the number (or, below zero, its complement) is under 2**(7n - 1). So a number from 0 up
+starts with n one-bits and a zero, and a negative one with the complement of that.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """What the reader and the writer of a table share.
 
-    block on disk   contents (n bytes) | type (1 byte) | masked CRC-32C of contents and type (4 bytes, little-endian)
-    type            0 as they are, 1 one raw Snappy stream
-    block handle    varint offset | varint size          the size counts the contents, not the 5 bytes behind them
-    footer          metaindex handle | index handle | zeros up to byte 40 | magic (8 bytes), the last 48 bytes of the file
-    magic           57 fb 80 8b 24 75 47 db, LevelDB's
+block on disk   contents (n bytes) | type (1 byte) | masked CRC-32C of contents and type (4 bytes, little-endian)
+type            0 as they are, 1 one raw Snappy stream
+block handle    varint offset | varint size          the size counts the contents, not the 5 bytes behind them
+footer          metaindex handle | index handle | zeros up to byte 40 | magic (8 bytes), the last 48 bytes of the file
+magic           57 fb 80 8b 24 75 47 db, LevelDB's
 """
 
 from __future__ import annotations

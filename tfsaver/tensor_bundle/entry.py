@@ -1,9 +1,9 @@
 """What an index says of one tensor: a BundleEntryProto, checked.
 
-    dtype, shape                      of the tensor
-    shard_id, offset, size, crc32c    where its bytes are
-    slices                            of a partitioned tensor; each is stored under a key of its own, and the entry
-                                      under the tensor's name then says nothing of bytes
+dtype, shape                      of the tensor
+shard_id, offset, size, crc32c    where its bytes are
+slices                            of a partitioned tensor; each is stored under a key of its own, and the entry
+                                  under the tensor's name then says nothing of bytes
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def decode_entry(value: bytes, what: str) -> BundleEntry:
     )
     if entry.shard_id < 0 or entry.offset < 0 or entry.size < 0:
         raise DataLossError(f"{what}: shard {entry.shard_id}, offset {entry.offset}, size {entry.size}")
-    if entry.dtype.size is not None and not entry.is_sliced:
+    if entry.dtype.has_fixed_size and not entry.is_sliced:
         expected = tensor_shape.num_elements(entry.shape) * entry.dtype.size
         if entry.size != expected:
             raise DataLossError(

@@ -120,9 +120,7 @@ class BundleReader:
         entry = self.entry(name)
         return [part for _, part in self.slice_entries(name)] if entry.is_sliced else [entry]
 
-    def read(
-        self, name: str, region: TensorSlice | None = None, *, out: Array | None = None, verify: bool = True
-    ) -> Array:
+    def read(self, name: str, region: TensorSlice | None = None, *, out: Array | None = None, verify: bool = True) -> Array:
         """A tensor, or a region of it.
 
         Args:
@@ -191,9 +189,7 @@ class BundleReader:
     def __enter__(self) -> BundleReader:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
     def _is_slice_key(self, key: bytes) -> bool:
@@ -259,7 +255,7 @@ class BundleReader:
     def _read_into(self, file: file_io.RandomAccessFile, offset: int, raw: Array, crc: int) -> int:
         """Fills a uint8 array from the file; returns the checksum extended by its bytes."""
         for start in range(0, len(raw), array_chunks.CHUNK_SIZE):
-            chunk = memoryview(raw[start : start + array_chunks.CHUNK_SIZE])
+            chunk = raw[start : start + array_chunks.CHUNK_SIZE].data
             count = file.readinto(offset + start, chunk)
             if count != len(chunk):
                 raise TruncatedError(f"bytes at {offset + start} of {file.path}", wanted=len(chunk), available=count)
@@ -302,7 +298,8 @@ class BundleReader:
     def _check(self, entry: BundleEntry, file: file_io.RandomAccessFile, crc: int) -> None:
         stored = crc32c.unmask(entry.crc32c)
         if stored != crc:
-            raise ChecksumError(f"bytes {entry.offset} to {entry.offset + entry.size} of {file.path}", stored=stored, computed=crc)
+            what = f"bytes {entry.offset} to {entry.offset + entry.size} of {file.path}"
+            raise ChecksumError(what, stored=stored, computed=crc)
 
 
 def _checked_out(out: Array | None, name: str, entry: BundleEntry, region: TensorSlice) -> Array:

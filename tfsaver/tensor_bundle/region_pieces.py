@@ -35,7 +35,7 @@ class Piece(NamedTuple):
 
 def iterate_pieces(shape: Shape, dtype: DType, region: TensorSlice) -> Iterator[Piece]:
     """The pieces of a tensor of a fixed-size type, and what a resolved region wants of each."""
-    item_size = dtype.size or 0
+    item_size = dtype.size
     if not num_elements(shape):
         return
     if not shape:
@@ -49,8 +49,9 @@ def iterate_pieces(shape: Shape, dtype: DType, region: TensorSlice) -> Iterator[
     rows_per_piece = max(1, MAX_PIECE_SIZE // row_size)
     offset = 0
     for outer in itertools.product(*map(range, shape[:axis])):
-        is_wanted = all(start <= index < start + length for index, (start, length) in zip(outer, region.extents, strict=False))
-        target_outer = tuple(index - start for index, (start, _) in zip(outer, region.extents, strict=False))
+        outer_extents = region.extents[:axis]
+        is_wanted = all(start <= index < start + length for index, (start, length) in zip(outer, outer_extents, strict=True))
+        target_outer = tuple(index - start for index, (start, _) in zip(outer, outer_extents, strict=True))
         for row in range(0, shape[axis], rows_per_piece):
             num_rows = min(rows_per_piece, shape[axis] - row)
             size = num_rows * row_size

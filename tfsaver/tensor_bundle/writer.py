@@ -162,9 +162,7 @@ class BundleWriter:
     def __enter__(self) -> BundleWriter:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if kind is not None:
             self.discard()
         elif not self._finished:
@@ -198,7 +196,7 @@ class BundleWriter:
         elif dtype is dtypes.VARIANT:
             if self._header.byte_order != "little":
                 raise UnimplementedError("variants have no form in a big-endian bundle")
-            for data, crc in variants.encode(array.reshape(-1).tolist()):
+            for data, crc in variants.encode(array.reshape(-1).tolist()):  # noqa: B007 - the last one is the tensor's
                 shard.append(data)
         else:
             for chunk in array_chunks.iterate_chunks(array, dtype, self._header.byte_order):
@@ -207,9 +205,7 @@ class BundleWriter:
         return crc
 
 
-def write_index(
-    prefix: str, header: BundleHeader, entries: dict[bytes, BundleEntry], *, durable: bool = True
-) -> None:
+def write_index(prefix: str, header: BundleHeader, entries: dict[bytes, BundleEntry], *, durable: bool = True) -> None:
     """Writes the index of a bundle whose data files are in place; its appearing makes the checkpoint."""
     with file_io.atomic_writer(naming.index_path(prefix), durable=durable) as file:
         table = TableBuilder(file)
