@@ -25,7 +25,7 @@ equal = {name: value.tobytes() == expected[name].tobytes() for name, value in re
 width = max(map(len, restored))
 for name, value in sorted(restored.items()):
     verdict = "equal" if equal[name] else "DIFFERENT"
-    print(f"  {name:<{width}}  {value.dtype!s:<8} {value.shape!s:<8} {np.ravel(value)[0]:>12.8f} ...  {verdict}")
+    print(f"  {name:<{width}}  {value.dtype!s:<8} {value.shape!s:<8} {np.ravel(value)[0]:>12.5g} ...  {verdict}")
 print(f"right about {accuracy:.1%} of the same unseen points")
 print(f"{sum(equal.values())} of {len(expected.files)} variables are equal, bit for bit")
 sys.exit(0 if all(equal.values()) and set(equal) == set(expected.files) else 1)
