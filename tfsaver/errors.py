@@ -252,4 +252,4 @@ def nearest_names(name: str, names: Iterable[str], *, limit: int = 3) -> tuple[s
     # difflib is quadratic in the length of the names: beyond some thousands a hint is not worth the wait.
     if len(pool) > 5000:
         pool = pool[:5000]
-    return tuple(difflib.get_close_matches(name, pool, n=limit, cutoff=0.5)) or tuple(sorted(same_tail)[:limit])
+    return tuple(difflib.get_close_matches(name, pool, n=limit, cutoff=0.6)) or tuple(sorted(same_tail)[:limit])

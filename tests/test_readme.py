@@ -1,0 +1,52 @@
+"""The README's examples run, and print what it says they print."""
+
+from __future__ import annotations
+
+import pathlib
+import re
+
+import pytest
+
+_README = pathlib.Path(__file__).resolve().parent.parent / "README.md"
+_BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def _blocks() -> list[tuple[str, str]]:
+    return _BLOCK.findall(_README.read_text("utf-8"))
+
+
+def test_python_blocks_run_and_print_what_stands_below_them(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    namespace: dict[str, object] = {}
+    blocks = _blocks()
+    num_run = 0
+    for number, (language, text) in enumerate(blocks):
+        if language != "python" or "tensorflow" in text:
+            continue
+        exec(compile(text, f"README.md, block {number}", "exec"), namespace)  # noqa: S102
+        num_run += 1
+        printed = capsys.readouterr().out
+        if printed:
+            assert printed == blocks[number + 1][1]
+    assert num_run >= 2
+
+
+def test_comments_say_what_the_expressions_give(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    block = next(text for language, text in _blocks() if language == "python")
+    namespace: dict[str, object] = {}
+    exec(compile(block, "README.md", "exec"), namespace)  # noqa: S102
+    said = re.findall(r"^(\S.*?) +# (\[.*\]|\(.*?\)|array\(.*\))", block, re.MULTILINE)
+    assert len(said) == 3
+    for expression, value in said:
+        assert repr(eval(expression, namespace)) == value  # noqa: S307
+
+
+def test_session_example_runs(tmp_path, monkeypatch):
+    pytest.importorskip("tensorflow")
+    monkeypatch.chdir(tmp_path)
+    block = next(text for language, text in _blocks() if language == "python" and "tensorflow" in text)
+    namespace: dict[str, object] = {}
+    exec(compile(block, "README.md", "exec"), namespace)  # noqa: S102
+    assert namespace["path"] == "example/session-1"
+    assert (tmp_path / "example" / "session-1.index").is_file()
