@@ -23,7 +23,7 @@ def test_python_blocks_run_and_print_what_stands_below_them(tmp_path, monkeypatc
     for number, (language, text) in enumerate(blocks):
         if language != "python" or "tensorflow" in text:
             continue
-        exec(compile(text, f"README.md, block {number}", "exec"), namespace)  # noqa: S102
+        exec(compile(text, f"README.md, block {number}", "exec"), namespace)
         num_run += 1
         printed = capsys.readouterr().out
         if printed:
@@ -35,11 +35,11 @@ def test_comments_say_what_the_expressions_give(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     block = next(text for language, text in _blocks() if language == "python")
     namespace: dict[str, object] = {}
-    exec(compile(block, "README.md", "exec"), namespace)  # noqa: S102
+    exec(compile(block, "README.md", "exec"), namespace)
     said = re.findall(r"^(\S.*?) +# (\[.*\]|\(.*?\)|array\(.*\))", block, re.MULTILINE)
     assert len(said) == 3
     for expression, value in said:
-        assert repr(eval(expression, namespace)) == value  # noqa: S307
+        assert repr(eval(expression, namespace)) == value
 
 
 def test_session_example_runs(tmp_path, monkeypatch):
@@ -47,6 +47,6 @@ def test_session_example_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     block = next(text for language, text in _blocks() if language == "python" and "tensorflow" in text)
     namespace: dict[str, object] = {}
-    exec(compile(block, "README.md", "exec"), namespace)  # noqa: S102
+    exec(compile(block, "README.md", "exec"), namespace)
     assert namespace["path"] == "example/session-1"
     assert (tmp_path / "example" / "session-1.index").is_file()

@@ -16,7 +16,7 @@ import numpy as np
 from tfsaver import schemas
 from tfsaver.checkpoint import checkpoint_location
 from tfsaver.checkpoint.tensor_slice_reader import TensorSliceReader
-from tfsaver.errors import InvalidArgumentError
+from tfsaver.errors import DataLossError, InvalidArgumentError
 from tfsaver.framework import tensor_slice
 from tfsaver.framework.dtypes import DType
 from tfsaver.framework.tensor_shape import Shape, num_elements
@@ -64,7 +64,7 @@ class CheckpointReader(Mapping[str, Array]):
         if location.version == "V2":
             self._reader = BundleReader(location.prefix)
         else:
-            self._reader = TensorSliceReader(location.prefix, location.paths)
+            self._reader = _open_v1(location)
         self.version = location.version
         self.prefix = location.prefix
 
@@ -223,6 +223,15 @@ def load_variable(path: file_io.PathLike, name: str) -> Any:
     """One tensor as TensorFlow gives it; a ``:0`` at the end of its name is taken off."""
     with load_checkpoint(path) as reader:
         return reader.get_tensor(name.removesuffix(":0"))
+
+
+def _open_v1(location: checkpoint_location.CheckpointLocation) -> TensorSliceReader:
+    try:
+        return TensorSliceReader(location.prefix, location.paths)
+    except DataLossError as error:
+        # Any file may be named here, and most that are named by mistake are not damaged checkpoints but none at all.
+        error.add_context(f"no V2 checkpoint, since {location.prefix}.index is not there, and no sound V1 checkpoint")
+        raise
 
 
 def as_tensor_slice(region: Region, shape: Shape, name: str) -> tuple[TensorSlice, tuple[int, ...]]:
