@@ -22,7 +22,7 @@ from tfsaver import schemas
 from tfsaver.checkpoint import checkpoint_management
 from tfsaver.checkpoint.checkpoint_management import get_checkpoint_state
 from tfsaver.checkpoint.checkpoint_state import format_checkpoint_state
-from tfsaver.errors import InvalidArgumentError, NotFoundError
+from tfsaver.errors import InvalidArgumentError, NotFoundError, PathConflictError
 
 V1, V2 = schemas.SaverDef.V1, schemas.SaverDef.V2
 
@@ -47,7 +47,7 @@ json.dump({"protobuf": google.protobuf.__version__, "answers": answers}, sys.std
 """
 
 # TensorFlow's kind of error, and ours for the same.
-ERRORS = {"ValueError": InvalidArgumentError, "RuntimeError": InvalidArgumentError, "NotFoundError": NotFoundError}
+ERRORS = {"ValueError": InvalidArgumentError, "RuntimeError": PathConflictError, "NotFoundError": NotFoundError}
 
 STATE = "model_checkpoint_path: 'm-2' all_model_checkpoint_paths: ['m-1', '/old/x', './m-2'] last_preserved_timestamp: 2"
 V2_FILES = ["m-1.index", "m-1.data-00000-of-00001", "m-1.meta", "m-2.index", "m-2.data-00000-of-00001", "m-2.meta"]

@@ -6,9 +6,11 @@
         `------------------------- the tensor's name in the checkpoint
 
 In a graph no node is added. A value is read by fetching a tensor that is there already (the reference itself, or the
-ReadVariableOp that came with a resource variable), and assigned by running an assignment that is there already while its value
-input is fed: the variable's initializer, as `variable.load` does it, or any other Assign of the graph where the initializer
-cannot be used. That works on finalized graphs and however often it is done.
+ReadVariableOp that came with a resource variable), and assigned by running an assignment that is there already while its
+value input is fed: the variable's initializer, as `variable.load` does it, or any other Assign of the graph where the
+initializer cannot be used. That works on finalized graphs, and however often it is done. One variable may leave no such
+way: of unknown static shape, with an initial value of another shape than the one to restore, and never assigned in the
+graph. Then a placeholder and an Assign are added once, where the graph still takes nodes.
 """
 
 from __future__ import annotations
@@ -70,7 +72,7 @@ class GraphVariable:
         """How to assign a value of that shape.
 
         Raises:
-            UnimplementedError: The graph has no assignment whose value can be fed, and is finalized, so that none can be added.
+            UnimplementedError: No assignment of the graph can be fed, and the graph is finalized, so that none can be added.
         """
         graph = self.operation.graph
         for operation in self._assignments():

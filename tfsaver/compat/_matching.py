@@ -25,12 +25,12 @@ OBJECT_GRAPH_NAME = "_CHECKPOINTABLE_OBJECT_GRAPH"
 
 # Callers look for these sentences of TensorFlow's.
 _MISSING = (
-    "Restoring from checkpoint failed. This is most likely due to a Variable name or other graph key that is missing from the "
-    "checkpoint."
+    "Restoring from checkpoint failed. This is most likely due to a Variable name or other graph key that is missing from "
+    "the checkpoint."
 )
 _MISMATCH = (
-    "Restoring from checkpoint failed. This is most likely due to a mismatch between the current graph and the graph from the "
-    "checkpoint."
+    "Restoring from checkpoint failed. This is most likely due to a mismatch between the current graph and the graph from "
+    "the checkpoint."
 )
 
 # How TensorFlow's runtime spells the dtypes whose names differ from numpy's.
@@ -46,12 +46,14 @@ class Match:
         key: The tensor's name in the checkpoint.
         shape: The shape of what is read: the tensor's, or the slice's.
         num_bytes: What that takes in memory, strings at what the file stores for them.
+        is_stored_sliced: Whether the checkpoint has the tensor in slices.
     """
 
     binding: Binding
     key: str
     shape: tuple[int, ...]
     num_bytes: int
+    is_stored_sliced: bool
 
 
 def match(bindings: Sequence[Binding], reader: CheckpointReader, *, reshape: bool = False) -> list[Match]:
@@ -88,7 +90,7 @@ def match(bindings: Sequence[Binding], reader: CheckpointReader, *, reshape: boo
         info = reader.info(key)
         shape = tuple(info.shape) if binding.tensor_slice is None else binding.tensor_slice.shape
         size = info.num_bytes if info.dtype.size is None else info.dtype.size * math.prod(shape)
-        matches.append(Match(binding, key, shape, size))
+        matches.append(Match(binding, key, shape, size, bool(info.slices)))
     if missing:
         raise NotFoundError("\n".join([f"{_MISSING} {len(missing)} of {len(keys)} tensors are missing:", *problems]))
     if problems:
@@ -107,8 +109,8 @@ def _problem(binding: Binding, key: str, reader: CheckpointReader, reshape: bool
         if shape == binding.full_shape:
             return None
         return (
-            f"  tensor_name = {key}; shape in shape_and_slice spec {_shape(binding.full_shape)} does not match the shape stored "
-            f"in checkpoint: {_shape(shape)}"
+            f"  tensor_name = {key}; shape in shape_and_slice spec {_shape(binding.full_shape)} does not match the shape "
+            f"stored in checkpoint: {_shape(shape)}"
         )
     wanted = binding.variable.shape
     if reshape and wanted is not None and None not in wanted:
@@ -116,8 +118,8 @@ def _problem(binding: Binding, key: str, reader: CheckpointReader, reshape: bool
         if math.prod(shape) == count:
             return None
         return (
-            f"  tensor_name = {key}; Input to reshape is a tensor with {math.prod(shape)} values, but the requested shape has "
-            f"{count}: variable {_shape(wanted)}, checkpoint {_shape(shape)}"
+            f"  tensor_name = {key}; Input to reshape is a tensor with {math.prod(shape)} values, but the requested shape "
+            f"has {count}: variable {_shape(wanted)}, checkpoint {_shape(shape)}"
         )
     if _fits(shape, wanted):
         return None
@@ -140,13 +142,13 @@ def _shape(shape: StaticShape) -> str:
 
 def _missing_line(name: str, reader: CheckpointReader) -> str:
     # The two forms in which TensorFlow says it, for V2 and V1.
-    said = f"Key {name} not found in checkpoint" if reader.version == "V2" else f'Tensor name "{name}" not found in checkpoint files'
+    forms = {"V2": f"Key {name} not found in checkpoint", "V1": f'Tensor name "{name}" not found in checkpoint files'}
     near = nearest_names(name, reader.names)
-    return f"  {said} {reader.prefix}" + (f"; did you mean {', '.join(map(repr, near))}?" if near else "")
+    return f"  {forms[reader.version]} {reader.prefix}" + (f"; did you mean {', '.join(map(repr, near))}?" if near else "")
 
 
 def _keys_by_full_name(reader: CheckpointReader) -> dict[str, str] | None:
-    """The tensors of a checkpoint written from objects by what their variables were called; None for any other checkpoint."""
+    """The keys of a checkpoint written from objects by what each variable was called; None for any other checkpoint."""
     if OBJECT_GRAPH_NAME not in reader:
         return None
     try:

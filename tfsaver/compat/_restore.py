@@ -3,11 +3,11 @@
 Every name, dtype and shape is compared before a byte of a tensor is read, and every byte is read and its checksum compared
 before the first variable changes: a program that catches the error goes on with the values it had.
 
-That costs memory or time. A checkpoint of up to `HELD_SIZE` is read into memory whole and then assigned, which costs nothing
-beyond what TensorFlow needs for the same: its restore operation holds all tensors too, and a resource variable takes over the
-array that it is fed, as long as that is aligned. A larger one is read twice, once to verify and once to assign, tensor by
-tensor, so that no more than one batch is held. The second pass verifies again, and could fail only if the file changed or the
-disk broke in between; the variables assigned by then keep their new values, which nothing can prevent in bounded memory.
+That costs memory or time. What takes up to `HELD_SIZE` is read into memory whole and then assigned, which costs nothing
+beyond what TensorFlow needs for the same: its restore operation holds all tensors too, and a resource variable takes over
+the array that it is fed, as long as that is aligned. More is read twice, once to verify and once to assign, tensor by
+tensor, so that no more than one batch is held. The second pass verifies again, and could fail only if the file changed or
+the disk broke in between; the variables assigned by then keep their new values, which nothing can prevent in bounded memory.
 """
 
 from __future__ import annotations
@@ -55,9 +55,13 @@ def restore_variables(session: Any, bindings: Sequence[Binding], path: str, *, r
 
 
 def _read(reader: CheckpointReader, matches: Sequence[Match], reshape: bool) -> Iterator[tuple[Binding, Array]]:
+    verified = set()
     for item in matches:
         out = _transfer.aligned_empty(item.shape, item.binding.dtype.numpy)
-        value = reader.read(item.key, item.binding.tensor_slice, out=out)
+        # A part of a tensor that is stored whole can only be verified with all of it: the first part does it for the others.
+        value = reader.read(item.key, item.binding.tensor_slice, out=out, verify=item.key not in verified)
+        if not item.is_stored_sliced:
+            verified.add(item.key)
         yield item.binding, value.reshape(_value_shape(item, reshape))
 
 

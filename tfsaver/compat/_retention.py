@@ -5,9 +5,9 @@
     sweep    one candidate is taken: kept for good if it was written after `next_checkpoint_time`, which then moves on by
              `keep_every_n_hours`; removed otherwise
 
-Between the two the state file is written, so that at no moment it names a checkpoint that is gone. The rule is TensorFlow's to
-the letter: strictly after, one candidate at a time, nothing recorded at all when `max_to_keep` is 0, and everything kept when the
-hours are 0, since each candidate was then written after the Saver was made.
+Between the two the state file is written, so that at no moment it names a checkpoint that is gone. The rule is TensorFlow's
+to the letter: strictly after, one candidate at a time, nothing recorded at all when `max_to_keep` is 0, and everything kept
+when the hours are 0, since each candidate was then written after the Saver was made.
 
 The lists are not locked here: a Saver holds its lock from `record` to `sweep`.
 """
@@ -20,6 +20,7 @@ import time
 from collections.abc import Iterable, Iterator
 
 from tfsaver.checkpoint import checkpoint_management
+from tfsaver.errors import SaverError
 
 _logger = logging.getLogger(__name__)
 
@@ -80,7 +81,7 @@ class Retention:
             return
         try:
             checkpoint_management.remove_checkpoint(path, version, meta_graph_suffix)
-        except Exception as error:
+        except (SaverError, OSError) as error:
             _logger.warning("Ignoring: %s", error)
 
     def recover(self, paths: Iterable[str]) -> None:

@@ -1,4 +1,7 @@
-"""From variables into a checkpoint: values stream from the session to the file, one batch in memory at a time."""
+"""From variables into a checkpoint: values stream from the session to the file, one batch in memory at a time.
+
+A V1 file is the exception: its records are sorted by a key that mixes name and slice, so all values are held until it ends.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,8 @@ def save_variables(
         values = _transfer.fetch(session, bindings)
         # A variable without a value is the most common mistake: it shows before anything is written.
         first = next(values, None)
-        with tensorflow_errors(), BundleWriter(path, durable=durable) if is_v2 else TensorSliceWriter(path, durable=durable) as writer:
+        new_writer = BundleWriter if is_v2 else TensorSliceWriter
+        with tensorflow_errors(), new_writer(path, durable=durable) as writer:
             while first is not None:
                 binding, value = first
                 if binding.tensor_slice is None or binding.full_shape is None:

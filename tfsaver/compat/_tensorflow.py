@@ -1,9 +1,9 @@
 """The one door to TensorFlow.
 
-Modules write ``_tensorflow.tf.Variable``; TensorFlow is imported when an attribute of this module is first asked for, so that
-`import tfsaver` and the functions that need only files stay as light as they are without it. `tf` is the public package. The
-other names are classes that TensorFlow tests values against without exporting them; each exists since 2.15, under the module
-written beside it.
+Modules write ``_tensorflow.tf.Variable``; TensorFlow is imported when an attribute of this module is first asked for, so
+that `import tfsaver` and the functions that need only files stay as light as they are without it. `tf` is the public
+package. The other names are classes that TensorFlow tests values against without exporting them; each has been where the
+table says since 2.15.
 """
 
 from __future__ import annotations
@@ -55,4 +55,4 @@ def _import(module: str) -> Any:
         # TensorFlow that is there and fails to import something else is broken, which no pip line of ours mends.
         if error.name != "tensorflow":
             raise
-        raise MissingExtraError("tensorflow", extra="tensorflow", purpose="saving and restoring variables of a session") from error
+        raise MissingExtraError("tensorflow", extra="tensorflow", purpose="a Saver of variables") from error

@@ -4,8 +4,8 @@
     assign   session.run([operation, ...], {value: array, ...})     the same
 
 One run per variable would be slow where there are thousands, one run for all would hold every value twice. A session keeps
-what it prepared for each set of fetches and feeds; batches depend on the bindings alone, so that saving a second time prepares
-nothing anew.
+what it prepared for each set of fetches and feeds; batches depend on the bindings alone, so that saving a second time
+prepares nothing anew.
 """
 
 from __future__ import annotations
@@ -37,17 +37,18 @@ def fetch(session: Any, bindings: Sequence[Binding]) -> Iterator[tuple[Binding, 
     """
     for batch in _batches(bindings):
         values = _run(session, batch)
-        while batch:
-            # A value is let go of here before the next is asked for: what was written need not stay in memory.
-            binding = batch.pop(0)
-            yield binding, binding.to_array(values.pop(0))
+        values.reverse()
+        for binding in batch:
+            # Taken out of the list, so that a value that was written need not stay until the batch is done.
+            yield binding, binding.to_array(values.pop())
 
 
 def assign(session: Any, values: Iterable[tuple[Binding, Array]]) -> None:
     """Assigns values to variables in batches, as they come.
 
-    Two variables may share the tensor that their initializers read, and one run cannot feed it two values: the second starts a
-    new batch. The arrays must stay as they are afterwards: a resource variable may go on living in an array's own memory.
+    Two variables may share the tensor that their initializers read, and one run cannot feed it two values: the second
+    starts a new batch. The arrays must stay as they are afterwards: a resource variable may go on living in an array's own
+    memory.
     """
     operations: list[Any] = []
     feeds: dict[str, Array] = {}

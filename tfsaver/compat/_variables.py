@@ -7,8 +7,8 @@
 A partitioned variable, or a list of the parts of one, is one tensor in the checkpoint, its parts slices of that. In a list a
 part stands for its slice; alone as a dict's value it is a tensor of its own, which is what TensorFlow makes of it.
 
-The errors are TensorFlow's: TypeError, ValueError and AttributeError for the same mistakes, with the fragments of their texts
-that callers look for. What is valid in TensorFlow and not supported here is an UnimplementedError.
+The errors are TensorFlow's: TypeError, ValueError and AttributeError for the same mistakes, with the fragments of their
+texts that callers look for. What is valid in TensorFlow and not supported here is an UnimplementedError.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ def to_bindings(var_list: Any) -> list[Binding]:
 
     Raises:
         TypeError: Neither list, tuple, set nor dict; a key that is no string; a value that is no variable.
-        InvalidArgumentError: One name for two variables, one variable under two names, an empty name, parts that do not belong together.
+        InvalidArgumentError: One name for two variables, one variable under two names, an empty name, parts that do not
+            belong together.
         UnimplementedError: A kind of saveable object that is not supported.
     """
     named = var_list if isinstance(var_list, dict) else _name_list(var_list)
@@ -56,8 +57,7 @@ def to_bindings(var_list: Any) -> list[Binding]:
 def _checked_name(name: Any) -> str:
     if not isinstance(name, str):
         raise TypeError(
-            "names_to_saveables must be a dict mapping string names to trackable operations. "
-            f"Name is not a string: {name!r}"
+            f"names_to_saveables must be a dict mapping string names to trackable operations. Name is not a string: {name!r}"
         )
     if not name:
         raise InvalidArgumentError("the empty string is no name for a tensor in a checkpoint")
@@ -161,16 +161,13 @@ def _bind_parts(name: str, parts: Iterable[Any]) -> list[Binding]:
 def _refuse_unsupported(value: Any) -> None:
     if isinstance(value, _tensorflow.SaveableObject):
         raise UnimplementedError(f"SaveableObject {value.name!r} cannot be saved yet: only variables can")
-    is_variable = isinstance(value, (_tensorflow.RefVariable, _tensorflow.BaseResourceVariable, _tensorflow.PartitionedVariable))
-    if isinstance(value, _tensorflow.Trackable) and not is_variable and not _is_graph_element(value):
+    supported = (_tensorflow.RefVariable, _tensorflow.BaseResourceVariable, _tensorflow.PartitionedVariable)
+    if isinstance(value, _tensorflow.Trackable) and not isinstance(value, supported):
         raise UnimplementedError(f"{type(value).__name__} objects cannot be saved yet: only graph and eager variables can")
 
 
-def _is_graph_element(value: Any) -> bool:
-    tf = _tensorflow.tf
-    if isinstance(value, tf.Operation):
-        return True
-    return isinstance(value, (tf.Tensor, _tensorflow.RefVariable, _tensorflow.BaseResourceVariable)) and hasattr(value, "graph")
+def _is_graph_tensor(value: Any) -> bool:
+    return isinstance(value, _tensorflow.tf.Tensor) and hasattr(value, "graph")
 
 
 def _is_eager(value: Any) -> bool:
@@ -185,7 +182,7 @@ def _graph_variable(value: Any) -> GraphVariable | None:
         return GraphVariable(value.handle.op, tensor, value.initializer, static_shape(value.shape))
     if isinstance(value, _tensorflow.RefVariable):
         return GraphVariable(value.op, value.op.outputs[0], value.initializer, static_shape(value.shape))
-    if not isinstance(value, _tensorflow.tf.Tensor) or not _is_graph_element(value):
+    if not isinstance(value, _tensorflow.tf.Tensor) or not _is_graph_tensor(value):
         return None
     if value.op.type in _REF_OPERATIONS:
         return GraphVariable(value.op, value, None, static_shape(value.shape))

@@ -1,11 +1,12 @@
 """`tf.compat.v1.train.Saver` on our own reader and writer.
 
     Saver(var_list)            var_list -> bindings: each variable and the name of its tensor
-    saver.save(sess, path)     values -> path.index, path.data-*  then the state file, then one old checkpoint goes, then path.meta
+    saver.save(sess, path)     values -> path.index, path.data-*, then the state file, then one old checkpoint goes,
+                               then path.meta
     saver.restore(sess, path)  all names, dtypes, shapes and checksums first, then the variables
 
-Constructor, attributes, methods, return values, files and errors are TensorFlow's, whose programs need no change. No graph node
-is added, so that a Saver may be made, as often as one likes, on a graph that is finalized.
+Constructor, attributes, methods, return values, files and errors are TensorFlow's, whose programs need no change. No graph
+node is added, so that a Saver may be made, as often as one likes, on a graph that is finalized.
 """
 
 from __future__ import annotations
@@ -86,8 +87,8 @@ class Saver:
             raise InvalidArgumentError(
                 "If `var_list` is provided then build cannot be deferred. Either set defer_build=False or var_list=None."
             )
-        for argument, is_given in (("sharded", sharded), ("saver_def", saver_def is not None), ("builder", builder is not None)):
-            if is_given:
+        for argument, value in (("sharded", sharded or None), ("saver_def", saver_def), ("builder", builder)):
+            if value is not None:
                 raise UnimplementedError(f"Saver({argument}=...) is not supported yet")
         if write_version not in (schemas.SaverDef.V1, schemas.SaverDef.V2):
             raise TypeError(f"write_version is {write_version!r}; SaverDef.V1 and SaverDef.V2 are the formats there are")
@@ -149,7 +150,7 @@ class Saver:
         for binding in self._bindings if self._reshape else ():
             shape = binding.variable.shape
             if shape is None or None in shape:
-                raise UnimplementedError(f"reshape=True with {binding.variable.label}, whose static shape is not known in full")
+                raise UnimplementedError(f"reshape=True with {binding.variable.label}, whose static shape is not known")
 
     def save(
         self,
@@ -165,8 +166,8 @@ class Saver:
     ) -> str | None:
         """Saves the variables.
 
-        A save that fails leaves no file behind and keeps the state file and the list of checkpoints as they were. When only the
-        state file or the meta graph cannot be written, the checkpoint itself is there, whole.
+        A save that fails leaves no file behind and keeps the state file and the list of checkpoints as they were. When only
+        the state file or the meta graph cannot be written, the checkpoint itself is there, whole.
 
         Args:
             sess: The session with the values; of no use in eager mode.
@@ -201,12 +202,10 @@ class Saver:
         if not self._is_eager and not isinstance(sess, _tensorflow.SessionInterface):
             raise TypeError(f"'sess' must be a Session; {sess}")
         if write_state and self._collides(prefix, latest_filename):
-            raise RuntimeError(f"Save path {prefix!r} conflicts with path used for checkpoint state. Please use a different save path.")
+            raise RuntimeError(f"{prefix!r} conflicts with path used for checkpoint state: use another save_path")
         if not self._is_empty:
             session = None if self._is_eager else sess
-            save_variables(
-                session, self._bindings, save_path, prefix, version=self._write_version, durable=self._durable
-            )
+            save_variables(session, self._bindings, save_path, prefix, version=self._write_version, durable=self._durable)
             if write_state:
                 self._write_state(save_path, prefix, latest_filename, meta_graph_suffix)
         if write_meta_graph and not self._is_eager:
@@ -324,7 +323,7 @@ class Saver:
         if global_step is None:
             # A V1 checkpoint of that name would be the state file itself.
             if os.path.basename(save_path) == latest_filename:
-                raise InvalidArgumentError(f"'latest_filename' collides with 'save_path': {latest_filename!r} and {save_path!r}")
+                raise InvalidArgumentError(f"'latest_filename' collides with 'save_path' {save_path!r}: use another one")
             return save_path
         if not isinstance(global_step, (numbers.Integral, np.integer)):
             global_step = int(global_step.numpy()) if self._is_eager else int(sess.run(global_step))
