@@ -29,7 +29,8 @@ def outcomes(directory: Path, **environment: str) -> str:
     (directory / "test_optional.py").write_text(_TESTS)
     (directory / "test_whole_module.py").write_text("import pytest\npytest.importorskip('no_such_module')\n")
     inherited = {name: value for name, value in os.environ.items() if name not in ("CI", "TFSAVER_WITHOUT")}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.plugins.optional_programs", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", "-q", "--continue-on-collection-errors"]
+    command += ["-p", "tests.plugins.optional_programs", "-p", "no:cacheprovider"]
     run = subprocess.run(
         [*command, "-c", os.devnull, "--rootdir", str(directory), str(directory)],
         cwd=_ROOT,
