@@ -142,8 +142,9 @@ class Saver:
         self._retention.start()
 
     def _look_up_variables(self) -> None:
-        var_list = _variables.default_var_list() if self._var_list is None else self._var_list
-        self._bindings = _variables.to_bindings(var_list)
+        if self._var_list is None:
+            self._var_list = _variables.default_var_list()
+        self._bindings = _variables.to_bindings(self._var_list)
         self._is_empty = not self._bindings
         if self._is_empty and not self._allow_empty:
             raise InvalidArgumentError("No variables to save")
@@ -241,8 +242,9 @@ class Saver:
             raise RuntimeError("`build()` should be called before restore if defer_build==True")
         _logger.info("Restoring parameters from %s", save_path)
         with tensorflow_errors():
-            _refuse_directory(save_path)
-            restore_variables(None if self._is_eager else sess, self._bindings, save_path, reshape=self._reshape)
+            path = file_io.as_path(save_path)
+            _refuse_directory(path)
+            restore_variables(None if self._is_eager else sess, self._bindings, path, reshape=self._reshape)
 
     @property
     def last_checkpoints(self) -> list[str]:
@@ -333,11 +335,14 @@ class Saver:
         """Whether the state file must not be written beside a checkpoint of that name.
 
         A V1 checkpoint would be overwritten by it. A V2 checkpoint has files of other names; TensorFlow refuses it all the
-        same when the state file would name it by its absolute path.
+        same when the state file would name it exactly as it is named itself.
         """
-        if os.path.basename(prefix) != latest_filename:
+        directory, name = os.path.split(prefix)
+        if name != latest_filename:
             return False
-        return self._write_version != schemas.SaverDef.V2 or (os.path.isabs(prefix) and not self._save_relative_paths)
+        if self._write_version != schemas.SaverDef.V2 or not directory:
+            return True
+        return os.path.isabs(prefix) and not self._save_relative_paths
 
     def _write_state(self, save_path: str, prefix: str, latest_filename: str, meta_graph_suffix: str) -> None:
         with self._lock, tensorflow_errors():
@@ -347,7 +352,8 @@ class Saver:
                     prefix,
                     self.last_checkpoints,
                     latest_filename,
-                    save_relative_paths=self._save_relative_paths,
+                    # TensorFlow takes a URL for a relative path, and names checkpoints relative to its directory.
+                    save_relative_paths=self._save_relative_paths or save_path.startswith("file://"),
                     durable=self._durable,
                 )
             self._retention.sweep(self._write_version, meta_graph_suffix)
