@@ -68,15 +68,14 @@ class Table:
         Raises:
             DataLossError: A block is damaged, or its keys are not between those of its neighbours.
         """
-        last_key: bytes | None = None
         for number in range(self.num_blocks):
             block = self._cached_block(number)
             if block.keys:
-                if last_key is not None and block.keys[0] <= last_key:
+                # A look-up for a key that is not behind the index entry before would go to the block before.
+                if number and block.keys[0] <= self._index_keys[number - 1]:
                     raise DataLossError(f"{self._what(self._handles[number])}: overlaps the block before it")
                 if block.keys[-1] > self._index_keys[number]:
                     raise DataLossError(f"{self._what(self._handles[number])}: holds keys behind its index entry")
-                last_key = block.keys[-1]
             yield from zip(block.keys, block.values, strict=True)
 
     def verify_metaindex(self) -> None:

@@ -83,7 +83,9 @@ class TableBuilder:
         The file is the same as with `add`, but a value that gets a block of its own is never in memory as a whole.
         """
         if len(key) + value_size < 2 * self._block_size:
-            self.add(key, b"".join(parts))
+            value = b"".join(parts)
+            _check_size(key, len(value), value_size)
+            self.add(key, value)
             return
         self._start_entry(key, value_size)
         header = self._data_block.entry_header(key, value_size)
@@ -94,9 +96,7 @@ class TableBuilder:
             self._file.append(piece)
             crc = crc32c.extend(crc, piece)
             size += memoryview(piece).nbytes
-        added = size - len(header) - len(restart_array)
-        if added != value_size:
-            raise InvalidArgumentError(f"the parts of {key!r} have {added} bytes, {value_size} were announced")
+        _check_size(key, size - len(header) - len(restart_array), value_size)
         self._end_block(crc, size)
 
     def finish(self) -> None:
@@ -138,3 +138,8 @@ class TableBuilder:
         handle = table_format.BlockHandle(self._offset, size)
         self._offset += size + table_format.BLOCK_TRAILER_SIZE
         return handle
+
+
+def _check_size(key: bytes, size: int, announced: int) -> None:
+    if size != announced:
+        raise InvalidArgumentError(f"the parts of {key!r} have {size} bytes, {announced} were announced")

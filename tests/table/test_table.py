@@ -1,0 +1,200 @@
+"""One harness, as LevelDB has it: tables of every layout answer as a sorted dict does."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.table.stores import MemoryFile, block, build, open_table, table_of_blocks, with_snappy
+from tfsaver.errors import ChecksumError, DataLossError, TruncatedError
+from tfsaver.table import Table
+from tfsaver.table import format as table_format
+
+BLOCK_SIZES = [1, 50, 100, 262144]
+RESTART_INTERVALS = [1, 16, 1024]
+LAYOUTS = [
+    pytest.param(block_size, restart_interval, store, id=f"blocks of {block_size}, restarts every {restart_interval}, {store}")
+    for block_size in BLOCK_SIZES
+    for restart_interval in RESTART_INTERVALS
+    for store in ("plain", "snappy", "mixed")
+]
+STORES = {
+    "plain": lambda data: data,
+    "snappy": with_snappy,
+    "mixed": lambda data: with_snappy(data, only_odd=True),
+}
+
+
+def names_as_variables_have_them() -> dict[bytes, bytes]:
+    choose = random.Random(7)
+    scopes = ["", "layer_1/", "layer_1/attention/", "layer_10/", "\x00\x01", "global_step", "é/"]
+    kinds = ["kernel", "kernel/Adam", "kernel/Adam_1", "bias", "", "\xff\xff", "0"]
+    keys = {(scope + kind).encode("latin-1") for scope in scopes for kind in kinds} | {b"\xff\xff", b"\xff", b"\0", b""}
+    return {key: choose.randbytes(choose.choice([0, 1, 5, 40, 127, 128, 300])) for key in sorted(keys)}
+
+
+MODELS = {
+    "empty": {},
+    "one entry": {b"k": b"v"},
+    "the empty key alone": {b"": b""},
+    "empty values": {bytes((byte,)): b"" for byte in range(256)},
+    "shared prefixes": {b"x" * size: b"%d" % size for size in range(200)},
+    "names of variables": names_as_variables_have_them(),
+    "long keys": {b"k" * 5000 + bytes((byte,)): b"v" for byte in range(3)},
+}
+
+
+def neighbours(key: bytes) -> list[bytes]:
+    """Keys around one: just behind it, just before it, and its prefix."""
+    found = [key + b"\0", key + b"\xff", key[:-1]]
+    if key and key[-1]:
+        found += [key[:-1] + bytes((key[-1] - 1,)), key[:-1] + bytes((key[-1] - 1,)) + b"\xff"]
+    return found
+
+
+def assert_same(table: Table, model: dict[bytes, bytes]) -> None:
+    assert list(table.items()) == sorted(model.items())
+    for key, value in model.items():
+        assert table.get(key) == value
+        for near in neighbours(key):
+            assert table.get(near) == model.get(near)
+    for far in (b"", b"\0\0\0", b"m", b"\xff" * 10):
+        assert table.get(far) == model.get(far)
+
+
+@pytest.mark.parametrize("contents", MODELS)
+@pytest.mark.parametrize(("block_size", "restart_interval", "store"), LAYOUTS)
+def test_table_answers_as_a_sorted_dict(contents: str, block_size: int, restart_interval: int, store: str) -> None:
+    model = MODELS[contents]
+    data = build(sorted(model.items()), block_size=block_size, restart_interval=restart_interval)
+    table = open_table(STORES[store](data))
+    assert_same(table, model)
+    table.verify_metaindex()
+    if block_size == 1:
+        assert table.num_blocks == len(model)
+
+
+some_keys = st.lists(st.sampled_from([0, 1, 0x61, 0x62, 0xFE, 0xFF]), max_size=5).map(bytes)
+
+
+@given(
+    model=st.dictionaries(some_keys, st.binary(max_size=40), max_size=30),
+    block_size=st.sampled_from(BLOCK_SIZES),
+    restart_interval=st.sampled_from(RESTART_INTERVALS),
+    store=st.sampled_from(list(STORES)),
+)
+def test_any_table_answers_as_a_sorted_dict(
+    model: dict[bytes, bytes], block_size: int, restart_interval: int, store: str
+) -> None:
+    data = build(sorted(model.items()), block_size=block_size, restart_interval=restart_interval)
+    assert_same(open_table(STORES[store](data)), model)
+
+
+def test_opening_reads_the_footer_and_the_index_alone() -> None:
+    model = {b"%05d" % number: bytes(100) for number in range(1000)}
+    file = MemoryFile(build(model.items(), block_size=1000))
+    table = Table(file)
+    assert table.num_blocks > 50
+    assert len(file.reads) == 2
+    assert sum(size for _, size in file.reads) < file.size / 20
+    table.get(b"00500")
+    assert len(file.reads) == 3
+
+
+def test_walking_through_neighbouring_keys_reads_each_block_once() -> None:
+    model = {b"%05d" % number: bytes(100) for number in range(1000)}
+    file = MemoryFile(build(model.items(), block_size=1000))
+    table = Table(file)
+    for key in model:
+        assert table.get(key) == bytes(100)
+    assert len(file.reads) == 2 + table.num_blocks
+
+
+# Bytes that are no table, or one that contradicts itself.
+
+
+def test_other_file_is_no_table() -> None:
+    with pytest.raises(DataLossError, match=r"memory\.index is not an sstable: bad magic number"):
+        open_table(b"not a table, but a text that goes on for more than forty-eight bytes\n")
+
+
+@pytest.mark.parametrize("size", [0, 1, 47])
+def test_short_file_is_truncated(size: int) -> None:
+    with pytest.raises(TruncatedError, match=f"too short to be an sstable: 48 bytes wanted, {size} available"):
+        open_table(bytes(size))
+
+
+def test_flipped_byte_in_a_block_is_a_checksum_error_that_says_where() -> None:
+    data = bytearray(build([(b"a", b"1"), (b"b", b"2")], block_size=1))
+    first = open_table(bytes(data))
+    data[3] ^= 1
+    table = open_table(bytes(data))
+    with pytest.raises(ChecksumError, match=r"block at byte 0 of memory\.index: stored CRC32C 0x[0-9a-f]{8}, computed 0x"):
+        table.get(b"a")
+    assert table.get(b"b") == first.get(b"b")
+
+
+def test_unknown_compression_is_data_loss() -> None:
+    table = open_table(table_of_blocks([(b"z", block([(0, b"a", b"1")]))], compression=2))
+    with pytest.raises(DataLossError, match="unknown compression 2"):
+        table.get(b"a")
+
+
+def test_damaged_snappy_stream_with_a_right_checksum_is_data_loss() -> None:
+    table = open_table(table_of_blocks([(b"z", b"\x05\x08abc")], compression=1))
+    with pytest.raises(DataLossError, match=r"block at byte 0 of memory\.index: Snappy stream of 5 bytes"):
+        table.get(b"a")
+
+
+def test_block_handle_that_leaves_the_file_is_truncated() -> None:
+    data = build([(b"a", b"1")])
+    file = MemoryFile(data)
+    with pytest.raises(TruncatedError, match="block at byte 4"):
+        table_format.read_block(file, table_format.BlockHandle(4, 1 << 62))
+    with pytest.raises(TruncatedError):
+        table_format.read_block(file, table_format.BlockHandle(1 << 62, 1))
+
+
+def test_extra_bytes_behind_a_block_handle_are_ignored() -> None:
+    contents = block([(0, b"a", b"1")])
+    index = block([(0, b"a", table_format.BlockHandle(0, len(contents)).encode() + b"more")])
+    stored = contents + table_format.block_trailer(contents)
+    handle = table_format.BlockHandle(len(stored), len(index))
+    data = stored + index + table_format.block_trailer(index)
+    table = open_table(data + table_format.Footer(table_format.BlockHandle(0, len(contents)), handle).encode())
+    assert list(table.items()) == [(b"a", b"1")]
+
+
+def test_blocks_that_overlap_are_data_loss() -> None:
+    table = open_table(
+        table_of_blocks([(b"c", block([(0, b"a", b"1"), (0, b"c", b"2")])), (b"d", block([(0, b"b", b"3")]))])
+    )
+    with pytest.raises(DataLossError, match="overlaps the block before it"):
+        list(table.items())
+
+
+def test_key_behind_its_index_entry_is_data_loss() -> None:
+    table = open_table(table_of_blocks([(b"b", block([(0, b"c", b"1")])), (b"z", block([(0, b"d", b"2")]))]))
+    with pytest.raises(DataLossError, match="holds keys behind its index entry"):
+        list(table.items())
+
+
+def test_key_that_no_look_up_finds_is_data_loss() -> None:
+    # "b" is in the second block, yet the index says that everything up to "c" is in the first.
+    table = open_table(table_of_blocks([(b"c", block([(0, b"a", b"1")])), (b"z", block([(0, b"b", b"2")]))]))
+    assert table.get(b"b") is None
+    with pytest.raises(DataLossError, match="overlaps the block before it"):
+        list(table.items())
+
+
+def test_damaged_metaindex_is_found_by_who_looks() -> None:
+    data = bytearray(build([(b"a", b"1")]))
+    footer = table_format.decode_footer(bytes(data[-48:]), "table")
+    data[footer.metaindex_handle.offset] ^= 1
+    table = open_table(bytes(data))
+    assert table.get(b"a") == b"1"
+    with pytest.raises(ChecksumError):
+        table.verify_metaindex()
