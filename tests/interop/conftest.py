@@ -44,7 +44,7 @@ def tensorflow_1(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuestProc
 @pytest.fixture(scope="session")
 def tensorflow_2(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuestProcess]:
     """The TensorFlow of this interpreter, in a process of its own: this one stays without it."""
-    process = GuestProcess(_tensorflow_2_python(), tmp_path_factory.mktemp("guest") / "stderr.txt")
+    process = GuestProcess(_tensorflow_2_python(), tmp_path_factory.mktemp("guest") / "stderr.txt", path=str(_ROOT))
     yield process
     process.close()
 

@@ -26,12 +26,14 @@ class GuestProcess:
 
     Args:
         python: The interpreter that can import it.
+        path: What it can import besides, for the one that has tfsaver too.
         log: Where its standard error goes; the end of it is quoted when the process dies.
     """
 
-    def __init__(self, python: str, log: Path) -> None:
+    def __init__(self, python: str, log: Path, path: str = "") -> None:
         self._python = python
         self._log = log
+        self._path = path
         self._process: subprocess.Popen[str] | None = None
         self._about: dict[str, Any] | None = None
 
@@ -79,6 +81,7 @@ class GuestProcess:
     def _start(self) -> subprocess.Popen[str]:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
         environment.update(TF_CPP_MIN_LOG_LEVEL="3", CUDA_VISIBLE_DEVICES="-1", PYTHONDONTWRITEBYTECODE="1")
+        environment.update(PYTHONPATH=self._path)
         with self._log.open("a") as log:
             return subprocess.Popen(
                 [self._python, str(_SERVER)],

@@ -6,6 +6,7 @@ shape-and-slice texts ("6 4 0,3:-": full shape, then start,length or - per dimen
 """
 
 import glob
+import importlib
 import os
 import sys
 
@@ -81,11 +82,14 @@ def restore_tensors(prefix, tensors):
     return [[list(np.shape(value)), digest(value, each["dtype"])] for each, value in zip(tensors, fetched)]
 
 
-def restore_variables(prefix, variables, kind):
-    """A Saver restores into fresh variables: {name: digest}, and a list of digests for a partitioned name."""
+def restore_variables(prefix, variables, kind, ours=False):
+    """A Saver restores into fresh variables: {name: digest}, and a list of digests for a partitioned name.
+
+    The Saver is TensorFlow's, or tfsaver's where this interpreter has it and `ours` is true.
+    """
     with tf.Graph().as_default(), tf1.device("/cpu:0"), tf1.Session(config=_DEVICES) as session:
         made = {each["name"]: _variables_of(each, kind) for each in variables}
-        tf1.train.Saver({name: _as_saver_wants(parts) for name, parts in made.items()}).restore(session, prefix)
+        _saver_class(ours)({name: _as_saver_wants(parts) for name, parts in made.items()}).restore(session, prefix)
         digests = {}
         for each in variables:
             values = [digest(session.run(part), each["dtype"]) for part in made[each["name"]]]
@@ -93,7 +97,7 @@ def restore_variables(prefix, variables, kind):
         return digests
 
 
-def save_variables(prefix, variables, kind, version, sharded=False):
+def save_variables(prefix, variables, kind, version, sharded=False, ours=False):
     """A Saver saves variables made from seeds: {"prefix": ..., "tensors": {name: [dtype, shape, digest]}}."""
     with tf.Graph().as_default(), tf1.Session(config=_DEVICES) as session:
         made, feeds = {}, {}
@@ -103,7 +107,7 @@ def save_variables(prefix, variables, kind, version, sharded=False):
             pieces = _pieces(each, _values_of(each))
             feeds.update((part.initializer.inputs[1], piece) for part, piece in zip(parts, pieces))
         session.run([part.initializer for parts in made.values() for part in parts], feeds)
-        saver = tf1.train.Saver(
+        saver = _saver_class(ours)(
             {name: _as_saver_wants(parts) for name, parts in made.items()},
             write_version=version,
             sharded=sharded,
@@ -187,6 +191,10 @@ def _variables_of(tensor, kind):
 def _variable(name, dtype, shape, use_resource):
     start = tf1.placeholder(tf.as_dtype(dtype), shape)
     return tf1.Variable(start, name=name.replace(":", "_"), use_resource=use_resource)
+
+
+def _saver_class(ours):
+    return importlib.import_module("tfsaver").Saver if ours else tf1.train.Saver
 
 
 def _as_saver_wants(parts):
