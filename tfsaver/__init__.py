@@ -31,9 +31,11 @@ if TYPE_CHECKING:
     from tfsaver.compat.v1.saver import Saver as Saver
     from tfsaver.errors import SaverError as SaverError
     from tfsaver.tensor_bundle.merge import merge_bundles as merge_bundles
+    from tfsaver.tensor_bundle.writer import BundleWriter as BundleWriter
 
 # Public name -> where it lives: the module, and its name there.
 _HOMES = {
+    "BundleWriter": ("tfsaver.tensor_bundle.writer", "BundleWriter"),
     "CheckpointReader": ("tfsaver.checkpoint.checkpoint_reader", "CheckpointReader"),
     "Saver": ("tfsaver.compat.v1.saver", "Saver"),
     "SaverError": ("tfsaver.errors", "SaverError"),
@@ -50,6 +52,7 @@ _HOMES = {
 _MODULES = frozenset({"checkpoint", "cli", "compat", "errors", "framework", "lib", "schemas", "table", "tensor_bundle"})
 
 __all__ = [
+    "BundleWriter",
     "CheckpointReader",
     "Saver",
     "SaverError",

@@ -6,47 +6,23 @@ not kept. TensorFlow's own method names stand beside Python's, for programs that
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Iterator, Mapping, Sequence
-from types import EllipsisType, TracebackType
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Iterator, Mapping
+from types import TracebackType
+from typing import Any
 
 import numpy as np
 
 from tfsaver import schemas
 from tfsaver.checkpoint import checkpoint_location
 from tfsaver.checkpoint.tensor_slice_reader import TensorSliceReader
-from tfsaver.errors import DataLossError, InvalidArgumentError
-from tfsaver.framework import tensor_slice
-from tfsaver.framework.dtypes import DType
-from tfsaver.framework.tensor_shape import Shape, num_elements
-from tfsaver.framework.tensor_slice import TensorSlice
+from tfsaver.errors import DataLossError
+from tfsaver.framework.region import Region, as_tensor_slice
+from tfsaver.framework.tensor_info import TensorInfo
+from tfsaver.framework.tensor_shape import Shape
 from tfsaver.lib import file_io
 from tfsaver.tensor_bundle import BundleReader
 
 Array = np.ndarray[Any, Any]
-# What `read` takes for part of a tensor: as numpy's basic indexing with steps of 1, or as a TensorSlice or its text.
-Region: TypeAlias = "TensorSlice | str | slice | int | EllipsisType | Sequence[slice | int | EllipsisType]"
-
-
-class TensorInfo(NamedTuple):
-    """What a checkpoint says of a tensor without its bytes being read.
-
-    Attributes:
-        name: The tensor's name.
-        dtype: Its element type, with the numpy one as `dtype.numpy`.
-        shape: Its full shape.
-        slices: The slices it is stored in; empty for a tensor stored whole.
-        num_bytes: Bytes of its values, as an array; for strings and variants, and what they take in the data file.
-        shard_ids: The files its bytes are in.
-    """
-
-    name: str
-    dtype: DType
-    shape: Shape
-    slices: tuple[TensorSlice, ...]
-    num_bytes: int
-    shard_ids: tuple[int, ...]
 
 
 class CheckpointReader(Mapping[str, Array]):
@@ -74,6 +50,11 @@ class CheckpointReader(Mapping[str, Array]):
         return self._reader.names
 
     @property
+    def paths(self) -> list[str]:
+        """The checkpoint's files that hold names and values."""
+        return self._reader.paths
+
+    @property
     def implementation(self) -> BundleReader | TensorSliceReader:
         """The reader of the format itself, for what only one of the formats has."""
         return self._reader
@@ -96,30 +77,19 @@ class CheckpointReader(Mapping[str, Array]):
         Raises:
             TensorNotFoundError: There is no such tensor; names the nearest ones.
         """
-        if isinstance(self._reader, BundleReader):
-            entry = self._reader.entry(name)
-            stored = self._reader.stored_entries(name)
-            shard_ids = tuple(sorted({part.shard_id for part in stored}))
-            size = sum(part.size for part in stored)
-            return TensorInfo(name, entry.dtype, entry.shape, entry.slices, size, shard_ids)
-        tensor = self._reader.tensor(name)
-        whole = len(tensor.slices) == 1 and tensor.slices[0].is_full
-        return TensorInfo(
-            name,
-            tensor.dtype,
-            tensor.shape,
-            () if whole else tuple(tensor.slices),
-            num_elements(tensor.shape) * tensor.dtype.size,
-            tuple(sorted(set(tensor.shard_ids))),
-        )
+        return self._reader.info(name)
+
+    def infos(self) -> Iterator[TensorInfo]:
+        """What the checkpoint says of each tensor, in the order of their names."""
+        return map(self._reader.info, self._reader.names)
 
     def dtype(self, name: str) -> np.dtype[Any]:
         """The numpy dtype of a tensor; `object` for strings, whose elements are bytes."""
-        return self._dtype_and_shape(name)[0].numpy
+        return self._reader.dtype_and_shape(name)[0].numpy
 
     def shape(self, name: str) -> Shape:
         """The full shape of a tensor."""
-        return self._dtype_and_shape(name)[1]
+        return self._reader.dtype_and_shape(name)[1]
 
     def read(self, name: str, region: Region | None = None, *, out: Array | None = None, verify: bool = True) -> Array:
         """A tensor, or part of it.
@@ -144,7 +114,7 @@ class CheckpointReader(Mapping[str, Array]):
         """
         if region is None:
             return self._reader.read(name, out=out, verify=verify)
-        _, shape = self._dtype_and_shape(name)
+        _, shape = self._reader.dtype_and_shape(name)
         part, dropped = as_tensor_slice(region, shape, name)
         if out is not None and dropped:
             out = np.expand_dims(out, dropped)
@@ -173,7 +143,7 @@ class CheckpointReader(Mapping[str, Array]):
         """A line for each tensor, as in ``kernel (DT_FLOAT) [784,10]``."""
         lines = []
         for name in self:
-            dtype, shape = self._dtype_and_shape(name)
+            dtype, shape = self._reader.dtype_and_shape(name)
             data_type = schemas.DataType.Name(dtype.data_type)
             lines.append(f"{name} ({data_type}) [{','.join(map(str, shape))}]\n")
         return "".join(lines).encode("utf-8", "surrogateescape")
@@ -190,13 +160,6 @@ class CheckpointReader(Mapping[str, Array]):
 
     def __repr__(self) -> str:
         return f"<CheckpointReader of {self.prefix!r}, {self.version}>"
-
-    def _dtype_and_shape(self, name: str) -> tuple[DType, Shape]:
-        if isinstance(self._reader, BundleReader):
-            entry = self._reader.entry(name)
-            return entry.dtype, entry.shape
-        tensor = self._reader.tensor(name)
-        return tensor.dtype, tensor.shape
 
 
 def load_checkpoint(path: file_io.PathLike) -> CheckpointReader:
@@ -232,40 +195,3 @@ def _open_v1(location: checkpoint_location.CheckpointLocation) -> TensorSliceRea
         # Any file may be named here, and most that are named by mistake are not damaged checkpoints but none at all.
         error.add_context(f"no V2 checkpoint, since {location.prefix}.index is not there, and no sound V1 checkpoint")
         raise
-
-
-def as_tensor_slice(region: Region, shape: Shape, name: str) -> tuple[TensorSlice, tuple[int, ...]]:
-    """A region as a resolved slice of a tensor of that shape, and the dimensions that integers in it drop.
-
-    Raises:
-        InvalidArgumentError: Steps other than 1, too many indices, or outside the shape.
-    """
-    if isinstance(region, TensorSlice):
-        return region.resolve(shape, repr(name)), ()
-    if isinstance(region, str):
-        prefixed = region if " " in region or not shape else " ".join([*map(str, shape), region])
-        return tensor_slice.parse_shape_and_slice(prefixed)[1].resolve(shape, repr(name)), ()
-    indices = list(region) if isinstance(region, Sequence) else [region]
-    if indices.count(...) > 1 or len(indices) - indices.count(...) > len(shape):
-        raise InvalidArgumentError(f"{name!r} of shape {list(shape)}: {len(indices)} indices do not fit: {indices}")
-    where = indices.index(...) if ... in indices else len(indices)
-    missing = len(shape) - (len(indices) - indices.count(...))
-    indices[where : where + 1] = [slice(None)] * missing
-    extents = []
-    dropped = []
-    for axis, (index, size) in enumerate(zip(indices, shape, strict=True)):
-        if isinstance(index, slice):
-            start, stop, step = index.indices(size)
-            if step != 1:
-                raise InvalidArgumentError(f"{name!r}: a region has steps of 1, not {step}")
-            extents.append((start, max(0, stop - start)))
-            continue
-        try:
-            position = operator.index(index)  # type: ignore[arg-type]
-        except TypeError:
-            raise InvalidArgumentError(f"{name!r}: {index!r} in a region is neither an integer nor a slice") from None
-        if not -size <= position < size:
-            raise InvalidArgumentError(f"{name!r} of shape {list(shape)}: index {position} is outside dimension {axis}")
-        extents.append((position % size, 1))
-        dropped.append(axis)
-    return TensorSlice(tuple(extents)), tuple(dropped)

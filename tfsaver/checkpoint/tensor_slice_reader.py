@@ -26,6 +26,7 @@ from tfsaver.errors import (
 )
 from tfsaver.framework import dtypes, tensor_shape, tensor_slice, tensor_util, wire_format
 from tfsaver.framework.dtypes import DType
+from tfsaver.framework.tensor_info import StoredPiece, TensorInfo
 from tfsaver.framework.tensor_shape import Shape, num_elements
 from tfsaver.framework.tensor_slice import TensorSlice
 from tfsaver.framework.tensor_slice_set import TensorSliceSet
@@ -59,7 +60,7 @@ class TensorSliceReader:
 
     def __init__(self, prefix: str, paths: Sequence[str]) -> None:
         self.prefix = prefix
-        self.paths = tuple(paths)
+        self.paths = list(paths)
         if not paths:
             raise CheckpointNotFoundError(prefix, looked_for=[prefix])
         self._files: list[file_io.RandomAccessFile] = []
@@ -121,6 +122,22 @@ class TensorSliceReader:
             return self.tensors[name]
         except KeyError:
             raise TensorNotFoundError(name, checkpoint=self.prefix, near=nearest_names(name, self.tensors)) from None
+
+    def dtype_and_shape(self, name: str) -> tuple[DType, Shape]:
+        """A tensor's type and full shape."""
+        tensor = self.tensor(name)
+        return tensor.dtype, tensor.shape
+
+    def info(self, name: str) -> TensorInfo:
+        """What the files say of a tensor, in the form that both formats share."""
+        tensor = self.tensor(name)
+        is_whole = len(tensor.slices) == 1 and tensor.slices[0].is_full
+        pieces = [
+            StoredPiece(self.paths[shard_id], shard_id, None, None, None if is_whole else stored)
+            for stored, shard_id in zip(tensor.slices, tensor.shard_ids, strict=True)
+        ]
+        num_bytes = num_elements(tensor.shape) * tensor.dtype.size
+        return TensorInfo(name, tensor.dtype, tensor.shape, num_bytes, tuple(pieces))
 
     def read(self, name: str, region: TensorSlice | None = None, *, out: Array | None = None, verify: bool = True) -> Array:
         """A tensor, or a region of it; the checksum of a record's block is checked in any case.

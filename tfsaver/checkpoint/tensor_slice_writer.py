@@ -18,6 +18,7 @@ from tfsaver.checkpoint import saved_tensor_slices
 from tfsaver.errors import DuplicateKeyError, InvalidArgumentError, ShapeMismatchError, UnimplementedError
 from tfsaver.framework import tensor_shape, tensor_slice, tensor_util, wire_format
 from tfsaver.framework.dtypes import DType
+from tfsaver.framework.region import Region, as_tensor_slice
 from tfsaver.framework.tensor_shape import Shape
 from tfsaver.framework.tensor_slice import TensorSlice
 from tfsaver.lib import file_io
@@ -56,7 +57,7 @@ class TensorSliceWriter:
             raise DuplicateKeyError(name, prefix=self.path)
         self._add(name, array, dtype, array.shape, TensorSlice.full(array.ndim))
 
-    def add_slice(self, name: str, full_shape: Sequence[int], stored: TensorSlice, value: Any) -> None:
+    def add_slice(self, name: str, full_shape: Sequence[int], region: Region, value: Any) -> None:
         """Adds one slice of a partitioned tensor.
 
         Raises:
@@ -66,6 +67,7 @@ class TensorSliceWriter:
             UnimplementedError: A type that V1 does not have.
         """
         array, dtype = tensor_util.as_tensor(value, name)
+        stored, _ = as_tensor_slice(region, tuple(full_shape), name)
         expected = stored.resolve(full_shape, repr(name)).shape
         if array.shape != expected:
             raise ShapeMismatchError(f"{name} {stored}", expected=expected, actual=array.shape)

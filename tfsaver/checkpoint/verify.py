@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tfsaver.checkpoint.checkpoint_reader import CheckpointReader, load_checkpoint
-from tfsaver.errors import DataLossError, SaverError
+from tfsaver.errors import CheckpointNotFoundError, DataLossError, SaverError
 from tfsaver.lib import file_io
 from tfsaver.tensor_bundle import BundleReader
 
@@ -45,6 +45,15 @@ class VerifyReport:
     num_tensors: int = 0
     num_bytes: int = 0
     problems: list[Problem] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        checked = f"{self.num_tensors} tensors, {self.num_bytes} bytes"
+        if self.ok:
+            return f"{self.prefix}: OK, {checked}"
+        found = f"{len(self.problems)} problem{'s' if len(self.problems) > 1 else ''}"
+        return "\n".join(
+            [f"{self.prefix}: {found}; {self.num_bytes} bytes are sound", *(f"  {item}" for item in self.problems)]
+        )
 
     @property
     def ok(self) -> bool:
@@ -118,8 +127,9 @@ class _Verification:
         bundle = self._reader.implementation
         if not isinstance(bundle, BundleReader):
             return
-        reported = {id(problem.error) for problem in self._report.problems}
+        errors = (problem.error for problem in self._report.problems)
+        reported = {path for error in errors if isinstance(error, CheckpointNotFoundError) for path in error.looked_for}
         for shard_id in range(bundle.header.num_shards):
             path = bundle.data_path(shard_id)
-            if not file_io.exists(path) and not reported:
-                self._report.problems.append(Problem(path, FileNotFoundError(f"data shard {shard_id} is missing")))
+            if path not in reported and not file_io.exists(path):
+                self._report.problems.append(Problem(path, bundle.missing_shard(shard_id)))

@@ -29,7 +29,9 @@ from tfsaver.errors import (
     nearest_names,
 )
 from tfsaver.framework import array_chunks, dtypes, tensor_slice
-from tfsaver.framework.tensor_shape import num_elements
+from tfsaver.framework.dtypes import DType
+from tfsaver.framework.tensor_info import StoredPiece, TensorInfo
+from tfsaver.framework.tensor_shape import Shape, num_elements
 from tfsaver.framework.tensor_slice import TensorSlice
 from tfsaver.framework.tensor_slice_set import TensorSliceSet
 from tfsaver.lib import crc32c, file_io
@@ -69,6 +71,11 @@ class BundleReader:
             self.close()
             raise
 
+    @property
+    def paths(self) -> list[str]:
+        """The index and the data files, whether they are there or not."""
+        return [self._index_path, *map(self.data_path, range(self.header.num_shards))]
+
     @functools.cached_property
     def names(self) -> list[str]:
         """The tensors' names in the order of their keys; a partitioned tensor's slices are not among them.
@@ -95,6 +102,21 @@ class BundleReader:
         if value is None:
             raise TensorNotFoundError(name, checkpoint=self.prefix, near=nearest_names(name, self.names))
         return decode_entry(value, f"entry of {name!r} in {self._index_path}")
+
+    def dtype_and_shape(self, name: str) -> tuple[DType, Shape]:
+        """A tensor's type and full shape."""
+        entry = self.entry(name)
+        return entry.dtype, entry.shape
+
+    def info(self, name: str) -> TensorInfo:
+        """What the index says of a tensor, in the form that both formats share."""
+        entry = self.entry(name)
+        stored = self.slice_entries(name) if entry.is_sliced else [(None, entry)]
+        pieces = tuple(
+            StoredPiece(self.data_path(part.shard_id), part.shard_id, part.offset, part.size, stored_slice)
+            for stored_slice, part in stored
+        )
+        return TensorInfo(name, entry.dtype, entry.shape, sum(part.size for _, part in stored), pieces)
 
     def slice_entries(self, name: str) -> list[tuple[TensorSlice, BundleEntry]]:
         """The stored slices of a partitioned tensor and their entries.
@@ -203,6 +225,11 @@ class BundleReader:
         except SaverError:
             return False
 
+    def missing_shard(self, shard_id: int) -> CheckpointNotFoundError:
+        """The error for a data file that is not there."""
+        found = f"the index is there, its data shard {shard_id} is not"
+        return CheckpointNotFoundError(self.prefix, looked_for=[self.data_path(shard_id)], found=found)
+
     def data_path(self, shard_id: int) -> str:
         """The file of a shard."""
         return naming.data_path(self.prefix, shard_id, self.header.num_shards)
@@ -216,9 +243,7 @@ class BundleReader:
                 try:
                     file = file_io.open_for_reading(path)
                 except FileNotFoundError:
-                    raise CheckpointNotFoundError(
-                        self.prefix, looked_for=[path], found=f"the index is there, its data shard {entry.shard_id} is not"
-                    ) from None
+                    raise self.missing_shard(entry.shard_id) from None
                 self._data_files[entry.shard_id] = file
         if entry.offset + entry.size > file.size:
             raise TruncatedError(

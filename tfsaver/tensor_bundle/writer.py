@@ -20,7 +20,7 @@ import numpy as np
 from tfsaver.errors import DuplicateKeyError, InvalidArgumentError, ShapeMismatchError, UnimplementedError
 from tfsaver.framework import array_chunks, dtypes, tensor_slice, tensor_util
 from tfsaver.framework.dtypes import DType
-from tfsaver.framework.tensor_slice import TensorSlice
+from tfsaver.framework.region import Region, as_tensor_slice
 from tfsaver.lib import crc32c, file_io
 from tfsaver.lib.file_io import Buffer
 from tfsaver.table import TableBuilder
@@ -98,14 +98,14 @@ class BundleWriter:
         self._entries[key] = self._write_tensor(array, dtype, shard_id)
 
     def add_slice(
-        self, name: str | bytes, full_shape: Sequence[int], stored: TensorSlice, value: Any, *, shard_id: int = 0
+        self, name: str | bytes, full_shape: Sequence[int], region: Region, value: Any, *, shard_id: int = 0
     ) -> None:
         """Appends one slice of a partitioned tensor; a slice that is the whole tensor is stored as such.
 
         Args:
             name: The whole tensor's name, the same for all its slices.
             full_shape: The whole tensor's shape, the same for all its slices.
-            stored: Which part `value` is.
+            region: Which part `value` is: a TensorSlice, or as in ``np.s_[0:1000]``.
             value: An array of the slice's shape.
             shard_id: The data file it goes to.
 
@@ -115,6 +115,7 @@ class BundleWriter:
             InvalidArgumentError: The slice leaves the shape, or another slice had another dtype.
         """
         full_shape = tuple(full_shape)
+        stored, _ = as_tensor_slice(region, full_shape, str(name))
         resolved = stored.resolve(full_shape, repr(name))
         array, dtype = tensor_util.as_tensor(value, str(name))
         if array.shape != resolved.shape:

@@ -1,0 +1,68 @@
+"""Part of a tensor, as callers write it.
+
+np.s_[2:5, :]           numpy's basic indexing: slices with steps of 1, integers, an Ellipsis
+"2,3:-"                 a slice's text
+TensorSlice(...)        a slice
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from types import EllipsisType
+from typing import TypeAlias
+
+from tfsaver.errors import InvalidArgumentError
+from tfsaver.framework import tensor_slice
+from tfsaver.framework.tensor_shape import Shape
+from tfsaver.framework.tensor_slice import TensorSlice
+
+Region: TypeAlias = "TensorSlice | str | slice | int | EllipsisType | Sequence[slice | int | EllipsisType]"
+
+
+def as_tensor_slice(region: Region, shape: Shape, name: str) -> tuple[TensorSlice, tuple[int, ...]]:
+    """A region as a slice of a tensor of that shape, and the dimensions that integers in it drop.
+
+    A TensorSlice is given back as it is, since `EVERYTHING` and the same extent spelled out are two keys in a table;
+    anything else comes back with its extents spelled out.
+
+    Raises:
+        InvalidArgumentError: Steps other than 1, too many indices, or outside the shape.
+    """
+    if isinstance(region, TensorSlice):
+        region.resolve(shape, repr(name))
+        return region, ()
+    if isinstance(region, str):
+        text = region if " " in region or not shape else " ".join([*map(str, shape), region])
+        parsed = tensor_slice.parse_shape_and_slice(text)[1]
+        parsed.resolve(shape, repr(name))
+        return parsed, ()
+    extents = []
+    dropped = []
+    for axis, (index, size) in enumerate(zip(_one_index_a_dimension(region, shape, name), shape, strict=True)):
+        if isinstance(index, slice):
+            start, stop, step = index.indices(size)
+            if step != 1:
+                raise InvalidArgumentError(f"{name!r}: a region has steps of 1, not {step}")
+            extents.append((start, max(0, stop - start)))
+            continue
+        try:
+            position = operator.index(index)  # type: ignore[arg-type]
+        except TypeError:
+            raise InvalidArgumentError(f"{name!r}: {index!r} in a region is neither an integer nor a slice") from None
+        if not -size <= position < size:
+            raise InvalidArgumentError(f"{name!r} of shape {list(shape)}: index {position} is outside dimension {axis}")
+        extents.append((position % size, 1))
+        dropped.append(axis)
+    return TensorSlice(tuple(extents)), tuple(dropped)
+
+
+def _one_index_a_dimension(region: Region, shape: Shape, name: str) -> list[slice | int | EllipsisType]:
+    indices = list(region) if isinstance(region, Sequence) else [region]
+    positions = [position for position, index in enumerate(indices) if index is ...]
+    num_missing = len(shape) - (len(indices) - len(positions))
+    if len(positions) > 1 or num_missing < 0:
+        raise InvalidArgumentError(f"{name!r} of shape {list(shape)}: {len(indices)} indices do not fit: {indices}")
+    where = positions[0] if positions else len(indices)
+    indices[where : where + len(positions)] = [slice(None)] * num_missing
+    return indices  # type: ignore[return-value]
