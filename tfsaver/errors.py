@@ -22,8 +22,9 @@ all of it. Every class pickles: an error crosses process borders with its fields
 
 from __future__ import annotations
 
+import contextlib
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 __all__ = [
@@ -83,7 +84,30 @@ def _rebuild(cls: type[SaverError], args: tuple[Any, ...], state: dict[str, Any]
 
 
 class DataLossError(SaverError, ValueError):
-    """Bytes on disk contradict the format they are in."""
+    """Bytes on disk contradict the format they are in.
+
+    Attributes:
+        path: The file, where that is known; else None.
+        offset: Where in the file the bytes begin that cannot be trusted.
+        size: How many these are.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message)
+        self.path: str | None = None
+        self.offset: int | None = None
+        self.size: int | None = None
+
+    @staticmethod
+    @contextlib.contextmanager
+    def located(path: str, offset: int, size: int) -> Iterator[None]:
+        """Says of every DataLossError in the block, unless it knows better, which bytes it is about."""
+        try:
+            yield
+        except DataLossError as error:
+            if error.path is None:
+                error.path, error.offset, error.size = path, offset, size
+            raise
 
 
 class ChecksumError(DataLossError):

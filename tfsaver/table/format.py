@@ -88,6 +88,11 @@ def read_block(file: RandomAccessFile, handle: BlockHandle) -> bytes:
         ChecksumError: The bytes are not those that were written.
         DataLossError: Unknown compression, or a damaged Snappy stream.
     """
+    with DataLossError.located(file.path, handle.offset, handle.size + BLOCK_TRAILER_SIZE):
+        return _read_block(file, handle)
+
+
+def _read_block(file: RandomAccessFile, handle: BlockHandle) -> bytes:
     what = f"block at byte {handle.offset} of {file.path}"
     wanted = handle.size + BLOCK_TRAILER_SIZE
     if handle.offset + wanted > file.size:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from google.protobuf.message import DecodeError
 
 from tfsaver import schemas
-from tfsaver.errors import DataLossError
+from tfsaver.errors import DataLossError, InvalidArgumentError
 from tfsaver.framework import dtypes, tensor_shape, tensor_slice
 from tfsaver.framework.dtypes import DType
 from tfsaver.framework.tensor_shape import Shape
@@ -69,12 +69,27 @@ def decode_entry(value: bytes, what: str) -> BundleEntry:
         crc32c=proto.crc32c,
         slices=tuple(tensor_slice.from_proto(item, what) for item in proto.slices),
     )
+    _check(entry, what)
+    return entry
+
+
+def _check(entry: BundleEntry, what: str) -> None:
     if entry.shard_id < 0 or entry.offset < 0 or entry.size < 0:
         raise DataLossError(f"{what}: shard {entry.shard_id}, offset {entry.offset}, size {entry.size}")
-    if entry.dtype.has_fixed_size and not entry.is_sliced:
-        expected = tensor_shape.num_elements(entry.shape) * entry.dtype.size
-        if entry.size != expected:
-            raise DataLossError(
-                f"{what}: {entry.size} bytes stored, {expected} needed for {entry.dtype} of shape {list(entry.shape)}"
-            )
-    return entry
+    if entry.is_sliced:
+        try:
+            for stored in entry.slices:
+                stored.resolve(entry.shape, what)
+        except InvalidArgumentError as error:
+            raise DataLossError(str(error)) from None
+        return
+    num_elements = tensor_shape.num_elements(entry.shape)
+    if not entry.dtype.has_fixed_size:
+        # The shortest string takes one byte.
+        if num_elements > entry.size:
+            raise DataLossError(f"{what}: {entry.size} bytes are too few for {entry.dtype} of shape {list(entry.shape)}")
+    elif entry.size != num_elements * entry.dtype.size:
+        needed = num_elements * entry.dtype.size
+        raise DataLossError(
+            f"{what}: {entry.size} bytes stored, {needed} needed for {entry.dtype} of shape {list(entry.shape)}"
+        )

@@ -11,6 +11,7 @@ import functools
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any
 
@@ -161,17 +162,16 @@ class BundleReader:
             entry = self.entry(name)
             resolved = (region or TensorSlice.full(len(entry.shape))).resolve(entry.shape, repr(name))
             if not entry.is_sliced:
-                # Before anything is allocated: an entry may promise more than the file holds.
-                self._data_file(entry)
-            out = _checked_out(out, name, entry, resolved)
-            if entry.is_sliced:
-                parts = self.slice_entries(name)
-                slices = TensorSliceSet(name, entry.shape, [stored for stored, _ in parts])
-                slices.assemble(
-                    resolved, out, lambda number, part, target: self._fill(parts[number][1], part, target, verify)
-                )
-            else:
+                self._check_present(entry)
+                out = _checked_out(out, name, entry, resolved)
                 self._fill(entry, resolved, out, verify)
+                return out
+            parts = self.slice_entries(name)
+            slices = TensorSliceSet(name, entry.shape, [stored for stored, _ in parts])
+            for number, _ in slices.plan(resolved):
+                self._check_present(parts[number][1])
+            out = _checked_out(out, name, entry, resolved)
+            slices.assemble(resolved, out, lambda number, part, target: self._fill(parts[number][1], part, target, verify))
         except DataLossError as error:
             error.add_context(f"tensor {name!r}")
             raise
@@ -185,7 +185,8 @@ class BundleReader:
         """
         for entry in self.stored_entries(name):
             if entry.dtype.has_fixed_size:
-                yield from self._verify_fixed_size(entry)
+                with self._located(entry):
+                    yield from self._verify_fixed_size(entry)
             else:
                 self._read_elements(entry)
                 yield entry.size
@@ -234,6 +235,11 @@ class BundleReader:
         """The file of a shard."""
         return naming.data_path(self.prefix, shard_id, self.header.num_shards)
 
+    def _check_present(self, entry: BundleEntry) -> None:
+        """That the file holds the bytes that an entry promises: before an array is made for them."""
+        with self._located(entry):
+            self._data_file(entry)
+
     def _data_file(self, entry: BundleEntry) -> file_io.RandomAccessFile:
         """The open file in which an entry's bytes lie, all of them."""
         with self._lock:
@@ -253,12 +259,19 @@ class BundleReader:
             )
         return file
 
+    def _located(self, entry: BundleEntry) -> AbstractContextManager[None]:
+        return DataLossError.located(self.data_path(entry.shard_id), entry.offset, entry.size)
+
     def _fill(self, entry: BundleEntry, region: TensorSlice, out: Array, verify: bool) -> None:
-        if not entry.dtype.has_fixed_size:
+        if entry.dtype.has_fixed_size:
+            with self._located(entry):
+                self._fill_fixed_size(entry, region, out, verify)
+        else:
             elements = np.empty(num_elements(entry.shape), object)
             elements[:] = self._read_elements(entry)
             out[...] = elements.reshape(entry.shape)[region.indices]
-            return
+
+    def _fill_fixed_size(self, entry: BundleEntry, region: TensorSlice, out: Array, verify: bool) -> None:
         crc = 0
         file = self._data_file(entry)
         if region.shape == entry.shape and out.flags.c_contiguous:
@@ -304,7 +317,10 @@ class BundleReader:
         self._check(entry, file, crc)
 
     def _read_elements(self, entry: BundleEntry) -> list[bytes]:
-        file = self._data_file(entry)
+        with self._located(entry):
+            return self._decode_elements(entry, self._data_file(entry))
+
+    def _decode_elements(self, entry: BundleEntry, file: file_io.RandomAccessFile) -> list[bytes]:
         data = memoryview(file_io.read_exactly(file, entry.offset, entry.size, str(entry.dtype)))
         count = num_elements(entry.shape)
         elements: list[bytes]
