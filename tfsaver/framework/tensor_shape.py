@@ -10,14 +10,18 @@ import math
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from tfsaver import schemas
-from tfsaver.errors import DataLossError
+from tfsaver.errors import DataLossError, UnimplementedError
 
 Shape: TypeAlias = "tuple[int, ...]"
 
-_MAX_ELEMENTS = 1 << 62
-# numpy's own limit is 32 before version 2 and 64 since.
+# With 16 bytes an element still within what numpy can count.
+_MAX_ELEMENTS = 1 << 58
+# What the format allows, and what an array can have.
 _MAX_RANK = 254
+_MAX_ARRAY_RANK = 64 if int(np.__version__.partition(".")[0]) >= 2 else 32
 
 
 def from_proto(proto: Any, what: str = "tensor shape") -> Shape:
@@ -25,6 +29,7 @@ def from_proto(proto: Any, what: str = "tensor shape") -> Shape:
 
     Raises:
         DataLossError: It is not fully known, or no tensor can have it.
+        UnimplementedError: It has more dimensions than numpy's arrays.
     """
     shape = tuple(dim.size for dim in proto.dim)
     if proto.unknown_rank:
@@ -33,8 +38,11 @@ def from_proto(proto: Any, what: str = "tensor shape") -> Shape:
         raise DataLossError(f"{what}: negative or unknown dimension in {list(shape)}")
     if len(shape) > _MAX_RANK:
         raise DataLossError(f"{what}: rank {len(shape)}, at most {_MAX_RANK} is allowed")
-    if num_elements(shape) > _MAX_ELEMENTS:
+    # numpy counts the other dimensions even where one is 0.
+    if num_elements([size for size in shape if size]) > _MAX_ELEMENTS:
         raise DataLossError(f"{what}: {list(shape)} has more elements than any memory")
+    if len(shape) > _MAX_ARRAY_RANK:
+        raise UnimplementedError(f"{what}: rank {len(shape)}, numpy's arrays have at most {_MAX_ARRAY_RANK} dimensions")
     return shape
 
 

@@ -10,6 +10,7 @@ The text is what a graph's SaveV2 and RestoreV2 nodes carry; an empty text is th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,9 @@ from tfsaver.framework.tensor_shape import Shape
 from tfsaver.lib import ordered_code
 
 EVERYTHING = (0, -1)
+
+# No number of a shape has more than 19 digits.
+_SHAPE_AND_SLICE = re.compile(r"([0-9]{1,19} )+(-|[0-9]{1,19},[0-9]{1,19})(:(-|[0-9]{1,19},[0-9]{1,19}))*")
 
 
 @dataclass(frozen=True)
@@ -160,18 +164,17 @@ def parse_shape_and_slice(text: str) -> tuple[Shape, TensorSlice]:
     Raises:
         InvalidArgumentError: Not of that form, or the slice does not fit the shape.
     """
+    if not _SHAPE_AND_SLICE.fullmatch(text):
+        raise InvalidArgumentError(f"{text!r} is no shape and slice; the form is '10 6 0,4:-'")
     *dims, last = text.split(" ")
+    shape = tuple(map(int, dims))
     extents = []
-    try:
-        shape = tuple(int(dim) for dim in dims)
-        for part in last.split(":"):
-            if part == "-":
-                extents.append(EVERYTHING)
-                continue
-            start, length = part.split(",")
-            extents.append((int(start), int(length)))
-    except ValueError:
-        raise InvalidArgumentError(f"{text!r} is no shape and slice; the form is '10 6 0,4:-'") from None
+    for part in last.split(":"):
+        if part == "-":
+            extents.append(EVERYTHING)
+            continue
+        start, length = part.split(",")
+        extents.append((int(start), int(length)))
     tensor_slice = TensorSlice(tuple(extents))
     tensor_slice.resolve(shape, repr(text))
     return shape, tensor_slice

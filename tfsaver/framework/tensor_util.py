@@ -48,9 +48,10 @@ def as_tensor(value: Any, name: str = "value") -> tuple[Array, DType]:
         UnimplementedError: A dtype that no checkpoint can hold.
     """
     try:
-        array = np.asarray(value)
-        # numpy's fixed-width strings drop zero bytes at the end: take the objects as they were given.
-        if array.dtype.kind in "SU" and not isinstance(value, np.ndarray | np.generic):
+        # numpy's fixed-width strings drop zero bytes at the end, and give every element the room of the longest: take the
+        # objects as they were given.
+        array = np.asarray(value, dtype=object if isinstance(_first_element(value), str | bytes) else None)
+        if array.dtype.kind in "SU" and not isinstance(value, np.ndarray):
             array = np.asarray(value, dtype=object)
     except (ValueError, TypeError) as error:
         raise InvalidArgumentError(f"{name!r} cannot be made an array: {error}") from error
@@ -65,11 +66,20 @@ def as_tensor(value: Any, name: str = "value") -> tuple[Array, DType]:
     return strings.reshape(array.shape), dtypes.VARIANT if num_variants else dtypes.STRING
 
 
+def _first_element(value: Any) -> Any:
+    while isinstance(value, list | tuple) and value:
+        value = value[0]
+    return value
+
+
 def _as_bytes(element: Any, name: str) -> bytes:
     if isinstance(element, bytes):
         return element
     if isinstance(element, str):
-        return element.encode("utf-8", "surrogateescape")
+        try:
+            return element.encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError as error:
+            raise InvalidArgumentError(f"{name!r} holds a text that has no UTF-8 form: {error}") from error
     raise InvalidArgumentError(f"{name!r} holds a {type(element).__name__}; an array of objects must hold strings")
 
 
@@ -84,7 +94,7 @@ def make_ndarray(proto: Any, name: str = "TensorProto") -> Array:
     shape = tensor_shape.from_proto(proto.tensor_shape, name)
     count = tensor_shape.num_elements(shape)
     values = decode_values(memoryview(proto.SerializeToString()), dtype, name)
-    if len(values) > count:
+    if len(values) > count or (proto.tensor_content and len(values) != count):
         raise DataLossError(f"{name}: {len(values)} values for the {count} elements of shape {list(shape)}")
     if len(values) < count:
         filled = np.zeros(count, dtype.numpy) if dtype.has_fixed_size else np.full(count, b"", object)
@@ -102,19 +112,26 @@ def decode_values(serialized: memoryview, dtype: DType, name: str) -> Array:
         DataLossError: The bytes are no TensorProto, or hold values of another type's width.
     """
     field = schemas.TensorProto.DESCRIPTOR.fields_by_name[dtype.values].number
-    payloads = []
-    unpacked = bytearray()
+    _, single = _PACKED.get(dtype.values, ("bytes", wire_format.LENGTH_DELIMITED))
+    payloads: list[memoryview] = []
+    # Values that are not packed come one in a field; a run of them is what a packed field holds.
+    run = bytearray()
     content: memoryview | None = None
     for number, wire_type, payload in wire_format.iterate_fields(serialized):
         if number == field:
             if wire_type == wire_format.LENGTH_DELIMITED:
+                if run:
+                    payloads.append(memoryview(bytes(run)))
+                    run.clear()
                 payloads.append(payload)
+            elif wire_type == single:
+                run += payload
             else:
-                unpacked += payload
-        elif number == _TENSOR_CONTENT and payload:
+                raise DataLossError(f"{name}: {dtype.values} has wire type {wire_type}, which {dtype} values cannot have")
+        elif number == _TENSOR_CONTENT and wire_type == wire_format.LENGTH_DELIMITED and payload:
             content = payload
-    if unpacked:
-        payloads.append(memoryview(bytes(unpacked)))
+    if run:
+        payloads.append(memoryview(bytes(run)))
     if not dtype.has_fixed_size:
         values = np.empty(len(payloads), object)
         values[:] = [Variant(payload) if dtype is dtypes.VARIANT else bytes(payload) for payload in payloads]
