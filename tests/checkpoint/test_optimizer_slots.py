@@ -67,9 +67,18 @@ def test_slot_made_inside_of_a_scope_finds_the_variable_outside() -> None:
 
 def test_factored_slots_may_lack_dimensions() -> None:
     shapes = {
-        "w": (6, 4), "b": (4,), "c": (9, 9),
-        "w_slot_vr": (6,), "w_slot_vc": (4,), "b_slot_v": (4,), "w/Adafactor": (6,), "w/Adafactor_1": (4,),
-        "w/vr": (6,), "w/vc": (4,), "w/Shampoo_1": (6, 6), "c/Adafactor": (3,),
+        "w": (6, 4),
+        "b": (4,),
+        "c": (9, 9),
+        "w_slot_vr": (6,),
+        "w_slot_vc": (4,),
+        "b_slot_v": (4,),
+        "w/Adafactor": (6,),
+        "w/Adafactor_1": (4,),
+        "w/vr": (6,),
+        "w/vc": (4,),
+        "w/Shampoo_1": (6, 6),
+        "c/Adafactor": (3,),
     }
     found = find_optimizer_tensors(shapes)
     assert found["w_slot_vc"] == ("Adafactor", "slot_vc", "w")
@@ -103,8 +112,12 @@ def test_names_that_only_look_like_slots_are_left_alone(shapes: dict[str, tuple[
 
 def test_keras_scopes_of_tf1() -> None:
     shapes = {
-        "dense/kernel": (3, 2), "training_2/SGD/momentum": (), "training_2/SGD/dense/kernel/momentum": (3, 2),
-        "Adam_1/iter": (), "Adam_1/dense/kernel/vhat": (3, 2), "training/Adam/Variable_3": (3, 2),
+        "dense/kernel": (3, 2),
+        "training_2/SGD/momentum": (),
+        "training_2/SGD/dense/kernel/momentum": (3, 2),
+        "Adam_1/iter": (),
+        "Adam_1/dense/kernel/vhat": (3, 2),
+        "training/Adam/Variable_3": (3, 2),
         "training/Adam/lost/m": (3, 2),
     }
     assert find_optimizer_tensors(shapes) == {
@@ -191,9 +204,7 @@ def test_moving_averages_are_those_of_variables() -> None:
         ("sm_fuzz_bad_node_attr", {"optimizer": 13}, 7),
     ],
 )
-def test_optimizers_of_real_checkpoints(
-    cases: pathlib.Path, case: str, optimizers: dict[str, int], num_others: int
-) -> None:
+def test_optimizers_of_real_checkpoints(cases: pathlib.Path, case: str, optimizers: dict[str, int], num_others: int) -> None:
     shapes = shapes_of(cases / case)
     found = find_optimizer_tensors(shapes)
     counts: dict[str, int] = {}

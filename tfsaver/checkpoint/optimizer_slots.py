@@ -76,9 +76,7 @@ _FACTORED = frozenset({"Adafactor", "Shampoo"})
 _KERAS_OPTIMIZERS = frozenset(
     {"Adadelta", "Adagrad", "Adam", "AdamWeightDecay", "Adamax", "Ftrl", "LAMB", "Nadam", "RMSprop", "SGD"}
 )
-_KERAS_SLOTS = frozenset(
-    {"accum_grad", "accum_var", "accumulator", "linear", "m", "mg", "momentum", "rms", "v", "vhat"}
-)
+_KERAS_SLOTS = frozenset({"accum_grad", "accum_var", "accumulator", "linear", "m", "mg", "momentum", "rms", "v", "vhat"})
 _KERAS_NUMBERS = frozenset(
     {
         *("iter", "iterations", "learning_rate", "lr", "decay", "epsilon", "rho", "momentum", "momentum_cache"),
@@ -232,8 +230,8 @@ def _state_of_objects(
 class _Variables:
     """An object-based checkpoint's variables by their names in the program, for slots that are named after them.
 
-        adam/dense_kernel_momentum      Keras 3: optimizer / variable with _ for / _ slot
-        Adam/m/dense/kernel             Keras 2.11 to 2.15: optimizer / slot / variable
+    adam/dense_kernel_momentum      Keras 3: optimizer / variable with _ for / _ slot
+    Adam/m/dense/kernel             Keras 2.11 to 2.15: optimizer / slot / variable
     """
 
     def __init__(self, shapes: Mapping[str, Shape], full_names: Mapping[str, str]) -> None:

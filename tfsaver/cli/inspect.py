@@ -1,0 +1,291 @@
+"""``tfsaver inspect``: what a checkpoint holds."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from tfsaver._version import __version__
+from tfsaver.checkpoint.checkpoint_reader import CheckpointReader, load_checkpoint
+from tfsaver.cli import screen, survey, values
+from tfsaver.cli.survey import Survey, TensorRow
+from tfsaver.cli.text import count, escape, human_size, shape_text, unescape
+
+NAME = "inspect"
+HELP = "List what a checkpoint holds, without reading its values unless they are asked for."
+
+_EPILOG = """\
+Optimizer state is told by its names: a slot counts as one when its variable is in the checkpoint too. Names are printed
+with \\x00 for what is not printable and \\\\ for a backslash; --values takes them as they are printed.
+
+--json prints one object, with a line for each field and for each record:
+  tfsaver             the version of this program
+  checkpoint          the prefix that PATH means
+  format              "V1" or "V2"
+  byte_order          "little" or "big"; null in V1
+  num_shards          data files
+  object_based        whether names are paths of an object graph (TensorFlow 2)
+  files               path, shard_id (null for an index), size (null where it is missing)
+  tensors             name, dtype, shape, num_parameters, num_bytes, pieces, optimizer (null, or name, slot, variable),
+                      average_of (null, or the variable); with --stats also statistics (null, or min, max, mean,
+                      num_nan, num_infinite); with --values also value
+  tensors.pieces      shard_id, offset, size (both null in V1), slice (null for all of the tensor, else "start,length"
+                      or "-" for each dimension, joined by ":")
+  totals              num_tensors, num_parameters, num_bytes of these tensors
+  optimizers          name, num_slots, num_variables, num_others, num_bytes
+  without_optimizers  the totals that remain
+  errors              of tensors whose entries are damaged
+A byte of a name that is not UTF-8 is a lone surrogate, \\udc80 to \\udcff. Sizes are bytes.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the verb."""
+    parser.epilog = _EPILOG
+    parser.add_argument("path", metavar="PATH", help="a prefix, a directory, or one of a checkpoint's files")
+    chosen = parser.add_argument_group("which tensors")
+    chosen.add_argument(
+        "--include",
+        metavar="REGEX",
+        type=_regex,
+        action="append",
+        default=[],
+        help="only names in which the expression is found; may be repeated",
+    )
+    chosen.add_argument(
+        "--exclude",
+        metavar="REGEX",
+        type=_regex,
+        action="append",
+        default=[],
+        help="no names in which the expression is found; may be repeated",
+    )
+    chosen.add_argument("--sort", choices=("name", "size"), default="name", help="order; size is largest first")
+    shown = parser.add_argument_group("what of them")
+    shown.add_argument(
+        "--values",
+        "--value",
+        metavar="NAME",
+        nargs="+",
+        action="extend",
+        help="the values of these tensors, instead of the list",
+    )
+    shown.add_argument("--stats", action="store_true", help="minimum, maximum, mean, NaNs: reads every value")
+    shown.add_argument("--slices", action="store_true", help="the slices of partitioned variables one by one")
+    shown.add_argument(
+        "-v", "--verbose", action="store_true", help="slices, the variable of each slot, and the files with their sizes"
+    )
+    shown.add_argument("--json", action="store_true", help="one JSON object instead, described below")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prints what was asked for; 1 when an entry of the index is damaged."""
+    with load_checkpoint(arguments.path) as reader:
+        found = survey.take_survey(reader)
+        rows = _chosen_rows(reader, found, arguments)
+        if arguments.json:
+            screen.print_json(_document(reader, found, rows, arguments))
+        else:
+            _print(reader, found, rows, arguments)
+    for error in found.errors:
+        screen.print_error(error)
+    return 1 if found.errors else 0
+
+
+def _regex(text: str) -> re.Pattern[str]:
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no regular expression: {error}") from None
+
+
+def _chosen_rows(reader: CheckpointReader, found: Survey, arguments: argparse.Namespace) -> list[TensorRow]:
+    if arguments.values:
+        by_name = {row.info.name: row for row in found.rows}
+        names = [_name_as_typed(text, reader) for text in arguments.values]
+        # A name that is not there: the reader's own error says which are near.
+        return [by_name[name] if name in by_name else _row_of(reader, name) for name in dict.fromkeys(names)]
+    rows = [
+        row
+        for row in found.rows
+        if (not arguments.include or any(regex.search(row.info.name) for regex in arguments.include))
+        and not any(regex.search(row.info.name) for regex in arguments.exclude)
+    ]
+    return survey.sorted_rows(rows, arguments.sort)
+
+
+def _row_of(reader: CheckpointReader, name: str) -> TensorRow:
+    return TensorRow(reader.info(name), None, None)
+
+
+def _name_as_typed(text: str, reader: CheckpointReader) -> str:
+    if text in reader:
+        return text
+    return unescape(text, reader.names) or text.removesuffix(":0")
+
+
+def _print(reader: CheckpointReader, found: Survey, rows: Sequence[TensorRow], arguments: argparse.Namespace) -> None:
+    out = screen.open_screen()
+    if arguments.values:
+        for row in rows:
+            info = row.info
+            text = values.format_array(reader[info.name], info.dtype)
+            out.line(f"{escape(info.name)}  {info.dtype}  {shape_text(info.shape)}", "bold")
+            out.line(text)
+        return
+    out.line(_headline(found), "bold")
+    out.line()
+    if rows:
+        out.table(*_table(reader, found, rows, arguments))
+        out.line()
+    _print_totals(out, found, rows)
+    if arguments.verbose:
+        out.line()
+        files = [
+            [escape(file.path), "missing" if file.size is None else human_size(file.size)]
+            for file in survey.stored_files(reader)
+        ]
+        out.table([screen.Column("file"), screen.Column("size", is_number=True)], files)
+
+
+def _headline(found: Survey) -> str:
+    facts = [f"{found.version} checkpoint"]
+    facts.append(count(found.num_shards, "data file" if found.version == "V2" else "file"))
+    if found.byte_order == "big":
+        facts.append("big-endian")
+    if found.is_object_based:
+        facts.append("object-based: names are paths of its object graph")
+    return f"{escape(found.prefix)}: {', '.join(facts)}"
+
+
+def _table(
+    reader: CheckpointReader, found: Survey, rows: Sequence[TensorRow], arguments: argparse.Namespace
+) -> tuple[list[screen.Column], list[list[str]]]:
+    """Columns that would be empty for all of the checkpoint are left out, whatever part of it is listed."""
+    columns = [screen.Column("name"), screen.Column("dtype", style="cyan"), screen.Column("shape", style="green")]
+    columns.append(screen.Column("size", is_number=True))
+    lines = [
+        [escape(row.info.name), row.info.dtype.name, shape_text(row.info.shape), human_size(row.info.num_bytes)]
+        for row in rows
+    ]
+
+    def add(column: screen.Column, cells: Sequence[str]) -> None:
+        columns.append(column)
+        for line, cell in zip(lines, cells, strict=True):
+            line.append(cell)
+
+    if found.num_shards > 1:
+        add(screen.Column("shard"), [",".join(map(str, row.info.shard_ids)) for row in rows])
+    if any(row.is_sliced for row in found.rows):
+        spelled = arguments.slices or arguments.verbose
+        add(
+            screen.Column("slices", is_number=not spelled),
+            [" ".join(map(str, row.info.slices)) if spelled else str(len(row.info.slices) or "") for row in rows],
+        )
+    if any(row.optimizer or row.average_of for row in found.rows):
+        add(screen.Column("role", style="dim"), [_role(row, arguments.verbose) for row in rows])
+    if arguments.stats:
+        cells = [_statistics_cells(reader, row) for row in rows]
+        for number, title in enumerate(("min", "max", "mean", "nan", "inf")):
+            add(screen.Column(title, is_number=True), [line[number] for line in cells])
+    return columns, lines
+
+
+def _role(row: TensorRow, verbose: bool) -> str:
+    if row.average_of is not None:
+        return "average" + (f" of {escape(row.average_of)}" if verbose else "")
+    if row.optimizer is None:
+        return ""
+    optimizer, slot, variable = row.optimizer
+    if variable is None:
+        return escape(optimizer)
+    # Most slots carry their variable's name in their own.
+    is_plain = variable.removesuffix("/.ATTRIBUTES/VARIABLE_VALUE") in row.info.name
+    return escape(optimizer if is_plain and not verbose else f"{optimizer}: {slot} of {variable}")
+
+
+def _statistics_cells(reader: CheckpointReader, row: TensorRow) -> list[str]:
+    found = values.statistics(reader[row.info.name], row.info.dtype)
+    if found is None:
+        return [""] * 5
+    numbers = ["" if number is None else f"{number:.6g}" for number in (found.min, found.max, found.mean)]
+    return [*numbers, str(found.num_nan), str(found.num_infinite)]
+
+
+def _print_totals(out: screen.Screen, found: Survey, rows: Sequence[TensorRow]) -> None:
+    total = survey.totals(rows)
+    of_all = f" of {len(found.rows):,}" if len(rows) < len(found.rows) else ""
+    out.line(_count_tensors(total, of_all), "bold")
+    optimizers = survey.optimizer_totals(rows)
+    for optimizer in optimizers:
+        parts = []
+        if optimizer.num_slots:
+            slots, variables = count(optimizer.num_slots, "slot"), count(optimizer.num_variables, "variable")
+            parts.append(f"{slots} of {variables}")
+        if optimizer.num_others:
+            parts.append(f"{optimizer.num_others:,} of its own")
+        out.line(f"optimizer state ({escape(optimizer.name)}): {', '.join(parts)}, {human_size(optimizer.num_bytes)}")
+    if optimizers:
+        rest = survey.totals(row for row in rows if row.optimizer is None)
+        out.line(f"without optimizer state: {_count_tensors(rest)}")
+    if averages := [row for row in rows if row.average_of is not None]:
+        out.line(f"moving averages: {_count_tensors(survey.totals(averages))}")
+
+
+def _count_tensors(total: survey.Totals, of_all: str = "") -> str:
+    tensors = f"{total.num_tensors:,}{of_all} tensor{'' if total.num_tensors == 1 and not of_all else 's'}"
+    return f"{tensors}, {count(total.num_parameters, 'parameter')}, {human_size(total.num_bytes)}"
+
+
+def _document(
+    reader: CheckpointReader, found: Survey, rows: Sequence[TensorRow], arguments: argparse.Namespace
+) -> dict[str, Any]:
+    return {
+        "tfsaver": __version__,
+        "checkpoint": found.prefix,
+        "format": found.version,
+        "byte_order": found.byte_order,
+        "num_shards": found.num_shards,
+        "object_based": found.is_object_based,
+        "files": [file._asdict() for file in survey.stored_files(reader)],
+        "tensors": [_record(reader, row, arguments) for row in rows],
+        "totals": survey.totals(rows)._asdict(),
+        "optimizers": [optimizer._asdict() for optimizer in survey.optimizer_totals(rows)],
+        "without_optimizers": survey.totals(row for row in rows if row.optimizer is None)._asdict(),
+        "errors": [str(error) for error in found.errors],
+    }
+
+
+def _record(reader: CheckpointReader, row: TensorRow, arguments: argparse.Namespace) -> dict[str, Any]:
+    info = row.info
+    record: dict[str, Any] = {
+        "name": info.name,
+        "dtype": info.dtype.name,
+        "shape": info.shape,
+        "num_parameters": row.num_parameters,
+        "num_bytes": info.num_bytes,
+        "pieces": [
+            {
+                "shard_id": piece.shard_id,
+                "offset": piece.offset,
+                "size": piece.size,
+                "slice": None if piece.tensor_slice is None else str(piece.tensor_slice),
+            }
+            for piece in info.pieces
+        ],
+        "optimizer": None,
+        "average_of": row.average_of,
+    }
+    if row.optimizer is not None:
+        name, slot, variable = row.optimizer
+        record["optimizer"] = {"name": name, "slot": slot, "variable": variable}
+    if arguments.stats or arguments.values:
+        array = reader[info.name]
+        if arguments.stats:
+            found = values.statistics(array, info.dtype)
+            record["statistics"] = found and found._asdict()
+        if arguments.values:
+            record["value"] = values.to_json(array)
+    return record

@@ -1,0 +1,164 @@
+"""What `inspect` tells of a checkpoint, gathered from the index alone; only Keras 3's slots need one tensor read.
+
+A tensor whose entry is damaged does not hide the others: it is kept aside with its error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from tfsaver.checkpoint.checkpoint_reader import CheckpointReader
+from tfsaver.checkpoint.optimizer_slots import (
+    OBJECT_GRAPH_KEY,
+    OptimizerTensor,
+    find_moving_averages,
+    find_optimizer_tensors,
+    full_names_of_keys,
+)
+from tfsaver.checkpoint.tensor_slice_reader import TensorSliceReader
+from tfsaver.errors import SaverError
+from tfsaver.framework.tensor_info import TensorInfo
+from tfsaver.framework.tensor_info import TensorInfo
+from tfsaver.framework.tensor_shape import Shape, num_elements
+from tfsaver.lib import file_io
+
+
+class TensorRow(NamedTuple):
+    """One tensor: what the index says of it, and what its name does."""
+
+    info: TensorInfo
+    optimizer: OptimizerTensor | None
+    average_of: str | None
+
+    @property
+    def is_sliced(self) -> bool:
+        """Whether it is stored in slices."""
+        return any(piece.tensor_slice is not None for piece in self.info.pieces)
+
+    @property
+    def num_parameters(self) -> int:
+        """Its elements, if they are numbers."""
+        return num_elements(self.info.shape) if self.info.dtype.has_fixed_size else 0
+
+
+class Totals(NamedTuple):
+    """Sums over tensors; `num_bytes` is of their values."""
+
+    num_tensors: int
+    num_parameters: int
+    num_bytes: int
+
+
+class OptimizerTotals(NamedTuple):
+    """What one optimizer has in a checkpoint: slots of variables, and numbers that belong to no variable."""
+
+    name: str
+    num_slots: int
+    num_variables: int
+    num_others: int
+    num_bytes: int
+
+
+class StoredFile(NamedTuple):
+    """One of a checkpoint's files; `shard_id` is None for an index, `size` None where it is missing."""
+
+    path: str
+    shard_id: int | None
+    size: int | None
+
+
+@dataclass
+class Survey:
+    """A checkpoint at a glance; `byte_order` is None in V1, which has none of its own."""
+
+    prefix: str
+    version: str
+    byte_order: str | None
+    num_shards: int
+    is_object_based: bool
+    rows: list[TensorRow] = field(default_factory=list)
+    errors: list[SaverError] = field(default_factory=list)
+
+
+def take_survey(reader: CheckpointReader) -> Survey:
+    """All that the index says.
+
+    Raises:
+        DataLossError: The index is damaged as a whole.
+    """
+    bundle = reader.implementation
+    if isinstance(bundle, TensorSliceReader):
+        survey = Survey(reader.prefix, reader.version, None, len(bundle.paths), OBJECT_GRAPH_KEY in reader)
+    else:
+        header = bundle.header
+        survey = Survey(reader.prefix, reader.version, header.byte_order, header.num_shards, OBJECT_GRAPH_KEY in reader)
+    infos = []
+    for name in reader.names:
+        try:
+            infos.append(reader.info(name))
+        except SaverError as error:
+            survey.errors.append(error)
+    shapes = {info.name: info.shape for info in infos}
+    optimizer_tensors = find_optimizer_tensors(shapes, _full_names(reader, shapes))
+    averages = find_moving_averages(shapes)
+    survey.rows = [TensorRow(info, optimizer_tensors.get(info.name), averages.get(info.name)) for info in infos]
+    return survey
+
+
+def totals(rows: Iterable[TensorRow]) -> Totals:
+    """The sums over tensors."""
+    listed = list(rows)
+    return Totals(len(listed), sum(row.num_parameters for row in listed), sum(row.info.num_bytes for row in listed))
+
+
+def optimizer_totals(rows: Iterable[TensorRow]) -> list[OptimizerTotals]:
+    """The sums over each optimizer's tensors."""
+    groups: dict[str, list[tuple[OptimizerTensor, int]]] = {}
+    for row in rows:
+        if row.optimizer is not None:
+            groups.setdefault(row.optimizer.optimizer, []).append((row.optimizer, row.info.num_bytes))
+    found = []
+    for name, members in sorted(groups.items()):
+        variables = [tensor.variable for tensor, _ in members if tensor.variable is not None]
+        others = len(members) - len(variables)
+        found.append(OptimizerTotals(name, len(variables), len(set(variables)), others, sum(size for _, size in members)))
+    return found
+
+
+def stored_files(reader: CheckpointReader) -> list[StoredFile]:
+    """The files of a checkpoint and their sizes, the index first."""
+    num_indexes = 1 if reader.version == "V2" else 0
+    return [
+        StoredFile(path, None if number < num_indexes else number - num_indexes, _size(path))
+        for number, path in enumerate(reader.paths)
+    ]
+
+
+def _size(path: str) -> int | None:
+    try:
+        file = file_io.open_for_reading(path)
+    except FileNotFoundError:
+        return None
+    try:
+        return file.size
+    finally:
+        file.close()
+
+
+def _full_names(reader: CheckpointReader, shapes: dict[str, Shape]) -> dict[str, str] | None:
+    if shapes.get(OBJECT_GRAPH_KEY) != () or not any("/_variables/" in name for name in shapes):
+        return None
+    try:
+        return full_names_of_keys(reader[OBJECT_GRAPH_KEY].item())
+    except (SaverError, OSError):
+        # An index can be listed without its data files, or with damaged ones; `verify` is for those.
+        return None
+
+
+def sorted_rows(rows: Sequence[TensorRow], key: str) -> list[TensorRow]:
+    """By ``name``, or by ``size`` with the largest first."""
+    if key == "size":
+        return sorted(rows, key=lambda row: (-row.info.num_bytes, row.info.name))
+    return sorted(rows, key=lambda row: row.info.name)

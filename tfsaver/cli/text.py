@@ -1,0 +1,73 @@
+"""Numbers and names as a person reads them, on one line whatever is in them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+
+from tfsaver.errors import SaverError
+
+_UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
+
+
+def human_size(size: int) -> str:
+    """Bytes in decimal units: ``999 B``, ``12.3 MB``."""
+    if size < 1000:
+        return f"{size} B"
+    value = float(size)
+    for unit in _UNITS:
+        # 999.96 would be written as 1000.0.
+        if value < 999.95 or unit == _UNITS[-1]:
+            break
+        value /= 1000
+    return f"{value:.1f} {unit}"
+
+
+def count(number: int, noun: str) -> str:
+    """``1 tensor``, ``5,001 tensors``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def shape_text(shape: Sequence[int]) -> str:
+    """A shape without blanks, so that a line of a table still splits into its fields: ``[784,10]``."""
+    return f"[{','.join(map(str, shape))}]"
+
+
+def escape(name: str) -> str:
+    r"""A name with everything that is no printable character spelled out, in a form that stands for one name only.
+
+    A byte that is not UTF-8 is ``\xff``, as are control characters, other invisible ones are ``\u200b``, and a backslash
+    is two.
+    """
+    if name.isprintable() and "\\" not in name:
+        return name
+    return "".join("\\\\" if character == "\\" else _visible(character) for character in name)
+
+
+def unescape(text: str, names: Iterable[str]) -> str | None:
+    """The one of `names` that is spelled so by `escape`."""
+    return next((name for name in names if escape(name) == text), None)
+
+
+def escape_message(text: str) -> str:
+    """A sentence on one line; its own backslashes are left as they are, since it quotes names by itself."""
+    return text if text.isprintable() else "".join(map(_visible, text))
+
+
+def describe(error: Exception) -> str:
+    """An error as a sentence; the operating system's without its numbers."""
+    if isinstance(error, OSError) and not isinstance(error, SaverError) and error.filename and error.strerror:
+        return f"{os.fsdecode(error.filename)}: {error.strerror}"
+    return str(error)
+
+
+def _visible(character: str) -> str:
+    if character.isprintable():
+        return character
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:
+        # How Python carries a byte that is not UTF-8.
+        return f"\\x{code - 0xDC00:02x}"
+    if code < 0x80:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
