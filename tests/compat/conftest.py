@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import pathlib
@@ -60,13 +61,17 @@ def session(tf: Any, graph: Any) -> Iterator[Any]:
 def compare(tf: Any, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Recorded]:
     """Runs a scenario with TensorFlow's Saver and with ours, each in a directory of its own; both must do the same."""
 
-    def run(program: Callable[..., None], *arguments: Any) -> Recorded:
+    def run(program: Callable[..., None], *arguments: Any, eager: bool = False) -> Recorded:
         outcomes = []
         for implementation in ("tensorflow", "tfsaver"):
             directory = tmp_path / implementation / "work"
             directory.mkdir(parents=True)
-            with monkeypatch.context() as patch, tf.Graph().as_default(), tf.compat.v1.Session() as session:
+            with monkeypatch.context() as patch, contextlib.ExitStack() as mode:
                 patch.chdir(directory)
+                session = None
+                if not eager:
+                    mode.enter_context(tf.Graph().as_default())
+                    session = mode.enter_context(tf.compat.v1.Session())
                 scenario = Scenario(implementation, tf, session, directory, patch)
                 program(scenario, *arguments)
                 scenario.look()

@@ -159,9 +159,11 @@ class Binding:
         """A value as TensorFlow returns it, as an array of the variable's dtype."""
         dtype = self.dtype.numpy
         if dtype.hasobject:
-            # A scalar string comes as bytes, of which numpy by itself would cut the zero bytes at the end.
-            array = np.empty(np.shape(value) if isinstance(value, np.ndarray) else (), dtype)
-            array[...] = value
+            if isinstance(value, np.ndarray):
+                return value
+            # A scalar string comes as bytes, of which numpy would cut the zeros at the end but for this way of assigning.
+            array = np.empty((), dtype)
+            array[()] = value
             return array
         array = np.asarray(value)
         # Quantised values come as the plain integers that they are stored as.

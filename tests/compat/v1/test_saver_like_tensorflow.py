@@ -1,7 +1,7 @@
 """Saver programs that must end the same with TensorFlow's Saver and with ours.
 
-Where ours does otherwise on purpose (nothing left behind, nothing restored by halves, a wrong shape into a resource variable),
-test_saver.py says so.
+Where ours does otherwise on purpose (nothing left behind, nothing restored by halves, a wrong shape into a resource
+variable), test_saver.py says so.
 """
 
 from __future__ import annotations
@@ -197,11 +197,9 @@ def failed_build_counts_as_built(run: Scenario) -> None:
 
 def attributes(run: Scenario) -> None:
     variables = run.two_variables()
-    names = (
-        "_var_list _reshape _sharded _max_to_keep _keep_checkpoint_every_n_hours _name _restore_sequentially _is_built "
-        "_allow_empty _is_empty _write_version _pad_step_number _filename _last_checkpoints _checkpoints_to_be_deleted "
-        "_save_relative_paths _object_restore_saver"
-    ).split()
+    names = ["_var_list", "_reshape", "_sharded", "_max_to_keep", "_keep_checkpoint_every_n_hours", "_name", "_is_built"]
+    names += ["_restore_sequentially", "_allow_empty", "_is_empty", "_write_version", "_pad_step_number", "_filename"]
+    names += ["_last_checkpoints", "_checkpoints_to_be_deleted", "_save_relative_paths", "_object_restore_saver"]
     for saver in (run.saver(), run.saver(variables), run.saver(variables, max_to_keep=None, name="s", filename="f")):
         run.note([(name, str(getattr(saver, name))) for name in names], saver._var_list is None, hasattr(saver, "name"))
 
@@ -444,6 +442,25 @@ def object_based(run: Scenario) -> None:
         run.call(renamed.restore, run.session, path, fragment=fragment)
 
 
+def eager(run: Scenario) -> None:
+    a, b = run.tf.Variable([1.0, 2.0], name="a"), run.tf.Variable(np.int64(5), name="b")
+    saver = run.saver([a, b], max_to_keep=2)
+    for step in (1, run.tf.constant(2), run.tf.Variable(3), np.int64(4)):
+        run.call(saver.save, None, "model", global_step=step)
+        run.note(saver.last_checkpoints)
+        run.look()
+    run.call(saver.save, None, "model", global_step=2.5, fragment="")
+    a.assign([0.0, 0.0])
+    run.call(saver.restore, None, "model-4")
+    run.note(a.numpy().tolist(), int(b))
+    run.call(saver.restore, None, "nowhere", fragment="The passed save_path is not a valid checkpoint: nowhere")
+    run.call(saver.restore, None, None, fragment="Can't load save_path when it is None.")
+    missing = run.saver({"c": a})
+    run.call(missing.restore, None, "model-4", fragment="Key c not found in checkpoint")
+    other = run.saver({"a": b})
+    run.call(other.restore, None, "model-4", fragment="original dtype")
+
+
 SCENARIOS: list[tuple[Any, ...]] = [
     (plain_save,),
     (relative_paths,),
@@ -500,6 +517,10 @@ def test_both_savers_do_the_same(compare: Compare, scenario: tuple[Any, ...]) ->
     program, *arguments = scenario
     recorded = compare(program, *arguments)
     assert recorded[-1][0] in ("files", "state")
+
+
+def test_both_savers_do_the_same_in_eager_mode(compare: Compare) -> None:
+    assert compare(eager, eager=True)
 
 
 def _label(part: Any) -> str:

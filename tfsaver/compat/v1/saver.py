@@ -94,7 +94,7 @@ class Saver:
             raise TypeError(f"write_version is {write_version!r}; SaverDef.V1 and SaverDef.V2 are the formats there are")
         self._is_eager = _tensorflow.tf.executing_eagerly()
         if self._is_eager and var_list is None:
-            raise RuntimeError("When eager execution is enabled, var_list must specify a list or dict of variables to save")
+            raise RuntimeError("When eager execution is enabled, `var_list` must specify a list or dict of variables to save")
         self._var_list = var_list
         self._reshape = reshape
         self._sharded = sharded
