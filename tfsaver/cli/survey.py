@@ -20,7 +20,6 @@ from tfsaver.checkpoint.optimizer_slots import (
 from tfsaver.checkpoint.tensor_slice_reader import TensorSliceReader
 from tfsaver.errors import SaverError
 from tfsaver.framework.tensor_info import TensorInfo
-from tfsaver.framework.tensor_info import TensorInfo
 from tfsaver.framework.tensor_shape import Shape, num_elements
 from tfsaver.lib import file_io
 

@@ -45,7 +45,7 @@ def to_json(array: Array) -> Any:
 
 def statistics(array: Array, dtype: DType) -> Statistics | None:
     """What a tensor's elements are like; None for strings and complex numbers."""
-    if dtype.size is None or dtype.name.startswith("complex"):
+    if not dtype.has_fixed_size or dtype.name.startswith("complex"):
         return None
     flat = _plain(array).reshape(-1)
     low, high, total = math.inf, -math.inf, 0.0
@@ -71,7 +71,7 @@ def _plain(array: Array) -> Array:
 
 
 def _formatter(dtype: DType) -> Any:
-    return {"object": _format_element} if dtype.size is None else None
+    return {"object": _format_element} if not dtype.has_fixed_size else None
 
 
 def _format_element(element: Any) -> str:
