@@ -6,6 +6,6 @@
     add_arguments(parser)    its options
     run(arguments) -> int    its work, and the exit code
 
-`survey` gathers what `inspect` tells of a checkpoint; `text` writes numbers and names, `values` arrays; `screen` draws
-tables, in plain text for a pipe and through `rich_screen` for a person.
+`survey` gathers what `inspect` tells of a checkpoint; `text` writes numbers and names, `values` arrays; `arguments` reads
+what is typed; `screen` draws tables, in plain text for a pipe and through `rich_screen` for a person.
 """

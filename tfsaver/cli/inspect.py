@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Sequence
 from typing import Any
 
 from tfsaver._version import __version__
 from tfsaver.checkpoint.checkpoint_reader import CheckpointReader, load_checkpoint
 from tfsaver.cli import screen, survey, values
+from tfsaver.cli.arguments import checkpoint_path, regex
 from tfsaver.cli.survey import Survey, TensorRow
 from tfsaver.cli.text import count, escape, human_size, shape_text, unescape
 
@@ -44,12 +44,14 @@ A byte of a name that is not UTF-8 is a lone surrogate, \\udc80 to \\udcff. Size
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the verb."""
     parser.epilog = _EPILOG
-    parser.add_argument("path", metavar="PATH", help="a prefix, a directory, or one of a checkpoint's files")
+    parser.add_argument(
+        "path", metavar="PATH", type=checkpoint_path, help="a prefix, a directory, or one of a checkpoint's files"
+    )
     chosen = parser.add_argument_group("which tensors")
     chosen.add_argument(
         "--include",
         metavar="REGEX",
-        type=_regex,
+        type=regex,
         action="append",
         default=[],
         help="only names in which the expression is found; may be repeated",
@@ -57,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     chosen.add_argument(
         "--exclude",
         metavar="REGEX",
-        type=_regex,
+        type=regex,
         action="append",
         default=[],
         help="no names in which the expression is found; may be repeated",
@@ -94,13 +96,6 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if found.errors else 0
 
 
-def _regex(text: str) -> re.Pattern[str]:
-    try:
-        return re.compile(text)
-    except re.error as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is no regular expression: {error}") from None
-
-
 def _chosen_rows(reader: CheckpointReader, found: Survey, arguments: argparse.Namespace) -> list[TensorRow]:
     if arguments.values:
         by_name = {row.info.name: row for row in found.rows}
@@ -110,8 +105,8 @@ def _chosen_rows(reader: CheckpointReader, found: Survey, arguments: argparse.Na
     rows = [
         row
         for row in found.rows
-        if (not arguments.include or any(regex.search(row.info.name) for regex in arguments.include))
-        and not any(regex.search(row.info.name) for regex in arguments.exclude)
+        if (not arguments.include or any(wanted.search(row.info.name) for wanted in arguments.include))
+        and not any(unwanted.search(row.info.name) for unwanted in arguments.exclude)
     ]
     return survey.sorted_rows(rows, arguments.sort)
 

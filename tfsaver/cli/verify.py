@@ -8,6 +8,7 @@ from typing import Any
 from tfsaver._version import __version__
 from tfsaver.checkpoint.verify import VerifyReport, verify_checkpoint
 from tfsaver.cli import screen
+from tfsaver.cli.arguments import checkpoint_path
 from tfsaver.cli.text import count, describe, escape, escape_message, human_size
 from tfsaver.errors import SaverError
 
@@ -31,7 +32,13 @@ exit codes: 0 all sound, 1 a problem was found or a checkpoint was not, 2 the ar
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the verb."""
     parser.epilog = _EPILOG
-    parser.add_argument("paths", metavar="PATH", nargs="+", help="a prefix, a directory, or one of a checkpoint's files")
+    parser.add_argument(
+        "paths",
+        metavar="PATH",
+        type=checkpoint_path,
+        nargs="+",
+        help="a prefix, a directory, or one of a checkpoint's files",
+    )
     parser.add_argument("-q", "--quiet", action="store_true", help="print problems only, nothing of sound checkpoints")
     parser.add_argument("--json", action="store_true", help="one JSON object instead, described below")
 
@@ -91,7 +98,7 @@ def _print(out: screen.Screen, report: VerifyReport, is_quiet: bool) -> None:
     for problem in report.problems:
         # The place is said once, where the error says it too.
         sentence = describe(problem.error)
-        where = "" if sentence.startswith(problem.where) else f"{escape(problem.where)}: "
+        where = "" if problem.where == report.prefix or sentence.startswith(problem.where) else f"{escape(problem.where)}: "
         out.line(f"{prefix}: {where}{escape_message(sentence)}", "red")
     tensors, size = count(report.num_tensors, "tensor"), human_size(report.num_bytes)
     if report.problems:
