@@ -91,7 +91,7 @@ class BundleReader:
         if not isinstance(name, str) or not name:
             return False
         key = _as_key(name)
-        return self._table.get(key) is not None and not self._is_slice_key(key)
+        return bool(key) and self._table.get(key) is not None and not self._is_slice_key(key)
 
     def entry(self, name: str) -> BundleEntry:
         """What the index says of a tensor, without reading its bytes.
@@ -99,7 +99,8 @@ class BundleReader:
         Raises:
             TensorNotFoundError: There is no such tensor; names the nearest ones.
         """
-        value = self._table.get(_as_key(name)) if name else None
+        key = _as_key(name)
+        value = self._table.get(key) if key else None
         if value is None:
             raise TensorNotFoundError(name, checkpoint=self.prefix, near=nearest_names(name, self.names))
         return decode_entry(value, f"entry of {name!r} in {self._index_path}")
@@ -150,7 +151,8 @@ class BundleReader:
             name: The tensor's name.
             region: Which part; all of it when None.
             out: An array of the right dtype and shape to fill, instead of a new one.
-            verify: Whether the bytes must match their checksum. A region read without it takes only its own bytes.
+            verify: Whether the bytes must match their checksum. Without it a region takes its own bytes, and
+                what lies between them where that is little.
 
         Raises:
             TensorNotFoundError: There is no such tensor.
@@ -279,9 +281,7 @@ class BundleReader:
             self._as_numpy(entry, out.reshape(-1).view(np.uint8))
         else:
             buffer = np.empty(min(entry.size, region_pieces.MAX_PIECE_SIZE), np.uint8)
-            for piece in region_pieces.iterate_pieces(entry.shape, entry.dtype, region):
-                if not piece.is_wanted and not verify:
-                    continue
+            for piece in region_pieces.iterate_pieces(entry.shape, entry.dtype, region, only_wanted=not verify):
                 raw = buffer[: piece.size]
                 crc = self._read_into(file, entry.offset + piece.offset, raw, crc)
                 if piece.is_wanted:
@@ -356,4 +356,8 @@ def _checked_out(out: Array | None, name: str, entry: BundleEntry, region: Tenso
 
 
 def _as_key(name: str) -> bytes:
-    return name.encode("utf-8", "surrogateescape")
+    """The key of a name; the empty one, which is no tensor's, for a text that has no UTF-8 form."""
+    try:
+        return name.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return b""

@@ -1,7 +1,7 @@
 """Writes a bundle: data files as tensors come, the index at the end.
 
-Everything goes to temporary names. `finish` renames the data files and then, last, the index: until then there is no
-checkpoint of that prefix, or the old one. A block left by an error removes what it wrote.
+Everything goes to temporary names. Once all of it is written, `finish` renames the data files and then, last, the index:
+until then there is no checkpoint of that prefix, or the old one. A block left by an error removes what it wrote.
 
 The bytes are those that TensorFlow writes for the same tensors in the same order: no padding, entries in key order, the
 index uncompressed. Tensors are hashed and written piece by piece; beyond the caller's arrays the writer keeps one piece
@@ -11,7 +11,7 @@ and the entries.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -37,6 +37,7 @@ class _Shard:
         self.temporary = file_io.temporary_name(path)
         self.file = file_io.open_for_writing(self.temporary)
         self.offset = 0
+        self.is_placed = False
 
     def append(self, data: Buffer) -> None:
         self.file.append(data)
@@ -144,21 +145,30 @@ class BundleWriter:
                 if self._durable:
                     shard.file.sync()
                 shard.file.close()
-            for shard in self._shards:
-                file_io.replace(shard.temporary, shard.path)
-            write_index(self.prefix, self._header, self._entries, durable=self._durable)
+            write_index(
+                self.prefix, self._header, self._entries, durable=self._durable, before_it_appears=self._place_shards
+            )
         except BaseException:
             self.discard()
             raise
         self._finished = True
         return self.prefix
 
+    def _place_shards(self) -> None:
+        for shard in self._shards:
+            file_io.replace(shard.temporary, shard.path)
+            shard.is_placed = True
+
     def discard(self) -> None:
         """Removes what was written so far; the prefix is then as it was."""
+        has_old_index = file_io.exists(naming.index_path(self.prefix))
         for shard in self._shards:
             with contextlib.suppress(OSError):
                 shard.file.close()
             file_io.remove(shard.temporary)
+            # Data that no index mentions; beside an old index it may be all that is left of an old checkpoint's shard.
+            if shard.is_placed and not has_old_index:
+                file_io.remove(shard.path)
 
     def __enter__(self) -> BundleWriter:
         return self
@@ -206,14 +216,26 @@ class BundleWriter:
         return crc
 
 
-def write_index(prefix: str, header: BundleHeader, entries: dict[bytes, BundleEntry], *, durable: bool = True) -> None:
-    """Writes the index of a bundle whose data files are in place; its appearing makes the checkpoint."""
+def write_index(
+    prefix: str,
+    header: BundleHeader,
+    entries: dict[bytes, BundleEntry],
+    *,
+    durable: bool = True,
+    before_it_appears: Callable[[], None] | None = None,
+) -> None:
+    """Writes the index of a bundle; its appearing makes the checkpoint.
+
+    `before_it_appears` puts the data files in place when all of the index is written: what can fail has then not failed.
+    """
     with file_io.atomic_writer(naming.index_path(prefix), durable=durable) as file:
         table = TableBuilder(file)
         table.add(HEADER_KEY, header.encode())
         for key in sorted(entries):
             table.add(key, entries[key].encode())
         table.finish()
+        if before_it_appears is not None:
+            before_it_appears()
 
 
 def make_last_directory(prefix: str) -> None:
@@ -224,7 +246,10 @@ def make_last_directory(prefix: str) -> None:
 
 
 def _as_key(name: str | bytes) -> bytes:
-    return name if isinstance(name, bytes) else name.encode("utf-8", "surrogateescape")
+    try:
+        return name if isinstance(name, bytes) else name.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError as error:
+        raise InvalidArgumentError(f"{name!r}: a tensor's name must have a UTF-8 form: {error}") from error
 
 
 def _batched(elements: Iterable[bytes]) -> Iterable[bytes]:
