@@ -138,8 +138,7 @@ class BundleWriter:
 
     def finish(self) -> str:
         """Makes the checkpoint visible, all of it at once; returns the prefix. Nothing can be added afterwards."""
-        if self._finished:
-            raise InvalidArgumentError(f"{self.prefix!r} is finished already")
+        self._check_unfinished()
         try:
             for shard in self._shards:
                 if self._durable:
@@ -179,7 +178,12 @@ class BundleWriter:
         elif not self._finished:
             self.finish()
 
+    def _check_unfinished(self) -> None:
+        if self._finished:
+            raise InvalidArgumentError(f"{self.prefix!r} is finished already")
+
     def _new_key(self, name: str | bytes, what: str | None = None) -> bytes:
+        self._check_unfinished()
         key = _as_key(name)
         if not key:
             raise InvalidArgumentError(f"a tensor in {self.prefix!r} has the empty name, which is the header's key")
