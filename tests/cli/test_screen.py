@@ -1,0 +1,115 @@
+"""Plain text for pipes, rich's for a person; a person is simulated by a pseudo-terminal."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import re
+
+import pytest
+
+import tfsaver
+from tests.cli.process import run_in_terminal, run_process
+from tfsaver.cli.screen import Column, PlainScreen, open_progress, open_screen, print_json
+
+_WITHOUT_RICH = """
+import sys
+sys.modules["rich"] = None
+from tfsaver.cli.main import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def without_colours(text: str) -> str:
+    """What a terminal shows, without the sequences that colour it."""
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text).replace("\r\n", "\n")
+
+
+def test_plain_tables_align_and_end_without_blanks(capsys: pytest.CaptureFixture[str]) -> None:
+    PlainScreen().table(
+        [Column("name"), Column("size", is_number=True), Column("role")], [["a", "1 B", ""], ["long", "22 B", "x"]]
+    )
+    assert capsys.readouterr().out == "name  size  role\na      1 B\nlong  22 B  x\n"
+
+
+def test_nobody_watches_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
+    assert isinstance(open_screen(), PlainScreen)
+    with open_progress("x") as progress:
+        assert progress is None
+    assert capsys.readouterr() == ("", "")
+
+
+def test_json_has_a_line_for_each_record(capsys: pytest.CaptureFixture[str]) -> None:
+    document = {"a": 1, "none": [], "numbers": [1, 2], "records": [{"x": "\udcff"}, {"y": "é"}]}
+    print_json(document)
+    output = capsys.readouterr().out
+    assert output.isascii()
+    assert json.loads(output) == document
+    assert len(output.splitlines()) == 9
+
+
+def test_terminal_gets_colours_and_the_same_words(trained: str) -> None:
+    pytest.importorskip("rich")
+    status, shown = run_in_terminal("inspect", trained)
+    plain = run_process("inspect", trained).stdout.decode()
+    assert status == 0
+    assert "\x1b[" in shown
+    assert "\x1b" not in plain
+    words = [word for word in without_colours(shown).split() if not set(word) <= {"─"}]
+    assert words == plain.split()
+
+
+def test_terminal_shows_brackets_and_colons_of_names_as_they_are(tmp_path: pathlib.Path) -> None:
+    pytest.importorskip("rich")
+    tfsaver.save_checkpoint({"[bold]w[/bold]:smile:": [1.0], "\x1b[31m": [1.0]}, tmp_path / "m", durable=False)
+    status, shown = run_in_terminal("inspect", str(tmp_path / "m"))
+    assert status == 0
+    assert "[bold]w[/bold]:smile:" in without_colours(shown)
+    assert r"\x1b[31m" in without_colours(shown)
+
+
+def test_long_names_fold_in_a_terminal_and_stay_whole_in_a_pipe(tmp_path: pathlib.Path) -> None:
+    pytest.importorskip("rich")
+    name = "/".join(f"layer_{number}" for number in range(60))
+    tfsaver.save_checkpoint({name: [1.0]}, tmp_path / "m", durable=False)
+    assert name in run_process("inspect", str(tmp_path / "m")).stdout.decode()
+    _, shown = run_in_terminal("inspect", str(tmp_path / "m"))
+    lines = without_colours(shown).splitlines()
+    table = [line for line in lines if "layer_" in line]
+    assert len(table) > 1
+    assert "".join(line.split()[0] for line in table) == name
+
+
+def test_a_table_too_long_for_rich_is_plain(cases: pathlib.Path) -> None:
+    pytest.importorskip("rich")
+    path = str(cases / "gen_many_variables_v2")
+    status, shown = run_in_terminal("inspect", path)
+    plain = run_process("inspect", path).stdout.decode()
+    assert status == 0
+    assert shown.startswith("\x1b[1m")
+    assert without_colours(shown) == plain
+    assert len(plain.splitlines()) > 5001
+
+
+def test_verify_draws_a_bar_and_takes_it_away(trained: str) -> None:
+    pytest.importorskip("rich")
+    status, shown = run_in_terminal("verify", trained)
+    assert status == 0
+    assert "━" in shown
+    assert "738/738 bytes" in without_colours(shown)
+    assert shown.index("━") < shown.index("OK, 8 tensors")
+
+
+@pytest.mark.parametrize("changes", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
+def test_terminal_without_colours_gets_plain_text(trained: str, changes: dict[str, str]) -> None:
+    for verb in ("inspect", "verify"):
+        status, shown = run_in_terminal(verb, trained, **changes)
+        assert status == 0
+        assert shown.replace("\r\n", "\n") == run_process(verb, trained).stdout.decode()
+
+
+def test_terminal_without_rich_gets_plain_text(trained: str) -> None:
+    for verb in ("inspect", "verify"):
+        status, shown = run_in_terminal(verb, trained, code=_WITHOUT_RICH)
+        assert status == 0
+        assert shown.replace("\r\n", "\n") == run_process(verb, trained).stdout.decode()
