@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import os
 import posixpath
-import secrets
 from collections.abc import Iterator
 from typing import Protocol, TypeAlias
 
@@ -181,7 +180,7 @@ def temporary_name(path: str) -> str:
 
     Fourteen characters longer than the final name: long temporary names are what breaks first where paths are limited.
     """
-    return f"{path}.tmp{secrets.token_hex(5)}"
+    return f"{path}.tmp{os.urandom(5).hex()}"
 
 
 @contextlib.contextmanager
