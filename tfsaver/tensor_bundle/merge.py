@@ -8,10 +8,18 @@ in one input only, the slices of a partitioned tensor may be spread over several
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 
-from tfsaver.errors import CheckpointNotFoundError, DuplicateKeyError, InvalidArgumentError, ShapeMismatchError
+from tfsaver.errors import (
+    CheckpointNotFoundError,
+    DataLossError,
+    DuplicateKeyError,
+    InvalidArgumentError,
+    ShapeMismatchError,
+)
+from tfsaver.framework import tensor_slice
 from tfsaver.lib import file_io
 from tfsaver.table import Table
 from tfsaver.tensor_bundle import naming
@@ -41,13 +49,13 @@ def merge_bundles(
         `prefix`.
 
     Raises:
-        CheckpointNotFoundError: An input does not exist.
+        CheckpointNotFoundError: An input, or one of its data files, does not exist.
         DuplicateKeyError: Two inputs hold one tensor.
         InvalidArgumentError: The inputs differ in byte order, or there are none, or the result is one of them.
     """
     inputs = [file_io.as_path(item) for item in prefixes]
     target = file_io.as_path(prefix)
-    if target in inputs:
+    if os.path.realpath(target) in map(os.path.realpath, inputs):
         raise InvalidArgumentError(f"merging into {target!r}, which is one of the inputs, would lose its index")
     present = [item for item in inputs if file_io.exists(naming.index_path(item))]
     if not present or (len(present) < len(inputs) and not allow_missing_files):
@@ -56,9 +64,13 @@ def merge_bundles(
     merged = _MergedIndex(target)
     for item in present:
         merged.add(item)
+    missing_paths = [path for path in merged.shard_ids if not file_io.exists(path)]
+    if missing_paths:
+        raise CheckpointNotFoundError(target, looked_for=missing_paths, found="an input's index is there, its data are not")
     # An input without tensors has a data file that nobody mentions. Counted as a shard, as its header does, it would
     # make the shards' names say a number that no file carries.
-    merged.shard_ids = merged.shard_ids or {merged.data_paths[0]: 0}
+    if not merged.shard_ids and merged.data_paths:
+        merged.shard_ids = {merged.data_paths[0]: 0}
     num_shards = len(merged.shard_ids)
     for source, shard_id in merged.shard_ids.items():
         file_io.replace(source, naming.data_path(target, shard_id, num_shards))
@@ -92,7 +104,7 @@ class _MergedIndex:
                     self._add_entry(key, decode_entry(value, f"entry of {key!r} in {path}"), prefix, header.num_shards)
 
     def _add_entry(self, key: bytes, entry: BundleEntry, prefix: str, num_shards: int) -> None:
-        name = key.decode("utf-8", "surrogateescape")
+        name = _name(key)
         source = naming.data_path(prefix, entry.shard_id, num_shards)
         known = self.entries.get(key)
         if known is None:
@@ -107,3 +119,12 @@ class _MergedIndex:
         if known.dtype is not entry.dtype:
             raise InvalidArgumentError(f"{name!r}: slices of {entry.dtype} beside slices of {known.dtype}")
         self.entries[key] = replace(known, slices=known.slices + entry.slices)
+
+
+def _name(key: bytes) -> str:
+    """The tensor's name, with the slice where the key is that of one."""
+    if key.startswith(b"\0"):
+        with contextlib.suppress(DataLossError):
+            key, stored = tensor_slice.decode_key(key)
+            return f"{key.decode('utf-8', 'surrogateescape')} {stored}"
+    return key.decode("utf-8", "surrogateescape")
