@@ -18,8 +18,11 @@ from collections.abc import Iterator
 from tfsaver import errors
 from tfsaver.compat import _tensorflow
 
-# The first class that matches counts. MissingExtraError is in no row: TensorFlow has no such error.
-_CLASSES: tuple[tuple[type[errors.SaverError], str], ...] = (
+# The first class that matches counts. None: it stays ours, being what TensorFlow raises too (a RuntimeError) or nothing that
+# TensorFlow knows.
+_CLASSES: tuple[tuple[type[errors.SaverError], str | None], ...] = (
+    (errors.PathConflictError, None),
+    (errors.MissingExtraError, None),
     (errors.DataLossError, "DataLossError"),
     (errors.NotFoundError, "NotFoundError"),
     (errors.InvalidArgumentError, "InvalidArgumentError"),

@@ -15,6 +15,7 @@ from tfsaver.checkpoint.tensor_slice_writer import TensorSliceWriter
 from tfsaver.compat import _transfer
 from tfsaver.compat._binding import Binding
 from tfsaver.compat._errors import tensorflow_errors
+from tfsaver.compat._transfer import Array
 from tfsaver.errors import InvalidArgumentError
 from tfsaver.lib import file_io
 from tfsaver.tensor_bundle import BundleWriter
@@ -41,17 +42,21 @@ def save_variables(
     with _parent_directory(path, save_path, may_be_made=is_v2):
         values = _transfer.fetch(session, bindings)
         # A variable without a value is the most common mistake: it shows before anything is written.
-        first = next(values, None)
+        fetched = next(values, None)
         new_writer = BundleWriter if is_v2 else TensorSliceWriter
         with tensorflow_errors(), new_writer(path, durable=durable) as writer:
-            while first is not None:
-                binding, value = first
-                if binding.tensor_slice is None or binding.full_shape is None:
-                    writer.add(binding.name, value)
-                else:
-                    writer.add_slice(binding.name, binding.full_shape, binding.tensor_slice, value)
-                del value
-                first = next(values, None)
+            while fetched is not None:
+                _add(writer, *fetched)
+                # Let go of before the next is fetched: two large variables must not be in memory at once.
+                fetched = None
+                fetched = next(values, None)
+
+
+def _add(writer: BundleWriter | TensorSliceWriter, binding: Binding, value: Array) -> None:
+    if binding.tensor_slice is None or binding.full_shape is None:
+        writer.add(binding.name, value)
+    else:
+        writer.add_slice(binding.name, binding.full_shape, binding.tensor_slice, value)
 
 
 @contextlib.contextmanager

@@ -29,7 +29,7 @@ from tfsaver.compat._errors import tensorflow_errors
 from tfsaver.compat._restore import restore_variables
 from tfsaver.compat._retention import Retention
 from tfsaver.compat._save import save_variables
-from tfsaver.errors import DataLossError, InvalidArgumentError, UnimplementedError
+from tfsaver.errors import DataLossError, InvalidArgumentError, PathConflictError, UnimplementedError
 from tfsaver.lib import file_io
 
 _logger = logging.getLogger(__name__)
@@ -94,7 +94,7 @@ class Saver:
             raise TypeError(f"write_version is {write_version!r}; SaverDef.V1 and SaverDef.V2 are the formats there are")
         self._is_eager = _tensorflow.tf.executing_eagerly()
         if self._is_eager and var_list is None:
-            raise RuntimeError("When eager execution is enabled, `var_list` must specify a list or dict of variables to save")
+            raise RuntimeError("When eager execution is enabled, `var_list` must specify a list or dict")
         self._var_list = var_list
         self._reshape = reshape
         self._sharded = sharded
@@ -203,7 +203,7 @@ class Saver:
         if not self._is_eager and not isinstance(sess, _tensorflow.SessionInterface):
             raise TypeError(f"'sess' must be a Session; {sess}")
         if write_state and self._collides(prefix, latest_filename):
-            raise RuntimeError(f"{prefix!r} conflicts with path used for checkpoint state: use another save_path")
+            raise PathConflictError(f"{prefix!r} conflicts with path used for checkpoint state: use another save_path")
         if not self._is_empty:
             session = None if self._is_eager else sess
             save_variables(session, self._bindings, save_path, prefix, version=self._write_version, durable=self._durable)

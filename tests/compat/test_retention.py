@@ -1,0 +1,92 @@
+"""Which checkpoints are kept, by a clock that stands still; files are only looked for, so empty ones do."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+
+import pytest
+
+from tests.compat.scenario import Clock
+from tfsaver import schemas
+from tfsaver.compat import _retention
+from tfsaver.compat._retention import Retention
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock(0.0)
+    monkeypatch.setattr(_retention, "time", clock)
+    return clock
+
+
+def save(retention: Retention, path: pathlib.Path) -> None:
+    for suffix in (".index", ".data-00000-of-00001", ".meta"):
+        path.with_name(path.name + suffix).touch()
+    with retention.recording(str(path)):
+        pass
+    retention.sweep(schemas.SaverDef.V2, "meta")
+
+
+def left(directory: pathlib.Path) -> list[str]:
+    return sorted(path.name.removesuffix(".index") for path in directory.glob("*.index"))
+
+
+# (max_to_keep, hours, when saved in hours, what is left of the saves, by number)
+TABLE = [
+    (2, 0.0, [1, 2, 3, 4], [0, 1, 2, 3]),
+    (2, 1000.0, [1, 2, 3, 4], [2, 3]),
+    (1, 2.0, [1, 2, 2.5, 4, 4.5, 5, 9], [2, 4, 6]),
+    (1, 1.0, [1, 1.5, 2, 2.5, 9, 10], [1, 3, 4, 5]),
+    (3, 1.0, [0.1, 0.2, 0.3, 0.4, 0.5], [2, 3, 4]),
+    (0, 1.0, [1, 2, 3], [0, 1, 2]),
+    (-1, 100.0, [1, 2, 3], []),
+]
+
+
+@pytest.mark.parametrize(("max_to_keep", "hours", "times", "kept"), TABLE)
+def test_what_is_kept(
+    tmp_path: pathlib.Path, clock: Clock, max_to_keep: int, hours: float, times: list[float], kept: list[int]
+) -> None:
+    retention = Retention(max_to_keep, hours)
+    for index, hour in enumerate(times):
+        clock.now = hour * 3600
+        save(retention, tmp_path / f"m{index}")
+    assert left(tmp_path) == [f"m{index}" for index in kept]
+
+
+def test_one_candidate_goes_with_each_save(tmp_path: pathlib.Path, clock: Clock) -> None:
+    retention = Retention(2, 1000.0)
+    for index in range(5):
+        (tmp_path / f"old{index}.index").touch()
+    retention.checkpoints = [(str(tmp_path / f"old{index}"), 0.0) for index in range(5)]
+    save(retention, tmp_path / "new0")
+    assert left(tmp_path) == ["new0", "old1", "old2", "old3", "old4"]
+    save(retention, tmp_path / "new1")
+    assert left(tmp_path) == ["new0", "new1", "old2", "old3", "old4"]
+    assert len(retention.checkpoints) == 5
+
+
+def test_failed_recording_is_forgotten(clock: Clock) -> None:
+    retention = Retention(1, 1000.0)
+    retention.record("a")
+
+    def fail() -> None:
+        with retention.recording("b"):
+            assert retention.paths == ["b"]
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert retention.paths == ["a"] and retention.candidates == []
+
+
+def test_recovered_checkpoints_are_those_that_are_there(tmp_path: pathlib.Path, clock: Clock) -> None:
+    retention = Retention(3, 1000.0)
+    retention.record("forgotten")
+    for name, mtime in (("a", 100.75), ("b", 50.0)):
+        path = tmp_path / f"{name}.index"
+        path.touch()
+        os.utime(path, (mtime, mtime))
+    retention.recover(str(tmp_path / name) for name in ("a", "missing", "b"))
+    assert retention.checkpoints == [(str(tmp_path / "a"), 100.0), (str(tmp_path / "b"), 50.0)]
