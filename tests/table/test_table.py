@@ -72,7 +72,7 @@ def test_table_answers_as_a_sorted_dict(contents: str, block_size: int, restart_
     data = build(sorted(model.items()), block_size=block_size, restart_interval=restart_interval)
     table = open_table(STORES[store](data))
     assert_same(table, model)
-    table.verify_metaindex()
+    table.verify_unread_bytes()
     if block_size == 1:
         assert table.num_blocks == len(model)
 
@@ -190,6 +190,15 @@ def test_key_that_no_look_up_finds_is_data_loss() -> None:
         list(table.items())
 
 
+def test_footer_with_other_bytes_than_zeros_is_found_by_who_looks() -> None:
+    data = bytearray(build([(b"a", b"1")]))
+    data[-9] = 1
+    table = open_table(bytes(data))
+    assert table.get(b"a") == b"1"
+    with pytest.raises(DataLossError, match=r"footer of memory\.index: has other bytes"):
+        table.verify_unread_bytes()
+
+
 def test_damaged_metaindex_is_found_by_who_looks() -> None:
     data = bytearray(build([(b"a", b"1")]))
     footer = table_format.decode_footer(bytes(data[-48:]), "table")
@@ -197,4 +206,4 @@ def test_damaged_metaindex_is_found_by_who_looks() -> None:
     table = open_table(bytes(data))
     assert table.get(b"a") == b"1"
     with pytest.raises(ChecksumError):
-        table.verify_metaindex()
+        table.verify_unread_bytes()

@@ -174,7 +174,7 @@ class TensorSliceReader:
             yield self._read_slice(name, tensor, number).nbytes
 
     def verify_index(self) -> None:
-        """Reads every block of every file.
+        """Reads every byte of every file.
 
         Raises:
             DataLossError: One is damaged, or holds a record that its file does not list.
@@ -188,7 +188,7 @@ class TensorSliceReader:
             for key, _ in table.items():
                 if key != saved_tensor_slices.META_KEY and (shard_id, key) not in listed:
                     raise DataLossError(f"{table.path}: record {key!r} belongs to no tensor")
-            table.verify_metaindex()
+            table.verify_unread_bytes()
 
     def _read_slice(self, name: str, tensor: StoredTensor, number: int) -> Array:
         stored = tensor.slices[number]

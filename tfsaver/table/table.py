@@ -37,8 +37,8 @@ class Table:
                 available=file.size,
             )
         footer_offset = file.size - table_format.FOOTER_SIZE
-        data = read_exactly(file, footer_offset, table_format.FOOTER_SIZE, "footer")
-        self._footer = table_format.decode_footer(data, file.path)
+        self._footer_bytes = read_exactly(file, footer_offset, table_format.FOOTER_SIZE, "footer")
+        self._footer = table_format.decode_footer(self._footer_bytes, file.path)
         index = self._read_block(self._footer.index_handle)
         self._index_keys = index.keys
         self._handles = [table_format.read_block_handle(value)[0] for value in index.values]
@@ -78,13 +78,15 @@ class Table:
                     raise DataLossError(f"{self._what(self._handles[number])}: holds keys behind its index entry")
             yield from zip(block.keys, block.values, strict=True)
 
-    def verify_metaindex(self) -> None:
-        """Reads the block that no look-up needs: TensorFlow writes it empty and never reads it.
+    def verify_unread_bytes(self) -> None:
+        """Checks what no look-up needs: the metaindex block, which TensorFlow writes empty, and zeros in the footer.
 
         Raises:
-            DataLossError: It is damaged.
+            DataLossError: They are not those that were written.
         """
         self._read_block(self._footer.metaindex_handle)
+        if self._footer.encode() != self._footer_bytes:
+            raise DataLossError(f"footer of {self._file.path}: has other bytes than its two block handles, zeros and the magic")
 
     def _numbered_block(self, number: int) -> Block:
         return self._read_block(self._handles[number])

@@ -197,14 +197,14 @@ class BundleReader:
                 yield entry.size
 
     def verify_index(self) -> None:
-        """Reads every byte of the index that anything depends on, and the block that nothing does.
+        """Reads every byte of the index, those included that nothing depends on.
 
         Raises:
             DataLossError: Something is damaged.
         """
         for _ in self._table.items():
             pass
-        self._table.verify_metaindex()
+        self._table.verify_unread_bytes()
 
     def close(self) -> None:
         """Closes the files; nothing can be read afterwards."""
@@ -327,15 +327,19 @@ class BundleReader:
         data = memoryview(file_io.read_exactly(file, entry.offset, entry.size, str(entry.dtype)))
         count = num_elements(entry.shape)
         elements: list[bytes]
-        if entry.dtype is dtypes.STRING:
-            elements, crc = strings.decode(data, count, self.header.byte_order)
-        elif entry.dtype is dtypes.VARIANT:
-            if self.header.byte_order != "little":
-                raise UnimplementedError(f"{self.prefix}: variants in a big-endian bundle have no defined form")
-            decoded, crc = variants.decode(data, count)
-            elements = list(decoded)
-        else:
-            raise UnimplementedError(f"{self.prefix}: {entry.dtype} tensors cannot be stored, and cannot be read")
+        try:
+            if entry.dtype is dtypes.STRING:
+                elements, crc = strings.decode(data, count, self.header.byte_order)
+            elif entry.dtype is dtypes.VARIANT:
+                if self.header.byte_order != "little":
+                    raise UnimplementedError(f"{self.prefix}: variants in a big-endian bundle have no defined form")
+                decoded, crc = variants.decode(data, count)
+                elements = list(decoded)
+            else:
+                raise UnimplementedError(f"{self.prefix}: {entry.dtype} tensors cannot be stored, and cannot be read")
+        except DataLossError as error:
+            error.add_context(f"bytes {entry.offset} to {entry.offset + entry.size} of {file.path}")
+            raise
         self._check(entry, file, crc)
         return elements
 
