@@ -89,7 +89,7 @@ def match(bindings: Sequence[Binding], reader: CheckpointReader, *, reshape: boo
             continue
         info = reader.info(key)
         shape = tuple(info.shape) if binding.tensor_slice is None else binding.tensor_slice.shape
-        size = info.num_bytes if info.dtype.size is None else info.dtype.size * math.prod(shape)
+        size = info.num_bytes if not info.dtype.has_fixed_size else info.dtype.size * math.prod(shape)
         matches.append(Match(binding, key, shape, size, bool(info.slices)))
     if missing:
         raise NotFoundError("\n".join([f"{_MISSING} {len(missing)} of {len(keys)} tensors are missing:", *problems]))

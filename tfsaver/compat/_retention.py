@@ -9,7 +9,7 @@ Between the two the state file is written, so that at no moment it names a check
 to the letter: strictly after, one candidate at a time, nothing recorded at all when `max_to_keep` is 0, and everything kept
 when the hours are 0, since each candidate was then written after the Saver was made.
 
-The lists are not locked here: a Saver holds its lock from `record` to `sweep`.
+The lists are not locked here: a Saver holds its lock while it saves.
 """
 
 from __future__ import annotations

@@ -442,6 +442,28 @@ def object_based(run: Scenario) -> None:
         run.call(renamed.restore, run.session, path, fragment=fragment)
 
 
+def parts_that_do_not_fit(run: Scenario, resource: bool) -> None:
+    def parts(name: str, rows: int) -> list[Any]:
+        partitioner = run.v1.fixed_size_partitioner(2)
+        made = run.v1.get_variable(
+            name, [rows, 3], initializer=run.v1.ones_initializer(), partitioner=partitioner, use_resource=resource
+        )
+        run.session.run([part.initializer for part in made])
+        return list(made)
+
+    stored = parts("stored", 6)
+    run.call(run.saver({"p": stored}).save, run.session, "whole")
+    run.call(run.saver({"p": stored[:1], "q": stored[1:]}).save, run.session, "halves")
+    longer = run.saver({"p": parts("longer", 8)})
+    said = "shape in shape_and_slice spec [8,3] does not match the shape stored in checkpoint: [6,3]"
+    run.call(longer.restore, run.session, "whole", fragment=said)
+    target = parts("target", 6)
+    run.call(run.saver({"p": target}).restore, run.session, "halves", fragment="")
+    run.session.run([part.assign(part * 0.0) for part in target])
+    run.call(run.saver({"p": target[:1], "q": target[1:]}).restore, run.session, "halves")
+    run.values(*target)
+
+
 def eager(run: Scenario) -> None:
     a, b = run.tf.Variable([1.0, 2.0], name="a"), run.tf.Variable(np.int64(5), name="b")
     saver = run.saver([a, b], max_to_keep=2)
@@ -504,6 +526,8 @@ SCENARIOS: list[tuple[Any, ...]] = [
     (lists_set_from_outside,),
     (recovered,),
     (two_savers,),
+    (parts_that_do_not_fit, False),
+    (parts_that_do_not_fit, True),
     (v1_files,),
     (v2_before_v1,),
     (shards_of_tensorflow, V1),

@@ -114,8 +114,7 @@ class Saver:
         self._object_restore_saver: Any = None
         self._durable = durable
         self._bindings: list[Binding] = []
-        # Held while a checkpoint is recorded, the state file written and an old checkpoint removed: a supervisor saves
-        # from a thread of its own.
+        # A supervisor saves from a thread of its own.
         self._lock = threading.RLock()
         hours = keep_checkpoint_every_n_hours or 0
         # In a graph the hours pass through a SaverDef, where they are a float of 32 bits.
@@ -204,18 +203,22 @@ class Saver:
             raise TypeError(f"'sess' must be a Session; {sess}")
         if write_state and self._collides(prefix, latest_filename):
             raise PathConflictError(f"{prefix!r} conflicts with path used for checkpoint state: use another save_path")
-        if not self._is_empty:
-            session = None if self._is_eager else sess
-            save_variables(session, self._bindings, save_path, prefix, version=self._write_version, durable=self._durable)
-            if write_state:
-                self._write_state(save_path, prefix, latest_filename, meta_graph_suffix)
-        if write_meta_graph and not self._is_eager:
-            with sess.graph.as_default():
-                self.export_meta_graph(
-                    checkpoint_management.meta_graph_filename(prefix, meta_graph_suffix),
-                    strip_default_attrs=strip_default_attrs,
-                    save_debug_info=save_debug_info,
+        # One save at a time: what one thread writes must not be what another removes as its oldest.
+        with self._lock:
+            if not self._is_empty:
+                session = None if self._is_eager else sess
+                save_variables(
+                    session, self._bindings, save_path, prefix, version=self._write_version, durable=self._durable
                 )
+                if write_state:
+                    self._write_state(save_path, prefix, latest_filename, meta_graph_suffix)
+            if write_meta_graph and not self._is_eager:
+                with sess.graph.as_default():
+                    self.export_meta_graph(
+                        checkpoint_management.meta_graph_filename(prefix, meta_graph_suffix),
+                        strip_default_attrs=strip_default_attrs,
+                        save_debug_info=save_debug_info,
+                    )
         return None if self._is_empty else prefix
 
     def restore(self, sess: Any, save_path: file_io.PathLike | None) -> None:
@@ -345,7 +348,7 @@ class Saver:
         return os.path.isabs(prefix) and not self._save_relative_paths
 
     def _write_state(self, save_path: str, prefix: str, latest_filename: str, meta_graph_suffix: str) -> None:
-        with self._lock, tensorflow_errors():
+        with tensorflow_errors():
             with self._retention.recording(prefix):
                 checkpoint_management.update_checkpoint_state(
                     os.path.dirname(save_path),
