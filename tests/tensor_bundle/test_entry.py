@@ -68,5 +68,5 @@ def test_entry_that_contradicts_itself_is_data_loss(value: bytes) -> None:
 
 @pytest.mark.parametrize("data_type", [0, 101, 200])
 def test_unknown_type_is_unimplemented(data_type: int) -> None:
-    with pytest.raises(UnimplementedError, match=f"data type {data_type}"):
+    with pytest.raises(UnimplementedError, match=f"entry of 'w': data type {data_type}"):
         decode_entry(proto(dtype=data_type), "entry of 'w'")

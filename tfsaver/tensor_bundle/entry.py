@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from google.protobuf.message import DecodeError
 
 from tfsaver import schemas
-from tfsaver.errors import DataLossError, InvalidArgumentError
+from tfsaver.errors import DataLossError, InvalidArgumentError, UnimplementedError
 from tfsaver.framework import dtypes, tensor_shape, tensor_slice
 from tfsaver.framework.dtypes import DType
 from tfsaver.framework.tensor_shape import Shape
@@ -60,8 +60,13 @@ def decode_entry(value: bytes, what: str) -> BundleEntry:
         proto = schemas.BundleEntryProto.FromString(value)
     except DecodeError as error:
         raise DataLossError(f"{what}: {error}") from error
+    try:
+        dtype = dtypes.from_data_type(proto.dtype)
+    except UnimplementedError as error:
+        error.add_context(what)
+        raise
     entry = BundleEntry(
-        dtype=dtypes.from_data_type(proto.dtype),
+        dtype=dtype,
         shape=tensor_shape.from_proto(proto.shape, what),
         shard_id=proto.shard_id,
         offset=proto.offset,
