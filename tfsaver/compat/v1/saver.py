@@ -201,7 +201,7 @@ class Saver:
         prefix = self._numbered(save_path, global_step, sess, latest_filename)
         if not self._is_eager and not isinstance(sess, _tensorflow.SessionInterface):
             raise TypeError(f"'sess' must be a Session; {sess}")
-        if write_state and self._collides(prefix, latest_filename):
+        if write_state and not self._is_empty and self._collides(prefix, latest_filename):
             raise PathConflictError(f"{prefix!r} conflicts with path used for checkpoint state: use another save_path")
         # One save at a time: what one thread writes must not be what another removes as its oldest.
         with self._lock:
