@@ -6,6 +6,7 @@ and each of them says clearly enough what is meant. What is looked for, in this 
     path.index                                       V2
     path is a directory: a SavedModel's              its variables/variables
                          with a state file           the checkpoint that is its latest
+                         with one checkpoint         that
     path is x.index, x.data-00000-of-00001, x.meta   x
     path is x-00000-of-00002                         V1, all of x-?????-of-00002
     path is a state file, or a SavedModel's .pb      as its directory
@@ -73,6 +74,9 @@ def _in_directory(directory: str) -> CheckpointLocation:
     if latest is not None:
         return locate_checkpoint(latest)
     state_file = file_io.join(directory, STATE_FILE_NAME)
+    prefixes = _prefixes_in(directory)
+    if len(prefixes) == 1 and STATE_FILE_NAME not in names:
+        return locate_checkpoint(file_io.join(directory, prefixes[0]))
     raise CheckpointNotFoundError(
         directory, looked_for=[state_file, index], found=_describe_directory(directory, STATE_FILE_NAME in names)
     )

@@ -22,6 +22,7 @@ from tfsaver.errors import (
     InvalidArgumentError,
     ShapeMismatchError,
     TensorNotFoundError,
+    UnimplementedError,
     nearest_names,
 )
 from tfsaver.framework import dtypes, tensor_shape, tensor_slice, tensor_util, wire_format
@@ -31,7 +32,7 @@ from tfsaver.framework.tensor_shape import Shape, num_elements
 from tfsaver.framework.tensor_slice import TensorSlice
 from tfsaver.framework.tensor_slice_set import TensorSliceSet
 from tfsaver.lib import file_io
-from tfsaver.table import Table
+from tfsaver.table.table import OnDamage, Table, raise_damage
 from tfsaver.tensor_bundle.header import check_version
 
 Array = np.ndarray[Any, Any]
@@ -98,7 +99,11 @@ class TensorSliceReader:
             self._register(saved, len(self._tables) - 1, f"{what}: {saved.name!r}")
 
     def _register(self, saved: schemas.SavedSliceMeta, shard_id: int, what: str) -> None:
-        dtype = dtypes.from_data_type(saved.type)
+        try:
+            dtype = dtypes.from_data_type(saved.type)
+        except UnimplementedError as error:
+            error.add_context(what)
+            raise
         shape = tensor_shape.from_proto(saved.shape, what)
         slices = [tensor_slice.from_proto(item, what) for item in saved.slice]
         known = self.tensors.setdefault(saved.name, StoredTensor(dtype, shape, [], []))
@@ -159,6 +164,8 @@ class TensorSliceReader:
             raise ShapeMismatchError(f"out for {name}", expected=resolved.shape, actual=out.shape)
         elif out.dtype != tensor.dtype.numpy:
             raise InvalidArgumentError(f"out for {name!r} has dtype {out.dtype}, the tensor {tensor.dtype}")
+        elif not out.flags.writeable:
+            raise InvalidArgumentError(f"out for {name!r} is read-only")
         values = {number: value for number, _, value in parts}
         slices.assemble(resolved, out, lambda number, part, target: _assign(target, values[number], part))
         return out
@@ -173,11 +180,11 @@ class TensorSliceReader:
         for number in range(len(tensor.slices)):
             yield self._read_slice(name, tensor, number).nbytes
 
-    def verify_index(self) -> None:
-        """Reads every byte of every file.
+    def verify_index(self, on_damage: OnDamage = raise_damage) -> list[str]:
+        """Reads every byte of every file; returns the tensors' names.
 
-        Raises:
-            DataLossError: One is damaged, or holds a record that its file does not list.
+        Args:
+            on_damage: Called with a damaged block, or a record that its file does not list.
         """
         listed = {
             (shard_id, tensor_slice.encode_key(name.encode(), stored))
@@ -185,10 +192,11 @@ class TensorSliceReader:
             for stored, shard_id in zip(tensor.slices, tensor.shard_ids, strict=True)
         }
         for shard_id, table in enumerate(self._tables):
-            for key, _ in table.items():
+            for key, _ in table.items(on_damage):
                 if key != saved_tensor_slices.META_KEY and (shard_id, key) not in listed:
-                    raise DataLossError(f"{table.path}: record {key!r} belongs to no tensor")
-            table.verify_unread_bytes()
+                    on_damage(DataLossError(f"{table.path}: record {key!r} belongs to no tensor"))
+            table.verify_unread_bytes(on_damage)
+        return self.names
 
     def _read_slice(self, name: str, tensor: StoredTensor, number: int) -> Array:
         stored = tensor.slices[number]

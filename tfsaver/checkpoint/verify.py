@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from tfsaver.checkpoint.checkpoint_reader import CheckpointReader, load_checkpoint
-from tfsaver.errors import CheckpointNotFoundError, DataLossError, SaverError
+from tfsaver.errors import CheckpointNotFoundError, DataLossError, NotFoundError, SaverError
 from tfsaver.lib import file_io
-from tfsaver.tensor_bundle import BundleReader
 
 # Called with the bytes done and the bytes there are.
 Progress = Callable[[int, int], None]
+
+# As many names as a line of a report can bear.
+_MAX_NAMES = 3
 
 
 @dataclass(frozen=True)
@@ -87,19 +89,19 @@ class _Verification:
         self._progress = progress
         self._report = VerifyReport(reader.prefix)
         self._done = self._total = 0
+        # Data files that are not there, and the tensors in them.
+        self._missing: dict[str, list[str]] = {}
 
     def run(self) -> VerifyReport:
-        try:
-            self._reader.implementation.verify_index()
-            names = self._reader.names
-        except SaverError as error:
-            # A damaged index block takes its names with it: what else is in the checkpoint cannot be told.
-            self._report.problems.append(Problem("index", error))
-            return self._report
-        sound = [name for name in names if self._measure(name)]
-        for name in sound:
+        index_damage: list[DataLossError] = []
+        names = self._reader.implementation.verify_index(index_damage.append)
+        for name in [name for name in names if self._measure(name)]:
             self._verify_tensor(name)
-        self._verify_shards()
+        # A record of a V1 checkpoint lies in a block: what is wrong with its tensor need not be said of the block again.
+        told = {_location(problem.error) for problem in self._report.problems}
+        new = [Problem("index", error) for error in index_damage if error.path is None or _location(error) not in told]
+        self._report.problems[:0] = new
+        self._report.problems += self._missing_shards()
         return self._report
 
     def _measure(self, name: str) -> bool:
@@ -117,19 +119,27 @@ class _Verification:
                 self._done += size
                 if self._progress is not None:
                     self._progress(self._done, self._total)
+        except CheckpointNotFoundError as error:
+            self._missing.setdefault(error.looked_for[0], []).append(name)
         except (SaverError, OSError) as error:
             self._report.problems.append(Problem(name, error))
         else:
             self._report.num_bytes += self._reader.info(name).num_bytes
 
-    def _verify_shards(self) -> None:
-        """Every data shard that the header counts must exist: TensorFlow opens one even for a tensor without elements."""
+    def _missing_shards(self) -> Iterator[Problem]:
+        """Every data file that the header counts must exist: TensorFlow opens one even for a tensor without elements."""
         bundle = self._reader.implementation
-        if not isinstance(bundle, BundleReader):
-            return
-        errors = (problem.error for problem in self._report.problems)
-        reported = {path for error in errors if isinstance(error, CheckpointNotFoundError) for path in error.looked_for}
-        for shard_id in range(bundle.header.num_shards):
-            path = bundle.data_path(shard_id)
-            if path not in reported and not file_io.exists(path):
-                self._report.problems.append(Problem(path, bundle.missing_shard(shard_id)))
+        for path in bundle.paths:
+            if path in self._missing or not file_io.exists(path):
+                names = self._missing.get(path, [])
+                more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
+                lost = (
+                    f"the values of {', '.join(map(repr, names[:_MAX_NAMES]))}{more} are in it"
+                    if names
+                    else "no tensor is in it"
+                )
+                yield Problem(path, NotFoundError(f"the file is missing; {lost}"))
+
+
+def _location(error: Exception) -> tuple[str | None, int | None]:
+    return (error.path, error.offset) if isinstance(error, DataLossError) else (None, None)

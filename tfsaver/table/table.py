@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import bisect
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
 
 from tfsaver.errors import DataLossError, TruncatedError
 from tfsaver.lib.file_io import RandomAccessFile, read_exactly
@@ -16,6 +17,14 @@ from tfsaver.table import format as table_format
 from tfsaver.table.block import Block
 
 _NUM_CACHED_BLOCKS = 8
+
+# What is done with damage that is found while there is more to look at.
+OnDamage: TypeAlias = Callable[[DataLossError], None]
+
+
+def raise_damage(error: DataLossError) -> None:
+    """The `OnDamage` of whoever wants all or nothing."""
+    raise error
 
 
 class Table:
@@ -62,31 +71,40 @@ class Table:
         position = block.lower_bound(key)
         return block.values[position] if position < len(block.keys) and block.keys[position] == key else None
 
-    def items(self) -> Iterator[tuple[bytes, bytes]]:
+    def items(self, on_damage: OnDamage = raise_damage) -> Iterator[tuple[bytes, bytes]]:
         """All entries in ascending order of their keys.
 
-        Raises:
-            DataLossError: A block is damaged, or its keys are not between those of its neighbours.
+        Args:
+            on_damage: Called with what is wrong with a block: damaged, or with keys that are not between those of its
+                neighbours. If it returns, the block is left out.
         """
         for number in range(self.num_blocks):
-            block = self._cached_block(number)
-            if block.keys:
-                # A look-up for a key that is not behind the index entry before would go to the block before.
-                if number and block.keys[0] <= self._index_keys[number - 1]:
-                    raise DataLossError(f"{self._what(self._handles[number])}: overlaps the block before it")
-                if block.keys[-1] > self._index_keys[number]:
-                    raise DataLossError(f"{self._what(self._handles[number])}: holds keys behind its index entry")
-            yield from zip(block.keys, block.values, strict=True)
+            try:
+                block = self._block_in_order(number)
+            except DataLossError as error:
+                on_damage(error)
+            else:
+                yield from zip(block.keys, block.values, strict=True)
 
-    def verify_unread_bytes(self) -> None:
-        """Checks what no look-up needs: the metaindex block, which TensorFlow writes empty, and zeros in the footer.
+    def _block_in_order(self, number: int) -> Block:
+        block = self._cached_block(number)
+        if block.keys:
+            # A look-up for a key that is not behind the index entry before would go to the block before.
+            if number and block.keys[0] <= self._index_keys[number - 1]:
+                raise DataLossError(f"{self._what(self._handles[number])}: overlaps the block before it")
+            if block.keys[-1] > self._index_keys[number]:
+                raise DataLossError(f"{self._what(self._handles[number])}: holds keys behind its index entry")
+        return block
 
-        Raises:
-            DataLossError: They are not those that were written.
-        """
-        self._read_block(self._footer.metaindex_handle)
+    def verify_unread_bytes(self, on_damage: OnDamage = raise_damage) -> None:
+        """Checks what no look-up needs: the metaindex block, which TensorFlow writes empty, and zeros in the footer."""
+        try:
+            self._read_block(self._footer.metaindex_handle)
+        except DataLossError as error:
+            on_damage(error)
         if self._footer.encode() != self._footer_bytes:
-            raise DataLossError(f"footer of {self._file.path}: has other bytes than its two block handles, zeros and the magic")
+            what = f"footer of {self._file.path}"
+            on_damage(DataLossError(f"{what}: has other bytes than its two block handles, zeros and the magic"))
 
     def _numbered_block(self, number: int) -> Block:
         return self._read_block(self._handles[number])

@@ -36,7 +36,7 @@ from tfsaver.framework.tensor_shape import Shape, num_elements
 from tfsaver.framework.tensor_slice import TensorSlice
 from tfsaver.framework.tensor_slice_set import TensorSliceSet
 from tfsaver.lib import crc32c, file_io
-from tfsaver.table import Table
+from tfsaver.table.table import OnDamage, Table, raise_damage
 from tfsaver.tensor_bundle import naming, region_pieces, strings, variants
 from tfsaver.tensor_bundle.entry import BundleEntry, decode_entry
 from tfsaver.tensor_bundle.header import HEADER_KEY, decode_header
@@ -84,7 +84,10 @@ class BundleReader:
         Raises:
             DataLossError: A part of the index is damaged.
         """
-        keys = [key for key, _ in self._table.items() if key != HEADER_KEY]
+        return self._names(raise_damage)
+
+    def _names(self, on_damage: OnDamage) -> list[str]:
+        keys = [key for key, _ in self._table.items(on_damage) if key != HEADER_KEY]
         return [key.decode("utf-8", "surrogateescape") for key in keys if not self._is_slice_key(key)]
 
     def __contains__(self, name: object) -> bool:
@@ -196,15 +199,15 @@ class BundleReader:
                 self._read_elements(entry)
                 yield entry.size
 
-    def verify_index(self) -> None:
-        """Reads every byte of the index, those included that nothing depends on.
+    def verify_index(self, on_damage: OnDamage = raise_damage) -> list[str]:
+        """Reads every byte of the index, those included that nothing depends on; returns the names that can be read.
 
-        Raises:
-            DataLossError: Something is damaged.
+        Args:
+            on_damage: Called with each damaged block. If it returns, the names in the other blocks are found all the same.
         """
-        for _ in self._table.items():
-            pass
-        self._table.verify_unread_bytes()
+        names = self._names(on_damage)
+        self._table.verify_unread_bytes(on_damage)
+        return names
 
     def close(self) -> None:
         """Closes the files; nothing can be read afterwards."""
@@ -226,7 +229,14 @@ class BundleReader:
             return False
         try:
             name, stored = tensor_slice.decode_key(key)
+        except DataLossError:
+            return False
+        try:
             value = self._table.get(name)
+        except DataLossError:
+            # The tensor's own entry is in a damaged block.
+            return True
+        try:
             return value is not None and bool(name) and stored in decode_entry(value, repr(name)).slices
         except SaverError:
             return False
