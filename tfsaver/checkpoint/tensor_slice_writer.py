@@ -15,12 +15,13 @@ import numpy as np
 
 from tfsaver import schemas
 from tfsaver.checkpoint import saved_tensor_slices
-from tfsaver.errors import DuplicateKeyError, InvalidArgumentError, ShapeMismatchError, UnimplementedError
+from tfsaver.errors import DataLossError, DuplicateKeyError, InvalidArgumentError, ShapeMismatchError, UnimplementedError
 from tfsaver.framework import tensor_shape, tensor_slice, tensor_util, wire_format
 from tfsaver.framework.dtypes import DType
 from tfsaver.framework.region import Region, as_tensor_slice
 from tfsaver.framework.tensor_shape import Shape
 from tfsaver.framework.tensor_slice import TensorSlice
+from tfsaver.framework.tensor_slice_set import TensorSliceSet
 from tfsaver.lib import file_io
 from tfsaver.table import TableBuilder
 
@@ -74,6 +75,7 @@ class TensorSliceWriter:
         self._add(name, array, dtype, tuple(full_shape), stored)
 
     def _add(self, name: str, array: np.ndarray[Any, Any], dtype: DType, shape: Shape, stored: TensorSlice) -> None:
+        self._check_unfinished()
         if not name:
             raise InvalidArgumentError(f"a tensor in {self.path!r} has the empty name, which is the meta record's key")
         try:
@@ -97,9 +99,18 @@ class TensorSliceWriter:
         known.slices[stored] = array
 
     def finish(self) -> str:
-        """Writes the file, which appears whole; returns its path. Nothing can be added afterwards."""
-        if self._finished:
-            raise InvalidArgumentError(f"{self.path!r} is finished already")
+        """Writes the file, which appears whole; returns its path. Nothing can be added afterwards.
+
+        Raises:
+            InvalidArgumentError: Slices of a tensor overlap, or the file is finished already.
+        """
+        self._check_unfinished()
+        for name, tensor in self._tensors.items():
+            # A reader, TensorFlow's too, refuses all of a file in which slices overlap.
+            try:
+                TensorSliceSet(name, tensor.shape, list(tensor.slices))
+            except DataLossError as error:
+                raise InvalidArgumentError(f"{self.path!r}: {error}") from None
         with file_io.atomic_writer(self.path, durable=self._durable) as file:
             table = TableBuilder(file)
             table.add(saved_tensor_slices.META_KEY, self._meta())
@@ -110,6 +121,10 @@ class TensorSliceWriter:
             table.finish()
         self._finished = True
         return self.path
+
+    def _check_unfinished(self) -> None:
+        if self._finished:
+            raise InvalidArgumentError(f"{self.path!r} is finished already")
 
     def __enter__(self) -> TensorSliceWriter:
         return self
