@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from tfsaver.checkpoint.checkpoint_reader import CheckpointReader, load_checkpoint
-from tfsaver.errors import CheckpointNotFoundError, DataLossError, NotFoundError, SaverError
+from tfsaver.errors import CheckpointNotFoundError, DataLossError, SaverError
 from tfsaver.lib import file_io
 
 # Called with the bytes done and the bytes there are.
@@ -133,12 +133,9 @@ class _Verification:
             if path in self._missing or not file_io.exists(path):
                 names = self._missing.get(path, [])
                 more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
-                lost = (
-                    f"the values of {', '.join(map(repr, names[:_MAX_NAMES]))}{more} are in it"
-                    if names
-                    else "no tensor is in it"
-                )
-                yield Problem(path, NotFoundError(f"the file is missing; {lost}"))
+                lost = f", and with it the values of {', '.join(map(repr, names[:_MAX_NAMES]))}{more}" if names else ""
+                found = f"the index is there, this file is not{lost}"
+                yield Problem(path, CheckpointNotFoundError(self._report.prefix, looked_for=[path], found=found))
 
 
 def _location(error: Exception) -> tuple[str | None, int | None]:
