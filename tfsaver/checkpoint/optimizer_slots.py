@@ -22,13 +22,7 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from google.protobuf.message import DecodeError
-
-from tfsaver import schemas
-from tfsaver.errors import DataLossError
 from tfsaver.framework.tensor_shape import Shape
-
-OBJECT_GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
 
 # TF1's optimizers and those of its contrib that make slots: the name they use by default, with _1, _2 for further slots.
 _BEHIND_THE_VARIABLE = frozenset(
@@ -112,8 +106,8 @@ def find_optimizer_tensors(
 
     Args:
         shapes: The shape of every tensor of the checkpoint, by name.
-        full_names: What `full_names_of_keys` gives for an object-based checkpoint; Keras 3's slots have no variable
-            without it.
+        full_names: For an object-based checkpoint what `object_graph.full_names_of_keys` gives; Keras 3's slots have no
+            variable without it.
     """
     found: dict[str, OptimizerTensor] = {}
     powers: list[str] = []
@@ -145,22 +139,6 @@ def find_moving_averages(shapes: Mapping[str, Shape]) -> dict[str, str]:
     """The tensors that are a TF1 moving average of a variable in the checkpoint, and that variable."""
     averages = {name: name.removesuffix(_AVERAGE) for name in shapes if name.endswith(_AVERAGE)}
     return {name: variable for name, variable in averages.items() if shapes.get(variable) == shapes[name]}
-
-
-def full_names_of_keys(object_graph: bytes) -> dict[str, str]:
-    """The name that each variable has in its program, by its key in an object-based checkpoint.
-
-    Args:
-        object_graph: The value of the tensor `OBJECT_GRAPH_KEY`.
-
-    Raises:
-        DataLossError: It is no object graph.
-    """
-    try:
-        graph = schemas.TrackableObjectGraph.FromString(object_graph)
-    except DecodeError as error:
-        raise DataLossError(f"{OBJECT_GRAPH_KEY}: {error}") from error
-    return {attribute.checkpoint_key: attribute.full_name for node in graph.nodes for attribute in node.attributes}
 
 
 def _slot(optimizer: str, slot: str, variable: str | None) -> OptimizerTensor | None:
