@@ -7,6 +7,8 @@ import pathlib
 
 import pytest
 
+pytest_plugins = ["tests.plugins.optional_programs"]
+
 _ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
