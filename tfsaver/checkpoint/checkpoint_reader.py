@@ -15,12 +15,12 @@ import numpy as np
 from tfsaver import schemas
 from tfsaver.checkpoint import checkpoint_location
 from tfsaver.checkpoint.tensor_slice_reader import TensorSliceReader
-from tfsaver.errors import DataLossError
+from tfsaver.errors import DataLossError, InvalidArgumentError, ShapeMismatchError
 from tfsaver.framework.region import Region, as_tensor_slice
 from tfsaver.framework.tensor_info import TensorInfo
 from tfsaver.framework.tensor_shape import Shape
 from tfsaver.lib import file_io
-from tfsaver.tensor_bundle import BundleReader
+from tfsaver.tensor_bundle.reader import BundleReader
 
 Array = np.ndarray[Any, Any]
 
@@ -100,7 +100,7 @@ class CheckpointReader(Mapping[str, Array]):
                 its text (``"2,3:-"``). All of the tensor when None.
             out: An array of the part's shape and dtype to fill, instead of a new one.
             verify: Whether the tensor's bytes must match their checksum, for which all of them are read. Without it, a
-                part of a large tensor takes no more than its own bytes.
+                part of a large tensor takes its own bytes, and what lies between them where that is little.
 
         Returns:
             An array of the part's shape; an integer in `region` drops its dimension, as in numpy.
@@ -112,11 +112,17 @@ class CheckpointReader(Mapping[str, Array]):
                 slices of it.
             ShapeMismatchError: `out` has another shape.
         """
+        if out is not None and not isinstance(out, np.ndarray):
+            raise InvalidArgumentError(f"out for {name!r} is a {type(out).__name__}, an array is needed")
         if region is None:
             return self._reader.read(name, out=out, verify=verify)
         _, shape = self._reader.dtype_and_shape(name)
         part, dropped = as_tensor_slice(region, shape, name)
         if out is not None and dropped:
+            lengths = part.resolve(shape).shape
+            expected = tuple(length for axis, length in enumerate(lengths) if axis not in dropped)
+            if out.shape != expected:
+                raise ShapeMismatchError(f"out for {name}", expected=expected, actual=out.shape)
             out = np.expand_dims(out, dropped)
         return self._reader.read(name, part, out=out, verify=verify).squeeze(dropped)
 

@@ -1,7 +1,7 @@
 """Part of a tensor, as callers write it.
 
 np.s_[2:5, :]           numpy's basic indexing: slices with steps of 1, integers, an Ellipsis
-"2,3:-"                 a slice's text
+"2,3:-"                 a slice's text, with or without the full shape before it; everything if it is empty
 TensorSlice(...)        a slice
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from types import EllipsisType
 from typing import TypeAlias
 
-from tfsaver.errors import InvalidArgumentError
+from tfsaver.errors import InvalidArgumentError, ShapeMismatchError
 from tfsaver.framework import tensor_slice
 from tfsaver.framework.tensor_shape import Shape
 from tfsaver.framework.tensor_slice import TensorSlice
@@ -28,26 +28,28 @@ def as_tensor_slice(region: Region, shape: Shape, name: str) -> tuple[TensorSlic
 
     Raises:
         InvalidArgumentError: Steps other than 1, too many indices, or outside the shape.
+        ShapeMismatchError: The text names another shape.
     """
     if isinstance(region, TensorSlice):
         region.resolve(shape, repr(name))
         return region, ()
     if isinstance(region, str):
-        text = region if " " in region or not shape else " ".join([*map(str, shape), region])
-        parsed = tensor_slice.parse_shape_and_slice(text)[1]
-        parsed.resolve(shape, repr(name))
-        return parsed, ()
+        return _parse(region, shape, name), ()
     extents = []
     dropped = []
     for axis, (index, size) in enumerate(zip(_one_index_a_dimension(region, shape, name), shape, strict=True)):
         if isinstance(index, slice):
-            start, stop, step = index.indices(size)
+            try:
+                start, stop, step = index.indices(size)
+            except (TypeError, ValueError) as error:
+                raise InvalidArgumentError(f"{name!r}: {index!r} in a region: {error}") from None
             if step != 1:
                 raise InvalidArgumentError(f"{name!r}: a region has steps of 1, not {step}")
             extents.append((start, max(0, stop - start)))
             continue
         try:
-            position = operator.index(index)  # type: ignore[arg-type]
+            # numpy takes True for a mask, not for 1.
+            position = operator.index(None if isinstance(index, bool) else index)  # type: ignore[arg-type]
         except TypeError:
             raise InvalidArgumentError(f"{name!r}: {index!r} in a region is neither an integer nor a slice") from None
         if not -size <= position < size:
@@ -55,6 +57,20 @@ def as_tensor_slice(region: Region, shape: Shape, name: str) -> tuple[TensorSlic
         extents.append((position % size, 1))
         dropped.append(axis)
     return TensorSlice(tuple(extents)), tuple(dropped)
+
+
+def _parse(text: str, shape: Shape, name: str) -> TensorSlice:
+    if not text:
+        return TensorSlice.full(len(shape))
+    try:
+        spelled = text if " " in text else " ".join([*map(str, shape), text])
+        full_shape, parsed = tensor_slice.parse_shape_and_slice(spelled)
+    except InvalidArgumentError as error:
+        error.add_context(repr(name))
+        raise
+    if full_shape != shape:
+        raise ShapeMismatchError(name, expected=full_shape, actual=shape)
+    return parsed
 
 
 def _one_index_a_dimension(region: Region, shape: Shape, name: str) -> list[slice | int | EllipsisType]:

@@ -65,6 +65,7 @@ class BundleReader:
             raise CheckpointNotFoundError(self.prefix, looked_for=[self._index_path]) from None
         self._data_files: dict[int, file_io.RandomAccessFile] = {}
         self._lock = threading.Lock()
+        self._is_closed = False
         try:
             self._table = Table(self._index_file)
             self.header = decode_header(self._table.get(HEADER_KEY), self._index_path)
@@ -213,6 +214,7 @@ class BundleReader:
         """Closes the files; nothing can be read afterwards."""
         self._index_file.close()
         with self._lock:
+            self._is_closed = True
             for file in self._data_files.values():
                 file.close()
             self._data_files.clear()
@@ -258,6 +260,8 @@ class BundleReader:
     def _data_file(self, entry: BundleEntry) -> file_io.RandomAccessFile:
         """The open file in which an entry's bytes lie, all of them."""
         with self._lock:
+            if self._is_closed:
+                raise InvalidArgumentError(f"{self.prefix} is closed")
             file = self._data_files.get(entry.shard_id)
             if file is None:
                 path = self.data_path(entry.shard_id)
