@@ -38,7 +38,7 @@ for name, shape in sorted(reader.get_variable_to_shape_map().items()):
 WRITE_A_CHECKPOINT = """
 import sys
 import numpy as np
-from tfsaver.tensor_bundle import BundleWriter
+from tfsaver.tensor_bundle.writer import BundleWriter
 with BundleWriter(sys.argv[1], durable=False) as writer:
     for number in range(5000):
         writer.add(f"scope_{number // 100:02d}/variable_{number:04d}", np.full(2, number, np.float32))

@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 
 from tfsaver import schemas
 from tfsaver.lib import file_io
-from tfsaver.table import Table, TableBuilder
+from tfsaver.table.table import Table
+from tfsaver.table.table_builder import TableBuilder
 
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
 

@@ -15,7 +15,7 @@ from tests.cli.process import change_index, make_big_endian
 from tfsaver.checkpoint.object_graph import OBJECT_GRAPH_KEY
 from tfsaver.cli.main import main
 from tfsaver.framework.tensor_slice import TensorSlice
-from tfsaver.tensor_bundle import BundleWriter
+from tfsaver.tensor_bundle.writer import BundleWriter
 
 VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
 

@@ -17,8 +17,9 @@ from tests.table.stores import MemoryFile
 from tfsaver.checkpoint.checkpoint_reader import load_checkpoint
 from tfsaver.checkpoint.verify import verify_checkpoint
 from tfsaver.errors import SaverError
-from tfsaver.table import Table, TableBuilder
 from tfsaver.table import format as table_format
+from tfsaver.table.table import Table
+from tfsaver.table.table_builder import TableBuilder
 
 FILES = ["model.index", "model.data-00000-of-00002", "model"]
 MAGIC = table_format.Footer(table_format.BlockHandle(0, 0), table_format.BlockHandle(0, 0)).encode()[-8:]

@@ -14,7 +14,7 @@ from tfsaver.checkpoint.tensor_slice_writer import TensorSliceWriter
 from tfsaver.errors import DataLossError
 from tfsaver.framework.tensor_slice import EVERYTHING, TensorSlice
 from tfsaver.framework.variant import Variant
-from tfsaver.tensor_bundle import BundleWriter
+from tfsaver.tensor_bundle.writer import BundleWriter
 
 MATRIX = np.array([[1.5, -2], [3, 4]], np.float32)
 HALVES = [TensorSlice(((row, 1), EVERYTHING)) for row in (0, 1)]

@@ -11,7 +11,7 @@ from tfsaver.checkpoint.checkpoint_reader import load_checkpoint
 from tfsaver.checkpoint.save import save_checkpoint
 from tfsaver.checkpoint.tensor_slice_writer import TensorSliceWriter
 from tfsaver.checkpoint.verify import verify_checkpoint
-from tfsaver.tensor_bundle import BundleWriter
+from tfsaver.tensor_bundle.writer import BundleWriter
 
 
 def spelled(*lines: str) -> bytes:

@@ -16,7 +16,7 @@ from tfsaver.checkpoint.checkpoint_reader import load_checkpoint
 from tfsaver.checkpoint.tensor_slice_writer import TensorSliceWriter
 from tfsaver.framework import dtypes
 from tfsaver.framework.tensor_slice import parse_shape_and_slice
-from tfsaver.tensor_bundle import BundleWriter
+from tfsaver.tensor_bundle.writer import BundleWriter
 
 Tensor = dict[str, Any]
 Described = dict[str, list[Any]]

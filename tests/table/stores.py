@@ -7,10 +7,11 @@ from collections.abc import Iterable, Iterator
 import cramjam
 
 from tfsaver.lib import coding
-from tfsaver.table import Table, TableBuilder
 from tfsaver.table import format as table_format
 from tfsaver.table.block import Block
 from tfsaver.table.block_builder import BlockBuilder
+from tfsaver.table.table import Table
+from tfsaver.table.table_builder import TableBuilder
 
 
 class MemoryFile:

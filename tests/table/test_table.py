@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from tests.table.stores import MemoryFile, block, build, open_table, table_of_blocks, with_snappy
 from tfsaver.errors import ChecksumError, DataLossError, TruncatedError
-from tfsaver.table import Table
 from tfsaver.table import format as table_format
+from tfsaver.table.table import Table
 
 BLOCK_SIZES = [1, 50, 100, 262144]
 RESTART_INTERVALS = [1, 16, 1024]

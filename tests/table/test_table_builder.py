@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 
 from tests.table.stores import MemoryFile, build, open_table
 from tfsaver.errors import InvalidArgumentError
-from tfsaver.table import TableBuilder
 from tfsaver.table import format as table_format
-from tfsaver.table.table_builder import separator, successor
+from tfsaver.table.table_builder import TableBuilder, separator, successor
 
 keys = st.one_of(st.binary(max_size=6), st.lists(st.sampled_from([0, 0x61, 0xFE, 0xFF]), max_size=5).map(bytes))
 

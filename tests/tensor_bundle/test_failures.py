@@ -13,7 +13,8 @@ from tests.tensor_bundle.tensors import listing
 from tfsaver.errors import DuplicateKeyError, InvalidArgumentError, SaverError, UnimplementedError
 from tfsaver.framework.variant import Variant
 from tfsaver.lib import file_io
-from tfsaver.tensor_bundle import BundleReader, BundleWriter
+from tfsaver.tensor_bundle.reader import BundleReader
+from tfsaver.tensor_bundle.writer import BundleWriter
 
 OLD = {"w": np.arange(5, dtype=np.float32), "s": np.array([b"old"], object)}
 

@@ -10,8 +10,8 @@ import pytest
 from tests.table.stores import build
 from tfsaver import schemas
 from tfsaver.errors import CheckpointNotFoundError, DataLossError, UnimplementedError
-from tfsaver.tensor_bundle import BundleReader
 from tfsaver.tensor_bundle.header import BundleHeader, decode_header
+from tfsaver.tensor_bundle.reader import BundleReader
 
 
 def encoded(**fields: Any) -> bytes:

@@ -17,7 +17,8 @@ PRELUDE = """
 import sys
 import numpy as np
 from tfsaver.framework.tensor_slice import TensorSlice
-from tfsaver.tensor_bundle import BundleReader, BundleWriter
+from tfsaver.tensor_bundle.reader import BundleReader
+from tfsaver.tensor_bundle.writer import BundleWriter
 from tfsaver.checkpoint.verify import verify_checkpoint
 prefix = sys.argv[1]
 rows, columns = 16384, 8192

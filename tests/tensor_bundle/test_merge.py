@@ -12,9 +12,17 @@ import numpy as np
 import pytest
 
 from tests.tensor_bundle.tensors import assert_equal, listing
-from tfsaver.errors import CheckpointNotFoundError, DataLossError, DuplicateKeyError, InvalidArgumentError, ShapeMismatchError
+from tfsaver.errors import (
+    CheckpointNotFoundError,
+    DataLossError,
+    DuplicateKeyError,
+    InvalidArgumentError,
+    ShapeMismatchError,
+)
 from tfsaver.framework.tensor_slice import EVERYTHING, TensorSlice
-from tfsaver.tensor_bundle import BundleReader, BundleWriter, merge_bundles
+from tfsaver.tensor_bundle.merge import merge_bundles
+from tfsaver.tensor_bundle.reader import BundleReader
+from tfsaver.tensor_bundle.writer import BundleWriter
 
 TOP, BOTTOM = TensorSlice(((0, 2), EVERYTHING)), TensorSlice(((2, 3), EVERYTHING))
 MATRIX = np.arange(10, dtype=np.float32).reshape(5, 2)

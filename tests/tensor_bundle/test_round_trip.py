@@ -19,10 +19,11 @@ from tfsaver.framework.tensor_slice import TensorSlice
 from tfsaver.lib import crc32c, file_io
 from tfsaver.table import format as table_format
 from tfsaver.table.block import Block
-from tfsaver.tensor_bundle import BundleReader, BundleWriter, region_pieces
+from tfsaver.tensor_bundle import region_pieces
 from tfsaver.tensor_bundle.entry import BundleEntry
 from tfsaver.tensor_bundle.header import BundleHeader
-from tfsaver.tensor_bundle.writer import write_index
+from tfsaver.tensor_bundle.reader import BundleReader
+from tfsaver.tensor_bundle.writer import BundleWriter, write_index
 
 BYTE_ORDERS = ["little", "big"]
 LAYOUTS: dict[str, Callable[[Any], Any]] = {

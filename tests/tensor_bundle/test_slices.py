@@ -17,10 +17,11 @@ from tfsaver.framework import dtypes, tensor_slice
 from tfsaver.framework.dtypes import DType
 from tfsaver.framework.tensor_slice import EVERYTHING, TensorSlice
 from tfsaver.lib import crc32c
-from tfsaver.tensor_bundle import BundleReader, BundleWriter, region_pieces
+from tfsaver.tensor_bundle import region_pieces
 from tfsaver.tensor_bundle.entry import BundleEntry
 from tfsaver.tensor_bundle.header import BundleHeader
-from tfsaver.tensor_bundle.writer import write_index
+from tfsaver.tensor_bundle.reader import BundleReader
+from tfsaver.tensor_bundle.writer import BundleWriter, write_index
 
 FLOAT = dtypes.from_name("float32")
 

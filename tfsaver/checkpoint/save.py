@@ -10,7 +10,7 @@ from tfsaver.checkpoint.tensor_slice_writer import TensorSliceWriter
 from tfsaver.errors import InvalidArgumentError
 from tfsaver.framework import tensor_util
 from tfsaver.lib import file_io
-from tfsaver.tensor_bundle import BundleWriter
+from tfsaver.tensor_bundle.writer import BundleWriter
 
 _FORMATS = ("v2", "v1")
 

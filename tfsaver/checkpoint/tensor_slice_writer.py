@@ -23,7 +23,7 @@ from tfsaver.framework.tensor_shape import Shape
 from tfsaver.framework.tensor_slice import TensorSlice
 from tfsaver.framework.tensor_slice_set import TensorSliceSet
 from tfsaver.lib import file_io
-from tfsaver.table import TableBuilder
+from tfsaver.table.table_builder import TableBuilder
 
 
 class _Tensor(NamedTuple):

@@ -18,7 +18,7 @@ from tfsaver.compat._errors import tensorflow_errors
 from tfsaver.compat._transfer import Array
 from tfsaver.errors import InvalidArgumentError
 from tfsaver.lib import file_io
-from tfsaver.tensor_bundle import BundleWriter
+from tfsaver.tensor_bundle.writer import BundleWriter
 
 
 def save_variables(

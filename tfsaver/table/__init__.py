@@ -5,8 +5,3 @@
 `format` holds what reader and writer share (block handle, footer, the trailer of a block), `block` and `block_builder`
 the inside of a block, `table` and `table_builder` the whole file.
 """
-
-from tfsaver.table.table import Table
-from tfsaver.table.table_builder import TableBuilder
-
-__all__ = ["Table", "TableBuilder"]

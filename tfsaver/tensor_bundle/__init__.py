@@ -7,9 +7,3 @@ An entry says in which shard a tensor lies, where, how many bytes, and their che
 `header` and `entry` what the index holds, `strings` and `variants` how values without a fixed size are spelled;
 `reader` and `writer` are the two directions, `merge` makes one bundle of several.
 """
-
-from tfsaver.tensor_bundle.merge import merge_bundles
-from tfsaver.tensor_bundle.reader import BundleReader
-from tfsaver.tensor_bundle.writer import BundleWriter
-
-__all__ = ["BundleReader", "BundleWriter", "merge_bundles"]

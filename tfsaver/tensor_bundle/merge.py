@@ -21,7 +21,7 @@ from tfsaver.errors import (
 )
 from tfsaver.framework import tensor_slice
 from tfsaver.lib import file_io
-from tfsaver.table import Table
+from tfsaver.table.table import Table
 from tfsaver.tensor_bundle import naming
 from tfsaver.tensor_bundle.entry import BundleEntry, decode_entry
 from tfsaver.tensor_bundle.header import HEADER_KEY, BundleHeader, decode_header

@@ -23,7 +23,7 @@ from tfsaver.framework.dtypes import DType
 from tfsaver.framework.region import Region, as_tensor_slice
 from tfsaver.lib import crc32c, file_io
 from tfsaver.lib.file_io import Buffer
-from tfsaver.table import TableBuilder
+from tfsaver.table.table_builder import TableBuilder
 from tfsaver.tensor_bundle import naming, strings, variants
 from tfsaver.tensor_bundle.entry import BundleEntry
 from tfsaver.tensor_bundle.header import HEADER_KEY, BundleHeader
