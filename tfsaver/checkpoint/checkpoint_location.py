@@ -176,13 +176,14 @@ def _v1_shards(prefix: str, num_shards: int) -> CheckpointLocation:
 def _of_missing(path: str) -> CheckpointLocation:
     if (match := _V1_SHARD.match(path)) and "?" in match[2]:
         return _v1_shards(match[1], int(match[3]))
+    # Before V1: a pattern that matches an index matches its data files too.
+    if indexes := checkpoint_management.matching_files(naming.index_path(path)):
+        return _v2_pattern(path, indexes)
     if paths := checkpoint_management.matching_files(path):
         shards = {(match[1], int(match[3])) for item in paths if (match := _V1_SHARD.match(item))}
         if len(shards) == 1:
             return _v1_shards(*shards.pop())
         return CheckpointLocation(path, "V1", tuple(paths))
-    if indexes := checkpoint_management.matching_files(naming.index_path(path)):
-        return _v2_pattern(path, indexes)
     if counts := _shard_counts(path):
         return _v1_shards(path, counts[-1])
     directory, base = file_io.split(path)

@@ -1,0 +1,139 @@
+"""A mapping becomes a checkpoint: both formats, any number of shards, one value at a time."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.tensor_bundle.tensors import assert_equal, listing
+from tfsaver.checkpoint.checkpoint_reader import load_checkpoint
+from tfsaver.checkpoint.save import save_checkpoint
+from tfsaver.checkpoint.verify import verify_checkpoint
+from tfsaver.errors import InvalidArgumentError, SaverError, UnimplementedError
+
+FORMATS = ["v1", "v2"]
+TENSORS = {f"layer_{number}/kernel": np.full((number + 1, 3), number, np.float32) for number in range(7)}
+
+
+@pytest.mark.parametrize("num_shards", [1, 2, 5])
+@pytest.mark.parametrize("format", FORMATS)
+def test_mapping_is_read_back(format: str, num_shards: int, tmp_path: Path) -> None:
+    name = save_checkpoint(TENSORS, tmp_path / "model", format=format, num_shards=num_shards)
+    expected = str(tmp_path / "model") if format == "v2" or num_shards == 1 else f"{tmp_path}/model-?????-of-0000{num_shards}"
+    assert name == expected
+    with load_checkpoint(name) as reader:
+        assert reader.names == sorted(TENSORS)
+        for key, array in TENSORS.items():
+            assert_equal(reader[key], array)
+        used = {shard_id for info in reader.infos() for shard_id in info.shard_ids}
+        assert used == set(range(num_shards))
+    assert verify_checkpoint(name).ok
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_order_of_the_mapping_does_not_matter(format: str, tmp_path: Path) -> None:
+    save_checkpoint(TENSORS, tmp_path / "a", format=format)
+    save_checkpoint(dict(reversed(TENSORS.items())), tmp_path / "b", format=format)
+    files = {path.name[1:]: path.read_bytes() for path in tmp_path.iterdir() if path.name.startswith("a")}
+    assert files == {path.name[1:]: path.read_bytes() for path in tmp_path.iterdir() if path.name.startswith("b")}
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_values_are_whatever_numpy_makes_arrays_of(format: str, tmp_path: Path) -> None:
+    save_checkpoint({"scalar": 1.5, "list": [1, 2], "text": "a", "texts": ["a", b"b\0"], "flag": True}, tmp_path / "m", format=format)
+    with load_checkpoint(tmp_path / "m") as reader:
+        assert {name: array.tolist() for name, array in reader.items()} == {
+            "scalar": 1.5, "list": [1, 2], "text": b"a", "texts": [b"a", b"b\0"], "flag": True,
+        }  # fmt: skip
+
+
+class OneAtATime(Mapping[str, Any]):
+    """Makes its values on demand, and counts how many are alive at once."""
+
+    def __init__(self) -> None:
+        self.alive = self.most = 0
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([f"w{number}" for number in range(20)])
+
+    def __len__(self) -> int:
+        return 20
+
+    def __getitem__(self, name: str) -> Any:
+        self.alive += 1
+        self.most = max(self.most, self.alive)
+        array = np.full(1000, int(name[1:]))
+        weakref.finalize(array, self._forget)
+        return array
+
+    def _forget(self) -> None:
+        self.alive -= 1
+
+
+def test_values_of_a_v2_checkpoint_are_taken_one_at_a_time(tmp_path: Path) -> None:
+    mapping = OneAtATime()
+    save_checkpoint(mapping, tmp_path / "model")
+    assert mapping.most <= 2
+    with load_checkpoint(tmp_path / "model") as reader:
+        assert reader["w7"].tolist() == [7] * 1000
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_open_checkpoint_is_a_mapping_to_save(format: str, tmp_path: Path) -> None:
+    save_checkpoint(TENSORS, tmp_path / "a", num_shards=3)
+    with load_checkpoint(tmp_path / "a") as reader:
+        name = save_checkpoint(reader, tmp_path / "b", format=format)
+    with load_checkpoint(name) as reader:
+        assert {key: array.tolist() for key, array in reader.items()} == {key: array.tolist() for key, array in TENSORS.items()}
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_missing_directories_are_made(format: str, tmp_path: Path) -> None:
+    save_checkpoint(TENSORS, tmp_path / "a" / "b" / "model", format=format)
+    assert verify_checkpoint(tmp_path / "a" / "b" / "model").ok
+
+
+@pytest.mark.parametrize(
+    ("mapping", "options", "sentence"),
+    [
+        ({"w": 1.0}, {"format": "v3"}, "format 'v3' is unknown; known are 'v2' and 'v1'"),
+        ({"w": 1.0}, {"num_shards": 0}, "num_shards is 0, at least 1 is needed"),
+        ([("w", 1.0)], {}, "a mapping from names to arrays is needed, not list"),
+        ({"": 1.0}, {}, "a tensor's name must be a str that is not empty, not ''"),
+        ({3: 1.0}, {}, "must be a str that is not empty, not 3"),
+        ({b"w": 1.0}, {}, "must be a str that is not empty, not b'w'"),
+        ({"w": [[1], [1, 2]]}, {}, "'w' cannot be made an array"),
+        ({"w": object()}, {}, "'w' holds a object"),
+        ({"\ud800": 1.0}, {}, "UTF-8"),
+    ],
+    ids=["format", "no shards", "list", "empty name", "number", "bytes", "ragged", "object", "surrogate"],
+)
+@pytest.mark.parametrize("format", FORMATS)
+def test_what_cannot_be_saved_says_why_and_leaves_nothing(
+    format: str, mapping: Any, options: dict[str, Any], sentence: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InvalidArgumentError, match=sentence):
+        save_checkpoint(mapping, tmp_path / "model", **{"format": format, **options})
+    assert listing(tmp_path) == []
+
+
+def test_type_that_v1_has_not_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(UnimplementedError, match="'w' is uint32"):
+        save_checkpoint({"a": 1.0, "w": np.uint32(1)}, tmp_path / "model", format="v1", num_shards=2)
+    assert listing(tmp_path) == []
+
+
+@pytest.mark.parametrize("num_shards", [1, 2])
+@pytest.mark.parametrize("format", FORMATS)
+def test_failing_value_leaves_the_old_checkpoint(format: str, num_shards: int, tmp_path: Path) -> None:
+    name = save_checkpoint(TENSORS, tmp_path / "model", format=format, num_shards=num_shards)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(SaverError):
+        save_checkpoint({"a": np.zeros(1000), "z": object()}, tmp_path / "model", format=format, num_shards=num_shards)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert verify_checkpoint(name).ok
