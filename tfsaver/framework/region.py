@@ -1,8 +1,10 @@
 """Part of a tensor, as callers write it.
 
-np.s_[2:5, :]           numpy's basic indexing: slices with steps of 1, integers, an Ellipsis
-"2,3:-"                 a slice's text, with or without the full shape before it; everything if it is empty
-TensorSlice(...)        a slice
+    np.s_[2:5, :]           numpy's basic indexing: slices with steps of 1, integers, an Ellipsis
+    "2,3:-"                 a slice's text, with or without the full shape before it; everything if it is empty
+    TensorSlice(...)        a slice
+
+Whatever it is, `as_tensor_slice` makes a TensorSlice of it, checked against the tensor's shape.
 """
 
 from __future__ import annotations
