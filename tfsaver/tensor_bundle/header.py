@@ -15,6 +15,8 @@ from tfsaver.errors import DataLossError, UnimplementedError
 HEADER_KEY = b""
 VERSION = 1
 _BYTE_ORDERS = ("little", "big")
+# Whoever lists a checkpoint's files lists that many names: more than anybody has had, and still a list.
+_MAX_SHARDS = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ def decode_header(value: bytes | None, path: str) -> BundleHeader:
     except DecodeError as error:
         raise DataLossError(f"{path}: bundle header: {error}") from error
     check_version(proto.version, path)
-    if proto.num_shards < 0:
+    if not 0 <= proto.num_shards <= _MAX_SHARDS:
         raise DataLossError(f"{path}: bundle header: {proto.num_shards} shards")
     if proto.endianness not in (0, 1):
         raise DataLossError(f"{path}: bundle header: byte order {proto.endianness} is neither 0 (little) nor 1 (big)")

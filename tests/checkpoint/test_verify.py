@@ -1,0 +1,131 @@
+"""Verification reads everything, finds everything that is wrong, and says where."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.table.stores import build, open_table
+from tfsaver.checkpoint.save import save_checkpoint
+from tfsaver.checkpoint.verify import verify_checkpoint
+from tfsaver.errors import CheckpointNotFoundError, ChecksumError, DataLossError, TruncatedError
+from tfsaver.framework import array_chunks
+from tfsaver.tensor_bundle.writer import BundleWriter
+
+TENSORS = {
+    "a": np.arange(10, dtype=np.float32),
+    "b": np.array([b"one", b"two"], object),
+    "c": np.arange(6, dtype=np.int64).reshape(2, 3),
+    "d": np.bool_(True),
+}
+
+
+def save(tmp_path: Path, **options: object) -> Path:
+    save_checkpoint(TENSORS, tmp_path / "model", **options)  # type: ignore[arg-type]
+    return tmp_path / "model"
+
+
+def flip(path: Path, position: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[position] ^= 0x10
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("format", ["v1", "v2"])
+def test_sound_checkpoint_has_no_problems(format: str, tmp_path: Path) -> None:
+    report = verify_checkpoint(save(tmp_path, format=format))
+    assert report.ok and report.problems == []
+    assert report.num_tensors == 4 and report.num_bytes > 80
+    assert str(report).startswith(f"{tmp_path / 'model'}: OK, 4 tensors, ")
+
+
+def test_every_damaged_tensor_is_reported(tmp_path: Path) -> None:
+    prefix = save(tmp_path)
+    data = tmp_path / "model.data-00000-of-00001"
+    # a takes 40 bytes, b 2 + 4 + 6, c 48, d 1.
+    for position in (39, 41, 60):
+        flip(data, position)
+    report = verify_checkpoint(prefix)
+    assert [problem.where for problem in report.problems] == ["a", "b", "c"]
+    assert all(isinstance(problem.error, ChecksumError) for problem in report.problems)
+    assert report.num_tensors == 4 and report.num_bytes == 1
+    assert f"bytes 0 to 40 of {data}: stored CRC32C 0x" in str(report.problems[0])
+    assert "3 problems" in str(report) and not report.ok
+
+
+def test_truncated_data_name_all_tensors_behind(tmp_path: Path) -> None:
+    prefix = save(tmp_path)
+    os.truncate(tmp_path / "model.data-00000-of-00001", 45)
+    report = verify_checkpoint(prefix)
+    assert [problem.where for problem in report.problems] == ["b", "c", "d"]
+    assert all(isinstance(problem.error, TruncatedError) for problem in report.problems)
+
+
+def test_missing_shard_is_reported_once_with_its_tensors(tmp_path: Path) -> None:
+    prefix = save(tmp_path, num_shards=4)
+    missing = tmp_path / "model.data-00001-of-00004"
+    missing.unlink()
+    flip(tmp_path / "model.data-00000-of-00004", 0)
+    report = verify_checkpoint(prefix)
+    assert len(report.problems) == 2
+    (problem,) = (each for each in report.problems if each.where == str(missing))
+    assert isinstance(problem.error, CheckpointNotFoundError) and "'b'" in str(problem)
+
+
+def test_missing_shard_without_tensors_is_reported(tmp_path: Path) -> None:
+    with BundleWriter(tmp_path / "model", num_shards=2) as writer:
+        writer.add("w", 1.0)
+    missing = tmp_path / "model.data-00001-of-00002"
+    assert verify_checkpoint(tmp_path / "model").ok
+    missing.unlink()
+    assert [problem.where for problem in verify_checkpoint(tmp_path / "model").problems] == [str(missing)]
+
+
+def test_damaged_block_of_the_index_leaves_the_other_blocks_names(tmp_path: Path) -> None:
+    prefix = tmp_path / "model"
+    save_checkpoint({f"w{number}": np.float32(number) for number in range(50)}, prefix)
+    index = tmp_path / "model.index"
+    entries = list(open_table(index.read_bytes()).items())
+    index.write_bytes(build(entries, block_size=200))
+    assert verify_checkpoint(prefix).num_tensors == 50
+    flip(index, 700)
+    report = verify_checkpoint(prefix)
+    assert len(report.problems) == 1 and isinstance(report.problems[0].error, ChecksumError)
+    assert f"of {index}" in str(report.problems[0])
+    assert 30 < report.num_tensors < 50
+
+
+def test_damaged_v1_record_is_reported(tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    save_checkpoint({"a": np.zeros(200_000, np.float32), "b": np.ones(200_000, np.float32)}, path, format="v1")
+    flip(path, path.stat().st_size - 1000)
+    report = verify_checkpoint(path)
+    assert [problem.where for problem in report.problems] == ["b"]
+    assert report.num_bytes == 800_000
+
+
+@pytest.mark.parametrize("content", [b"", b"text" * 100])
+def test_index_that_is_none_is_a_problem_and_not_an_exception(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "model.index").write_bytes(content)
+    report = verify_checkpoint(tmp_path / "model")
+    assert len(report.problems) == 1 and isinstance(report.problems[0].error, DataLossError)
+    assert str(tmp_path / "model.index") in str(report.problems[0])
+
+
+def test_missing_checkpoint_is_an_exception(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointNotFoundError):
+        verify_checkpoint(tmp_path / "model")
+
+
+@pytest.mark.parametrize("format", ["v1", "v2"])
+def test_progress_grows_to_the_total(format: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(array_chunks, "CHUNK_SIZE", 1000)
+    save_checkpoint({name: np.zeros(1000, np.float32) for name in "abc"}, tmp_path / "model", format=format)
+    calls: list[tuple[int, int]] = []
+    verify_checkpoint(tmp_path / "model", progress=lambda done, total: calls.append((done, total)))
+    assert {total for _, total in calls} == {12000}
+    assert [done for done, _ in calls] == sorted(done for done, _ in calls) and calls[-1][0] == 12000
+    assert len(calls) == (12 if format == "v2" else 3)
