@@ -379,6 +379,7 @@ def _with_entry(old: str, new: str) -> str:
         "7",
         "\udcff",
         '{"version": 1}',
+        '{"version": "1", "checkpoints": []}',
         '{"version": 1, "checkpoints": 7}',
         '{"version": 1, "checkpoints": [7]}',
         '{"version": 1, "checkpoints": [{"name": "m-0"}]}',

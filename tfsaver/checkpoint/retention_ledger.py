@@ -1,20 +1,7 @@
 """What a retention policy must remember of a directory's checkpoints, in one file beside the state file.
 
-The ledger of the state file `checkpoint` is `checkpoint.retention.json`, a name that no reader takes for a checkpoint::
-
-    {
-     "version": 1,
-     "series": {"model.ckpt": {"began": 1700000000.0}},          when `every_hours` began to count
-     "checkpoints": [                                            oldest first
-      {"name": "model.ckpt-200", "series": "model.ckpt", "time": 1700000360.5,
-       "format": "V2", "metric": 0.25, "pinned": true}           the metric, the pin, a suffix other than "meta": if any
-     ]
-    }
-
-A name has no directory: a ledger is of what lies beside it and of nothing else, and the directory may move. Fields that
-this version does not know stay as they are; a newer version's file is left alone and is an error. The file is written in one
-atomic step, under the directory's lock, and read again each time: several Savers and processes, with one policy or several,
-lose nothing of each other. A policy applies to one series and removes nothing else.
+The file is written in one atomic step, under the directory's lock, and read again each time: several Savers and processes,
+with one policy or several, lose nothing of each other. A policy applies to one series and removes nothing else.
 
     record   the checkpoint just written is entered, and all that stay are returned, for the state file
     (the caller writes the state file)
@@ -31,7 +18,6 @@ state file lists is pinned in the new one, since nobody knows any more what was.
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
 import math
 import os
@@ -44,51 +30,16 @@ from tfsaver import schemas
 from tfsaver.checkpoint import checkpoint_management
 from tfsaver.checkpoint.checkpoint_state import STATE_FILE_NAME, get_checkpoint_state, path_or_empty
 from tfsaver.checkpoint.retention import Retention
-from tfsaver.errors import CheckpointNotFoundError, InvalidArgumentError, SaverError, UnimplementedError
+from tfsaver.checkpoint.retention_file import LEDGER_SUFFIX, LedgerEntry, LedgerPage, read_ledger, write_ledger
+from tfsaver.errors import CheckpointNotFoundError, InvalidArgumentError, SaverError
 from tfsaver.lib import file_io
 from tfsaver.lib.directory_lock import directory_lock
 
 __all__ = ["LedgerEntry", "RetentionLedger", "series_of"]
 
-_VERSION = 1
-_SUFFIX = ".retention.json"
 _STEP = re.compile(r"-\d+(-[\d?]+-of-\d+)?\Z")
 
 _logger = logging.getLogger(__name__)
-
-
-@dataclasses.dataclass(frozen=True)
-class LedgerEntry:
-    """A checkpoint in the ledger.
-
-    Attributes:
-        name: The last part of its prefix.
-        series: What it is counted with.
-        time: When it was written, in seconds since the epoch.
-        format: "V2" or "V1".
-        metric: How good it is; None when nobody said.
-        is_pinned: Whether it stays until it is unpinned.
-        meta_graph_suffix: How the name of its meta graph ends.
-        unknown: The fields of the file that this version does not know.
-    """
-
-    name: str
-    series: str
-    time: float
-    format: str = "V2"
-    metric: float | None = None
-    is_pinned: bool = False
-    meta_graph_suffix: str = "meta"
-    unknown: dict[str, Any] = dataclasses.field(default_factory=dict)
-
-
-@dataclasses.dataclass
-class _Page:
-    """All that the file says."""
-
-    entries: list[LedgerEntry]
-    series: dict[str, dict[str, Any]]
-    unknown: dict[str, Any]
 
 
 def series_of(prefix: file_io.PathLike) -> str:
@@ -125,14 +76,14 @@ class RetentionLedger:
         self.directory = path_or_empty(directory)
         self.retention = retention
         self.latest_filename = latest_filename or STATE_FILE_NAME
-        self.path = file_io.join(self.directory, f"{self.latest_filename}{_SUFFIX}")
+        self.path = file_io.join(self.directory, f"{self.latest_filename}{LEDGER_SUFFIX}")
         self._durable = durable
         self._series = retention.series if retention else None
 
     @property
     def checkpoints(self) -> list[LedgerEntry]:
         """What the ledger says, oldest first; nothing is written."""
-        page = self._read()
+        page = read_ledger(self.path)
         return [] if page is None else page.entries
 
     def record(
@@ -181,7 +132,7 @@ class RetentionLedger:
             page.entries = [entry for entry in page.entries if entry.name != name] + [entry]
             began = min(entry.time for entry in page.entries if entry.series == self._series)
             page.series.setdefault(self._series, {}).setdefault("began", began)
-            self._write(page)
+            write_ledger(self.path, page, durable=self._durable)
             removable = {entry.name for entry in self._removable(page)}
             return [(self._prefix(entry), entry.time) for entry in page.entries if entry.name not in removable]
 
@@ -211,7 +162,7 @@ class RetentionLedger:
                 removed.append(prefix)
                 page.entries.remove(entry)
             if removed:
-                self._write(page)
+                write_ledger(self.path, page, durable=self._durable)
             return removed
 
     def pin(self, prefix: file_io.PathLike) -> None:
@@ -253,9 +204,9 @@ class RetentionLedger:
                 page.entries.insert(0, self._adopted(name, mtimes[0]))
                 position = 0
             page.entries[position] = dataclasses.replace(page.entries[position], is_pinned=is_pinned)
-            self._write(page)
+            write_ledger(self.path, page, durable=self._durable)
 
-    def _removable(self, page: _Page) -> list[LedgerEntry]:
+    def _removable(self, page: LedgerPage) -> list[LedgerEntry]:
         if self.retention is None or self._series is None:
             return []
         mine = [entry for entry in page.entries if entry.series == self._series]
@@ -263,10 +214,10 @@ class RetentionLedger:
         kept = self.retention.keeps(mine, began)
         return [entry for entry, stays in zip(mine, kept, strict=True) if not stays]
 
-    def _follow(self) -> _Page:
+    def _follow(self) -> LedgerPage:
         """What the file says, brought in line with what is on disk."""
         try:
-            page = self._read()
+            page = read_ledger(self.path)
             pinned = False
         except InvalidArgumentError as error:
             aside = f"{self.path}.damaged"
@@ -274,7 +225,7 @@ class RetentionLedger:
             _logger.warning("%s; it is now %s, and what the state file lists is pinned", error, aside)
             page, pinned = None, True
         if page is None:
-            page = _Page([], {}, {})
+            page = LedgerPage()
         page.entries = [entry for entry in page.entries if checkpoint_management.checkpoint_exists(self._prefix(entry))]
         known = {entry.name for entry in page.entries}
         for name in self._named_by_state_file():
@@ -323,42 +274,6 @@ class RetentionLedger:
     def _prefix(self, entry: LedgerEntry) -> str:
         return file_io.join(self.directory, entry.name)
 
-    def _read(self) -> _Page | None:
-        """What the file says; None when there is none.
-
-        Raises:
-            InvalidArgumentError: It is no ledger.
-            UnimplementedError: It is one of a newer version.
-        """
-        try:
-            data = file_io.read_file(self.path)
-        except FileNotFoundError:
-            return None
-        try:
-            fields = json.loads(data, parse_constant=_refuse_constant)
-            version = fields.pop("version")
-            if isinstance(version, int) and version > _VERSION:
-                raise UnimplementedError(f"{self.path} is of version {version}, and this library knows up to {_VERSION}")
-            series = fields.pop("series", {})
-            for name, facts in series.items():
-                if "began" in facts and not isinstance(facts["began"], (int, float)):
-                    raise TypeError(f"series {name!r} began at {facts['began']!r}")
-            return _Page([_parse_entry(entry) for entry in fields.pop("checkpoints")], series, fields)
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-            # The text of an error is what a person reads, and a KeyError's is no more than the key.
-            reason = f"no field {error}" if isinstance(error, KeyError) else str(error)
-            raise InvalidArgumentError(f"{self.path} is no retention ledger: {reason}") from error
-
-    def _write(self, page: _Page) -> None:
-        fields = {
-            "version": _VERSION,
-            **page.unknown,
-            "series": page.series,
-            "checkpoints": [_format_entry(entry) for entry in page.entries],
-        }
-        text = json.dumps(fields, indent=1, ensure_ascii=True, allow_nan=False)
-        file_io.write_file(self.path, f"{text}\n".encode(), durable=self._durable)
-
 
 def _as_metric(metric: Any) -> float | None:
     if metric is None:
@@ -368,44 +283,3 @@ def _as_metric(metric: Any) -> float | None:
     except (TypeError, ValueError):
         raise InvalidArgumentError(f"metric={metric!r}: a metric is a number") from None
     return value if math.isfinite(value) else None
-
-
-def _refuse_constant(text: str) -> Any:
-    raise ValueError(f"{text} is not JSON")
-
-
-def _parse_entry(fields: dict[str, Any]) -> LedgerEntry:
-    fields = dict(fields)
-    metric = fields.pop("metric", None)
-    entry = LedgerEntry(
-        name=fields.pop("name"),
-        series=fields.pop("series"),
-        time=fields.pop("time"),
-        format=fields.pop("format", "V2"),
-        metric=metric,
-        is_pinned=fields.pop("pinned", False),
-        meta_graph_suffix=fields.pop("meta_graph_suffix", "meta"),
-        unknown=fields,
-    )
-    numbers = (entry.time,) if metric is None else (entry.time, metric)
-    if not all(isinstance(number, (int, float)) and math.isfinite(number) for number in numbers):
-        raise TypeError(f"{entry.name!r} has a time {entry.time!r} and a metric {metric!r}")
-    for text in (entry.name, entry.series, entry.format, entry.meta_graph_suffix):
-        if not isinstance(text, str):
-            raise TypeError(f"{text!r} in the place of a text")
-    if "/" in entry.name or "\0" in entry.name:
-        raise TypeError(f"{entry.name!r} is no name of a checkpoint")
-    if not isinstance(entry.is_pinned, bool):
-        raise TypeError(f"{entry.name!r} has a pin {entry.is_pinned!r}")
-    return entry
-
-
-def _format_entry(entry: LedgerEntry) -> dict[str, Any]:
-    fields: dict[str, Any] = {"name": entry.name, "series": entry.series, "time": entry.time, "format": entry.format}
-    if entry.metric is not None:
-        fields["metric"] = entry.metric
-    if entry.is_pinned:
-        fields["pinned"] = True
-    if entry.meta_graph_suffix != "meta":
-        fields["meta_graph_suffix"] = entry.meta_graph_suffix
-    return {**entry.unknown, **fields}

@@ -1,0 +1,251 @@
+"""The essential ones of many tensors: by name, by what they are for, and what is saved by leaving the others out.
+
+A checkpoint of a training program is mostly not the model: Adam keeps two numbers for each parameter. A selection says what
+to write, in the order of these questions, and the first that says no is the reason that the report gives::
+
+    trainable_only       is it one of the variables that are trained?      (the program knows, not the names)
+    collection           is it in that collection of the graph?            (likewise)
+    include              does one of the patterns occur in its name?
+    exclude              does none of these?
+    without_optimizer    is it no state of an optimizer?                   (see `optimizer_slots`)
+
+Patterns are regular expressions, searched for anywhere in a name: ``^bert/`` is a scope, ``/kernel$`` an ending.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import math
+import re
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, NamedTuple
+
+from tfsaver.checkpoint.checkpoint_reader import CheckpointReader
+from tfsaver.checkpoint.object_graph import OBJECT_GRAPH_KEY, read_object_graph
+from tfsaver.checkpoint.optimizer_slots import find_optimizer_tensors
+from tfsaver.errors import InvalidArgumentError, nearest_names
+from tfsaver.framework.tensor_shape import Shape
+
+__all__ = ["Selectable", "Selection", "SelectionReport"]
+
+_NAMES_IN_TEXT = 3
+
+
+class Selectable(NamedTuple):
+    """What a selection wants to know of a tensor.
+
+    Attributes:
+        shape: Its shape; None when it is not known before the value is there.
+        num_bytes: What it takes in a checkpoint; 0 when it is not known.
+    """
+
+    shape: Shape | None
+    num_bytes: int
+
+
+@dataclasses.dataclass(frozen=True)
+class SelectionReport:
+    """What a selection keeps and what it leaves out.
+
+    Attributes:
+        kept: The names of the tensors that are kept, in the order given.
+        left_out: Of each tensor that is left out, by name, the reason.
+        num_parameters_kept: How many numbers are in the tensors that are kept.
+        num_parameters_left_out: The same of those that are left out.
+        num_bytes_kept: How many bytes the tensors that are kept take.
+        num_bytes_left_out: How many bytes are saved.
+        notes: What is odd about the selection, in sentences.
+    """
+
+    kept: tuple[str, ...]
+    left_out: Mapping[str, str]
+    num_parameters_kept: int
+    num_parameters_left_out: int
+    num_bytes_kept: int
+    num_bytes_left_out: int
+    notes: tuple[str, ...] = ()
+
+    @property
+    def share_left_out(self) -> float:
+        """The part of all bytes that is left out, from 0 to 1."""
+        total = self.num_bytes_kept + self.num_bytes_left_out
+        return self.num_bytes_left_out / total if total else 0.0
+
+    def __str__(self) -> str:
+        lines = [
+            f"kept:     {_count(len(self.kept), 'tensor')}, {_count(self.num_parameters_kept, 'parameter')}, "
+            f"{_count(self.num_bytes_kept, 'byte')}",
+            f"left out: {_count(len(self.left_out), 'tensor')}, {_count(self.num_parameters_left_out, 'parameter')}, "
+            f"{_count(self.num_bytes_left_out, 'byte')} ({self.share_left_out:.1%} of all)",
+        ]
+        names_by_reason = collections.defaultdict(list)
+        for name, reason in self.left_out.items():
+            names_by_reason[reason].append(name)
+        for reason, names in names_by_reason.items():
+            more = f", and {len(names) - _NAMES_IN_TEXT:,} more" if len(names) > _NAMES_IN_TEXT else ""
+            lines.append(f"    {reason}: {', '.join(names[:_NAMES_IN_TEXT])}{more}")
+        return "\n".join([*lines, *self.notes])
+
+
+@dataclasses.dataclass(frozen=True)
+class Selection:
+    """Which tensors are essential; see the module for the order of the rules.
+
+    Attributes:
+        include: Patterns, of which one must occur in a name; none for all names. A single pattern need not be in a list.
+        exclude: Patterns, of which none may occur.
+        without_optimizer: Whether the state of optimizers is left out: slots, and numbers such as beta1_power.
+        trainable_only: Whether only variables that are trained are kept.
+        collection: The key of the graph's collection that a variable must be in; None for no such rule.
+
+    Raises:
+        InvalidArgumentError: A pattern is no regular expression, or there is no rule.
+
+    Example:
+        >>> print(Selection(without_optimizer=True).select_from(load_checkpoint("/tmp/model")))  # doctest: +SKIP
+        kept:     2 tensors, 7,850 parameters, 31,400 bytes
+        left out: 6 tensors, 15,702 parameters, 62,808 bytes (66.7% of all)
+            state of the optimizer Adam: beta1_power, beta2_power, dense/bias/Adam, and 3 more
+    """
+
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    without_optimizer: bool = False
+    trainable_only: bool = False
+    collection: str | None = None
+
+    def __post_init__(self) -> None:
+        for field in ("include", "exclude"):
+            given = getattr(self, field)
+            patterns = (given,) if isinstance(given, str) else tuple(given or ())
+            for pattern in patterns:
+                try:
+                    re.compile(pattern)
+                except (re.error, TypeError) as error:
+                    raise InvalidArgumentError(f"{field}: {pattern!r} is no regular expression: {error}") from error
+            # Frozen to whoever has it, not to itself.
+            object.__setattr__(self, field, patterns)
+        if not (self.include or self.exclude or self.without_optimizer or self.trainable_only or self.collection):
+            raise InvalidArgumentError(
+                "a selection needs a rule: include, exclude, without_optimizer, trainable_only or collection"
+            )
+
+    def select(
+        self,
+        tensors: Mapping[str, Selectable],
+        *,
+        trainable: Collection[str] | None = None,
+        in_collection: Collection[str] | None = None,
+        full_names: Mapping[str, str] | None = None,
+    ) -> SelectionReport:
+        """Decides about every tensor.
+
+        Args:
+            tensors: All there are, by name.
+            trainable: The names of the variables that are trained, for `trainable_only`.
+            in_collection: The names of the variables in the collection, for `collection`.
+            full_names: For an object-based checkpoint, the names in the program by key (see `optimizer_slots`).
+
+        Raises:
+            InvalidArgumentError: A pattern to include occurs in no name, nothing is kept, or what only the program knows
+                was asked for and not given.
+        """
+        reasons = self._reasons(tensors, trainable, in_collection, full_names)
+        kept = tuple(name for name in tensors if name not in reasons)
+        if tensors and not kept:
+            raise InvalidArgumentError(f"the selection keeps none of {_count(len(tensors), 'tensor')}: {self}")
+        left_out = {name: reasons[name] for name in tensors if name in reasons}
+        return SelectionReport(
+            kept,
+            left_out,
+            num_parameters_kept=_num_parameters(tensors[name] for name in kept),
+            num_parameters_left_out=_num_parameters(tensors[name] for name in left_out),
+            num_bytes_kept=sum(tensors[name].num_bytes for name in kept),
+            num_bytes_left_out=sum(tensors[name].num_bytes for name in left_out),
+            notes=tuple(
+                f"note: {pattern!r}, to be excluded, is in no name"
+                for pattern in self.exclude
+                if not any(re.search(pattern, name) for name in tensors)
+            ),
+        )
+
+    def select_from(self, reader: CheckpointReader) -> SelectionReport:
+        """Decides about the tensors of a checkpoint, which says nothing of what is trained or in which collection.
+
+        An object-based checkpoint's description of its objects is no tensor of the model, and is not in the report.
+
+        Raises:
+            InvalidArgumentError: As for `select`.
+        """
+        graph = read_object_graph(reader)
+        infos = (info for info in reader.infos() if info.name != OBJECT_GRAPH_KEY)
+        tensors = {info.name: Selectable(info.shape, info.num_bytes) for info in infos}
+        return self.select(tensors, full_names=None if graph is None else graph.full_names_of_keys())
+
+    def _reasons(
+        self,
+        tensors: Mapping[str, Selectable],
+        trainable: Collection[str] | None,
+        in_collection: Collection[str] | None,
+        full_names: Mapping[str, str] | None,
+    ) -> dict[str, str]:
+        """Why each tensor that is left out is left out."""
+        reasons: dict[str, str] = {}
+
+        def leave_out(names: Iterable[str], reason: str) -> None:
+            for name in names:
+                reasons.setdefault(name, reason)
+
+        if self.trainable_only:
+            known = _known(trainable, "trainable_only=True", "which variables are trained")
+            leave_out((name for name in tensors if name not in known), "not trainable")
+        if self.collection is not None:
+            known = _known(in_collection, f"collection={self.collection!r}", "what is in a collection")
+            leave_out((name for name in tensors if name not in known), f"not in the collection {self.collection!r}")
+        if self.include:
+            included: set[str] = set()
+            for pattern in self.include:
+                matching = {name for name in tensors if re.search(pattern, name)}
+                if not matching:
+                    near = nearest_names(pattern.strip("^$"), tensors)
+                    hint = f"; did you mean {', '.join(map(repr, near))}?" if near else ""
+                    raise InvalidArgumentError(
+                        f"{pattern!r}, to be included, is in none of {_count(len(tensors), 'name')}{hint}"
+                    )
+                included |= matching
+            leave_out((name for name in tensors if name not in included), "not included")
+        for pattern in self.exclude:
+            leave_out((name for name in tensors if re.search(pattern, name)), f"excluded by {pattern!r}")
+        if self.without_optimizer:
+            shapes = {name: tensor.shape for name, tensor in tensors.items() if tensor.shape is not None}
+            for name, found in find_optimizer_tensors(shapes, full_names).items():
+                leave_out([name], f"state of the optimizer {found.optimizer}")
+        return reasons
+
+
+def _known(names: Collection[str] | None, rule: str, what: str) -> Collection[str]:
+    if names is None:
+        raise InvalidArgumentError(f"{rule} needs a program's graph: a checkpoint does not say {what}")
+    return names
+
+
+def _num_parameters(tensors: Iterable[Selectable]) -> int:
+    return sum(math.prod(tensor.shape) for tensor in tensors if tensor.shape is not None)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def as_selection(select: Any) -> Selection:
+    """What a caller may give as a selection: one, or what it has as its `include`.
+
+    Raises:
+        InvalidArgumentError: It is neither.
+    """
+    if isinstance(select, Selection):
+        return select
+    if isinstance(select, str) or (isinstance(select, (list, tuple)) and all(isinstance(item, str) for item in select)):
+        return Selection(include=(select,) if isinstance(select, str) else tuple(select))
+    raise InvalidArgumentError(f"a selection is a Selection, a pattern or a list of patterns, not {select!r}")
