@@ -104,9 +104,9 @@ def test_context_is_not_said_twice() -> None:
 
 
 def test_location_is_that_of_who_knew_first() -> None:
-    with pytest.raises(errors.DataLossError) as caught:
-        with errors.DataLossError.located("outer", 0, 100), errors.DataLossError.located("inner", 5, 10):
-            raise errors.DataLossError("bad")
+    located = errors.DataLossError.located
+    with pytest.raises(errors.DataLossError) as caught, located("outer", 0, 100), located("inner", 5, 10):
+        raise errors.DataLossError("bad")
     assert (caught.value.path, caught.value.offset, caught.value.size) == ("inner", 5, 10)
 
 

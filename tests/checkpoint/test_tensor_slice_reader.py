@@ -107,9 +107,8 @@ def test_record_of_another_name_or_slice_is_data_loss(tmp_path: Path) -> None:
         (("", b""), "has no data"),
         (("", b"\x12\x05\x0a\x01w"), "field 2 at byte 0"),
     ):
-        with write_file(tmp_path / "model", [listed, (key, other[1])]) as reader:
-            with pytest.raises(DataLossError, match=sentence):
-                reader.read("w")
+        with write_file(tmp_path / "model", [listed, (key, other[1])]) as reader, pytest.raises(DataLossError, match=sentence):
+            reader.read("w")
 
 
 def test_record_that_is_listed_but_missing_is_data_loss(tmp_path: Path) -> None:
@@ -289,9 +288,9 @@ def test_out_is_filled_and_checked(tmp_path: Path) -> None:
 def test_missing_name_says_which_are_near(tmp_path: Path) -> None:
     with TensorSliceWriter(tmp_path / "model") as writer:
         writer.add("dense/kernel", VECTOR)
-    with TensorSliceReader("model", [str(tmp_path / "model")]) as reader:
-        with pytest.raises(TensorNotFoundError, match="'dense/kernels' not found in checkpoint 'model'; did you mean 'dense/kernel'"):
-            reader.read("dense/kernels")
+    sentence = "'dense/kernels' not found in checkpoint 'model'; did you mean 'dense/kernel'"
+    with TensorSliceReader("model", [str(tmp_path / "model")]) as reader, pytest.raises(TensorNotFoundError, match=sentence):
+        reader.read("dense/kernels")
 
 
 def test_tensor_larger_than_a_block_gets_one_of_its_own(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tfsaver.framework import dtypes
@@ -47,6 +47,7 @@ def test_pieces_are_all_bytes_in_order_and_give_the_region(case: tuple[tuple[int
 
 
 @given(shapes_and_regions(), sizes, sizes)
+@example(((1, 1), TensorSlice(((0, 1), (0, 0)))), 4, 4)
 def test_wanted_pieces_alone_give_the_region(case: tuple[tuple[int, ...], TensorSlice], most: int, gap: int) -> None:
     shape, region = case
     array = np.arange(np.prod(shape, dtype=int), dtype=np.int32).reshape(shape)

@@ -167,7 +167,7 @@ ZEROS = BundleEntry(FLOAT, (2,), size=8, crc32c=crc32c.mask(crc32c.value(bytes(8
         ((4,), HALVES, {each: BundleEntry(FLOAT, (3,), size=12) for each in HALVES}, "is not that slice"),
         ((4,), HALVES, {each: BundleEntry(dtypes.from_name("int32"), (2,), size=8) for each in HALVES}, "is not that slice"),
         ((4,), HALVES, {each: BundleEntry(FLOAT, (2,), slices=(HALVES[0],)) for each in HALVES}, "is not that slice"),
-        ((3,), HALVES, {each: ZEROS for each in HALVES}, "leaves the shape"),
+        ((3,), HALVES, dict.fromkeys(HALVES, ZEROS), "leaves the shape"),
         ((4,), (HALVES[0], TensorSlice(((1, 2),))), {HALVES[0]: ZEROS, TensorSlice(((1, 2),)): ZEROS}, "overlap"),
         ((4,), (HALVES[0], HALVES[0]), {HALVES[0]: ZEROS}, "overlap"),
     ],
@@ -189,7 +189,7 @@ def test_slices_that_contradict_the_index_are_data_loss(
 
 def test_shape_that_the_slices_do_not_fill_takes_no_memory(tmp_path: Path) -> None:
     full = BundleEntry(FLOAT, (1 << 50,), slices=HALVES)
-    with broken(tmp_path, full, {each: ZEROS for each in HALVES}) as reader:
+    with broken(tmp_path, full, dict.fromkeys(HALVES, ZEROS)) as reader:
         assert reader.entry("w").shape == (1 << 50,)
         with pytest.raises(InvalidArgumentError, match="4 of 1125899906842624 elements are stored"):
             reader.read("w")

@@ -41,7 +41,7 @@ def iterate_pieces(shape: Shape, dtype: DType, region: TensorSlice, *, only_want
     With `only_wanted` they hold the region's own bytes, and what lies between these where that is little.
     """
     item_size = dtype.size
-    if not num_elements(shape):
+    if not num_elements(shape) or (only_wanted and not num_elements(region.shape)):
         return
     if not shape:
         yield Piece(0, item_size, True, (), (), ())
