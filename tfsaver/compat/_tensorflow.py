@@ -2,8 +2,8 @@
 
 Modules write ``_tensorflow.tf.Variable``; TensorFlow is imported when an attribute of this module is first asked for, so
 that `import tfsaver` and the functions that need only files stay as light as they are without it. `tf` is the public
-package. The other names are classes that TensorFlow tests values against without exporting them; each has been where the
-table says since 2.15.
+package. The other names are classes that TensorFlow tests values against without exporting them, and functions of its own that
+replacing the public names does not reach; each has been where the table says since 2.15.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ _CLASSES = {
     "PartitionedVariable": "tensorflow.python.ops.variables",
     "SaveableObject": "tensorflow.python.training.saving.saveable_object",
     "Trackable": "tensorflow.python.trackable.base",
+    "init_from_checkpoint": "tensorflow.python.training.checkpoint_utils",
+    "warm_start": "tensorflow.python.training.warm_starting_util",
 }
 
 tf: Any
@@ -30,6 +32,8 @@ BaseResourceVariable: Any
 PartitionedVariable: Any
 SaveableObject: Any
 Trackable: Any
+init_from_checkpoint: Any
+warm_start: Any
 
 
 def is_imported() -> bool:

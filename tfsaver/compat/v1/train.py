@@ -8,9 +8,8 @@ it is not.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
-from tfsaver.checkpoint import checkpoint_management, checkpoint_reader
+from tfsaver.checkpoint import checkpoint_management
 from tfsaver.checkpoint.checkpoint_management import (
     checkpoint_exists,
     generate_checkpoint_state_proto,
@@ -19,49 +18,36 @@ from tfsaver.checkpoint.checkpoint_management import (
     latest_checkpoint,
     remove_checkpoint,
 )
-from tfsaver.compat._errors import tensorflow_errors, translate
+from tfsaver.compat._errors import translate
+from tfsaver.compat.v1.checkpoint_utils import (
+    NewCheckpointReader,
+    checkpoints_iterator,
+    list_variables,
+    load_checkpoint,
+    load_variable,
+)
+from tfsaver.compat.v1.initialization import init_from_checkpoint, warm_start
 from tfsaver.compat.v1.saver import Saver
-from tfsaver.errors import InvalidArgumentError, NotFoundError
+from tfsaver.errors import NotFoundError
 from tfsaver.lib import file_io
 
 __all__ = [
+    "NewCheckpointReader",
     "Saver",
     "checkpoint_exists",
+    "checkpoints_iterator",
     "generate_checkpoint_state_proto",
     "get_checkpoint_mtimes",
     "get_checkpoint_state",
+    "init_from_checkpoint",
     "latest_checkpoint",
     "list_variables",
+    "load_checkpoint",
     "load_variable",
     "remove_checkpoint",
     "update_checkpoint_state",
+    "warm_start",
 ]
-
-
-def list_variables(ckpt_dir_or_file: file_io.PathLike) -> list[tuple[str, list[int]]]:
-    """The name and the shape of every tensor, sorted by name.
-
-    Raises:
-        InvalidArgumentError: A ValueError; a directory without checkpoints.
-        tf.errors.NotFoundError: There is no checkpoint.
-        tf.errors.DataLossError: It is damaged.
-    """
-    _refuse_empty_directory(ckpt_dir_or_file)
-    with tensorflow_errors():
-        return checkpoint_reader.list_variables(ckpt_dir_or_file)
-
-
-def load_variable(ckpt_dir_or_file: file_io.PathLike, name: str) -> Any:
-    """One tensor: an array, a numpy scalar or bytes; a ``:0`` at the end of its name is taken off.
-
-    Raises:
-        InvalidArgumentError: A ValueError; a directory without checkpoints.
-        tf.errors.NotFoundError: There is no checkpoint, or no such tensor in it.
-        tf.errors.DataLossError: It is damaged.
-    """
-    _refuse_empty_directory(ckpt_dir_or_file)
-    with tensorflow_errors():
-        return checkpoint_reader.load_variable(ckpt_dir_or_file, name)
 
 
 def update_checkpoint_state(
@@ -90,12 +76,3 @@ def update_checkpoint_state(
         )
     except (NotFoundError, OSError) as error:
         raise translate(error) from error
-
-
-def _refuse_empty_directory(path: file_io.PathLike) -> None:
-    """A directory without checkpoints is a mistake in the argument, which TensorFlow reports as such."""
-    text = file_io.as_path(path)
-    if not file_io.is_directory(text) or file_io.exists(f"{text}.index") or file_io.is_directory(f"{text}/variables"):
-        return
-    if latest_checkpoint(text) is None:
-        raise InvalidArgumentError(f"Couldn't find 'checkpoint' file or checkpoints in given directory {text}")
