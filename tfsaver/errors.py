@@ -79,10 +79,10 @@ class SaverError(Exception):
 def _rebuild(cls: type[SaverError], args: tuple[Any, ...], state: dict[str, Any]) -> SaverError:
     # __new__ must be that of the builtin whose layout the class has; inheritance finds another one first where a class
     # is both a LookupError and an OSError.
-    builtin: type[Any] = cls
-    while builtin.__module__ != "builtins":
+    builtin: type[Any] | None = cls
+    while builtin is not None and builtin.__module__ != "builtins":
         builtin = builtin.__base__
-    error: SaverError = builtin.__new__(cls, *args)
+    error: SaverError = (builtin or Exception).__new__(cls, *args)
     error.args = args
     error.__dict__.update(state)
     return error
