@@ -17,6 +17,7 @@ from tfsaver.framework import dtypes, tensor_slice
 from tfsaver.framework.dtypes import DType
 from tfsaver.framework.tensor_slice import EVERYTHING, TensorSlice
 from tfsaver.lib import crc32c
+from tfsaver.tensor_bundle import reader as reader_module
 from tfsaver.tensor_bundle import region_pieces
 from tfsaver.tensor_bundle.entry import BundleEntry
 from tfsaver.tensor_bundle.header import BundleHeader
@@ -208,3 +209,25 @@ def test_every_region_of_one_tensor(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with BundleReader(tmp_path / "model") as reader:
         for region in map(TensorSlice, itertools.product(*extents)):
             assert_equal(reader.read("w", region), array[region.indices])
+
+
+def test_entry_of_many_slices_is_parsed_a_few_times(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    count = 300
+    array = random_array(FLOAT, (count, 2))
+    with BundleWriter(tmp_path / "model", durable=False) as writer:
+        for row in range(count):
+            writer.add_slice("w", array.shape, TensorSlice(((row, 1), EVERYTHING)), array[row : row + 1])
+    num_slices = 0
+    decode = reader_module.decode_entry
+
+    def counting(value: bytes, what: str) -> BundleEntry:
+        nonlocal num_slices
+        entry = decode(value, what)
+        num_slices += len(entry.slices)
+        return entry
+
+    monkeypatch.setattr(reader_module, "decode_entry", counting)
+    with BundleReader(tmp_path / "model") as reader:
+        assert reader.names == ["w"]
+        assert_equal(reader.read("w"), array)
+    assert num_slices <= 4 * count

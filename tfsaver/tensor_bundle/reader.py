@@ -66,6 +66,8 @@ class BundleReader:
         self._data_files: dict[int, file_io.RandomAccessFile] = {}
         self._lock = threading.Lock()
         self._is_closed = False
+        # A tensor's slices lie side by side in the index: its entry need not be parsed for each of them.
+        self._slices_in = functools.lru_cache(4)(_slices_in)
         try:
             self._table = Table(self._index_file)
             self.header = decode_header(self._table.get(HEADER_KEY), self._index_path)
@@ -239,7 +241,7 @@ class BundleReader:
             # The tensor's own entry is in a damaged block.
             return True
         try:
-            return value is not None and bool(name) and stored in decode_entry(value, repr(name)).slices
+            return value is not None and bool(name) and stored in self._slices_in(value)
         except SaverError:
             return False
 
@@ -382,3 +384,8 @@ def _as_key(name: str) -> bytes:
         return name.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
         return b""
+
+
+def _slices_in(value: bytes) -> frozenset[TensorSlice]:
+    """The slices that an entry lists."""
+    return frozenset(decode_entry(value, "entry").slices)
