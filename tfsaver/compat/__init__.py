@@ -11,7 +11,30 @@ a checkpoint is read or written by TensorFlow itself.
     _matching     bindings against a checkpoint: what is missing, what does not fit
     _restore      from a checkpoint into variables, all or nothing
     _retention    which checkpoints are kept
+    patching      ours in the place of TensorFlow's, for programs that cannot be edited
     v1            the names that replace those of `tf.compat.v1`
 
 Importing this package or any module in it does not import TensorFlow.
 """
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tfsaver.compat.patching import patch_tensorflow
+
+__all__ = ["patch_tensorflow"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.patching"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
