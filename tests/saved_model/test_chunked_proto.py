@@ -1,0 +1,181 @@
+"""Chunked SavedModels and the container they are in."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import cramjam
+import pytest
+
+from tfsaver import schemas
+from tfsaver.errors import DataLossError, SaverError, UnimplementedError
+from tfsaver.lib import coding
+from tfsaver.saved_model import chunked_proto, riegeli, saved_model_file
+
+SIGNATURE = bytes.fromhex("83af70d10d884a3f0000000000000000400000000000000091bac23c9287e1a90000000000000000e19f13c0e9b1c37273") + bytes(15)
+BLOCK, BLOCK_HEADER = 1 << 16, 24
+
+Plan = schemas.proto_splitter.ChunkedMessage
+Step = schemas.proto_splitter.FieldIndex
+
+
+def chunk(records: list[bytes], compression: bytes = b"\0") -> bytes:
+    sizes, values = b"".join(coding.encode_varint(len(record)) for record in records), b"".join(records)
+    if compression == b"b":
+        sizes, values = (coding.encode_varint(len(part)) + bytes(cramjam.brotli.compress(part)) for part in (sizes, values))
+    if compression == b"z":
+        sizes, values = (coding.encode_varint(len(part)) + bytes(cramjam.zstd.compress(part)) for part in (sizes, values))
+    if compression == b"s":
+        sizes, values = (bytes(cramjam.snappy.compress_raw(part)) for part in (sizes, values))
+        sizes, values = (coding.encode_varint(coding.read_varint(part, 0)[0]) + part for part in (sizes, values))
+    data = compression + coding.encode_varint(len(sizes)) + sizes + values
+    decoded = sum(map(len, records))
+    header = bytes(8) + coding.encode_fixed64(len(data)) + bytes(8) + b"r" + len(records).to_bytes(7, "little")
+    return header + coding.encode_fixed64(decoded) + data
+
+
+def write(path: Path, *chunks: bytes) -> list[int]:
+    """Writes a file of some chunks, block headers in between; says where each of them begins."""
+    content = bytearray(SIGNATURE)
+    begins = []
+    for each in chunks:
+        begins.append(len(content))
+        for byte in each:
+            if len(content) % BLOCK == 0:
+                content += b"\xee" * BLOCK_HEADER
+            content.append(byte)
+    path.write_bytes(content)
+    return begins
+
+
+@pytest.mark.parametrize("compression", [b"\0", b"b", b"z", b"s"])
+def test_records_are_read_at_their_positions(tmp_path: Path, compression: bytes) -> None:
+    first, second = [b"one", b"", b"three" * 100], [b"x" * 10]
+    begins = write(tmp_path / "f", chunk(first, compression), chunk(second, compression))
+    expected = {begins[0]: b"one", begins[0] + 1: b"", begins[0] + 2: b"three" * 100, begins[1]: b"x" * 10}
+    assert riegeli.read_records(str(tmp_path / "f")) == expected
+
+
+@pytest.mark.parametrize("size", [BLOCK - 64 - 40 - 30, BLOCK - 64 - 47, BLOCK, 3 * BLOCK + 5])
+def test_headers_of_blocks_are_no_content(tmp_path: Path, size: int) -> None:
+    data = hashlib.shake_128(b"seed").digest(size)
+    for shift in range(0, 60, 7):
+        begins = write(tmp_path / "f", chunk([data[: size - shift]]), chunk([b"next"]))
+        records = riegeli.read_records(str(tmp_path / "f"))
+        assert records[begins[0]] == data[: size - shift]
+        assert list(records.values())[1] == b"next"
+
+
+def test_a_damaged_container_is_our_error(tmp_path: Path) -> None:
+    path = tmp_path / "f"
+    write(path, chunk([b"one", b"two"], b"b"), chunk([b"three"]))
+    sound = path.read_bytes()
+    for position in range(len(sound)):
+        path.write_bytes(sound[:position] + bytes([sound[position] ^ 0x41]) + sound[position + 1 :])
+        with contextlib.suppress(SaverError):
+            riegeli.read_records(str(path))
+    for size in range(len(sound)):
+        path.write_bytes(sound[:size])
+        try:
+            records = riegeli.read_records(str(path))
+        except DataLossError:
+            continue
+        assert len(records) < 3
+
+
+def test_what_is_not_read_says_so(tmp_path: Path) -> None:
+    transposed = bytearray(chunk([b"one"]))
+    transposed[24:25] = b"t"
+    write(tmp_path / "f", bytes(transposed))
+    with pytest.raises(UnimplementedError, match="transposed"):
+        riegeli.read_records(str(tmp_path / "f"))
+    write(tmp_path / "f", chunk([b"one"], b"?"))
+    with pytest.raises(UnimplementedError, match="compression"):
+        riegeli.read_records(str(tmp_path / "f"))
+
+
+def write_plan(path: Path, plan: Any, chunks: list[bytes], **version: Any) -> None:
+    begin = len(SIGNATURE)
+    infos = [schemas.proto_splitter.ChunkInfo(type=1, size=len(each), offset=begin + i) for i, each in enumerate(chunks)]
+    metadata = schemas.proto_splitter.ChunkMetadata(chunks=infos, message=plan)
+    for name, value in version.items():
+        setattr(metadata.version, name, value)
+    write(path, chunk(chunks), chunk([metadata.SerializeToString()]))
+
+
+def path_of(*steps: Any) -> list[Any]:
+    made = []
+    for step in steps:
+        if isinstance(step, str):
+            made.append(Step(map_key=Step.MapKey(s=step)))
+        else:
+            made.append(Step(index=step[0]) if isinstance(step, tuple) else Step(field=step))
+    return made
+
+
+def test_a_plan_puts_a_message_together(tmp_path: Path) -> None:
+    base = schemas.GraphDef(node=[schemas.NodeDef(name="a", op="Const")], versions={"producer": 27})
+    more = schemas.GraphDef(node=[schemas.NodeDef(name="b")])
+    plan = Plan(chunk_index=0)
+    # Deep before shallow: order is the reader's business.
+    plan.chunked_fields.add(field_tag=path_of(1, (0,), 5, "value", 8, 4), message=Plan(chunk_index=2))
+    plan.chunked_fields.add(field_tag=path_of(1, (2,)), message=Plan(chunk_index=3))
+    plan.chunked_fields.add(message=Plan(chunk_index=1))
+    chunks = [base.SerializeToString(), more.SerializeToString(), b"\1\2\3", schemas.NodeDef(name="c").SerializeToString()]
+    write_plan(tmp_path / "g", plan, chunks)
+    graph = schemas.GraphDef()
+    chunked_proto.read_chunked(str(tmp_path / "g"), graph)
+    assert [node.name for node in graph.node] == ["a", "b", "c"]
+    assert graph.node[0].attr["value"].tensor.tensor_content == b"\1\2\3" and graph.versions.producer == 27
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [(99,), (1,), (1, (5,)), (1, "x"), (4, 1), (4, 1, 1), (1, (0,), 5), (1, (0,), 5, (0,)), (1, (0,), 1, 1), (1, (0,), 3, (0,))],
+    ids=str,
+)
+def test_a_plan_for_another_message_is_data_loss(tmp_path: Path, steps: tuple[Any, ...]) -> None:
+    graph = schemas.GraphDef(node=[schemas.NodeDef(name="a", input=["b"])])
+    plan = Plan(chunk_index=0)
+    plan.chunked_fields.add(field_tag=path_of(*steps), message=Plan(chunk_index=1))
+    write_plan(tmp_path / "g", plan, [graph.SerializeToString(), b"\xff\xff"])
+    with pytest.raises(DataLossError, match="g"):
+        chunked_proto.read_chunked(str(tmp_path / "g"), schemas.GraphDef())
+
+
+def test_a_chunk_that_is_not_there_is_data_loss(tmp_path: Path) -> None:
+    write_plan(tmp_path / "g", Plan(chunk_index=7), [b""])
+    with pytest.raises(DataLossError, match="chunk 7"):
+        chunked_proto.read_chunked(str(tmp_path / "g"), schemas.GraphDef())
+
+
+def test_a_plan_of_a_newer_writer_is_refused(tmp_path: Path) -> None:
+    write_plan(tmp_path / "g", Plan(chunk_index=0), [b""], join_version=9)
+    with pytest.raises(UnimplementedError, match="version 9"):
+        chunked_proto.read_chunked(str(tmp_path / "g"), schemas.GraphDef())
+
+
+SAMPLES = {
+    "split-large-constant": schemas.GraphDef,
+    "split-large-nodes": schemas.GraphDef,
+    "split-lots-nodes": schemas.GraphDef,
+    "split-standard": schemas.SavedModel,
+}
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_chunks_of_tensorflows_splitter_make_the_whole(cases: Path, name: str) -> None:
+    folder = cases / "proto_splitter_chunks"
+    joined, expected = SAMPLES[name](), SAMPLES[name]()
+    chunked_proto.read_chunked(str(folder / f"{name}.cpb"), joined)
+    saved_model_file.parse(expected, (folder / f"{name}.pbtxt").read_bytes(), name, as_text=True)
+    assert joined == expected and joined.ByteSize() > 100
+
+
+def test_a_chunked_saved_model_is_its_twin(cases: Path) -> None:
+    joined = schemas.SavedModel()
+    chunked_proto.read_chunked(str(cases / "sm_tf_chunked" / "chunked_model" / "saved_model.cpb"), joined)
+    assert joined == saved_model_file.read_saved_model(str(cases / "sm_tf_chunked" / "non_chunked_model"))

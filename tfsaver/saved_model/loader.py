@@ -1,0 +1,223 @@
+"""Opens a SavedModel as data: nothing of it is run, so nothing of it can fail for want of an operation.
+
+    model = load_saved_model("export/1732230000")
+    model.signatures["serving_default"].inputs["x"].shape
+    model.variables["dense/kernel"]                           # a numpy array, read now
+    model.meta_graph({"serve", "gpu"}).graph_def
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable
+from types import TracebackType
+
+from tfsaver import schemas
+from tfsaver.checkpoint.checkpoint_reader import load_checkpoint
+from tfsaver.errors import CheckpointNotFoundError, DataLossError, InvalidArgumentError, NotFoundError
+from tfsaver.lib import file_io
+from tfsaver.saved_model import assets, constants, fingerprint, saved_model_file, signature_def
+from tfsaver.saved_model.variables import SavedModelVariables
+
+
+class MetaGraph:
+    """One of the graphs of a SavedModel, with what belongs to it.
+
+    Attributes:
+        proto: The MetaGraphDef as it is in the file.
+        tags: By which a loader chooses it.
+    """
+
+    def __init__(self, proto: schemas.MetaGraphDef, directory: str) -> None:
+        self.proto = proto
+        self.tags = tuple(sorted(set(proto.meta_info_def.tags)))
+        self._directory = directory
+
+    @property
+    def graph_def(self) -> schemas.GraphDef:
+        """The graph itself."""
+        return self.proto.graph_def
+
+    @functools.cached_property
+    def signatures(self) -> dict[str, signature_def.Signature]:
+        """The signatures by their keys, without the reserved ones, which are none."""
+        found = self.proto.signature_def
+        keys = [key for key in signature_def.natural_order(found) if key not in constants.RESERVED_SIGNATURE_KEYS]
+        return {key: signature_def.read_signature(key, found[key]) for key in keys}
+
+    @functools.cached_property
+    def assets(self) -> dict[str, str]:
+        """The path of the file that each asset's tensor is fed, by the tensor's name.
+
+        Raises:
+            DataLossError: A file would be outside of the SavedModel.
+        """
+        directory = file_io.join(self._directory, constants.ASSETS_DIRECTORY)
+        return {asset.tensor_name: file_io.join(directory, asset.filename) for asset in assets.read_assets(self.proto)}
+
+    @property
+    def init_op(self) -> str | None:
+        """The operation that a loader runs after it has restored the variables; None where there is none.
+
+        Raises:
+            DataLossError: A collection that must name one names more.
+        """
+        return find_init_op(self.proto)
+
+    @property
+    def object_graph(self) -> schemas.SavedObjectGraph | None:
+        """What TensorFlow 2 makes objects from; None for a model of TensorFlow 1."""
+        return self.proto.object_graph_def if self.proto.HasField("object_graph_def") else None
+
+    @property
+    def tensorflow_version(self) -> str:
+        """The release that wrote it; empty where it does not say."""
+        return self.proto.meta_info_def.tensorflow_version
+
+    def __repr__(self) -> str:
+        return f"<MetaGraph {format_tags(self.tags)}: {len(self.graph_def.node)} nodes>"
+
+
+class SavedModel:
+    """An open SavedModel; use `load_saved_model` to get one.
+
+    Attributes:
+        directory: Where it is.
+        proto: The SavedModel message as it is in the file.
+        meta_graphs: Its graphs, in the order of the file.
+    """
+
+    def __init__(self, directory: str) -> None:
+        self.directory = directory
+        self.proto = saved_model_file.read_saved_model(directory)
+        self.meta_graphs = [MetaGraph(proto, directory) for proto in self.proto.meta_graphs]
+
+    def meta_graph(self, tags: Iterable[str] | str | None = None) -> MetaGraph:
+        """The graph of some tags.
+
+        Args:
+            tags: All of its tags, in any order; one as a str; none for a model that has only one graph.
+
+        Raises:
+            NotFoundError: No graph has exactly these tags; names those there are.
+            InvalidArgumentError: No tags were given, and there are several graphs.
+        """
+        there = ", ".join(format_tags(graph.tags) for graph in self.meta_graphs) or "no graph at all"
+        if tags is None:
+            if len(self.meta_graphs) == 1:
+                return self.meta_graphs[0]
+            if self.meta_graphs:
+                raise InvalidArgumentError(f"{self.directory} holds several graphs, tags must say which: {there}")
+        wanted = as_tags(tags or ())
+        for graph in self.meta_graphs:
+            if graph.tags == wanted:
+                return graph
+        raise NotFoundError(f"no graph with the tags {format_tags(wanted)} in {self.directory}: there is {there}")
+
+    @property
+    def signatures(self) -> dict[str, signature_def.Signature]:
+        """The signatures of the graph with the tag ``serve``, or of the only one there is."""
+        return self.meta_graph(None if len(self.meta_graphs) == 1 else constants.SERVING).signatures
+
+    @functools.cached_property
+    def variables(self) -> SavedModelVariables:
+        """The variables by name; they are empty where the model has no checkpoint.
+
+        Raises:
+            DataLossError: The checkpoint's index is damaged.
+        """
+        directory = file_io.join(self.directory, constants.VARIABLES_DIRECTORY)
+        prefix = file_io.join(directory, constants.VARIABLES_FILE_NAME)
+        try:
+            return SavedModelVariables(load_checkpoint(prefix), self.directory)
+        except CheckpointNotFoundError:
+            return SavedModelVariables(None, self.directory)
+
+    @property
+    def fingerprint(self) -> schemas.FingerprintDef | None:
+        """What ``fingerprint.pb`` says; None where there is none."""
+        return fingerprint.read_fingerprint(self.directory)
+
+    def compute_fingerprint(self) -> schemas.FingerprintDef:
+        """The fingerprint that the model has as it is."""
+        checkpoint = self.variables.checkpoint
+        index = None if checkpoint is None else file_io.read_file(f"{checkpoint.prefix}.index")
+        return fingerprint.compute_fingerprint(self.proto, index)
+
+    def close(self) -> None:
+        """Closes the files of the variables."""
+        if "variables" in self.__dict__:
+            self.variables.close()
+
+    def __enter__(self) -> SavedModel:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<SavedModel {self.directory!r}: {', '.join(format_tags(graph.tags) for graph in self.meta_graphs)}>"
+
+
+def load_saved_model(path: file_io.PathLike) -> SavedModel:
+    """Opens a SavedModel.
+
+    Args:
+        path: Its directory, or the file ``saved_model.pb`` (``.pbtxt``, ``.cpb``) in it; or the directory of its versions,
+            which are directories whose names are numbers: then the highest, as servers have it.
+
+    Raises:
+        CheckpointNotFoundError: There is none.
+        DataLossError: It is damaged.
+        UnimplementedError: It is chunked, in a way that tfsaver does not read.
+    """
+    directory = file_io.as_path(path)
+    parent, name = file_io.split(directory)
+    if name in saved_model_file.FILE_NAMES and not file_io.is_directory(directory):
+        directory = parent or "."
+    elif saved_model_file.find_saved_model(directory) is None:
+        versions = [file_io.join(directory, version) for version in list_versions(directory)]
+        directory = next((version for version in versions if saved_model_file.find_saved_model(version)), directory)
+    return SavedModel(directory)
+
+
+def list_versions(directory: str) -> list[str]:
+    """The names in a directory that are versions for a server: numbers, the highest first."""
+    names = [name for name in file_io.list_directory(directory) if name.isascii() and name.isdecimal()]
+    return sorted(names, key=int, reverse=True)
+
+
+def find_init_op(meta_graph: schemas.MetaGraphDef) -> str | None:
+    """The operation that initialises a graph: by the reserved signature, or a collection with one name.
+
+    Raises:
+        DataLossError: The collection has several.
+    """
+    key = constants.INIT_OP_SIGNATURE_KEY
+    if key in meta_graph.signature_def:
+        outputs = meta_graph.signature_def[key].outputs
+        return outputs[key].name if key in outputs else None
+    for collection in (constants.MAIN_OP, constants.LEGACY_INIT_OP):
+        if collection in meta_graph.collection_def:
+            names = meta_graph.collection_def[collection].node_list.value
+            if len(names) != 1:
+                raise DataLossError(f"collection {collection}: one operation is needed, there are {len(names)}")
+            return str(names[0])
+    return None
+
+
+def as_tags(tags: Iterable[str] | str) -> tuple[str, ...]:
+    """Tags in one order; a str is one tag.
+
+    Raises:
+        InvalidArgumentError: One is no str.
+    """
+    collected = {tags} if isinstance(tags, str) else set(tags)
+    if not all(isinstance(tag, str) for tag in collected):
+        raise InvalidArgumentError(f"tags must be str, not {collected!r}")
+    return tuple(sorted(collected))
+
+
+def format_tags(tags: Iterable[str]) -> str:
+    """Tags as a text, as in ``{gpu, serve}``."""
+    return "{" + ", ".join(tags) + "}"

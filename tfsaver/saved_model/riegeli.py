@@ -1,0 +1,163 @@
+"""Records in a Riegeli file, the container of chunked SavedModels.
+
+    file    = blocks of 64 KiB, each opening with 24 bytes that are no part of what runs through the file:
+              hash, previous chunk, next chunk
+    chunk   = header, 40 bytes: header hash, data size, data hash (8 bytes each), type (1), records (7), decoded size (8)
+              data
+    type    's' the file's signature, the first chunk   'p' padding   'm' metadata   'r' records   't' transposed records
+    'r'     compression (1 byte: 0, 'b' Brotli, 'z' Zstandard, 's' Snappy)
+            size of the sizes, varint | sizes | values         sizes: a varint for each record; values: records, joined
+            compressed, each of the two is its size as a varint and a stream
+
+A record's position is the byte where its chunk begins plus its number in the chunk. TensorFlow writes Brotli. The two
+hashes are HighwayHash-64, which no dependency of tfsaver has: they are not checked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import cramjam
+
+from tfsaver.errors import DataLossError, TruncatedError, UnimplementedError
+from tfsaver.lib import coding, file_io, snappy
+
+_BLOCK_SIZE = 1 << 16
+_BLOCK_HEADER_SIZE = 24
+_CHUNK_HEADER_SIZE = 40
+_SIGNATURE = bytes.fromhex("83af70d10d884a3f00000000000000004000000000000000")
+# What Brotli or Zstandard can make of one byte is practically without limit; of a model, ten times as much is rare.
+_MAX_EXPANSION = 1 << 14
+
+
+class _ChunkHeader(NamedTuple):
+    data_size: int
+    kind: bytes
+    num_records: int
+    decoded_size: int
+
+
+def read_records(path: str) -> dict[int, bytes]:
+    """The records of a file by their positions, in that order.
+
+    Raises:
+        DataLossError: It is no such file, or its sizes contradict each other.
+        UnimplementedError: Transposed records, or an unknown compression.
+    """
+    with contextlib.closing(file_io.open_for_reading(path)) as file, DataLossError.located(path, 0, file.size):
+        try:
+            return dict(_records(file))
+        except (DataLossError, UnimplementedError) as error:
+            error.add_context(path)
+            raise
+
+
+def _records(file: file_io.RandomAccessFile) -> Iterator[tuple[int, bytes]]:
+    if file.read(0, len(_SIGNATURE)) != _SIGNATURE:
+        raise DataLossError("no Riegeli file: it opens with another signature")
+    begin = 0
+    while begin < file.size:
+        header = _chunk_header(file, begin)
+        if header.kind in (b"r", b"t"):
+            data = _read(file, _after(begin, _CHUNK_HEADER_SIZE), header.data_size, f"chunk at byte {begin}")
+            if header.kind == b"t":
+                raise UnimplementedError(f"chunk at byte {begin}: transposed records")
+            try:
+                yield from enumerate(_split(data, header), begin)
+            except DataLossError as error:
+                error.add_context(f"chunk at byte {begin}")
+                raise
+        elif header.kind not in (b"s", b"p", b"m"):
+            raise DataLossError(f"chunk at byte {begin}: unknown type {header.kind!r}")
+        # Positions of records stay apart even where the records are smaller than a byte each.
+        begin = max(_after(begin, _CHUNK_HEADER_SIZE + header.data_size), _past_block_header(begin + header.num_records))
+
+
+def _chunk_header(file: file_io.RandomAccessFile, begin: int) -> _ChunkHeader:
+    data = _read(file, begin, _CHUNK_HEADER_SIZE, f"header of the chunk at byte {begin}")
+    return _ChunkHeader(
+        coding.read_fixed64(data, 8),
+        data[24:25],
+        int.from_bytes(data[25:32], "little"),
+        coding.read_fixed64(data, 32),
+    )
+
+
+def _past_block_header(position: int) -> int:
+    inside = position % _BLOCK_SIZE
+    return position - inside + _BLOCK_HEADER_SIZE if 0 < inside < _BLOCK_HEADER_SIZE else position
+
+
+def _after(position: int, size: int) -> int:
+    """Where one is after `size` bytes of content from `position` on; the headers of blocks do not count."""
+    content = _BLOCK_SIZE - _BLOCK_HEADER_SIZE
+    blocks, inside = divmod(position, _BLOCK_SIZE)
+    total = blocks * content + max(0, inside - _BLOCK_HEADER_SIZE) + size
+    blocks, inside = divmod(total, content)
+    # The end of a block's content is the beginning of the next block, in front of its header.
+    return blocks * _BLOCK_SIZE + (inside + _BLOCK_HEADER_SIZE if inside else 0)
+
+
+def _read(file: file_io.RandomAccessFile, position: int, size: int, what: str) -> bytes:
+    """`size` bytes of content."""
+    if size > file.size:
+        raise TruncatedError(what, wanted=size, available=max(0, file.size - position))
+    end = _after(position, size)
+    raw = file_io.read_exactly(file, position, end - position, what)
+    parts = []
+    while raw:
+        inside = position % _BLOCK_SIZE
+        if inside < _BLOCK_HEADER_SIZE:
+            skipped = min(_BLOCK_HEADER_SIZE - inside, len(raw))
+            raw, position = raw[skipped:], position + skipped
+            continue
+        parts.append(raw[: _BLOCK_SIZE - inside])
+        raw, position = raw[_BLOCK_SIZE - inside :], position + len(parts[-1])
+    return b"".join(parts)
+
+
+def _split(data: bytes, header: _ChunkHeader) -> list[bytes]:
+    """The records of a chunk of type 'r'."""
+    compression = data[:1]
+    sizes_size, position = coding.read_varint(data, 1)
+    if sizes_size > len(data) - position:
+        raise TruncatedError("sizes of records", wanted=sizes_size, available=len(data) - position)
+    sizes = _decompress(data[position : position + sizes_size], compression)
+    values = _decompress(data[position + sizes_size :], compression)
+    records: list[bytes] = []
+    at = start = 0
+    while at < len(sizes):
+        size, at = coding.read_varint(sizes, at)
+        if size > len(values) - start:
+            raise TruncatedError(f"record {len(records)}", wanted=size, available=len(values) - start)
+        records.append(values[start : start + size])
+        start += size
+    if len(records) != header.num_records or start != len(values) or len(values) != header.decoded_size:
+        raise DataLossError(
+            f"{len(records)} records of {start} bytes; {header.num_records} records of {header.decoded_size} bytes declared"
+        )
+    return records
+
+
+def _decompress(data: bytes, compression: bytes) -> bytes:
+    if compression == b"\0":
+        return data
+    size, start = coding.read_varint(data, 0)
+    stream = data[start:]
+    if size > _MAX_EXPANSION * max(1, len(stream)):
+        raise DataLossError(f"{len(stream)} compressed bytes declare {size}")
+    if compression == b"s":
+        content = snappy.decompress(stream)
+    elif compression in (b"b", b"z"):
+        codec = cramjam.brotli if compression == b"b" else cramjam.zstd
+        try:
+            content = bytes(codec.decompress(stream)) if stream else b""
+        except cramjam.DecompressionError as error:
+            raise DataLossError(f"{len(stream)} compressed bytes: {error}") from error
+    else:
+        raise UnimplementedError(f"compression {compression!r}")
+    if len(content) != size:
+        raise DataLossError(f"{len(stream)} compressed bytes: {size} bytes declared, {len(content)} found")
+    return content

@@ -1,0 +1,79 @@
+"""The file that is the SavedModel itself: saved_model.pb, saved_model.pbtxt or saved_model.cpb.
+
+The first of the three that is there counts. `pb` is the message, `pbtxt` its text, `cpb` a chunked file, which no public
+release of TensorFlow reads or writes but its own tools make.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from google.protobuf import text_format
+from google.protobuf.message import DecodeError, EncodeError
+
+from tfsaver import schemas
+from tfsaver.errors import CheckpointNotFoundError, DataLossError, InvalidArgumentError
+from tfsaver.lib import file_io
+from tfsaver.saved_model import chunked_proto, constants
+
+FILE_NAMES = (constants.FILE_NAME_PB, constants.FILE_NAME_PBTXT, constants.FILE_NAME_CPB)
+
+
+def find_saved_model(directory: str) -> str | None:
+    """The path of the file that makes a directory a SavedModel; None where there is none."""
+    paths = [file_io.join(directory, name) for name in FILE_NAMES]
+    return next((path for path in paths if file_io.exists(path)), None)
+
+
+def read_saved_model(directory: str) -> schemas.SavedModel:
+    """The SavedModel message of a directory.
+
+    Raises:
+        CheckpointNotFoundError: The directory holds no such file.
+        DataLossError: The file is damaged.
+        UnimplementedError: A chunked file of a kind that tfsaver does not read.
+    """
+    path = find_saved_model(directory)
+    if path is None:
+        found = "a directory without a SavedModel is there" if file_io.is_directory(directory) else ""
+        raise CheckpointNotFoundError(directory, looked_for=FILE_NAMES, found=found)
+    message = schemas.SavedModel()
+    if path.endswith(".cpb"):
+        chunked_proto.read_chunked(path, message)
+    else:
+        parse(message, file_io.read_file(path), path, as_text=path.endswith(".pbtxt"))
+    return message
+
+
+def parse(message: Any, data: bytes, path: str, *, as_text: bool) -> None:
+    """Fills a message from its bytes or its text.
+
+    Raises:
+        DataLossError: They are not those of such a message; names `path`.
+    """
+    try:
+        if as_text:
+            text_format.Parse(data.decode(), message, descriptor_pool=schemas.DESCRIPTOR_POOL)
+        else:
+            message.ParseFromString(data)
+    # Text nested too deep ends in a RecursionError, the same in binary in a DecodeError.
+    except (DecodeError, text_format.ParseError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        raise DataLossError(f"{path}: no {message.DESCRIPTOR.name}: {error}") from error
+
+
+def format_saved_model(message: schemas.SavedModel, *, as_text: bool) -> bytes:
+    """The bytes of a SavedModel message, or its text.
+
+    Raises:
+        InvalidArgumentError: It has more bytes than a message can have.
+    """
+    try:
+        if as_text:
+            return text_format.MessageToString(message, descriptor_pool=schemas.DESCRIPTOR_POOL).encode()
+        data: bytes = message.SerializeToString(deterministic=True)
+    except (EncodeError, ValueError) as error:
+        raise InvalidArgumentError(f"a SavedModel that no protocol buffer can hold: {error}") from error
+    # C++ and Java read no more; values of that size belong into variables.
+    if len(data) >= 1 << 31:
+        raise InvalidArgumentError(f"a SavedModel of {len(data)} bytes: a protocol buffer holds less than 2147483648")
+    return data

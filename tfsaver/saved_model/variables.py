@@ -1,0 +1,106 @@
+"""The variables of a SavedModel, as a Mapping from names to values, read when they are asked for.
+
+A model of TensorFlow 1 keeps its variables by name: ``dense/kernel``. One of TensorFlow 2 keeps them by the path that leads
+to them through its objects, with a suffix: ``layers/0/kernel/.ATTRIBUTES/VARIABLE_VALUE``. Here the suffix is left out, and
+a variable is found under three names: the path, the whole key, and, where only one variable has it, the name that it had in
+its program (``dense/kernel``).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from tfsaver.checkpoint import object_graph
+from tfsaver.checkpoint.checkpoint_reader import CheckpointReader
+from tfsaver.errors import TensorNotFoundError, nearest_names
+from tfsaver.framework.tensor_info import TensorInfo
+
+Array = np.ndarray[Any, Any]
+
+_SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
+
+
+class SavedModelVariables(Mapping[str, Array]):
+    """The variables of a SavedModel; none where it has no checkpoint.
+
+    Attributes:
+        checkpoint: The checkpoint that they are in, under its own keys; None where there is none.
+        objects: The objects that the checkpoint was written from, for a model of TensorFlow 2.
+    """
+
+    def __init__(self, checkpoint: CheckpointReader | None, directory: str) -> None:
+        self.checkpoint = checkpoint
+        self.objects = None if checkpoint is None else object_graph.read_object_graph(checkpoint)
+        self._directory = directory
+        self._keys: dict[str, str] = {}
+        for key in checkpoint or ():
+            if key != object_graph.OBJECT_GRAPH_KEY:
+                self._keys[key if self.objects is None else key.removesuffix(_SUFFIX)] = key
+        self._program_names = self._unique_names()
+
+    def _unique_names(self) -> dict[str, str]:
+        if self.objects is None:
+            return {}
+        # A variable that several paths lead to is one all the same.
+        keys = {attribute.key: attribute.full_name for attribute in self.objects.attributes if attribute.full_name}
+        counts = Counter(keys.values())
+        return {name: key for key, name in keys.items() if counts[name] == 1 and self.checkpoint and key in self.checkpoint}
+
+    def key(self, name: str) -> str:
+        """The name that a variable has in the checkpoint.
+
+        Raises:
+            TensorNotFoundError: There is no such variable; names the nearest ones.
+        """
+        if name in self._keys:
+            return self._keys[name]
+        if self.checkpoint is not None and name in self.checkpoint:
+            return name
+        if name in self._program_names:
+            return self._program_names[name]
+        where = self._directory if self.checkpoint is None else self.checkpoint.prefix
+        raise TensorNotFoundError(name, checkpoint=where, near=nearest_names(name, [*self._keys, *self._program_names]))
+
+    def program_name(self, name: str) -> str:
+        """The name that a variable had in its program; empty where it is not known."""
+        if self.objects is None:
+            return name
+        return self.objects.full_names_of_keys().get(self.key(name), "")
+
+    def info(self, name: str) -> TensorInfo:
+        """Type, shape, size and places of a variable, without its value being read."""
+        key = self.key(name)
+        assert self.checkpoint is not None  # noqa: S101 - it has the key
+        return self.checkpoint.info(key)
+
+    def __getitem__(self, name: str) -> Array:
+        key = self.key(name)
+        assert self.checkpoint is not None  # noqa: S101 - it has the key
+        return self.checkpoint.read(key)
+
+    def __contains__(self, name: object) -> bool:
+        if not isinstance(name, str):
+            return False
+        try:
+            self.key(name)
+        except TensorNotFoundError:
+            return False
+        return True
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._keys)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} variables of {self._directory!r}>"
+
+    def close(self) -> None:
+        """Closes the checkpoint's files."""
+        if self.checkpoint is not None:
+            self.checkpoint.close()
