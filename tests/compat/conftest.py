@@ -40,7 +40,18 @@ def tf() -> Any:
         module = pytest.importorskip("tensorflow", reason="needs tensorflow: pip install 'tfsaver[tensorflow]'")
         module.compat.v1.train.Saver  # noqa: B018 - its module is loaded, and warns, when it is first named
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    # A strategy needs two devices, and devices are counted when the first of them is used.
+    with contextlib.suppress(RuntimeError):
+        cpu = module.config.list_physical_devices("CPU")[0]
+        module.config.set_logical_device_configuration(cpu, [module.config.LogicalDeviceConfiguration()] * 2)
     return module
+
+
+@pytest.fixture
+def two_devices(tf: Any) -> None:
+    """Two devices to distribute variables over."""
+    if len(tf.config.list_logical_devices("CPU")) < 2:
+        pytest.skip("needs two logical CPUs: TensorFlow was in use before the tests in this folder could ask for them")
 
 
 @pytest.fixture

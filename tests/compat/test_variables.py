@@ -10,7 +10,6 @@ import pytest
 
 from tests.compat.scenario import Recorded, Scenario
 from tfsaver.compat._variables import to_bindings
-from tfsaver.compat.v1.train import Saver
 from tfsaver.errors import InvalidArgumentError, UnimplementedError
 
 Compare = Callable[..., Recorded]
@@ -140,15 +139,6 @@ def test_eager_variable_in_a_graph_and_graph_variable_outside_are_errors(tf: Any
             to_bindings([eager])
     with pytest.raises(InvalidArgumentError, match="while that graph is the default"):
         to_bindings([inside])
-
-
-def test_saveables_that_are_no_variables_are_named_as_unsupported(tf: Any, graph: Any) -> None:
-    table = tf.lookup.experimental.MutableHashTable(tf.string, tf.int64, -1)
-    for var_list in ([table], {"table": table}, None):
-        if var_list is None:
-            tf.compat.v1.add_to_collection(tf.compat.v1.GraphKeys.SAVEABLE_OBJECTS, table)
-        with pytest.raises(UnimplementedError, match="cannot be saved yet"):
-            Saver(var_list)
 
 
 def test_looking_variables_up_adds_no_node(tf: Any, graph: Any) -> None:

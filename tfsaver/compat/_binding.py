@@ -2,7 +2,8 @@
 
     Binding(name, variable, slice)
         |            |        `--- the region of the named tensor that the variable holds; None for all of it
-        |            `------------ GraphVariable or EagerVariable: where the value is read, how it is assigned
+        |            `------------ where the value is read, how it is assigned: a GraphVariable, an EagerVariable, or a
+        |                          tensor of an object that is no variable (see `_saveables`)
         `------------------------- the tensor's name in the checkpoint
 
 In a graph no node is added. A value is read by fetching a tensor that is there already (the reference itself, or the
@@ -17,7 +18,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -26,9 +27,13 @@ from tfsaver.errors import UnimplementedError
 from tfsaver.framework import dtypes
 from tfsaver.framework.tensor_slice import TensorSlice
 
+if TYPE_CHECKING:
+    from tfsaver.compat._saveables import SavedTensor
+
 StaticShape: TypeAlias = "tuple[int | None, ...] | None"
 
 _ASSIGNMENTS = ("Assign", "AssignVariableOp")
+_REF_OPERATIONS = ("Variable", "VariableV2", "AutoReloadVariable")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -67,6 +72,18 @@ class GraphVariable:
     @property
     def data_type(self) -> int:
         return int(self.tensor.dtype.base_dtype.as_datatype_enum)
+
+    @property
+    def group(self) -> None:
+        return None
+
+    def check_assignable(self, shape: Sequence[int]) -> None:
+        """Makes sure that `assignment` finds a way.
+
+        Raises:
+            UnimplementedError: There is none.
+        """
+        self.assignment(shape)
 
     def assignment(self, shape: Sequence[int]) -> Assignment:
         """How to assign a value of that shape.
@@ -128,8 +145,16 @@ class EagerVariable:
     def data_type(self) -> int:
         return int(self.variable.dtype.base_dtype.as_datatype_enum)
 
+    @property
+    def group(self) -> None:
+        return None
+
+    def check_assignable(self, shape: Sequence[int]) -> None:
+        """An eager variable takes a value at any time."""
+
     def read(self) -> Any:
-        return self.variable.numpy()
+        """The value; None when it has none yet."""
+        return self.variable.numpy() if self.variable.is_initialized() else None
 
     def assign(self, value: np.ndarray[Any, Any]) -> None:
         self.variable.assign(_tensorflow.tf.constant(value, self.variable.dtype))
@@ -147,7 +172,7 @@ class Binding:
     """
 
     name: str
-    variable: GraphVariable | EagerVariable
+    variable: GraphVariable | EagerVariable | SavedTensor
     full_shape: tuple[int, ...] | None = None
     tensor_slice: TensorSlice | None = None
 
@@ -173,3 +198,25 @@ class Binding:
 def static_shape(shape: Any) -> StaticShape:
     """A tf.TensorShape as a tuple; None where the rank is unknown."""
     return None if shape.rank is None else tuple(shape.as_list())
+
+
+def graph_variable(value: Any) -> GraphVariable | None:
+    """A variable of a graph, or the variable behind a tensor; None when there is none behind it."""
+    if isinstance(value, _tensorflow.BaseResourceVariable):
+        # Through a caching device the value is a copy of what was read, made in the same run.
+        tensor = value.graph.as_graph_element(value)
+        return GraphVariable(value.handle.op, tensor, value.initializer, static_shape(value.shape))
+    if isinstance(value, _tensorflow.RefVariable):
+        return GraphVariable(value.op, value.op.outputs[0], value.initializer, static_shape(value.shape))
+    if not isinstance(value, _tensorflow.tf.Tensor) or not hasattr(value, "graph"):
+        return None
+    if value.op.type in _REF_OPERATIONS:
+        return GraphVariable(value.op, value, None, static_shape(value.shape))
+    if value.op.type == "ReadVariableOp" and value.op.inputs[0].op.type == "VarHandleOp":
+        return GraphVariable(value.op.inputs[0].op, value, None, static_shape(value.shape))
+    return None
+
+
+def is_eager(value: Any) -> bool:
+    """Whether it is a variable that holds its value now, outside any graph."""
+    return isinstance(value, _tensorflow.BaseResourceVariable) and not value._in_graph_mode

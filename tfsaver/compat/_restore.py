@@ -8,6 +8,9 @@ beyond what TensorFlow needs for the same: its restore operation holds all tenso
 the array that it is fed, as long as that is aligned. More is read twice, once to verify and once to assign, tensor by
 tensor, so that no more than one batch is held. The second pass verifies again, and could fail only if the file changed or
 the disk broke in between; the variables assigned by then keep their new values, which nothing can prevent in bounded memory.
+
+What is no variable, a lookup table or an object that a program saves its own way, takes its tensors by running its own code,
+which may refuse them; such objects get theirs before the variables do.
 """
 
 from __future__ import annotations
@@ -16,15 +19,18 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tfsaver.checkpoint.checkpoint_reader import CheckpointReader, load_checkpoint
+from tfsaver.checkpoint.matching import RestoreReport
 from tfsaver.compat import _matching, _transfer
-from tfsaver.compat._binding import Binding, GraphVariable
+from tfsaver.compat._binding import Binding
 from tfsaver.compat._matching import Match
 from tfsaver.compat._transfer import Array
 
 HELD_SIZE = 1 << 30
 
 
-def restore_variables(session: Any, bindings: Sequence[Binding], path: str, *, reshape: bool = False) -> None:
+def restore_variables(
+    session: Any, bindings: Sequence[Binding], path: str, *, reshape: bool = False, strict: bool = True
+) -> RestoreReport:
     """Gives variables the values of a checkpoint.
 
     Args:
@@ -32,37 +38,58 @@ def restore_variables(session: Any, bindings: Sequence[Binding], path: str, *, r
         bindings: The variables.
         path: A V2 prefix, a V1 file or pattern.
         reshape: Whether a tensor takes the variable's shape when it has as many elements.
+        strict: Whether anything that is missing or does not fit is an error, and no variable changes then. Otherwise
+            what fits is restored, and the report says what was not.
+
+    Returns:
+        What was restored and what was not.
 
     Raises:
-        NotFoundError: The checkpoint, a file of it or a tensor is not there.
-        InvalidArgumentError: A dtype or a shape differs.
+        NotFoundError: The checkpoint or a file of it is not there, or, when strict, a tensor.
+        InvalidArgumentError: A dtype or a shape differs, when strict.
         DataLossError: The checkpoint is damaged.
         UnimplementedError: The graph has no way to assign a variable.
     """
     with load_checkpoint(path) as reader:
-        matches = _matching.match(bindings, reader, reshape=reshape)
+        matches, report = _matching.match(bindings, reader, reshape=reshape)
+        if strict:
+            _matching.raise_unless_ok(report)
+        # What may refuse its values comes first.
+        matches.sort(key=lambda item: item.binding.variable.group is None)
         for item in matches:
             # Found again when it is assigned; here it shows what cannot be assigned while nothing has been.
-            if isinstance(item.binding.variable, GraphVariable):
-                item.binding.variable.assignment(_value_shape(item, reshape))
+            item.binding.variable.check_assignable(_value_shape(item, reshape))
         values = _read(reader, matches, reshape)
-        if sum(item.num_bytes for item in matches) <= HELD_SIZE:
+        if report.num_bytes <= HELD_SIZE:
             _transfer.assign(session, _drained(list(values)))
-            return
+            return report
         for _ in values:
             pass
         _transfer.assign(session, _read(reader, matches, reshape))
+        return report
+
+
+def compare_variables(bindings: Sequence[Binding], path: str, *, reshape: bool = False) -> RestoreReport:
+    """What `restore_variables` would find; nothing is read but the index, and no variable changes.
+
+    Raises:
+        NotFoundError: The checkpoint is not there.
+        DataLossError: Its index is damaged.
+    """
+    with load_checkpoint(path) as reader:
+        return _matching.match(bindings, reader, reshape=reshape)[1]
 
 
 def _read(reader: CheckpointReader, matches: Sequence[Match], reshape: bool) -> Iterator[tuple[Binding, Array]]:
     verified = set()
     for item in matches:
-        out = _transfer.aligned_empty(item.shape, item.binding.dtype.numpy)
+        binding, tensor = item
+        out = _transfer.aligned_empty(tensor.shape, binding.dtype.numpy)
         # A part of a tensor that is stored whole can only be verified with all of it: the first part does it for the others.
-        value = reader.read(item.key, item.binding.tensor_slice, out=out, verify=item.key not in verified)
-        if not item.is_stored_sliced:
-            verified.add(item.key)
-        yield item.binding, value.reshape(_value_shape(item, reshape))
+        value = reader.read(tensor.key, binding.tensor_slice, out=out, verify=tensor.key not in verified)
+        if not tensor.is_stored_sliced:
+            verified.add(tensor.key)
+        yield binding, value.reshape(_value_shape(item, reshape))
 
 
 def _drained(values: list[tuple[Binding, Array]]) -> Iterator[tuple[Binding, Array]]:
@@ -76,5 +103,5 @@ def _value_shape(item: Match, reshape: bool) -> tuple[int, ...]:
     """The shape in which the variable gets its value."""
     wanted = item.binding.variable.shape
     if not reshape or item.binding.tensor_slice is not None or wanted is None:
-        return item.shape
-    return item.shape if None in wanted else tuple(size for size in wanted if size is not None)
+        return item.tensor.shape
+    return item.tensor.shape if None in wanted else tuple(size for size in wanted if size is not None)

@@ -2,8 +2,8 @@
 
 Modules write ``_tensorflow.tf.Variable``; TensorFlow is imported when an attribute of this module is first asked for, so
 that `import tfsaver` and the functions that need only files stay as light as they are without it. `tf` is the public
-package. The other names are classes that TensorFlow tests values against without exporting them, and functions of its own that
-replacing the public names does not reach; each has been where the table says since 2.15.
+package. The other names are what TensorFlow does not export, or exports under names that a program may replace; each has been
+where the table says since 2.15.
 """
 
 from __future__ import annotations
@@ -19,19 +19,29 @@ _CLASSES = {
     "RefVariable": "tensorflow.python.ops.ref_variable",
     "BaseResourceVariable": "tensorflow.python.ops.resource_variable_ops",
     "PartitionedVariable": "tensorflow.python.ops.variables",
+    "BulkSaverBuilder": "tensorflow.python.training.saver",
+    "BaseSaverBuilder": "tensorflow.python.training.saver",
     "SaveableObject": "tensorflow.python.training.saving.saveable_object",
     "Trackable": "tensorflow.python.trackable.base",
+    "saveable_objects_from_trackable": "tensorflow.python.training.saving.saveable_object_util",
     "init_from_checkpoint": "tensorflow.python.training.checkpoint_utils",
     "warm_start": "tensorflow.python.training.warm_starting_util",
 }
+
+# Modules of which several functions are used.
+_MODULES = {"meta_graph": "tensorflow.python.framework.meta_graph"}
 
 tf: Any
 SessionInterface: Any
 RefVariable: Any
 BaseResourceVariable: Any
 PartitionedVariable: Any
+BulkSaverBuilder: Any
+BaseSaverBuilder: Any
 SaveableObject: Any
 Trackable: Any
+saveable_objects_from_trackable: Any
+meta_graph: Any
 init_from_checkpoint: Any
 warm_start: Any
 
@@ -46,6 +56,8 @@ def __getattr__(name: str) -> Any:
         value = _import("tensorflow")
     elif name in _CLASSES:
         value = getattr(_import(_CLASSES[name]), name)
+    elif name in _MODULES:
+        value = _import(_MODULES[name])
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = value

@@ -10,17 +10,21 @@ prepares nothing anew.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from tfsaver.compat._binding import Binding, EagerVariable, GraphVariable
+from tfsaver.compat._binding import Binding, EagerVariable
+from tfsaver.compat._saveables import Saveable, SavedTensor
 
 Array: TypeAlias = "np.ndarray[Any, Any]"
 
 BATCH_SIZE = 32 << 20
+
+_logger = logging.getLogger(__name__)
 
 # What TensorFlow takes over without a copy: arrays whose first byte lies at a multiple of this.
 _ALIGNMENT = 64
@@ -31,6 +35,8 @@ _STRING_SIZE = 64
 def fetch(session: Any, bindings: Sequence[Binding]) -> Iterator[tuple[Binding, Array]]:
     """The values of variables in the order of their bindings, fetched in batches as they are asked for.
 
+    An eager variable that has no value yet is left out, and a warning names it.
+
     Args:
         session: Where graph variables have their values; None when all are eager ones.
         bindings: Variables of one graph, or eager ones.
@@ -39,6 +45,10 @@ def fetch(session: Any, bindings: Sequence[Binding]) -> Iterator[tuple[Binding, 
         values = _run(session, batch)
         values.reverse()
         for binding in batch:
+            if values[-1] is None:
+                _logger.warning("%s has no value yet and is not saved", binding.name)
+                values.pop()
+                continue
             # Taken out of the list, so that a value that was written need not stay until the batch is done.
             yield binding, binding.to_array(values.pop())
 
@@ -47,17 +57,26 @@ def assign(session: Any, values: Iterable[tuple[Binding, Array]]) -> None:
     """Assigns values to variables in batches, as they come.
 
     Two variables may share the tensor that their initializers read, and one run cannot feed it two values: the second
-    starts a new batch. The arrays must stay as they are afterwards: a resource variable may go on living in an array's own
-    memory.
+    starts a new batch. An object that is no variable gets its values in a run of its own, when the last of them is there.
+    The arrays must stay as they are afterwards: a resource variable may go on living in an array's own memory.
     """
     operations: list[Any] = []
     feeds: dict[str, Array] = {}
     size = 0
+    waiting: dict[Saveable, dict[int, Array]] = {}
     for binding, value in values:
-        if isinstance(binding.variable, EagerVariable):
-            binding.variable.assign(value)
+        variable = binding.variable
+        if isinstance(variable, SavedTensor):
+            known = waiting.setdefault(variable.saveable, {})
+            known[variable.index] = value
+            if len(known) == len(variable.saveable.specs):
+                del waiting[variable.saveable]
+                variable.saveable.restore(session, [known[index] for index in range(len(known))])
             continue
-        assignment = binding.variable.assignment(value.shape)
+        if isinstance(variable, EagerVariable):
+            variable.assign(value)
+            continue
+        assignment = variable.assignment(value.shape)
         if operations and (assignment.value_name in feeds or size + value.nbytes > BATCH_SIZE):
             session.run(operations, feeds)
             operations, feeds, size = [], {}, 0
@@ -79,9 +98,10 @@ def aligned_empty(shape: Sequence[int], dtype: np.dtype[Any]) -> Array:
 
 
 def _run(session: Any, batch: Sequence[Binding]) -> list[Any]:
+    variables: list[Any] = [binding.variable for binding in batch]
     if session is None:
-        return [binding.variable.read() for binding in batch if isinstance(binding.variable, EagerVariable)]
-    return list(session.run([binding.variable.tensor for binding in batch if isinstance(binding.variable, GraphVariable)]))
+        return [variable.read() for variable in variables]
+    return list(session.run([variable.tensor for variable in variables]))
 
 
 def _batches(bindings: Sequence[Binding]) -> Iterator[list[Binding]]:
