@@ -129,3 +129,17 @@ def test_progress_grows_to_the_total(format: str, tmp_path: Path, monkeypatch: p
     assert {total for _, total in calls} == {12000}
     assert [done for done, _ in calls] == sorted(done for done, _ in calls) and calls[-1][0] == 12000
     assert len(calls) == (12 if format == "v2" else 3)
+
+
+def test_every_damaged_slice_of_a_tensor_is_reported(tmp_path):
+    prefix = tmp_path / "model"
+    with BundleWriter(prefix, durable=False) as writer:
+        for start in (0, 2, 4):
+            writer.add_slice("w", (6, 2), np.s_[start : start + 2], np.full((2, 2), start, np.int32))
+    data = tmp_path / "model.data-00000-of-00001"
+    content = bytearray(data.read_bytes())
+    content[3] ^= 1
+    content[40] ^= 1
+    data.write_bytes(content)
+    problems = verify_checkpoint(prefix).problems
+    assert [(problem.where, problem.error.offset, problem.error.size) for problem in problems] == [("w", 0, 16), ("w", 32, 16)]

@@ -170,15 +170,19 @@ class TensorSliceReader:
         slices.assemble(resolved, out, lambda number, part, target: _assign(target, values[number], part))
         return out
 
-    def verify_tensor(self, name: str) -> Iterator[int]:
+    def verify_tensor(self, name: str, on_damage: OnDamage = raise_damage) -> Iterator[int]:
         """Reads all records of a tensor and checks them; yields how many bytes of values each had.
 
-        Raises:
-            DataLossError: They are not those that were written.
+        Args:
+            name: The tensor's name.
+            on_damage: Called with what is wrong with each record.
         """
         tensor = self.tensor(name)
         for number in range(len(tensor.slices)):
-            yield self._read_slice(name, tensor, number).nbytes
+            try:
+                yield self._read_slice(name, tensor, number).nbytes
+            except DataLossError as error:
+                on_damage(error)
 
     def verify_index(self, on_damage: OnDamage = raise_damage) -> list[str]:
         """Reads every byte of every file; returns the tensors' names.

@@ -74,6 +74,7 @@ def verify_checkpoint(path: file_io.PathLike, *, progress: Progress | None = Non
 
     Raises:
         CheckpointNotFoundError: There is no checkpoint to verify.
+        UnimplementedError: It was written for newer readers; whether it is sound is not for us to say.
     """
     try:
         reader = load_checkpoint(path)
@@ -90,16 +91,16 @@ class _Verification:
         self._report = VerifyReport(reader.prefix)
         self._done = self._total = 0
         # Data files that are not there, and the tensors in them.
-        self._missing: dict[str, list[str]] = {}
+        self._missing: dict[str, dict[str, None]] = {}
 
     def run(self) -> VerifyReport:
-        index_damage: list[DataLossError] = []
+        index_damage: list[SaverError] = []
         names = self._reader.implementation.verify_index(index_damage.append)
         for name in [name for name in names if self._measure(name)]:
             self._verify_tensor(name)
         # A record of a V1 checkpoint lies in a block: what is wrong with its tensor need not be said of the block again.
-        told = {_location(problem.error) for problem in self._report.problems}
-        new = [Problem("index", error) for error in index_damage if error.path is None or _location(error) not in told]
+        told = {_location(problem.error) for problem in self._report.problems} - {None}
+        new = [Problem("index", error) for error in index_damage if _location(error) not in told]
         self._report.problems[:0] = new
         self._report.problems += self._missing_shards()
         return self._report
@@ -114,29 +115,33 @@ class _Verification:
 
     def _verify_tensor(self, name: str) -> None:
         self._report.num_tensors += 1
+        damage: list[Exception] = []
         try:
-            for size in self._reader.implementation.verify_tensor(name):
+            for size in self._reader.implementation.verify_tensor(name, damage.append):
                 self._done += size
                 if self._progress is not None:
                     self._progress(self._done, self._total)
-        except CheckpointNotFoundError as error:
-            self._missing.setdefault(error.looked_for[0], []).append(name)
         except (SaverError, OSError) as error:
-            self._report.problems.append(Problem(name, error))
-        else:
+            damage.append(error)
+        if not damage:
             self._report.num_bytes += self._reader.info(name).num_bytes
+        for found in damage:
+            if isinstance(found, CheckpointNotFoundError):
+                self._missing.setdefault(found.looked_for[0], {})[name] = None
+            else:
+                self._report.problems.append(Problem(name, found))
 
     def _missing_shards(self) -> Iterator[Problem]:
         """Every data file that the header counts must exist: TensorFlow opens one even for a tensor without elements."""
         bundle = self._reader.implementation
         for path in bundle.paths:
             if path in self._missing or not file_io.exists(path):
-                names = self._missing.get(path, [])
+                names = list(self._missing.get(path, {}))
                 more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
                 lost = f", and with it the values of {', '.join(map(repr, names[:_MAX_NAMES]))}{more}" if names else ""
                 found = f"the index is there, this file is not{lost}"
                 yield Problem(path, CheckpointNotFoundError(self._report.prefix, looked_for=[path], found=found))
 
 
-def _location(error: Exception) -> tuple[str | None, int | None]:
-    return (error.path, error.offset) if isinstance(error, DataLossError) else (None, None)
+def _location(error: Exception) -> tuple[str, int | None] | None:
+    return (error.path, error.offset) if isinstance(error, DataLossError) and error.path is not None else None

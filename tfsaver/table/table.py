@@ -11,18 +11,18 @@ import functools
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
-from tfsaver.errors import DataLossError, TruncatedError
+from tfsaver.errors import DataLossError, SaverError, TruncatedError
 from tfsaver.lib.file_io import RandomAccessFile, read_exactly
 from tfsaver.table import format as table_format
 from tfsaver.table.block import Block
 
 _NUM_CACHED_BLOCKS = 8
 
-# What is done with damage that is found while there is more to look at.
-OnDamage: TypeAlias = Callable[[DataLossError], None]
+# What is done with damage (a DataLossError, a file that is missing) that is found while there is more to look at.
+OnDamage: TypeAlias = Callable[[SaverError], None]
 
 
-def raise_damage(error: DataLossError) -> None:
+def raise_damage(error: SaverError) -> None:
     """The `OnDamage` of whoever wants all or nothing."""
     raise error
 

@@ -185,22 +185,26 @@ class BundleReader:
             raise
         return out
 
-    def verify_tensor(self, name: str) -> Iterator[int]:
+    def verify_tensor(self, name: str, on_damage: OnDamage = raise_damage) -> Iterator[int]:
         """Reads all bytes of a tensor and checks them, in bounded memory; yields how many were read, piece by piece.
 
-        Raises:
-            DataLossError: They are not those that were written.
+        Args:
+            name: The tensor's name.
+            on_damage: Called with what is wrong with the tensor, or with each slice of it.
         """
         if slices := self.slice_entries(name):
             # Overlapping slices are found by who puts them together.
             TensorSliceSet(name, self.entry(name).shape, [stored for stored, _ in slices])
         for entry in self.stored_entries(name):
-            if entry.dtype.has_fixed_size:
-                with self._located(entry):
-                    yield from self._verify_fixed_size(entry)
-            else:
-                self._read_elements(entry)
-                yield entry.size
+            try:
+                if entry.dtype.has_fixed_size:
+                    with self._located(entry):
+                        yield from self._verify_fixed_size(entry)
+                else:
+                    self._read_elements(entry)
+                    yield entry.size
+            except (DataLossError, CheckpointNotFoundError) as error:
+                on_damage(error)
 
     def verify_index(self, on_damage: OnDamage = raise_damage) -> list[str]:
         """Reads every byte of the index, those included that nothing depends on; returns the names that can be read.
