@@ -1,0 +1,87 @@
+"""What the tests of graphs share: real graphs, and the TensorFlows that write and run others, each in its own process."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.protobuf import text_format
+
+from tfsaver import schemas
+
+_ROOT = Path(__file__).parents[2]
+_SCRIPTS = Path(__file__).parent / "guest"
+_SECONDS = 300  # what a hanging process may cost before it is killed
+
+
+@pytest.fixture(scope="session")
+def read_meta_graphs(cases: Path) -> Callable[[str], list[Any]]:
+    """The MetaGraphDefs of a .meta file or of a SavedModel among the cases, by its path."""
+
+    def read(name: str) -> list[Any]:
+        path = cases / name
+        if path.suffix == ".meta":
+            return [schemas.MetaGraphDef.FromString(path.read_bytes())]
+        if path.suffix == ".pbtxt":
+            saved_model = schemas.SavedModel()
+            text_format.Parse(path.read_text(), saved_model, descriptor_pool=schemas.DESCRIPTOR_POOL)
+            return list(saved_model.meta_graphs)
+        return list(schemas.SavedModel.FromString(path.read_bytes()).meta_graphs)
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def every_meta_graph(cases: Path, read_meta_graphs: Callable[[str], list[Any]]) -> dict[str, Any]:
+    """All graphs of the cases."""
+    paths = sorted(path for pattern in ("*.meta", "saved_model.pb", "saved_model.pbtxt") for path in cases.rglob(pattern))
+    found = {}
+    for path in paths:
+        name = str(path.relative_to(cases))
+        for number, meta_graph in enumerate(read_meta_graphs(name)):
+            found[f"{name}#{number}"] = meta_graph
+    assert found
+    return found
+
+
+def tensorflow_python(version: str) -> str:
+    """The interpreter that has TensorFlow 1.15, or the one that runs this, which may have a newer one."""
+    if version == "1.15":
+        named = os.environ.get("TFSAVER_TF115_PYTHON")
+        python = Path(named) if named else _ROOT / ".venv-tf115" / "bin" / "python"
+        if not python.exists():
+            pytest.skip(f"needs tensorflow-1.15: nothing at {python}; where there is a Python 3.7, `make interop-env` makes it")
+        return str(python)
+    if importlib.util.find_spec("tensorflow") is None:
+        pytest.skip("needs tensorflow: pip install tensorflow")
+    return sys.executable
+
+
+@pytest.fixture(scope="session")
+def run_tensorflow() -> Callable[..., None]:
+    """Runs a script of guest/ with the TensorFlow of a version."""
+
+    def run(version: str, script: str, *arguments: str) -> None:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+        environment.update(TF_CPP_MIN_LOG_LEVEL="3", CUDA_VISIBLE_DEVICES="-1", PYTHONDONTWRITEBYTECODE="1")
+        command = [tensorflow_python(version), str(_SCRIPTS / script), *arguments]
+        done = subprocess.run(
+            command, env=environment, cwd=arguments[0], capture_output=True, text=True, timeout=_SECONDS, check=False
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+
+    return run
+
+
+@pytest.fixture(scope="session", params=["1.15", "2.21"])
+def savers(request: pytest.FixtureRequest, run_tensorflow: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """A version of TensorFlow, and a folder of graphs with Savers that it wrote."""
+    folder = tmp_path_factory.mktemp("savers")
+    run_tensorflow(request.param, "savers.py", str(folder))
+    return request.param, folder
