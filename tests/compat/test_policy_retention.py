@@ -1,0 +1,84 @@
+"""A Saver's checkpoints under a policy."""
+
+from __future__ import annotations
+
+import pathlib
+
+import numpy as np
+import pytest
+
+from tfsaver import schemas
+from tfsaver.checkpoint import checkpoint_management
+from tfsaver.checkpoint.retention import Retention as Policy
+from tfsaver.checkpoint.save import save_checkpoint
+from tfsaver.compat._policy_retention import PolicyRetention
+from tfsaver.errors import CheckpointNotFoundError, InvalidArgumentError
+
+
+def save(retention: PolicyRetention, path: pathlib.Path, **details: object) -> None:
+    save_checkpoint({"x": np.float32(1)}, path, durable=False)
+    with retention.recording(str(path), **details):  # type: ignore[arg-type]
+        checkpoint_management.update_checkpoint_state(path.parent, path, retention.paths, durable=False)
+    retention.sweep(schemas.SaverDef.V2, "meta")
+
+
+def there(directory: pathlib.Path) -> list[str]:
+    return sorted(path.stem for path in directory.glob("*.index"))
+
+
+def new(policy: Policy) -> PolicyRetention:
+    return PolicyRetention(policy, durable=False)
+
+
+def test_policy_is_kept_over_restarts(tmp_path: pathlib.Path) -> None:
+    for step, metric in enumerate([3.0, 1.0, 2.0, 4.0]):
+        retention = new(Policy(last=1, best=1))
+        save(retention, tmp_path / f"m-{step}", metric=metric)
+    assert there(tmp_path) == ["m-1", "m-3"]
+    assert retention.paths == [str(tmp_path / "m-1"), str(tmp_path / "m-3")]
+    assert retention.removed == [str(tmp_path / "m-2")]
+
+
+def test_directories_do_not_mix(tmp_path: pathlib.Path) -> None:
+    retention = new(Policy(last=1))
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        save(retention, tmp_path / name / "m-0")
+    assert there(tmp_path / "a") == there(tmp_path / "b") == ["m-0"]
+
+
+def test_recovered_checkpoints_give_the_series(tmp_path: pathlib.Path) -> None:
+    save(new(Policy(last=1)), tmp_path / "epoch1")
+    retention = new(Policy(last=1))
+    retention.recover([str(tmp_path / "epoch0"), str(tmp_path / "epoch1")])
+    assert retention.paths == [str(tmp_path / "epoch1")]
+    save(retention, tmp_path / "epoch2")
+    assert there(tmp_path) == ["epoch2"]
+
+
+def test_pins(tmp_path: pathlib.Path) -> None:
+    retention = new(Policy(last=1))
+    save(retention, tmp_path / "m-0")
+    retention.pin(tmp_path / "m-0")
+    save(retention, tmp_path / "m-1")
+    assert there(tmp_path) == ["m-0", "m-1"]
+    retention.unpin(tmp_path / "m-0")
+    save(retention, tmp_path / "m-2")
+    assert there(tmp_path) == ["m-2"]
+    with pytest.raises(CheckpointNotFoundError):
+        retention.pin(tmp_path / "m-1")
+
+
+def test_state_file_that_cannot_be_written_removes_nothing(tmp_path: pathlib.Path) -> None:
+    retention = new(Policy(last=1))
+    save(retention, tmp_path / "m-0")
+    save_checkpoint({"x": np.float32(1)}, tmp_path / "m-1", durable=False)
+    with pytest.raises(OSError, match="full"), retention.recording(str(tmp_path / "m-1")):
+        raise OSError("full")
+    assert retention.paths == [str(tmp_path / "m-0")] and there(tmp_path) == ["m-0", "m-1"]
+
+
+@pytest.mark.parametrize("policy", [5, None, {"last": 5}, Policy])
+def test_only_a_policy_will_do(policy: object) -> None:
+    with pytest.raises(InvalidArgumentError, match="retention must be"):
+        PolicyRetention(policy)  # type: ignore[arg-type]
