@@ -204,18 +204,27 @@ def from_object(saveable: Any, graph: Any) -> Saveable:
     return kept[0]
 
 
-def from_trackable(trackable: Any, name: str | None, graph: Any) -> list[Any]:
-    """What a trackable object is saved as: Saveables, or variables where it says that these are its value.
+def from_trackable(trackable: Any, name: str | None, graph: Any) -> list[tuple[str, Any]]:
+    """What a trackable object is saved as, by name: Saveables, or variables where it says that these are its value.
 
     Args:
         trackable: The object.
         name: The name it is saved under; None for the one it has by itself.
         graph: The graph; None in eager mode.
 
+    Returns:
+        Each name once; several Saveables of one name, the parts of a variable in shards, as a list.
+
     Raises:
         InvalidArgumentError: It has nothing to save of its own.
     """
-    return _kept(graph, (id(trackable), name), lambda: list(_saveables_of(trackable, name, graph)))
+    made: dict[str, list[Any]] = {}
+    for item in _kept(graph, (id(trackable), name), lambda: list(_saveables_of(trackable, name, graph))):
+        if isinstance(item, Saveable):
+            made.setdefault(item.label, []).append(item.entry)
+        else:
+            made.setdefault(name or str(item.name), []).append(item)
+    return [(label, items[0] if len(items) == 1 else items) for label, items in made.items()]
 
 
 def _saveables_of(trackable: Any, name: str | None, graph: Any) -> Iterator[Any]:
@@ -278,7 +287,7 @@ def _recording_class() -> type[Any]:
 
 
 class _Remembering:
-    """A function that makes a tensor in a graph, and the tensor that it made: TensorFlow calls it several times, we do not."""
+    """A function that makes a tensor in a graph, and the tensor that it made last: no other is needed to read the value."""
 
     def __init__(self, function: Callable[[], Any]) -> None:
         self._function = function

@@ -70,13 +70,13 @@ def _expanded(name: str, value: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(value, _tensorflow.SaveableObject):
         yield name, _saveables.from_object(value, _graph()).entry
     elif _is_trackable(value):
-        for item in _saveables.from_trackable(value, name, _graph()):
-            if isinstance(item, _saveables.Saveable):
-                yield item.label, item.entry
+        for saved_as, item in _saveables.from_trackable(value, name, _graph()):
+            if _is_saved_by_itself(item):
+                yield saved_as, item
             else:
                 yield from _expanded(name, item)
     else:
-        if not name and not isinstance(value, _saveables.Saveable):
+        if not name and not _is_saved_by_itself(value):
             raise InvalidArgumentError("the empty string is no name for a tensor in a checkpoint")
         yield name, value
 
@@ -117,9 +117,9 @@ def _named_elements(element: Any) -> Iterator[tuple[str, Any, bool]]:
     elif _is_trackable(variable):
         # A wrapper's path is better than whatever the variable inside calls itself.
         own_name = element.path if element is not variable else None
-        for item in _saveables.from_trackable(variable, own_name, _graph()):
-            if isinstance(item, _saveables.Saveable):
-                yield item.label, item.entry, False
+        for saved_as, item in _saveables.from_trackable(variable, own_name, _graph()):
+            if _is_saved_by_itself(item):
+                yield saved_as, item, False
             else:
                 yield from _named_elements(item)
     elif element is not variable:
@@ -169,6 +169,10 @@ def _is_trackable(value: Any) -> bool:
     # A list that is an object's attribute is trackable too, and a list all the same.
     plain = (_tensorflow.RefVariable, _tensorflow.BaseResourceVariable, _tensorflow.PartitionedVariable, list, tuple)
     return isinstance(value, _tensorflow.Trackable) and not isinstance(value, plain)
+
+
+def _is_saved_by_itself(item: Any) -> bool:
+    return isinstance(item, (list, _saveables.Saveable, _tensorflow.SaveableObject))
 
 
 def _graph() -> Any:
