@@ -10,7 +10,8 @@ import pytest
 
 import tfsaver
 from tests.cli.process import run_in_terminal, run_process
-from tfsaver.cli.screen import Column, PlainScreen, open_progress, open_screen, print_json
+from tfsaver.cli.output import open_progress, open_screen, print_json
+from tfsaver.cli.screen import Column, PlainScreen
 
 _WITHOUT_RICH = """
 import sys

@@ -8,7 +8,7 @@ from typing import Any
 
 from tfsaver._version import __version__
 from tfsaver.checkpoint.checkpoint_reader import CheckpointReader, load_checkpoint
-from tfsaver.cli import screen, survey, values
+from tfsaver.cli import output, screen, survey, values
 from tfsaver.cli.arguments import checkpoint_path, regex
 from tfsaver.cli.survey import Survey, TensorRow
 from tfsaver.cli.text import count, escape, human_size, shape_text, unescape
@@ -88,11 +88,11 @@ def run(arguments: argparse.Namespace) -> int:
         found = survey.take_survey(reader)
         rows = _chosen_rows(reader, found, arguments)
         if arguments.json:
-            screen.print_json(_document(reader, found, rows, arguments))
+            output.print_json(_document(reader, found, rows, arguments))
         else:
             _print(reader, found, rows, arguments)
     for error in found.errors:
-        screen.print_error(error)
+        output.print_error(error)
     return 1 if found.errors else 0
 
 
@@ -122,7 +122,7 @@ def _name_as_typed(text: str, reader: CheckpointReader) -> str:
 
 
 def _print(reader: CheckpointReader, found: Survey, rows: Sequence[TensorRow], arguments: argparse.Namespace) -> None:
-    out = screen.open_screen()
+    out = output.open_screen()
     if arguments.values:
         for row in rows:
             info = row.info

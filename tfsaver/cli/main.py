@@ -19,7 +19,7 @@ import sys
 from collections.abc import Sequence
 
 from tfsaver._version import __version__
-from tfsaver.cli.screen import print_error
+from tfsaver.cli.output import print_error
 from tfsaver.errors import SaverError
 
 # Verb -> what the list of verbs says of it. The module is `tfsaver.cli.<verb>`, with _ for -.

@@ -7,7 +7,7 @@ from typing import Any
 
 from tfsaver._version import __version__
 from tfsaver.checkpoint.verify import VerifyReport, verify_checkpoint
-from tfsaver.cli import screen
+from tfsaver.cli import output, screen
 from tfsaver.cli.arguments import checkpoint_path
 from tfsaver.cli.text import count, describe, escape, escape_message, human_size
 from tfsaver.errors import SaverError
@@ -45,12 +45,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints what is wrong; 1 when anything is."""
-    out = screen.open_screen()
+    out = output.open_screen()
     records = []
     for path in arguments.paths:
         record = _Result(path)
         try:
-            with screen.open_progress(escape(path)) as progress:
+            with output.open_progress(escape(path)) as progress:
                 record.report = verify_checkpoint(path, progress=progress)
         except BrokenPipeError:
             raise
@@ -58,13 +58,13 @@ def run(arguments: argparse.Namespace) -> int:
             record.error = error
         records.append(record)
         if record.error is not None:
-            screen.print_error(record.error)
+            output.print_error(record.error)
         if record.report is not None and not arguments.json:
             _print(out, record.report, arguments.quiet)
     is_sound = all(record.is_sound for record in records)
     if arguments.json:
         document = {"tfsaver": __version__, "ok": is_sound, "checkpoints": [record.document() for record in records]}
-        screen.print_json(document)
+        output.print_json(document)
     return 0 if is_sound else 1
 
 

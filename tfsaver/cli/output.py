@@ -1,0 +1,78 @@
+"""Where a verb's output goes: plain aligned text, or rich's colours when a person is watching.
+
+A person watches a stream that is a terminal, unless NO_COLOR is set, and rich is there only with the extra `cli`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any, TextIO
+
+from tfsaver.cli.screen import PlainScreen, Progress, Screen
+from tfsaver.cli.text import describe, escape_message
+
+# Rich lays out every cell of a table before it prints the first: past this many rows one would wait for it.
+MAX_RICH_ROWS = 1000
+
+
+def is_watched(stream: TextIO) -> bool:
+    """Whether a person reads the stream in colour."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def open_screen() -> Screen:
+    """The screen that fits standard output."""
+    rich_screen = _rich_screen(sys.stdout)
+    if rich_screen is None:
+        return PlainScreen()
+    screen: Screen = rich_screen.RichScreen(PlainScreen(), MAX_RICH_ROWS)
+    return screen
+
+
+@contextlib.contextmanager
+def open_progress(description: str) -> Iterator[Progress | None]:
+    """A progress bar on standard error; None when nobody is watching."""
+    rich_screen = _rich_screen(sys.stderr)
+    if rich_screen is None:
+        yield None
+        return
+    with rich_screen.progress_bar(description) as progress:
+        yield progress
+
+
+def print_json(document: Mapping[str, Any]) -> None:
+    """Prints a JSON object: a line for each of its fields and for each record in them, in ASCII."""
+    # Imported here because plain output, which scripts call in loops, does without it.
+    import json  # noqa: PLC0415
+
+    fields = []
+    for key, value in document.items():
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            records = ",\n".join(f"  {json.dumps(record)}" for record in value)
+            fields.append(f" {json.dumps(key)}: [\n{records}\n ]")
+        else:
+            fields.append(f" {json.dumps(key)}: {json.dumps(value)}")
+    print("{\n" + ",\n".join(fields) + "\n}")
+
+
+def print_error(error: Exception) -> None:
+    """Says on standard error what went wrong, in the error's own words."""
+    # What came before on standard output is to be read before.
+    sys.stdout.flush()
+    print(f"tfsaver: error: {escape_message(describe(error))}", file=sys.stderr)
+
+
+def _rich_screen(stream: TextIO) -> Any:
+    """The module that draws with rich; None when nobody is watching or rich is not installed."""
+    if not is_watched(stream):
+        return None
+    try:
+        return importlib.import_module("tfsaver.cli.rich_screen")
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "rich":
+            raise
+        return None
