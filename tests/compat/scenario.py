@@ -24,7 +24,17 @@ from tfsaver.compat.v1 import train
 Recorded: TypeAlias = "list[tuple[Any, ...]]"
 
 # As what a program catches an error that is not one of TensorFlow's; the order tells a class from its bases.
-_CAUGHT_AS = (NotImplementedError, RuntimeError, TypeError, AttributeError, AssertionError, IndexError, KeyError, ValueError)
+_CAUGHT_AS = (
+    NotImplementedError,
+    RuntimeError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    IndexError,
+    KeyError,
+    ValueError,
+    OSError,
+)
 
 
 class Clock:
@@ -106,6 +116,12 @@ class Scenario:
         kind = type(error) if is_tensorflows else next(kind for kind in _CAUGHT_AS if isinstance(error, kind))
         self.recorded.append(("raises", kind.__name__, self._plain(fragment)))
         return None
+
+    def call_quietly(self, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        """Calls a function whose answer is no plain value; that it answers is recorded."""
+        answer = function(*arguments, **options)
+        self.note(answer is None)
+        return answer
 
     def note(self, *facts: Any) -> None:
         """Records any other fact."""

@@ -46,7 +46,7 @@ class FailingSession(Session):
 
 def save(session: Session, path: pathlib.Path, version: int = V2, count: int = 5) -> None:
     bindings = [binding(f"v{index}", np.full(10, index, np.float32)) for index in range(count)]
-    save_variables(session, bindings, str(path), str(path), version=version, durable=False)
+    save_variables(session, [bindings], str(path), str(path), version=version, durable=False)
 
 
 def test_values_are_let_go_of_before_the_next_are_fetched(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,15 +1,25 @@
 """TensorFlow as a guest: the one layer that may import it.
 
-Everything here fetches values from a TensorFlow program, hands them to the layers below, and assigns values back; no byte of
-a checkpoint is read or written by TensorFlow itself.
+Everything here fetches values from a TensorFlow program, hands them to the layers below, and assigns values back. No byte of
+a checkpoint is read or written by TensorFlow itself, but where `_runtime` says why it must be.
 
     _tensorflow   the door: the names we use of TensorFlow, imported when the first of them is asked for
     _errors       our errors as TensorFlow's classes
     _binding      one variable tied to one tensor of a checkpoint: where its value is read, how it is assigned
-    _variables    a `var_list` in all its forms -> bindings
+    _var_list     a `var_list` in all its forms -> what is saved, by name
+    _variables    what is saved, by name -> bindings
+    _saveables    tables and other objects that are no variables
     _transfer     values between a session and memory, in batches of bounded size
     _matching     bindings against a checkpoint: what is missing, what does not fit
     _restore      from a checkpoint into variables, all or nothing
+    _shards       which data file each variable goes to
+    _save         from variables into a checkpoint
+    _saver_graph  the nodes that a Saver has in its graph, made by TensorFlow
+    _saver_nodes  the variables behind such nodes
+    _runtime      saving and restoring by the nodes, in TensorFlow's runtime
+    _storage      by our files or by the nodes
+    _paths        the names of a Saver's files
+    _meta_graph   a graph as a MetaGraphDef
     _retention    which checkpoints are kept
     patching      ours in the place of TensorFlow's, for programs that cannot be edited
     v1            the names that replace those of `tf.compat.v1`

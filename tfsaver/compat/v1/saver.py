@@ -1,18 +1,18 @@
 """`tf.compat.v1.train.Saver` on our own reader and writer.
 
-    Saver(var_list)            var_list -> bindings: each variable and the name of its tensor
+    Saver(var_list)            var_list -> bindings: each variable and the name of its tensor; and the nodes that
+                               TensorFlow's Saver has, for whoever gets the graph without the Saver
     saver.save(sess, path)     values -> path.index, path.data-*, then the state file, then one old checkpoint goes,
                                then path.meta
     saver.restore(sess, path)  all names, dtypes, shapes and checksums first, then the variables
 
-Constructor, attributes, methods, return values, files and errors are TensorFlow's, whose programs need no change. No graph
-node is added, so that a Saver may be made, as often as one likes, on a graph that is finalized.
+Constructor, attributes, methods, return values, files and errors are TensorFlow's, whose programs need no change. The nodes
+are not needed to save and restore in this process: a Saver may be made, as often as one likes, on a graph that is finalized.
 """
 
 from __future__ import annotations
 
 import logging
-import numbers
 import os
 import threading
 from collections.abc import Iterable
@@ -23,13 +23,15 @@ import numpy as np
 from tfsaver import schemas
 from tfsaver.checkpoint import checkpoint_management
 from tfsaver.checkpoint.checkpoint_state import STATE_FILE_NAME
-from tfsaver.compat import _tensorflow, _variables
-from tfsaver.compat._binding import Binding
+from tfsaver.compat import _paths, _saver_graph, _tensorflow, _variables
 from tfsaver.compat._errors import tensorflow_errors
-from tfsaver.compat._restore import restore_variables
+from tfsaver.compat._meta_graph import export_meta_graph
 from tfsaver.compat._retention import Retention
-from tfsaver.compat._save import save_variables
-from tfsaver.errors import DataLossError, InvalidArgumentError, PathConflictError, UnimplementedError
+from tfsaver.compat._saver_nodes import SaverVariables
+from tfsaver.compat._shards import shards_of
+from tfsaver.compat._storage import Storage
+from tfsaver.compat._var_list import name_saveables
+from tfsaver.errors import InvalidArgumentError, PathConflictError
 from tfsaver.lib import file_io
 
 _logger = logging.getLogger(__name__)
@@ -41,24 +43,24 @@ class Saver:
     Args:
         var_list: Variables: None for all global ones of the default graph, a list, or a dict from names to variables.
         reshape: Whether a restored tensor takes the variable's shape when it has as many elements.
-        sharded: Not supported yet.
+        sharded: Whether each device has a data file of its own. On a cluster each server writes its own then.
         max_to_keep: How many checkpoints are kept; 0 or None for all.
         keep_checkpoint_every_n_hours: One checkpoint in so many hours is kept for good; 0 or None keeps every one.
-        name: The name scope of graph nodes; there are none.
+        name: The name scope of the graph nodes. With a `saver_def`, the scope that it was imported to.
         restore_sequentially: Without effect, as in TensorFlow.
-        saver_def: Not supported yet.
-        builder: Not supported yet.
+        saver_def: The SaverDef of nodes that are there: no others are made, its settings count, and the variables are those
+            that its nodes save.
+        builder: What makes the graph nodes in the place of TensorFlow's builder; then nothing but these saves and restores.
         defer_build: Whether the variables are looked up by `build()` only.
         allow_empty: Whether there may be no variables; then `save` writes no more than a meta graph, and `restore` nothing.
         write_version: SaverDef.V1 or SaverDef.V2.
         pad_step_number: Whether a step in a file name has eight digits.
         save_relative_paths: Whether the state file names checkpoints relative to its directory, which can be moved then.
-        filename: The default of a graph node; there is none.
+        filename: Where the graph nodes save to when whoever runs them does not say.
         durable: Whether `save` returns only once the disk has the bytes. TensorFlow never waits for that.
 
     Raises:
         MissingExtraError: TensorFlow is not installed.
-        UnimplementedError: An argument asks for what is not supported.
         InvalidArgumentError: A ValueError; the arguments contradict each other, or there is nothing to save.
         TypeError: `var_list` or an element of it is of no type that can be saved.
     """
@@ -87,10 +89,7 @@ class Saver:
             raise InvalidArgumentError(
                 "If `var_list` is provided then build cannot be deferred. Either set defer_build=False or var_list=None."
             )
-        for argument, value in (("sharded", sharded or None), ("saver_def", saver_def), ("builder", builder)):
-            if value is not None:
-                raise UnimplementedError(f"Saver({argument}=...) is not supported yet")
-        if write_version not in (schemas.SaverDef.V1, schemas.SaverDef.V2):
+        if saver_def is None and write_version not in (schemas.SaverDef.V1, schemas.SaverDef.V2):
             raise TypeError(f"write_version is {write_version!r}; SaverDef.V1 and SaverDef.V2 are the formats there are")
         self._is_eager = _tensorflow.tf.executing_eagerly()
         if self._is_eager and var_list is None:
@@ -113,19 +112,18 @@ class Saver:
         self._save_relative_paths = save_relative_paths
         self._object_restore_saver: Any = None
         self._durable = durable
-        self._bindings: list[Binding] = []
         # A supervisor saves from a thread of its own.
         self._lock = threading.RLock()
-        hours = keep_checkpoint_every_n_hours or 0
         # In a graph the hours pass through a SaverDef, where they are a float of 32 bits.
+        hours = keep_checkpoint_every_n_hours or 0
         self._retention = Retention(max_to_keep or 0, hours if self._is_eager else float(np.float32(hours)))
         if self._is_eager:
-            self._look_up_variables()
+            self._storage = self._new_storage(self._look_up_variables())
         elif not defer_build:
             self.build()
 
     def build(self) -> None:
-        """Looks the variables up, unless that was done before.
+        """Looks the variables up and makes the graph nodes, unless that was done before.
 
         Raises:
             RuntimeError: Called in eager mode, where it has nothing to do.
@@ -137,20 +135,55 @@ class Saver:
             return
         # Set first, as in TensorFlow: a build that fails is not tried again by whoever calls `build` next.
         self._is_built = True
-        self._look_up_variables()
+        variables = None
+        if self.saver_def is None:
+            variables = self._look_up_variables()
+            if not self._is_empty:
+                self.saver_def = self._add_nodes(variables)
+        else:
+            if self._name:
+                _saver_graph.add_scope(self.saver_def, self._name)
+            _saver_graph.check(self.saver_def)
+        if self.saver_def is not None:
+            self._write_version = self.saver_def.version
+            self._retention.max_to_keep = self.saver_def.max_to_keep
+            self._retention.keep_every_n_hours = self.saver_def.keep_checkpoint_every_n_hours
+        self._storage = self._new_storage(variables)
         self._retention.start()
 
-    def _look_up_variables(self) -> None:
+    def _look_up_variables(self) -> SaverVariables:
         if self._var_list is None:
             self._var_list = _variables.default_var_list()
-        self._bindings = _variables.to_bindings(self._var_list)
-        self._is_empty = not self._bindings
+        bindings = _variables.to_bindings(self._var_list)
+        self._is_empty = not bindings
         if self._is_empty and not self._allow_empty:
             raise InvalidArgumentError("No variables to save")
-        for binding in self._bindings if self._reshape else ():
-            shape = binding.variable.shape
-            if shape is None or None in shape:
-                raise UnimplementedError(f"reshape=True with {binding.variable.label}, whose static shape is not known")
+        return SaverVariables(shards_of(bindings, sharded=self._sharded), self._reshape)
+
+    def _add_nodes(self, variables: SaverVariables) -> Any:
+        return _saver_graph.add_nodes(
+            name_saveables(self._var_list),
+            variables.bindings,
+            builder=self._builder,
+            version=self._write_version,
+            reshape=self._reshape,
+            sharded=self._sharded,
+            max_to_keep=self._max_to_keep,
+            keep_checkpoint_every_n_hours=self._keep_checkpoint_every_n_hours,
+            name=self._name,
+            restore_sequentially=self._restore_sequentially,
+            filename=self._filename,
+        )
+
+    def _new_storage(self, variables: SaverVariables | None) -> Storage:
+        return Storage(
+            variables,
+            self.saver_def,
+            version=self._write_version,
+            sharded=self._sharded if self.saver_def is None else self.saver_def.sharded,
+            durable=self._durable,
+            own_nodes=_saver_graph.is_own(self._builder),
+        )
 
     def save(
         self,
@@ -197,21 +230,23 @@ class Saver:
             _logger.warning("TensorFlow's V1 checkpoint format has been deprecated; consider SaverDef.V2")
         if os.path.split(latest_filename)[0]:
             raise InvalidArgumentError(f"'latest_filename' must not contain path components: {latest_filename!r}")
-        save_path = _to_text(save_path)
-        prefix = self._numbered(save_path, global_step, sess, latest_filename)
+        prefix = save_path = _paths.to_text(save_path)
+        if global_step is not None:
+            prefix = _paths.numbered(save_path, global_step, self._session(sess), padded=self._pad_step_number)
+        elif os.path.basename(save_path) == latest_filename and not self._sharded:
+            # A V1 checkpoint of that name would be the state file itself.
+            raise InvalidArgumentError(f"'latest_filename' collides with 'save_path' {save_path!r}: use another one")
         if not self._is_eager and not isinstance(sess, _tensorflow.SessionInterface):
             raise TypeError(f"'sess' must be a Session; {sess}")
         if write_state and not self._is_empty and self._collides(prefix, latest_filename):
             raise PathConflictError(f"{prefix!r} conflicts with path used for checkpoint state: use another save_path")
         # One save at a time: what one thread writes must not be what another removes as its oldest.
         with self._lock:
+            written = prefix
             if not self._is_empty:
-                session = None if self._is_eager else sess
-                save_variables(
-                    session, self._bindings, save_path, prefix, version=self._write_version, durable=self._durable
-                )
+                written = self._storage.write(self._session(sess), save_path, prefix)
                 if write_state:
-                    self._write_state(save_path, prefix, latest_filename, meta_graph_suffix)
+                    self._write_state(save_path, written, latest_filename, meta_graph_suffix)
             if write_meta_graph and not self._is_eager:
                 with sess.graph.as_default():
                     self.export_meta_graph(
@@ -219,7 +254,7 @@ class Saver:
                         strip_default_attrs=strip_default_attrs,
                         save_debug_info=save_debug_info,
                     )
-        return None if self._is_empty else prefix
+        return None if self._is_empty else written
 
     def restore(self, sess: Any, save_path: file_io.PathLike | None) -> None:
         """Gives the variables the values of a checkpoint: all of them, or none when anything is wrong.
@@ -238,7 +273,7 @@ class Saver:
             return
         if save_path is None:
             raise InvalidArgumentError("Can't load save_path when it is None.")
-        save_path = _to_text(save_path)
+        save_path = _paths.to_text(save_path)
         if not save_path or not checkpoint_management.checkpoint_exists(save_path):
             raise InvalidArgumentError(f"The passed save_path is not a valid checkpoint: {save_path}")
         if not self._is_built and not self._is_eager:
@@ -246,8 +281,8 @@ class Saver:
         _logger.info("Restoring parameters from %s", save_path)
         with tensorflow_errors():
             path = file_io.as_path(save_path)
-            _refuse_directory(path)
-            restore_variables(None if self._is_eager else sess, self._bindings, path, reshape=self._reshape)
+            _paths.refuse_directory(path)
+            self._storage.read(self._session(sess), path)
 
     @property
     def last_checkpoints(self) -> list[str]:
@@ -273,16 +308,18 @@ class Saver:
             self._retention.recover(checkpoint_paths)
 
     def as_saver_def(self) -> Any:
-        """The SaverDef of the graph nodes; None, since there are none."""
+        """The SaverDef of the graph nodes; None when there are none."""
         return self.saver_def
 
     def to_proto(self, export_scope: str | None = None) -> Any:
-        """The SaverDef of the graph nodes inside a scope; None, since there are none."""
-        return self.saver_def
+        """The SaverDef of the graph nodes, with the names they have in an export of a scope; None if they are not in it."""
+        if export_scope is None or self.saver_def is None:
+            return self.saver_def
+        return _saver_graph.without_scope(self.saver_def, export_scope)
 
     @staticmethod
     def from_proto(saver_def: Any, import_scope: str | None = None) -> Saver:
-        """A Saver of the graph nodes that a SaverDef names; not supported yet."""
+        """A Saver of the graph nodes that a SaverDef names, inside of a scope."""
         return Saver(saver_def=saver_def, name=import_scope)
 
     def export_meta_graph(
@@ -296,11 +333,10 @@ class Saver:
         strip_default_attrs: bool = False,
         save_debug_info: bool = False,
     ) -> Any:
-        """The default graph as a MetaGraphDef, written to `filename` if that is given; TensorFlow does it."""
-        tf = _tensorflow.tf
-        return tf.compat.v1.train.export_meta_graph(
+        """The default graph as a MetaGraphDef with this Saver's nodes named; see `meta_graph.export_meta_graph`."""
+        return export_meta_graph(
             filename=filename,
-            graph_def=tf.compat.v1.get_default_graph().as_graph_def(add_shapes=True),
+            graph_def=_tensorflow.tf.compat.v1.get_default_graph().as_graph_def(add_shapes=True),
             saver_def=self.saver_def,
             collection_list=collection_list,
             as_text=as_text,
@@ -324,28 +360,15 @@ class Saver:
     def _next_checkpoint_time(self) -> float:
         return self._retention.next_checkpoint_time
 
-    def _numbered(self, save_path: str, global_step: Any, sess: Any, latest_filename: str) -> str:
-        if global_step is None:
-            # A V1 checkpoint of that name would be the state file itself.
-            if os.path.basename(save_path) == latest_filename:
-                raise InvalidArgumentError(f"'latest_filename' collides with 'save_path' {save_path!r}: use another one")
-            return save_path
-        if not isinstance(global_step, (numbers.Integral, np.integer)):
-            global_step = int(global_step.numpy()) if self._is_eager else int(sess.run(global_step))
-        return f"{save_path}-{int(global_step):08d}" if self._pad_step_number else f"{save_path}-{int(global_step)}"
+    def _session(self, sess: Any) -> Any:
+        return None if self._is_eager else sess
 
     def _collides(self, prefix: str, latest_filename: str) -> bool:
-        """Whether the state file must not be written beside a checkpoint of that name.
-
-        A V1 checkpoint would be overwritten by it. A V2 checkpoint has files of other names; TensorFlow refuses it all the
-        same when the state file would name it exactly as it is named itself.
-        """
-        directory, name = os.path.split(prefix)
-        if name != latest_filename:
+        if self._sharded and self._write_version != schemas.SaverDef.V2:
             return False
-        if self._write_version != schemas.SaverDef.V2 or not directory:
-            return True
-        return os.path.isabs(prefix) and not self._save_relative_paths
+        return _paths.collides(
+            prefix, latest_filename, version=self._write_version, save_relative_paths=self._save_relative_paths
+        )
 
     def _write_state(self, save_path: str, prefix: str, latest_filename: str, meta_graph_suffix: str) -> None:
         with tensorflow_errors():
@@ -360,17 +383,3 @@ class Saver:
                     durable=self._durable,
                 )
             self._retention.sweep(self._write_version, meta_graph_suffix)
-
-
-def _to_text(path: file_io.PathLike) -> str:
-    """A path as the caller spells it, as text: what `save` returns must be what was passed."""
-    try:
-        return os.fsdecode(path)
-    except TypeError:
-        raise TypeError(f"Expected binary or unicode string, got {path!r}") from None
-
-
-def _refuse_directory(path: str) -> None:
-    # A directory has several checkpoints; which one is meant is for `latest_checkpoint` to say.
-    if file_io.is_directory(path) and not file_io.exists(f"{path}.index"):
-        raise DataLossError(f"Unable to open table file {path}: it is a directory; latest_checkpoint finds the newest in it")

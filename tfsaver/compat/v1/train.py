@@ -27,6 +27,7 @@ from tfsaver.compat.v1.checkpoint_utils import (
     load_variable,
 )
 from tfsaver.compat.v1.initialization import init_from_checkpoint, warm_start
+from tfsaver.compat.v1.meta_graph import export_meta_graph, import_meta_graph
 from tfsaver.compat.v1.saver import Saver
 from tfsaver.errors import NotFoundError
 from tfsaver.lib import file_io
@@ -36,9 +37,11 @@ __all__ = [
     "Saver",
     "checkpoint_exists",
     "checkpoints_iterator",
+    "export_meta_graph",
     "generate_checkpoint_state_proto",
     "get_checkpoint_mtimes",
     "get_checkpoint_state",
+    "import_meta_graph",
     "init_from_checkpoint",
     "latest_checkpoint",
     "list_variables",

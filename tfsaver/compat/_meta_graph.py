@@ -1,0 +1,74 @@
+"""A graph as a MetaGraphDef: the one piece of a checkpoint that TensorFlow makes.
+
+What belongs into it (collections, stripped operations, the surgery that its options ask for) is TensorFlow's to say, and the
+graph is in its hands; so its own function does all of it, and writes the file.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tfsaver.compat import _tensorflow
+
+
+def export_meta_graph(
+    filename: str | None = None,
+    meta_info_def: Any = None,
+    graph_def: Any = None,
+    saver_def: Any = None,
+    collection_list: Any = None,
+    as_text: bool = False,
+    graph: Any = None,
+    export_scope: str | None = None,
+    clear_devices: bool = False,
+    clear_extraneous_savers: bool = False,
+    strip_default_attrs: bool = False,
+    save_debug_info: bool = False,
+    **kwargs: Any,
+) -> Any:
+    """A graph with its collections, written to `filename` if that is given.
+
+    Args:
+        filename: Where to; missing directories are made.
+        meta_info_def: What to say about the graph, beside what TensorFlow says.
+        graph_def: The nodes; those of `graph` if not given.
+        saver_def: Which of the nodes save and restore the variables.
+        collection_list: The keys of the collections to export; all of them if not given.
+        as_text: Whether the file is a text.
+        graph: The graph; the default one if not given.
+        export_scope: The name scope to export, whose name is taken off.
+        clear_devices: Whether devices are left out.
+        clear_extraneous_savers: Whether the nodes of all Savers but that of `saver_def` are left out.
+        strip_default_attrs: Whether attributes that have their default are left out.
+        save_debug_info: Whether the places in the source where nodes were made are written beside the file.
+        **kwargs: `unbound_inputs_col_name`, and `exclude_nodes`.
+
+    Returns:
+        The MetaGraphDef.
+
+    Raises:
+        RuntimeError: In eager mode, without a graph.
+        TypeError: A definition is of the wrong type, or an argument is unknown.
+        ValueError: The graph is larger than 2 GB.
+    """
+    if _tensorflow.tf.executing_eagerly() and (graph_def is None or graph is None):
+        raise RuntimeError(
+            "Exporting/importing meta graphs is not supported when eager execution is enabled. No graph exists when eager "
+            "execution is enabled."
+        )
+    meta_graph_def, _ = _tensorflow.meta_graph.export_scoped_meta_graph(
+        filename=filename,
+        meta_info_def=meta_info_def,
+        graph_def=graph_def,
+        saver_def=saver_def,
+        collection_list=collection_list,
+        as_text=as_text,
+        graph=graph,
+        export_scope=export_scope,
+        clear_devices=clear_devices,
+        clear_extraneous_savers=clear_extraneous_savers,
+        strip_default_attrs=strip_default_attrs,
+        save_debug_info=save_debug_info,
+        **kwargs,
+    )
+    return meta_graph_def

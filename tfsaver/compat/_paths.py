@@ -1,0 +1,78 @@
+"""The names of a Saver's files: what a caller passes, and what is made of it.
+
+    save_path         global_step    prefix
+    "dir/model"       None           dir/model
+    "dir/model"       12             dir/model-12            dir/model-00000012 with padding
+
+A path is never made absolute or tidied up: what `save` returns is what was passed, with the step behind it.
+"""
+
+from __future__ import annotations
+
+import numbers
+import os
+from typing import Any
+
+import numpy as np
+
+from tfsaver import schemas
+from tfsaver.errors import DataLossError, InvalidArgumentError
+from tfsaver.lib import file_io
+
+
+def to_text(path: file_io.PathLike) -> str:
+    """A path as the caller spells it, as text.
+
+    Raises:
+        TypeError: It is none.
+    """
+    try:
+        return os.fsdecode(path)
+    except TypeError:
+        raise TypeError(f"Expected binary or unicode string, got {path!r}") from None
+
+
+def numbered(save_path: str, global_step: Any, session: Any, *, padded: bool) -> str:
+    """A path with the step behind it.
+
+    Args:
+        save_path: The path.
+        global_step: An integer, or whatever a session can fetch one from.
+        session: What fetches it; None in eager mode.
+        padded: Whether the step has eight digits at least.
+    """
+    if not isinstance(global_step, (numbers.Integral, np.integer)):
+        global_step = int(global_step.numpy()) if session is None else int(session.run(global_step))
+    return f"{save_path}-{int(global_step):08d}" if padded else f"{save_path}-{int(global_step)}"
+
+
+def collides(prefix: str, latest_filename: str, *, version: int, save_relative_paths: bool) -> bool:
+    """Whether the state file must not be written beside a checkpoint of that name.
+
+    A V1 checkpoint would be overwritten by it. A V2 checkpoint has files of other names; TensorFlow refuses it all the
+    same when the state file would name it exactly as it is named itself.
+    """
+    directory, name = os.path.split(prefix)
+    if name != latest_filename:
+        return False
+    if version != schemas.SaverDef.V2 or not directory:
+        return True
+    return os.path.isabs(prefix) and not save_relative_paths
+
+
+def missing_parent(save_path: str) -> InvalidArgumentError | None:
+    """The error that says that a checkpoint's directory is not there; None when it is."""
+    path = file_io.as_path(save_path)
+    if file_io.is_remote(path) or file_io.is_directory(file_io.split(path)[0] or os.curdir):
+        return None
+    return InvalidArgumentError(f"Parent directory of {save_path} doesn't exist, can't save.")
+
+
+def refuse_directory(path: str) -> None:
+    """A directory has several checkpoints; which one is meant is for `latest_checkpoint` to say.
+
+    Raises:
+        DataLossError: It is a directory, and no checkpoint has its name.
+    """
+    if file_io.is_directory(path) and not file_io.exists(f"{path}.index"):
+        raise DataLossError(f"Unable to open table file {path}: it is a directory; latest_checkpoint finds the newest in it")

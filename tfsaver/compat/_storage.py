@@ -1,0 +1,141 @@
+"""How a Saver's variables get to files and back: by our reader and writer, or by the graph's nodes.
+
+    our files      in this process: names, dtypes, shapes and checksums are compared before the first variable changes, a
+                   checkpoint appears whole or not at all
+    the nodes      where only TensorFlow's runtime can do it; `_runtime` says when
+
+Before nodes restore anything, the checkpoint's names, dtypes and shapes are compared with the variables' all the same.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import weakref
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tfsaver.checkpoint.matching import RestoreReport
+from tfsaver.compat import _matching, _runtime, _saver_nodes
+from tfsaver.compat._binding import Binding, GraphVariable
+from tfsaver.compat._restore import compare_variables, restore_variables
+from tfsaver.compat._save import save_variables
+from tfsaver.compat._saver_nodes import SaverVariables
+from tfsaver.errors import UnimplementedError
+
+
+class Storage:
+    """Writes and reads the checkpoints of one Saver.
+
+    Args:
+        variables: What is saved and restored; None when it is to be found from the nodes.
+        saver_def: The nodes; None when there are none.
+        version: SaverDef.V1 or SaverDef.V2.
+        sharded: Whether each device has a data file of its own.
+        durable: Whether a checkpoint is on the disk when `write` returns.
+        own_nodes: Whether the nodes come from a builder of the program, and nothing can stand in for them.
+    """
+
+    def __init__(
+        self,
+        variables: SaverVariables | None,
+        saver_def: Any,
+        *,
+        version: int,
+        sharded: bool,
+        durable: bool,
+        own_nodes: bool = False,
+    ) -> None:
+        self._variables = variables
+        self._saver_def = saver_def
+        self._version = version
+        self._sharded = sharded
+        self._durable = durable
+        self._own_nodes = own_nodes
+        # What nodes lead to, in each graph whose session was passed: a SaverDef may come without its graph.
+        self._found: weakref.WeakKeyDictionary[Any, SaverVariables | None] = weakref.WeakKeyDictionary()
+        self._lock = threading.Lock()
+
+    def write(self, session: Any, save_path: str, prefix: str) -> str:
+        """Writes the files of a checkpoint.
+
+        Args:
+            session: Where the variables have their values; None in eager mode.
+            save_path: What the caller asked to save to, for the error.
+            prefix: The checkpoint's prefix.
+
+        Returns:
+            What finds it again.
+
+        Raises:
+            InvalidArgumentError: The directory is not there.
+        """
+        variables = self._variables_in(session)
+        if variables is None or _runtime.is_needed(session, self._saver_def, variables):
+            return _runtime.save(session, self._saver_def, save_path, prefix)
+        return save_variables(
+            session,
+            variables.shards,
+            save_path,
+            prefix,
+            version=self._version,
+            durable=self._durable,
+            sharded=self._sharded,
+        )
+
+    def read(self, session: Any, path: str, *, strict: bool = True) -> RestoreReport | None:
+        """Gives the variables the values of a checkpoint.
+
+        Args:
+            session: Where the variables get them; None in eager mode.
+            path: A V2 prefix, a V1 file or pattern.
+            strict: Whether anything that is missing or does not fit is an error.
+
+        Returns:
+            What was restored; None when nodes did it.
+
+        Raises:
+            UnimplementedError: Only nodes can do it, and these only all of it.
+        """
+        variables = self._variables_in(session)
+        if variables is None:
+            if not strict:
+                raise UnimplementedError("strict=False: what the nodes of this Saver restore, only they know")
+            _runtime.restore(session, self._saver_def, path)
+            return None
+        bindings = _with_known_shapes(session, variables.bindings) if variables.reshape else variables.bindings
+        if strict and _runtime.is_needed(session, self._saver_def, variables):
+            report = compare_variables(bindings, path, reshape=variables.reshape)
+            _matching.raise_unless_ok(report)
+            # Nodes ask for the names they were made with; a checkpoint that was written from objects has others.
+            if all(tensor.key == tensor.wanted.name for tensor in report.matched):
+                _runtime.restore(session, self._saver_def, path)
+                return None
+        return restore_variables(session, bindings, path, reshape=variables.reshape, strict=strict)
+
+    def _variables_in(self, session: Any) -> SaverVariables | None:
+        """What is saved from a session, or restored in it; None when only the nodes know."""
+        if self._variables is not None or self._own_nodes:
+            return None if self._own_nodes else self._variables
+        graph = getattr(session, "graph", None)
+        if graph is None:
+            return None
+        with self._lock:
+            if graph not in self._found:
+                self._found[graph] = _saver_nodes.find_variables(graph, self._saver_def)
+            return self._found[graph]
+
+
+def _with_known_shapes(session: Any, bindings: Sequence[Binding]) -> list[Binding]:
+    """The bindings with the shapes that their variables have now, where the graph does not know them."""
+    return [_with_known_shape(session, binding) for binding in bindings]
+
+
+def _with_known_shape(session: Any, binding: Binding) -> Binding:
+    variable = binding.variable
+    if not isinstance(variable, GraphVariable) or (variable.shape is not None and None not in variable.shape):
+        return binding
+    shape = np.shape(session.run(variable.tensor))
+    return dataclasses.replace(binding, variable=dataclasses.replace(variable, shape=shape))
