@@ -15,6 +15,7 @@ from tfsaver.checkpoint.object_graph import OBJECT_GRAPH_KEY
 from tfsaver.errors import DataLossError
 from tfsaver.framework import dtypes
 from tfsaver.framework.tensor_slice import TensorSlice
+from tfsaver.tensor_bundle.writer import BundleWriter
 
 F4, F8, I8 = (dtypes.from_name(name) for name in ("float32", "float64", "int64"))
 WANTED = [WantedTensor("bias", F4, (4,)), WantedTensor("kernel", F4, (3, 4)), WantedTensor("step", I8, ())]
@@ -103,6 +104,18 @@ def test_part_of_a_tensor_needs_the_full_shape(tmp_path: pathlib.Path) -> None:
     assert report.ok and report.matched[0].shape == (2, 4) and report.num_bytes == 32
     report = match(TENSORS, tmp_path, WantedTensor("kernel", F4, (2, 4), (5, 4), part))
     assert "shape in shape_and_slice spec [5,4] does not match the shape stored in checkpoint: [3,4]" in str(report)
+
+
+def test_tensor_of_which_slices_are_missing_does_not_fit(tmp_path: pathlib.Path) -> None:
+    with BundleWriter(tmp_path / "model") as writer:
+        writer.add_slice("w", (6, 2), TensorSlice(((0, 4), (0, 2))), np.ones((4, 2), np.float32))
+    with load_checkpoint(tmp_path / "model") as reader:
+        inside = WantedTensor("w", F4, (2, 2), (6, 2), TensorSlice(((1, 2), (0, 2))))
+        assert match_tensors([inside], reader).ok
+        for wanted in (WantedTensor("w", F4), WantedTensor("w", F4, (3, 2), (6, 2), TensorSlice(((3, 3), (0, 2))))):
+            report = match_tensors([wanted], reader)
+            assert not report.ok and "Does not have sufficient slices for partitioned tensor" in str(report)
+            assert report.mismatched[0].found == "0,4:0,2"
 
 
 def test_group_is_matched_whole_or_not_at_all(tmp_path: pathlib.Path) -> None:

@@ -23,10 +23,12 @@ from typing import NamedTuple, TypeAlias
 from tfsaver.checkpoint import renames
 from tfsaver.checkpoint.checkpoint_reader import CheckpointReader
 from tfsaver.checkpoint.object_graph import OBJECT_GRAPH_KEY, read_object_graph
-from tfsaver.errors import nearest_names
+from tfsaver.errors import InvalidArgumentError, nearest_names
 from tfsaver.framework.dtypes import DType
+from tfsaver.framework.tensor_info import TensorInfo
 from tfsaver.framework.tensor_shape import Shape
 from tfsaver.framework.tensor_slice import TensorSlice
+from tfsaver.framework.tensor_slice_set import TensorSliceSet
 
 PartialShape: TypeAlias = "tuple[int | None, ...] | None"
 
@@ -99,7 +101,8 @@ class MismatchedTensor(NamedTuple):
     Attributes:
         name: The name that was looked for.
         key: The tensor's name in the checkpoint.
-        fact: What differs: ``dtype``, ``shape``, ``full shape`` where a part is wanted, or ``size`` of a tensor to reshape.
+        fact: What differs: ``dtype``, ``shape``, ``full shape`` where a part is wanted, ``size`` of a tensor to reshape, or
+            ``slices`` of one that the checkpoint does not have all of.
         wanted: The program's side of it, as text.
         found: The checkpoint's side.
     """
@@ -116,6 +119,10 @@ class MismatchedTensor(NamedTuple):
             said = f"expected dtype {self.wanted} does not equal original dtype {self.found}"
         elif self.fact == "full shape":
             said = f"shape in shape_and_slice spec {self.wanted} does not match the shape stored in checkpoint: {self.found}"
+        elif self.fact == "slices":
+            said = (
+                f"Does not have sufficient slices for partitioned tensor: {self.wanted} is wanted, stored are {self.found}"
+            )
         elif self.fact == "size":
             said = f"Input to reshape is a tensor with {self.found}, but the requested shape has {self.wanted}"
         else:
@@ -233,6 +240,7 @@ def match_tensors(wanted: Sequence[WantedTensor], reader: CheckpointReader, *, r
     if any(item.name not in reader for item in wanted) and (graph := read_object_graph(reader)) is not None:
         full_names = {key: name for key, name in graph.full_names_of_keys().items() if key in reader}
         keys = {name: key for name, key in graph.keys_of_full_names().items() if key in reader}
+    stored: dict[str, _Stored] = {}
     matched: list[MatchedTensor] = []
     mismatched: dict[str, MismatchedTensor] = {}
     missing: dict[str, WantedTensor] = {}
@@ -243,7 +251,9 @@ def match_tensors(wanted: Sequence[WantedTensor], reader: CheckpointReader, *, r
             missing.setdefault(item.name, item)
             continue
         used.add(key)
-        found = _compare(item, key, reader, reshape)
+        if key not in stored:
+            stored[key] = _Stored(reader.info(key))
+        found = stored[key].compare(item, reshape)
         if isinstance(found, MatchedTensor):
             matched.append(found)
         else:
@@ -264,31 +274,42 @@ def match_tensors(wanted: Sequence[WantedTensor], reader: CheckpointReader, *, r
     )
 
 
-def _compare(wanted: WantedTensor, key: str, reader: CheckpointReader, reshape: bool) -> MatchedTensor | MismatchedTensor:
-    info = reader.info(key)
-    shape = tuple(info.shape)
+class _Stored:
+    """A tensor of the checkpoint; looked up once, however many parts of it are wanted."""
 
-    def differs(fact: str, expected: str, actual: str) -> MismatchedTensor:
-        return MismatchedTensor(wanted.name, key, fact, expected, actual)
+    def __init__(self, info: TensorInfo) -> None:
+        self.info = info
+        self.slices = TensorSliceSet(info.name, info.shape, info.slices) if info.slices else None
 
-    if info.dtype.data_type != wanted.dtype.data_type:
-        return differs("dtype", *(_RUNTIME_NAMES.get(dtype.name, dtype.name) for dtype in (wanted.dtype, info.dtype)))
-    if wanted.tensor_slice is not None:
-        if shape != wanted.full_shape:
-            return differs("full shape", shape_text(wanted.full_shape), shape_text(shape))
-        shape = wanted.tensor_slice.shape
-    elif reshape and wanted.shape is not None and None not in wanted.shape:
-        count = math.prod(size for size in wanted.shape if size is not None)
-        if math.prod(shape) != count:
-            return differs(
-                "size",
-                f"{count}: variable {shape_text(wanted.shape)}, checkpoint {shape_text(shape)}",
-                f"{math.prod(shape)} values",
-            )
-    elif not is_compatible(shape, wanted.shape):
-        return differs("shape", shape_text(wanted.shape), shape_text(shape))
-    num_bytes = info.dtype.size * math.prod(shape) if info.dtype.has_fixed_size else info.num_bytes
-    return MatchedTensor(wanted, key, shape, num_bytes, bool(info.slices))
+    def compare(self, wanted: WantedTensor, reshape: bool) -> MatchedTensor | MismatchedTensor:
+        """The tensor as what is wanted, or what keeps it from being that."""
+        info = self.info
+        shape = tuple(info.shape)
+
+        def differs(fact: str, expected: str, actual: str) -> MismatchedTensor:
+            return MismatchedTensor(wanted.name, info.name, fact, expected, actual)
+
+        if info.dtype.data_type != wanted.dtype.data_type:
+            return differs("dtype", *(_RUNTIME_NAMES.get(dtype.name, dtype.name) for dtype in (wanted.dtype, info.dtype)))
+        region = TensorSlice(tuple((0, size) for size in shape))
+        if wanted.tensor_slice is not None:
+            if shape != wanted.full_shape:
+                return differs("full shape", shape_text(wanted.full_shape), shape_text(shape))
+            region = wanted.tensor_slice
+        elif reshape and wanted.shape is not None and None not in wanted.shape:
+            count = math.prod(size for size in wanted.shape if size is not None)
+            if math.prod(shape) != count:
+                both = f"variable {shape_text(wanted.shape)}, checkpoint {shape_text(shape)}"
+                return differs("size", f"{count}: {both}", f"{math.prod(shape)} values")
+        elif not is_compatible(shape, wanted.shape):
+            return differs("shape", shape_text(wanted.shape), shape_text(shape))
+        if self.slices is not None:
+            try:
+                self.slices.plan(region)
+            except InvalidArgumentError:
+                return differs("slices", str(region), ", ".join(map(str, info.slices)))
+        num_bytes = info.dtype.size * math.prod(region.shape) if info.dtype.has_fixed_size else info.num_bytes
+        return MatchedTensor(wanted, info.name, region.shape, num_bytes, self.slices is not None)
 
 
 def is_compatible(shape: Shape, wanted: PartialShape) -> bool:

@@ -93,7 +93,8 @@ class Saveable:
             raise InvalidArgumentError(f"{self.label}: the empty string is no name for a tensor in a checkpoint")
         if not spec.slice_spec:
             return Binding(name, tensor)
-        return Binding(name, tensor, *parse_shape_and_slice(_text(spec.slice_spec)))
+        full_shape, tensor_slice = parse_shape_and_slice(_text(spec.slice_spec))
+        return Binding(name, tensor, full_shape, tensor_slice.resolve(full_shape, name))
 
     def record(self, tensors: Sequence[Any], operation: Any) -> None:
         """Remembers that running `operation` restores the object from `tensors`; the first time counts."""
