@@ -38,6 +38,11 @@ def test_graph_built_twice_finds_its_layers_in_order() -> None:
     }
 
 
+def test_scope_in_front_of_thousands_is_seen_at_once() -> None:
+    there = {f"block_{index}/kernel": f"block_{index}/kernel" for index in range(3000)}
+    assert most_likely({f"tower/{name}": there for name in there}) == {f"tower/{name}": name for name in there}
+
+
 def test_no_tensor_is_given_to_two_names() -> None:
     assert pair(["a/dense/kernel", "dense/kernel"], ["dense/weights"]) == {"dense/kernel": "dense/weights"}
 
@@ -45,6 +50,7 @@ def test_no_tensor_is_given_to_two_names() -> None:
 def test_equally_likely_candidates_are_left_alone() -> None:
     assert pair(["Variable_10"], ["Variable_11", "Variable_12"]) == {}
     assert pair(["scope/w"], ["a/scope/w", "b/scope/w"]) == {}
+    assert pair(["scope/w"], ["a/scope/w", "another/scope/w"]) == {}
 
 
 def test_names_that_have_nothing_to_do_with_each_other_are_no_pair() -> None:

@@ -346,15 +346,17 @@ def _suggest(
     for key in candidates:
         info = reader.info(key)
         kinds.setdefault((info.dtype.data_type, tuple(info.shape)), []).append(key)
+    # One pool for all names of one kind, which it is built and searched for once.
+    pools: dict[tuple[int, PartialShape], dict[str, str]] = {}
     fitting: dict[str, dict[str, str]] = {}
     for name, wanted in missing.items():
-        shape = wanted.full_shape if wanted.tensor_slice is not None else wanted.shape
-        same_kind = [
-            key
-            for (data_type, stored), keys in kinds.items()
-            if data_type == wanted.dtype.data_type and is_compatible(stored, shape)
-            for key in keys
-        ]
-        if same_kind:
-            fitting[name] = {key: candidates[key] for key in same_kind}
+        kind = (wanted.dtype.data_type, wanted.full_shape if wanted.tensor_slice is not None else wanted.shape)
+        if kind not in pools:
+            pools[kind] = {
+                key: candidates[key]
+                for (data_type, stored), keys in kinds.items()
+                if data_type == kind[0] and is_compatible(stored, kind[1])
+                for key in keys
+            }
+        fitting[name] = pools[kind]
     return renames.most_likely(fitting)

@@ -1,103 +1,143 @@
 """Which tensor of another name is most likely meant, judged by the names alone.
 
+    model/dense/kernel                 -> dense/kernel                          a scope more, or less
     rnn/basic_lstm_cell/weights        -> rnn/basic_lstm_cell/kernel            TensorFlow 1.2 renamed the cells' variables
     rnn/basic_lstm_cell/biases         -> rnn/basic_lstm_cell/bias
     w/ExponentialMovingAverage         -> w                                     evaluation wants averages, training kept none
-    model/dense/kernel                 -> dense/kernel                          a scope more, or less
     dense_1/kernel, dense/kernel_2     -> dense/kernel                          a graph built twice numbers its names
     w/Adam_2                           -> w/Adam
 
-Two names are compared word by word after such differences are taken out. The pairs that look most alike are settled first,
-and no tensor is given to two names. Where two candidates look equally likely, there is no telling, and none is taken.
+Names are compared word by word: first as they are, where one may have words in front that the other has not; then with such
+differences taken out; at last by their letters. In each round the pairs that are most alike are settled first, and no tensor
+is given to two names. Where two candidates are equally alike, there is no telling, and none is taken.
 """
 
 from __future__ import annotations
 
 import difflib
+import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from typing import TypeAlias
 
-# Below this, names have nothing to do with each other.
-_MIN_LIKENESS = 0.5
-# So many pairs are compared at most: the hint at the end of an error must not take minutes.
+Words: TypeAlias = "tuple[str, ...]"
+# How alike, the name, the key.
+Pair: TypeAlias = "tuple[float, str, str]"
+
+# Below this, the letters of two names have nothing to do with each other.
+_MIN_LIKENESS = 0.6
+# So many pairs are compared by their letters at most: the hint at the end of an error must not take minutes.
 _MAX_PAIRS = 20_000
 
 _SYNONYMS = {
     "weights": "kernel",
     "weight": "kernel",
     "matrix": "kernel",
+    "w": "kernel",
     "biases": "bias",
     "b": "bias",
-    "w": "kernel",
     "moving_avg": "moving_mean",
     "running_mean": "moving_mean",
     "moving_var": "moving_variance",
     "running_var": "moving_variance",
 }
-_IGNORED = frozenset({"ExponentialMovingAverage", "VARIABLE_VALUE", ".ATTRIBUTES"})
+_IGNORED = frozenset({"ExponentialMovingAverage", "VARIABLE_VALUE", "ATTRIBUTES"})
 _NUMBERED = re.compile(r"_\d+\Z")
-_WORDS = re.compile(r"[/.]")
+_SEPARATORS = re.compile(r"[/.]+")
 
 
 def most_likely(candidates: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
     """For each name the key that is most likely meant, where one is likely.
 
     Args:
-        candidates: For each name the keys that come into question, with the name that each is to be judged by.
+        candidates: For each name the keys that come into question, with the name that each is to be judged by. Names with
+            the same candidates should share one mapping.
 
     Returns:
         A key for some of the names, in their order; no key twice.
     """
-    scored: list[tuple[float, str, str]] = []
-    pairs = 0
-    for name, keys in candidates.items():
-        pairs += len(keys)
-        if pairs > _MAX_PAIRS:
-            break
-        words = _words(name)
-        scored += [
-            (score, name, key) for key, other in keys.items() if (score := _likeness(words, other, name)) >= _MIN_LIKENESS
-        ]
-    scored.sort(key=lambda item: -item[0])
+    # What is a draw in one round is not decided by a worse one.
     chosen: dict[str, str] = {}
+    closed: set[str] = set()
     taken: set[str] = set()
-    position = 0
-    while position < len(scored):
-        score = scored[position][0]
-        equal = [item for item in scored[position:] if item[0] == score]
-        position += len(equal)
-        free = [(name, key) for _, name, key in equal if name not in chosen and key not in taken]
-        names, keys_of = [name for name, _ in free], [key for _, key in free]
+    for words_of in (_plain_words, _common_words):
+        _settle(list(_pairs_by_words(candidates, closed, taken, words_of)), chosen, closed, taken)
+    compared = itertools.islice(_pairs_by_letters(candidates, closed, taken), _MAX_PAIRS)
+    _settle([pair for pair in compared if pair[0] >= _MIN_LIKENESS], chosen, closed, taken)
+    return {name: chosen[name] for name in candidates if name in chosen}
+
+
+def _settle(pairs: Iterable[Pair], chosen: dict[str, str], closed: set[str], taken: set[str]) -> None:
+    """Takes pairs, the most alike first.
+
+    Args:
+        pairs: What to choose from.
+        chosen: What was chosen; grows.
+        closed: The names that were decided about, or cannot be; grows.
+        taken: The keys of which that is so; grows.
+    """
+    for _, draw in itertools.groupby(sorted(pairs, key=lambda pair: -pair[0]), key=lambda pair: pair[0]):
+        free = [(name, key) for _, name, key in draw if name not in closed and key not in taken]
+        keys_of: dict[str, list[str]] = {}
+        names_of: dict[str, list[str]] = {}
         for name, key in free:
-            if names.count(name) == 1 and keys_of.count(key) == 1:
+            keys_of.setdefault(name, []).append(key)
+            names_of.setdefault(key, []).append(name)
+        for name, key in free:
+            if len(keys_of[name]) == len(names_of[key]) == 1:
                 chosen[name] = key
-        # What was a draw stays undecided: a worse pair must not win because two better ones were equally good.
-        taken.update(keys_of)
-        chosen.update({name: "" for name in names if name not in chosen})
-    return {name: chosen[name] for name in candidates if chosen.get(name)}
+            closed.add(name)
+            taken.add(key)
 
 
-def _words(name: str) -> tuple[str, ...]:
-    plain = (_NUMBERED.sub("", word) for word in _WORDS.split(name) if word and word not in _IGNORED)
+def _pairs_by_words(
+    candidates: Mapping[str, Mapping[str, str]], closed: Set[str], taken: Set[str], words_of: Callable[[str], Words]
+) -> Iterator[Pair]:
+    """Pairs of which one name ends with all the words of the other."""
+    indexes: dict[int, tuple[dict[Words, list[str]], dict[Words, list[str]]]] = {}
+    for name, keys in candidates.items():
+        words = words_of(name)
+        if name in closed or not words:
+            continue
+        if id(keys) not in indexes:
+            indexes[id(keys)] = _index({key: words_of(other) for key, other in keys.items() if key not in taken})
+        whole, ends = indexes[id(keys)]
+        for key in ends.get(words, ()):
+            yield len(words) / len(words_of(keys[key])), name, key
+        for start in range(1, len(words)):
+            for key in whole.get(words[start:], ()):
+                yield (len(words) - start) / len(words), name, key
+
+
+def _index(words_of_keys: Mapping[str, Words]) -> tuple[dict[Words, list[str]], dict[Words, list[str]]]:
+    """The keys by all of their words, and by every end of their words."""
+    whole: dict[Words, list[str]] = {}
+    ends: dict[Words, list[str]] = {}
+    for key, words in words_of_keys.items():
+        if words:
+            whole.setdefault(words, []).append(key)
+        for start in range(len(words)):
+            ends.setdefault(words[start:], []).append(key)
+    return whole, ends
+
+
+def _pairs_by_letters(candidates: Mapping[str, Mapping[str, str]], closed: Set[str], taken: Set[str]) -> Iterator[Pair]:
+    for name, keys in candidates.items():
+        if name in closed:
+            continue
+        matcher = difflib.SequenceMatcher(b=name, autojunk=False)
+        for key, other in keys.items():
+            if key in taken:
+                continue
+            matcher.set_seq1(other)
+            is_near = matcher.real_quick_ratio() >= _MIN_LIKENESS and matcher.quick_ratio() >= _MIN_LIKENESS
+            yield matcher.ratio() if is_near else 0.0, name, key
+
+
+def _plain_words(name: str) -> Words:
+    return tuple(word for word in _SEPARATORS.split(name) if word and word not in _IGNORED)
+
+
+def _common_words(name: str) -> Words:
+    plain = (_NUMBERED.sub("", word) for word in _plain_words(name))
     return tuple(_SYNONYMS.get(word, word) for word in plain)
-
-
-def _likeness(words: tuple[str, ...], other: str, name: str) -> float:
-    """How much alike two names are: 1 for the same words, a little less for those that differ in numbers."""
-    theirs = _words(other)
-    if not words or not theirs:
-        return 0.0
-    shorter, longer = sorted((words, theirs), key=len)
-    by_words = 2 * _common_end(shorter, longer) / (len(words) + len(theirs))
-    by_letters = difflib.SequenceMatcher(None, name, other, autojunk=False).ratio()
-    # The words decide; the letters between those whose words are the same.
-    return round(max(by_words, 0.9 * by_letters) + 0.1 * by_letters, 6)
-
-
-def _common_end(shorter: tuple[str, ...], longer: tuple[str, ...]) -> int:
-    count = 0
-    for one, other in zip(reversed(shorter), reversed(longer), strict=False):
-        if one != other:
-            break
-        count += 1
-    return count
