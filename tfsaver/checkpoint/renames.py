@@ -7,8 +7,8 @@
     dense_1/kernel, dense/kernel_2     -> dense/kernel                          a graph built twice numbers its names
     w/Adam_2                           -> w/Adam
 
-Names are compared word by word: first as they are, where one may have words in front that the other has not; then with such
-differences taken out; at last by their letters. In each round the pairs that are most alike are settled first, and no tensor
+Names are compared word by word, where one may have words in front that the other has not: first as they are, then with the
+words that libraries renamed taken for one, then without numbers; at last by their letters. In each round the pairs that are most alike are settled first, and no tensor
 is given to two names. Where two candidates are equally alike, there is no telling, and none is taken.
 """
 
@@ -60,7 +60,7 @@ def most_likely(candidates: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
     chosen: dict[str, str] = {}
     closed: set[str] = set()
     taken: set[str] = set()
-    for words_of in (_plain_words, _common_words):
+    for words_of in (_plain_words, _renamed_words, _unnumbered_words):
         _settle(list(_pairs_by_words(candidates, closed, taken, words_of)), chosen, closed, taken)
     compared = itertools.islice(_pairs_by_letters(candidates, closed, taken), _MAX_PAIRS)
     _settle([pair for pair in compared if pair[0] >= _MIN_LIKENESS], chosen, closed, taken)
@@ -138,6 +138,10 @@ def _plain_words(name: str) -> Words:
     return tuple(word for word in _SEPARATORS.split(name) if word and word not in _IGNORED)
 
 
-def _common_words(name: str) -> Words:
+def _renamed_words(name: str) -> Words:
+    return tuple(_SYNONYMS.get(word, word) for word in _plain_words(name))
+
+
+def _unnumbered_words(name: str) -> Words:
     plain = (_NUMBERED.sub("", word) for word in _plain_words(name))
     return tuple(_SYNONYMS.get(word, word) for word in plain)
