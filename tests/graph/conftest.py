@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -10,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from google.protobuf import text_format
 
@@ -85,3 +88,63 @@ def savers(request: pytest.FixtureRequest, run_tensorflow: Any, tmp_path_factory
     folder = tmp_path_factory.mktemp("savers")
     run_tensorflow(request.param, "savers.py", str(folder))
     return request.param, folder
+
+
+@dataclasses.dataclass(frozen=True)
+class Models:
+    """Models that a TensorFlow wrote: their graphs, their checkpoints, and what they gave.
+
+    Attributes:
+        version: Of the TensorFlow.
+        folder: Where they are.
+    """
+
+    version: str
+    folder: Path
+    run_tensorflow: Callable[..., None]
+
+    @property
+    def names(self) -> list[str]:
+        return sorted(path.stem for path in self.folder.glob("*.json"))
+
+    def meta_graph(self, name: str) -> Any:
+        return schemas.MetaGraphDef.FromString((self.folder / f"{name}.meta").read_bytes())
+
+    def prefix(self, name: str) -> str:
+        return str(self.folder / name)
+
+    def expected(self, name: str) -> dict[str, Any]:
+        """feeds, fetches, results."""
+        described: dict[str, Any] = json.loads((self.folder / f"{name}.json").read_text())
+        return described
+
+    def run(self, folder: Path, graphs: dict[str, Any], jobs: list[dict[str, Any]]) -> list[Any]:
+        """What the same TensorFlow gives for jobs, as guest/run_graphs.py has them, on graphs by their files' names."""
+        for name, graph in graphs.items():
+            (folder / name).write_bytes(graph.SerializeToString())
+        (folder / "jobs.json").write_text(json.dumps(jobs))
+        self.run_tensorflow(self.version, "run_graphs.py", str(folder))
+        results: list[Any] = json.loads((folder / "results.json").read_text())
+        return results
+
+    def check(self, folder: Path, changed: dict[str, Any], **job: Any) -> None:
+        """Other graphs of some of the models give what the models gave."""
+        suffix = ".meta" if isinstance(next(iter(changed.values())), schemas.MetaGraphDef) else ".pb"
+        graphs = {name + suffix: graph for name, graph in changed.items()}
+        jobs = []
+        for name in changed:
+            expected = self.expected(name)
+            extra = {key: value(name) if callable(value) else value for key, value in job.items()}
+            jobs.append({"graph": name + suffix, "feeds": expected["feeds"], "fetches": expected["fetches"], **extra})
+        for name, results in zip(changed, self.run(folder, graphs, jobs), strict=True):
+            assert not isinstance(results[0], str), f"{name}: {results[0]}"
+            for result, wanted in zip(results, self.expected(name)["results"], strict=True):
+                np.testing.assert_allclose(result, wanted, rtol=1e-5, err_msg=name)
+
+
+@pytest.fixture(scope="session", params=["1.15", "2.21"])
+def models(request: pytest.FixtureRequest, run_tensorflow: Any, tmp_path_factory: pytest.TempPathFactory) -> Models:
+    """Small trained models of every kind, written by each of the TensorFlows."""
+    folder = tmp_path_factory.mktemp("models")
+    run_tensorflow(request.param, "models.py", str(folder))
+    return Models(request.param, folder, run_tensorflow)
