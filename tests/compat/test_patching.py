@@ -193,3 +193,15 @@ def test_patch_is_reached_without_importing_tensorflow() -> None:
     assert done.stdout.split() == ["False", "False", "True", "tensorflow", "False"]
     with pytest.raises(AttributeError, match="no attribute 'patch_pytorch'"):
         tfsaver.compat.patch_pytorch  # noqa: B018
+def test_saver_of_tensorflows_own_modules_is_ours(tf: Any, graph: Any) -> None:
+    from tensorflow.python.training import training
+
+    with patch_tensorflow():
+        assert training.Saver is train.Saver
+        tf.compat.v1.get_variable("v", [])
+        assert isinstance(tf.compat.v1.train.Scaffold().finalize().saver, train.Saver)
+    with tf.Graph().as_default():
+        tf.compat.v1.get_variable("v", [])
+        assert not isinstance(tf.compat.v1.train.Scaffold().finalize().saver, train.Saver)
+
+
