@@ -469,6 +469,23 @@ def test_two_saveables_of_one_name_are_refused(tf: Any, graph: Any) -> None:
     assert len(to_bindings([one, one])) == 1
 
 
+def test_second_saver_of_a_table_adds_no_node_even_to_a_finalized_graph(
+    tf: Any, graph: Any, session: Any, tmp_path: pathlib.Path
+) -> None:
+    table = TABLES["mutable"](tf, "words")
+    insert, size = table.insert(tf.constant(["a"]), tf.constant([1], tf.int64)), table.size()
+    session.run(insert)
+    Saver({"t": table}, durable=False)
+    before = len(graph.get_operations())
+    graph.finalize()
+    saver = Saver({"t": table}, durable=False)
+    path = saver.save(session, tmp_path / "model")
+    with tf.compat.v1.Session(graph=graph) as fresh:
+        saver.restore(fresh, path)
+        assert fresh.run(size) == 1
+    assert len(graph.get_operations()) == before
+
+
 def test_remembered_objects_do_not_keep_their_graph_alive(tf: Any) -> None:
     with tf.Graph().as_default() as graph:
         Saver({"t": TABLES["mutable"](tf, "words")}, durable=False)

@@ -8,8 +8,9 @@
     w/Adam_2                           -> w/Adam
 
 Names are compared word by word, where one may have words in front that the other has not: first as they are, then with the
-words that libraries renamed taken for one, then without numbers; at last by their letters. In each round the pairs that are most alike are settled first, and no tensor
-is given to two names. Where two candidates are equally alike, there is no telling, and none is taken.
+words that libraries renamed taken for one, then without numbers; at last by their letters. In each round the pairs that are
+most alike are settled first, and no tensor is given to two names. Where two candidates are equally alike, there is no
+telling, and none is taken.
 """
 
 from __future__ import annotations

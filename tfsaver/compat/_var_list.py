@@ -29,6 +29,13 @@ from tfsaver.compat._binding import graph_variable, is_eager
 from tfsaver.errors import InvalidArgumentError
 
 
+def default_var_list() -> list[Any]:
+    """What a Saver without a `var_list` saves: the default graph's global variables and what it registered as saveable."""
+    v1 = _tensorflow.tf.compat.v1
+    keys = v1.GraphKeys
+    return [*v1.get_collection(keys.GLOBAL_VARIABLES), *v1.get_collection(keys.SAVEABLE_OBJECTS)]
+
+
 def name_saveables(var_list: Any) -> dict[str, Any]:
     """A `var_list` as a dict that both `_variables.to_bindings` and TensorFlow's builder take, meaning the same in both.
 

@@ -12,16 +12,10 @@ from typing import Any
 from tfsaver.compat import _saveables, _tensorflow
 from tfsaver.compat._binding import Binding, EagerVariable, GraphVariable, graph_variable, is_eager
 from tfsaver.compat._saveables import SavedTensor
+from tfsaver.compat._var_list import default_var_list as default_var_list
 from tfsaver.compat._var_list import name_saveables
 from tfsaver.errors import InvalidArgumentError, UnimplementedError
 from tfsaver.framework.tensor_slice import TensorSlice
-
-
-def default_var_list() -> list[Any]:
-    """What a Saver without a `var_list` saves: the default graph's global variables and what it registered as saveable."""
-    v1 = _tensorflow.tf.compat.v1
-    keys = v1.GraphKeys
-    return [*v1.get_collection(keys.GLOBAL_VARIABLES), *v1.get_collection(keys.SAVEABLE_OBJECTS)]
 
 
 def to_bindings(var_list: Any) -> list[Binding]:
