@@ -2,6 +2,7 @@
 
     python models.py FOLDER
         FOLDER/<model>.meta, .index, .data-...     the graph and its variables
+        FOLDER/<model>.stripped                    the graph without attributes at their defaults
         FOLDER/<model>.json                        {"feeds": {tensor: values}, "fetches": [tensor], "results": [values]}
 
 Runs under Python 3.7 too.
@@ -146,6 +147,7 @@ def main(folder):
                 session.run(step, feeds)
             results = session.run(fetches, feeds)
             saver.save(session, os.path.join(folder, name), write_state=False)
+            saver.export_meta_graph(os.path.join(folder, name + ".stripped"), strip_default_attrs=True)
         described = {
             "feeds": {key: as_json(value) for key, value in feeds.items()},
             "fetches": fetches,
