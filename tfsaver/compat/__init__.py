@@ -20,7 +20,9 @@ a checkpoint is read or written by TensorFlow itself, but where `_runtime` says 
     _storage      by our files or by the nodes
     _paths        the names of a Saver's files
     _meta_graph   a graph as a MetaGraphDef
-    _retention    which checkpoints are kept
+    _kept_checkpoints   the checkpoints that a Saver keeps, and the state file that lists them
+    _retention, _policy_retention   by which rules
+    _selection    the variables that are saved at all
     patching      ours in the place of TensorFlow's, for programs that cannot be edited
     v1            the names that replace those of `tf.compat.v1`
 

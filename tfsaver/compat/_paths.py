@@ -11,13 +11,18 @@ from __future__ import annotations
 
 import numbers
 import os
+import re
 from typing import Any
 
 import numpy as np
 
 from tfsaver import schemas
-from tfsaver.errors import DataLossError, InvalidArgumentError
+from tfsaver.checkpoint.checkpoint_location import CheckpointLocation
+from tfsaver.checkpoint.checkpoint_reader import CheckpointReader, load_checkpoint
+from tfsaver.errors import CheckpointNotFoundError, DataLossError, InvalidArgumentError
 from tfsaver.lib import file_io
+
+_V1_SHARD = re.compile(r"-\d{5,}-of-\d{5,}\Z")
 
 
 def to_text(path: file_io.PathLike) -> str:
@@ -68,7 +73,23 @@ def missing_parent(save_path: str) -> InvalidArgumentError | None:
     return InvalidArgumentError(f"Parent directory of {save_path} doesn't exist, can't save.")
 
 
-def refuse_directory(path: str) -> None:
+def open_checkpoint(path: str) -> CheckpointReader:
+    """Opens the checkpoint that a path names; a V1 shard alone is read as what it holds when the others are elsewhere.
+
+    Raises:
+        CheckpointNotFoundError: There is none.
+        DataLossError: It is damaged, or a directory.
+    """
+    _refuse_directory(path)
+    try:
+        return load_checkpoint(path)
+    except CheckpointNotFoundError:
+        if _V1_SHARD.search(path) and ".data-" not in path and file_io.exists(path):
+            return CheckpointReader(CheckpointLocation(path, "V1", (path,)))
+        raise
+
+
+def _refuse_directory(path: str) -> None:
     """A directory has several checkpoints; which one is meant is for `latest_checkpoint` to say.
 
     Raises:

@@ -18,9 +18,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from tfsaver.checkpoint.checkpoint_reader import CheckpointReader, load_checkpoint
+from tfsaver.checkpoint.checkpoint_reader import CheckpointReader
 from tfsaver.checkpoint.matching import RestoreReport
-from tfsaver.compat import _matching, _transfer
+from tfsaver.compat import _matching, _paths, _transfer
 from tfsaver.compat._binding import Binding
 from tfsaver.compat._matching import Match
 from tfsaver.compat._transfer import Array
@@ -50,7 +50,7 @@ def restore_variables(
         DataLossError: The checkpoint is damaged.
         UnimplementedError: The graph has no way to assign a variable.
     """
-    with load_checkpoint(path) as reader:
+    with _paths.open_checkpoint(path) as reader:
         matches, report = _matching.match(bindings, reader, reshape=reshape)
         if strict:
             _matching.raise_unless_ok(report)
@@ -76,7 +76,7 @@ def compare_variables(bindings: Sequence[Binding], path: str, *, reshape: bool =
         NotFoundError: The checkpoint is not there.
         DataLossError: Its index is damaged.
     """
-    with load_checkpoint(path) as reader:
+    with _paths.open_checkpoint(path) as reader:
         return _matching.match(bindings, reader, reshape=reshape)[1]
 
 

@@ -19,7 +19,9 @@ import logging
 import time
 from collections.abc import Iterable, Iterator
 
+from tfsaver import schemas
 from tfsaver.checkpoint import checkpoint_management
+from tfsaver.checkpoint.checkpoint_state import STATE_FILE_NAME
 from tfsaver.errors import SaverError
 
 _logger = logging.getLogger(__name__)
@@ -61,8 +63,16 @@ class Retention:
             self.candidates.append(self.checkpoints.pop(0))
 
     @contextlib.contextmanager
-    def recording(self, path: str) -> Iterator[None]:
-        """Records a checkpoint; forgets it again when the block fails."""
+    def recording(
+        self,
+        path: str,
+        *,
+        latest_filename: str = STATE_FILE_NAME,
+        metric: float | None = None,
+        version: int = schemas.SaverDef.V2,
+        meta_graph_suffix: str = "meta",
+    ) -> Iterator[None]:
+        """Records a checkpoint; forgets it again when the block fails. Only a policy asks for more than the path."""
         checkpoints, candidates = list(self.checkpoints), list(self.candidates)
         self.record(path)
         try:

@@ -14,8 +14,6 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -23,21 +21,26 @@ import numpy as np
 from tfsaver import schemas
 from tfsaver.checkpoint import checkpoint_management
 from tfsaver.checkpoint.checkpoint_state import STATE_FILE_NAME
-from tfsaver.compat import _paths, _saver_graph, _tensorflow, _variables
+from tfsaver.checkpoint.matching import RestoreReport
+from tfsaver.checkpoint.retention import Retention as Policy
+from tfsaver.checkpoint.selection import Selection, SelectionReport
+from tfsaver.compat import _paths, _saver_graph, _tensorflow
 from tfsaver.compat._errors import tensorflow_errors
+from tfsaver.compat._kept_checkpoints import KeptCheckpoints
 from tfsaver.compat._meta_graph import export_meta_graph
-from tfsaver.compat._retention import Retention
 from tfsaver.compat._saver_nodes import SaverVariables
+from tfsaver.compat._selection import select_saveables
 from tfsaver.compat._shards import shards_of
 from tfsaver.compat._storage import Storage
-from tfsaver.compat._var_list import name_saveables
+from tfsaver.compat._var_list import default_var_list, name_saveables
+from tfsaver.compat._variables import to_bindings
 from tfsaver.errors import InvalidArgumentError, PathConflictError
 from tfsaver.lib import file_io
 
 _logger = logging.getLogger(__name__)
 
 
-class Saver:
+class Saver(KeptCheckpoints):
     """Saves variables to checkpoints and restores them.
 
     Args:
@@ -58,6 +61,12 @@ class Saver:
         save_relative_paths: Whether the state file names checkpoints relative to its directory, which can be moved then.
         filename: Where the graph nodes save to when whoever runs them does not say.
         durable: Whether `save` returns only once the disk has the bytes. TensorFlow never waits for that.
+        retention: A policy that says which checkpoints are kept, over restarts, in the place of `max_to_keep` and the hours.
+        select: Which of the variables are saved and restored at all; `selection_report` says what that saves.
+
+    Attributes:
+        saver_def: The SaverDef of the graph nodes; None when there are none.
+        selection_report: What `select` keeps and leaves out; None without it, and before `build`.
 
     Raises:
         MissingExtraError: TensorFlow is not installed.
@@ -84,11 +93,15 @@ class Saver:
         filename: str | None = None,
         *,
         durable: bool = True,
+        retention: Policy | None = None,
+        select: Selection | None = None,
     ) -> None:
         if defer_build and var_list:
             raise InvalidArgumentError(
                 "If `var_list` is provided then build cannot be deferred. Either set defer_build=False or var_list=None."
             )
+        if saver_def is not None and select is not None:
+            raise InvalidArgumentError("select=: the nodes of a saver_def save what they save, all of it")
         if saver_def is None and write_version not in (schemas.SaverDef.V1, schemas.SaverDef.V2):
             raise TypeError(f"write_version is {write_version!r}; SaverDef.V1 and SaverDef.V2 are the formats there are")
         self._is_eager = _tensorflow.tf.executing_eagerly()
@@ -112,13 +125,13 @@ class Saver:
         self._save_relative_paths = save_relative_paths
         self._object_restore_saver: Any = None
         self._durable = durable
-        # A supervisor saves from a thread of its own.
-        self._lock = threading.RLock()
+        self._select = select
+        self.selection_report: SelectionReport | None = None
         # In a graph the hours pass through a SaverDef, where they are a float of 32 bits.
         hours = keep_checkpoint_every_n_hours or 0
-        self._retention = Retention(max_to_keep or 0, hours if self._is_eager else float(np.float32(hours)))
+        super().__init__(max_to_keep or 0, hours if self._is_eager else float(np.float32(hours)), retention, durable)
         if self._is_eager:
-            self._storage = self._new_storage(self._look_up_variables())
+            self._storage = self._new_storage(self._look_up_variables()[1])
         elif not defer_build:
             self.build()
 
@@ -137,9 +150,9 @@ class Saver:
         self._is_built = True
         variables = None
         if self.saver_def is None:
-            variables = self._look_up_variables()
+            named, variables = self._look_up_variables()
             if not self._is_empty:
-                self.saver_def = self._add_nodes(variables)
+                self.saver_def = self._add_nodes(named, variables)
         else:
             if self._name:
                 _saver_graph.add_scope(self.saver_def, self._name)
@@ -151,18 +164,23 @@ class Saver:
         self._storage = self._new_storage(variables)
         self._retention.start()
 
-    def _look_up_variables(self) -> SaverVariables:
+    def _look_up_variables(self) -> tuple[dict[str, Any], SaverVariables]:
+        """What is saved, by name: as TensorFlow's builder takes it, and as bindings."""
         if self._var_list is None:
-            self._var_list = _variables.default_var_list()
-        bindings = _variables.to_bindings(self._var_list)
+            self._var_list = default_var_list()
+        if self._select is None:
+            named = name_saveables(self._var_list)
+        else:
+            named, self.selection_report = select_saveables(self._var_list, self._select)
+        bindings = to_bindings(named)
         self._is_empty = not bindings
         if self._is_empty and not self._allow_empty:
             raise InvalidArgumentError("No variables to save")
-        return SaverVariables(shards_of(bindings, sharded=self._sharded), self._reshape)
+        return named, SaverVariables(shards_of(bindings, sharded=self._sharded), self._reshape)
 
-    def _add_nodes(self, variables: SaverVariables) -> Any:
+    def _add_nodes(self, named: dict[str, Any], variables: SaverVariables) -> Any:
         return _saver_graph.add_nodes(
-            name_saveables(self._var_list),
+            named,
             variables.bindings,
             builder=self._builder,
             version=self._write_version,
@@ -196,6 +214,8 @@ class Saver:
         write_state: bool = True,
         strip_default_attrs: bool = False,
         save_debug_info: bool = False,
+        *,
+        metric: float | None = None,
     ) -> str | None:
         """Saves the variables.
 
@@ -212,6 +232,7 @@ class Saver:
             write_state: Whether the state file is written, and old checkpoints are removed.
             strip_default_attrs: Whether attributes that have their default are left out of the meta graph.
             save_debug_info: Whether the places in the source where nodes were made are written beside the meta graph.
+            metric: How good the values are, for a retention policy that keeps the best.
 
         Returns:
             The prefix of the checkpoint, for `restore`. None when there are no variables.
@@ -236,6 +257,8 @@ class Saver:
         elif os.path.basename(save_path) == latest_filename and not self._sharded:
             # A V1 checkpoint of that name would be the state file itself.
             raise InvalidArgumentError(f"'latest_filename' collides with 'save_path' {save_path!r}: use another one")
+        if metric is not None:
+            self._policy("metric=")
         if not self._is_eager and not isinstance(sess, _tensorflow.SessionInterface):
             raise TypeError(f"'sess' must be a Session; {sess}")
         if write_state and not self._is_empty and self._collides(prefix, latest_filename):
@@ -243,10 +266,20 @@ class Saver:
         # One save at a time: what one thread writes must not be what another removes as its oldest.
         with self._lock:
             written = prefix
+            if self._is_eager:
+                self.saver_def = self._eager_saver_def(prefix, is_save=True)
             if not self._is_empty:
                 written = self._storage.write(self._session(sess), save_path, prefix)
                 if write_state:
-                    self._write_state(save_path, written, latest_filename, meta_graph_suffix)
+                    self._write_state(
+                        save_path,
+                        written,
+                        latest_filename,
+                        save_relative_paths=self._save_relative_paths,
+                        version=self._write_version,
+                        meta_graph_suffix=meta_graph_suffix,
+                        metric=metric,
+                    )
             if write_meta_graph and not self._is_eager:
                 with sess.graph.as_default():
                     self.export_meta_graph(
@@ -256,12 +289,16 @@ class Saver:
                     )
         return None if self._is_empty else written
 
-    def restore(self, sess: Any, save_path: file_io.PathLike | None) -> None:
+    def restore(self, sess: Any, save_path: file_io.PathLike | None, *, strict: bool = True) -> RestoreReport | None:
         """Gives the variables the values of a checkpoint: all of them, or none when anything is wrong.
 
         Args:
             sess: The session whose variables change; they need not be initialized. Of no use in eager mode.
             save_path: What `save` returned: a V2 prefix, or the file or the pattern of a V1 checkpoint.
+            strict: Whether it is an error when a tensor is missing or does not fit. Otherwise what fits is restored.
+
+        Returns:
+            None when strict, as TensorFlow's; otherwise what was restored, what was not, and why.
 
         Raises:
             InvalidArgumentError: A ValueError; there is no checkpoint at `save_path`.
@@ -270,7 +307,7 @@ class Saver:
             tf.errors.DataLossError: The checkpoint is damaged.
         """
         if self._is_empty:
-            return
+            return None
         if save_path is None:
             raise InvalidArgumentError("Can't load save_path when it is None.")
         save_path = _paths.to_text(save_path)
@@ -279,33 +316,11 @@ class Saver:
         if not self._is_built and not self._is_eager:
             raise RuntimeError("`build()` should be called before restore if defer_build==True")
         _logger.info("Restoring parameters from %s", save_path)
+        if self._is_eager:
+            self.saver_def = self._eager_saver_def(save_path, is_save=False)
         with tensorflow_errors():
-            path = file_io.as_path(save_path)
-            _paths.refuse_directory(path)
-            self._storage.read(self._session(sess), path)
-
-    @property
-    def last_checkpoints(self) -> list[str]:
-        """The checkpoints that were not removed yet, oldest first; what `recover_last_checkpoints` takes."""
-        return self._retention.paths
-
-    def set_last_checkpoints(self, last_checkpoints: list[str]) -> None:
-        """Deprecated: use `set_last_checkpoints_with_time`. Checkpoints set here are never removed."""
-        if not isinstance(last_checkpoints, list):
-            raise AssertionError(f"last_checkpoints must be a list, not {type(last_checkpoints).__name__}")
-        self.set_last_checkpoints_with_time([(path, np.inf) for path in last_checkpoints])
-
-    def set_last_checkpoints_with_time(self, last_checkpoints_with_time: list[tuple[str, float]]) -> None:
-        """Replaces the list of checkpoints by pairs of a path and seconds since the epoch, oldest first."""
-        if not isinstance(last_checkpoints_with_time, list):
-            raise AssertionError(f"last_checkpoints must be a list, not {type(last_checkpoints_with_time).__name__}")
-        with self._lock:
-            self._retention.checkpoints = last_checkpoints_with_time
-
-    def recover_last_checkpoints(self, checkpoint_paths: Iterable[str]) -> None:
-        """Replaces the list of checkpoints after a restart by those of `checkpoint_paths` that are there."""
-        with self._lock:
-            self._retention.recover(checkpoint_paths)
+            report = self._storage.read(self._session(sess), file_io.as_path(save_path), strict=strict)
+        return None if strict else report
 
     def as_saver_def(self) -> Any:
         """The SaverDef of the graph nodes; None when there are none."""
@@ -347,21 +362,19 @@ class Saver:
             save_debug_info=save_debug_info,
         )
 
-    # TensorFlow keeps these on the Saver itself, where some programs look.
-    @property
-    def _last_checkpoints(self) -> list[tuple[str, float]]:
-        return self._retention.checkpoints
-
-    @property
-    def _checkpoints_to_be_deleted(self) -> list[tuple[str, float]]:
-        return self._retention.candidates
-
-    @property
-    def _next_checkpoint_time(self) -> float:
-        return self._retention.next_checkpoint_time
-
     def _session(self, sess: Any) -> Any:
         return None if self._is_eager else sess
+
+    def _eager_saver_def(self, path: str, *, is_save: bool) -> Any:
+        """Without a graph, a SaverDef says where the last save or restore was; some programs look."""
+        return _tensorflow.tf.compat.v1.train.SaverDef(
+            filename_tensor_name=path,
+            save_tensor_name=path if is_save else "",
+            max_to_keep=self._max_to_keep or 0,
+            sharded=self._sharded,
+            keep_checkpoint_every_n_hours=self._keep_checkpoint_every_n_hours,
+            version=self._write_version,
+        )
 
     def _collides(self, prefix: str, latest_filename: str) -> bool:
         if self._sharded and self._write_version != schemas.SaverDef.V2:
@@ -369,17 +382,3 @@ class Saver:
         return _paths.collides(
             prefix, latest_filename, version=self._write_version, save_relative_paths=self._save_relative_paths
         )
-
-    def _write_state(self, save_path: str, prefix: str, latest_filename: str, meta_graph_suffix: str) -> None:
-        with tensorflow_errors():
-            with self._retention.recording(prefix):
-                checkpoint_management.update_checkpoint_state(
-                    os.path.dirname(save_path),
-                    prefix,
-                    self.last_checkpoints,
-                    latest_filename,
-                    # TensorFlow takes a URL for a relative path, and names checkpoints relative to its directory.
-                    save_relative_paths=self._save_relative_paths or save_path.startswith("file://"),
-                    durable=self._durable,
-                )
-            self._retention.sweep(self._write_version, meta_graph_suffix)

@@ -1,0 +1,139 @@
+"""The checkpoints that a Saver keeps: the half of it that needs no variables and no graph.
+
+    save    files of a checkpoint, then here: the list of those that are kept -> the state file -> what is not kept goes
+
+The list is TensorFlow's, by `max_to_keep` and the hours, or that of a retention policy, which survives a restart. A Saver is
+one of these; the names of the methods are those of TensorFlow's Saver.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable
+
+import numpy as np
+
+from tfsaver.checkpoint import checkpoint_management
+from tfsaver.checkpoint.retention import Retention as Policy
+from tfsaver.compat._errors import tensorflow_errors
+from tfsaver.compat._policy_retention import PolicyRetention
+from tfsaver.compat._retention import Retention
+from tfsaver.errors import InvalidArgumentError
+from tfsaver.lib import file_io
+
+
+class KeptCheckpoints:
+    """A list of checkpoints, oldest first, and the state file that says what is in it.
+
+    Args:
+        max_to_keep: How many checkpoints are kept; 0 for all.
+        keep_every_n_hours: One in so many hours is kept for good; 0 keeps every one.
+        policy: What says it in the place of both.
+        durable: Whether the state file is on the disk before anything is removed.
+    """
+
+    def __init__(self, max_to_keep: int, keep_every_n_hours: float, policy: Policy | None, durable: bool) -> None:
+        self._durable = durable
+        # A supervisor saves from a thread of its own.
+        self._lock = threading.RLock()
+        self._retention = Retention(max_to_keep, keep_every_n_hours)
+        if policy is not None:
+            self._retention = PolicyRetention(policy, durable=durable)
+
+    @property
+    def last_checkpoints(self) -> list[str]:
+        """The checkpoints that were not removed yet, oldest first; what `recover_last_checkpoints` takes."""
+        return self._retention.paths
+
+    def set_last_checkpoints(self, last_checkpoints: list[str]) -> None:
+        """Deprecated: use `set_last_checkpoints_with_time`. Checkpoints set here are never removed."""
+        if not isinstance(last_checkpoints, list):
+            raise AssertionError(f"last_checkpoints must be a list, not {type(last_checkpoints).__name__}")
+        self.set_last_checkpoints_with_time([(path, np.inf) for path in last_checkpoints])
+
+    def set_last_checkpoints_with_time(self, last_checkpoints_with_time: list[tuple[str, float]]) -> None:
+        """Replaces the list of checkpoints by pairs of a path and seconds since the epoch, oldest first."""
+        if not isinstance(last_checkpoints_with_time, list):
+            raise AssertionError(f"last_checkpoints must be a list, not {type(last_checkpoints_with_time).__name__}")
+        with self._lock:
+            self._retention.checkpoints = last_checkpoints_with_time
+
+    def recover_last_checkpoints(self, checkpoint_paths: Iterable[str]) -> None:
+        """Replaces the list of checkpoints after a restart by those of `checkpoint_paths` that are there."""
+        with self._lock:
+            self._retention.recover(checkpoint_paths)
+
+    def pin(self, save_path: file_io.PathLike) -> None:
+        """Keeps a checkpoint for good, or until `unpin`, whatever the retention policy says.
+
+        Raises:
+            InvalidArgumentError: The Saver has no policy.
+            tf.errors.NotFoundError: There is no such checkpoint.
+        """
+        with tensorflow_errors(), self._lock:
+            self._policy("pin()").pin(save_path)
+
+    def unpin(self, save_path: file_io.PathLike) -> None:
+        """Leaves a checkpoint to the retention policy again; raises as `pin`."""
+        with tensorflow_errors(), self._lock:
+            self._policy("unpin()").unpin(save_path)
+
+    # TensorFlow keeps these on the Saver itself, where some programs look.
+    @property
+    def _last_checkpoints(self) -> list[tuple[str, float]]:
+        return self._retention.checkpoints
+
+    @property
+    def _checkpoints_to_be_deleted(self) -> list[tuple[str, float]]:
+        return self._retention.candidates
+
+    @property
+    def _next_checkpoint_time(self) -> float:
+        return self._retention.next_checkpoint_time
+
+    def _policy(self, what: str) -> PolicyRetention:
+        if not isinstance(self._retention, PolicyRetention):
+            raise InvalidArgumentError(f"{what} is for a Saver with a retention policy: Saver(retention=Retention(...))")
+        return self._retention
+
+    def _write_state(
+        self,
+        save_path: str,
+        written: str,
+        latest_filename: str,
+        *,
+        save_relative_paths: bool,
+        version: int,
+        meta_graph_suffix: str,
+        metric: float | None,
+    ) -> None:
+        """Enters a checkpoint that was written, and removes one that is not kept.
+
+        Args:
+            save_path: What the caller asked to save to: the state file's directory is that of this path.
+            written: What finds the checkpoint again.
+            latest_filename: The name of the state file.
+            save_relative_paths: Whether it names checkpoints relative to its directory.
+            version: The format of the checkpoint.
+            meta_graph_suffix: How the name of its meta graph ends.
+            metric: How good it is.
+        """
+        with tensorflow_errors():
+            with self._retention.recording(
+                written,
+                latest_filename=latest_filename,
+                metric=metric,
+                version=version,
+                meta_graph_suffix=meta_graph_suffix,
+            ):
+                checkpoint_management.update_checkpoint_state(
+                    os.path.dirname(save_path),
+                    written,
+                    self.last_checkpoints,
+                    latest_filename,
+                    # TensorFlow takes a URL for a relative path, and names checkpoints relative to its directory.
+                    save_relative_paths=save_relative_paths or save_path.startswith("file://"),
+                    durable=self._durable,
+                )
+            self._retention.sweep(version, meta_graph_suffix)
