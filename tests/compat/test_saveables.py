@@ -549,3 +549,31 @@ def test_what_one_saver_writes_the_other_restores(
             recorded.append(run.recorded)
     assert recorded[1] == recorded[0]
     assert recorded[2] == recorded[0]
+
+
+def test_table_of_which_a_half_is_missing_keeps_what_it_has(tf: Any, eager: None, tmp_path: pathlib.Path) -> None:
+    table = tf.lookup.experimental.MutableHashTable(tf.string, tf.int64, -1)
+    table.insert(tf.constant(["old"]), tf.constant([1], tf.int64))
+    variable = tf.Variable(1.0)
+    saver = Saver({"t": table, "v": variable}, durable=False)
+    path = save_checkpoint({"t-keys": np.array([b"new"], object), "v": np.float32(2)}, tmp_path / "model")
+    with pytest.raises(tf.errors.NotFoundError) as caught:
+        saver.restore(None, path)
+    assert "t-keys fits, and is not restored without what belongs to it" in str(caught.value)
+    assert (float(variable), int(table.size())) == (1.0, 1)
+    report = saver.restore(None, path, strict=False)
+    assert report is not None and report.withheld == ("t-keys",)
+    assert (float(variable), table.lookup(tf.constant("old")).numpy()) == (2.0, 1)
+
+
+def test_object_that_refuses_its_values_leaves_the_variables_alone(tf: Any, eager: None, tmp_path: pathlib.Path) -> None:
+    table = tf.lookup.experimental.DenseHashTable(tf.string, tf.int64, -1, empty_key="", deleted_key="!")
+    variable = tf.Variable(1.0)
+    saver = Saver({"a": variable, "t": table}, durable=False)
+    path = saver.save(None, tmp_path / "model")
+    with load_checkpoint(path) as reader:
+        tensors = dict(reader) | {"t-values": np.zeros((3, 5), np.int64), "a": np.float32(2)}
+    save_checkpoint(tensors, path)
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        saver.restore(None, path)
+    assert float(variable) == 1.0

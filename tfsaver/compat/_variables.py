@@ -70,7 +70,10 @@ def _target(name: str, value: Any) -> GraphVariable | EagerVariable:
     if is_eager(value):
         if eager_mode:
             return EagerVariable(value)
-        raise UnimplementedError(f"{name}: an eager variable cannot be saved from a graph; make the Saver outside of it")
+        raise UnimplementedError(
+            f"Attempting to capture an EagerTensor without building a function. {name!r} is an eager variable, which cannot "
+            "be saved from a graph: make the Saver outside of it"
+        )
     if eager_mode:
         raise InvalidArgumentError(
             f"Can only save/restore ResourceVariables when executing eagerly, got type: {type(value)} for {name!r}. "
