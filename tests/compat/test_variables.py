@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pathlib
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from tests.compat.scenario import Recorded, Scenario
 from tfsaver.compat._variables import to_bindings
+from tfsaver.compat.v1.train import Saver
 from tfsaver.errors import InvalidArgumentError, UnimplementedError
 
 Compare = Callable[..., Recorded]
@@ -60,6 +62,18 @@ VAR_LISTS: list[tuple[str, Callable[[Variables], Any], str | None]] = [
     ("number", lambda v: 3, "should be passed in a dict or a list"),
     ("generator", lambda v: (item for item in [v.resource]), "should be passed in a dict or a list"),
     ("bare_reference", lambda v: v.reference, "should be passed in a dict or a list"),
+    ("bare_resource", lambda v: v.resource, ""),
+    ("dict_in_list", lambda v: [{"x": v.resource, "y": [v.reference]}], None),
+    ("empty_list_in_list", lambda v: [[], v.resource], None),
+    ("variable_and_its_value", lambda v: [v.resource, v.resource.value()], "At least two variables have the same name"),
+    ("variable_and_its_value_in_dict", lambda v: {"a": v.resource, "b": v.resource.value()}, None),
+    ("reference_and_its_tensor", lambda v: {"a": v.reference, "b": v.reference.op.outputs[0]}, "two names: b"),
+    ("parts_in_tuple_of_lists", lambda v: ([*v.parts], [v.resource]), None),
+    ("all_parts_alone", lambda v: dict(zip("ab", v.parts, strict=True)), None),
+    ("reference_parts_alone", lambda v: dict(zip("ab", v.reference_parts, strict=True)), None),
+    ("parts_in_other_order", lambda v: {"a": list(reversed(list(v.parts)))}, None),
+    ("name_of_another_in_dict", lambda v: {"scope/reference": v.resource, "scope/resource": v.reference}, None),
+    ("long_key", lambda v: {"k" * 5000: v.resource}, None),
     ("list_of_text", lambda v: ["variable"], "has no attribute 'name'"),
     ("list_of_number", lambda v: [3], "has no attribute 'name'"),
     ("list_of_none", lambda v: [None], "has no attribute 'name'"),
@@ -139,6 +153,22 @@ def test_eager_variable_in_a_graph_and_graph_variable_outside_are_errors(tf: Any
             to_bindings([eager])
     with pytest.raises(InvalidArgumentError, match="while that graph is the default"):
         to_bindings([inside])
+
+
+def test_variable_is_found_by_its_handle(tf: Any, graph: Any, session: Any, tmp_path: pathlib.Path) -> None:
+    variable = tf.compat.v1.get_variable("v", initializer=[1.0, 2.0], use_resource=True)
+    session.run(variable.initializer)
+    handle = graph.get_tensor_by_name("v:0")
+    for var_list, name in (({"a": handle}, "a"), ([handle], "v")):
+        saver = Saver(var_list, durable=False)
+        path = saver.save(session, tmp_path / "model")
+        assert tf.compat.v1.train.list_variables(path) == [(name, [2])]
+        session.run(variable.assign([0.0, 0.0]))
+        saver.restore(session, path)
+        assert session.run(variable).tolist() == [1.0, 2.0]
+    unread = tf.raw_ops.VarHandleOp(dtype=tf.float32, shape=[], shared_name="unread")
+    with pytest.raises(TypeError, match="Not a variable"):
+        Saver({"a": unread})
 
 
 def test_looking_variables_up_adds_no_node(tf: Any, graph: Any) -> None:

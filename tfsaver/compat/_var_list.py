@@ -123,13 +123,13 @@ def _named_elements(element: Any) -> Iterator[tuple[str, Any, bool]]:
         yield info.full_name, variable, True
     elif _is_trackable(variable):
         # A wrapper's path is better than whatever the variable inside calls itself.
-        own_name = element.path if element is not variable else None
+        own_name = element.path if is_wrapper(element) else None
         for saved_as, item in _saveables.from_trackable(variable, own_name, _graph()):
             if _is_saved_by_itself(item):
                 yield saved_as, item, False
             else:
                 yield from _named_elements(item)
-    elif element is not variable:
+    elif is_wrapper(element):
         yield element.path, variable, False
     elif is_eager(variable):
         yield variable._shared_name, variable, False
@@ -163,8 +163,14 @@ def is_wrapper(value: Any) -> bool:
 
 
 def unwrapped(value: Any) -> Any:
-    """The TensorFlow variable in a Keras 3 variable; anything else as it is."""
-    return value._value if is_wrapper(value) else value
+    """The TensorFlow variable in a Keras 3 variable, and a value of the variable behind a handle; anything else as it is."""
+    if is_wrapper(value):
+        return value._value
+    if isinstance(value, _tensorflow.tf.Tensor) and hasattr(value, "graph") and value.op.type == "VarHandleOp":
+        # `v:0` is what programs ask the graph for that know a variable by its name alone.
+        readers = (consumer.outputs[0] for consumer in value.consumers() if consumer.type == "ReadVariableOp")
+        return next(readers, value)
+    return value
 
 
 def _slice_info(value: Any) -> Any:

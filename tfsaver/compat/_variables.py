@@ -113,4 +113,5 @@ def _bind_parts(name: str, parts: Iterable[Any]) -> Iterator[tuple[str, Any, lis
 
 
 def _identity(variable: GraphVariable | EagerVariable) -> Any:
-    return variable.operation.name if isinstance(variable, GraphVariable) else id(variable.variable)
+    # As in TensorFlow, for which two tensors that read one variable are two things.
+    return variable.tensor.name if isinstance(variable, GraphVariable) else id(variable.variable)
