@@ -125,7 +125,7 @@ class BundleWriter:
             self.add(name, value, shard_id=shard_id)
             return
         key = _as_key(name)
-        full = self._entries.get(key) or BundleEntry(dtype, full_shape)
+        full = self._entries.get(key) or BundleEntry(dtype, full_shape, shard_id)
         if key in self._entries and not full.is_sliced:
             raise DuplicateKeyError(str(name), prefix=self.prefix)
         if full.shape != full_shape:
@@ -134,7 +134,8 @@ class BundleWriter:
             raise InvalidArgumentError(f"{name!r}: a slice of {dtype} beside slices of {full.dtype}")
         slice_key = self._new_key(tensor_slice.encode_key(key, stored), what=f"{name!s} {stored}")
         self._entries[slice_key] = self._write_tensor(array, dtype, shard_id)
-        self._entries[key] = BundleEntry(dtype, full_shape, slices=(*full.slices, stored))
+        # Of a tensor that has no bytes of its own the number is that of the shard with its first slice.
+        self._entries[key] = BundleEntry(dtype, full_shape, full.shard_id, slices=(*full.slices, stored))
 
     def finish(self) -> str:
         """Makes the checkpoint visible, all of it at once; returns the prefix. Nothing can be added afterwards."""
