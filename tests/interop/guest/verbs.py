@@ -116,6 +116,35 @@ def save_variables(prefix, variables, kind, version, sharded=False, ours=False):
     return {"prefix": saved, "tensors": _described(variables)}
 
 
+def save_objects(prefix, variables, kind):
+    """A tf.train.Checkpoint of objects that hold variables made from seeds, at other names than the variables' own."""
+    with tf.Graph().as_default(), tf1.Session(config=_DEVICES) as session:
+        made = [_variables_of(each, kind)[0] for each in variables]
+        feeds = {variable.initializer.inputs[1]: _values_of(each) for variable, each in zip(made, variables)}
+        session.run([variable.initializer for variable in made], feeds)
+        checkpoint = tf1.train.Checkpoint(net=tf1.train.Checkpoint(**{"v%d" % i: v for i, v in enumerate(made)}))
+        return {"prefix": checkpoint.write(prefix, session=session), "tensors": _described(variables)}
+
+
+def save_table(prefix, content, ours=False):
+    """The Saver of a graph that has a lookup table from strings to numbers, and nothing else."""
+    with tf.Graph().as_default(), tf1.Session(config=_DEVICES) as session:
+        table = _table()
+        keys, values = list(content), list(content.values())
+        session.run(table.insert(tf.constant(keys), tf.constant(values, tf.int64)))
+        return _saver_class(ours)().save(session, prefix, write_meta_graph=False, write_state=False)
+
+
+def restore_table(prefix, ours=False):
+    """What such a table holds that a Saver restores over another content."""
+    with tf.Graph().as_default(), tf1.Session(config=_DEVICES) as session:
+        table = _table()
+        session.run(table.insert(tf.constant(["before"]), tf.constant([1], tf.int64)))
+        _saver_class(ours)().restore(session, prefix)
+        keys, values = session.run(table.export())
+        return {key.decode(): int(value) for key, value in zip(keys, values)}
+
+
 def save_tensors(prefix, tensors, version):
     """The bare save ops, which take types and slices that no variable can have."""
     names, slices, values = [], [], []
@@ -172,6 +201,11 @@ def _pieces(tensor, values):
         return [values]
     regions = [_parsed(text) for text in tensor["slices"]]
     return [values[tuple(slice(s, s + n) for s, n in zip(starts, lengths))] for _, starts, lengths in regions]
+
+
+def _table():
+    lookup_ops = importlib.import_module("tensorflow.python.ops.lookup_ops")
+    return lookup_ops.MutableHashTable(tf.string, tf.int64, -1, name="words")
 
 
 def _variables_of(tensor, kind):
