@@ -7,7 +7,13 @@ import pytest
 from tfsaver import schemas
 from tfsaver.errors import InvalidArgumentError
 from tfsaver.saved_model import signature_def
-from tfsaver.saved_model.signature_def import check_signatures, dense_tensor_info, read_signature_tensor, sparse_tensor_info
+from tfsaver.saved_model.signature_def import (
+    check_method,
+    check_signatures,
+    dense_tensor_info,
+    read_signature_tensor,
+    sparse_tensor_info,
+)
 
 FLOAT, STRING = schemas.DT_FLOAT, schemas.DT_STRING
 TEXT = dense_tensor_info("examples:0", STRING, [None])
@@ -50,14 +56,15 @@ def test_numbers_in_names_count_as_numbers() -> None:
 
 
 def test_a_sound_signature_passes() -> None:
-    check_signatures(
-        {
-            "serving_default": signature("tensorflow/serving/predict", {"x": NUMBER}, {"y": NUMBER}),
-            "regress": signature("tensorflow/serving/regress", {"inputs": TEXT}, {"outputs": NUMBER}),
-            "classify": signature("tensorflow/serving/classify", {"inputs": TEXT}, {"scores": NUMBER}),
-            "empty": signature(),
-        }
-    )
+    sound = {
+        "serving_default": signature("tensorflow/serving/predict", {"x": NUMBER}, {"y": NUMBER}),
+        "regress": signature("tensorflow/serving/regress", {"inputs": TEXT}, {"outputs": NUMBER}),
+        "classify": signature("tensorflow/serving/classify", {"inputs": TEXT}, {"scores": NUMBER}),
+        "empty": signature(),
+    }
+    check_signatures(sound)
+    for key, each in sound.items():
+        check_method(key, each)
 
 
 @pytest.mark.parametrize(
@@ -76,3 +83,4 @@ def test_a_sound_signature_passes() -> None:
 def test_an_unsound_one_is_refused(key: str, bad: schemas.SignatureDef, message: str) -> None:
     with pytest.raises(InvalidArgumentError, match=message):
         check_signatures({key: bad})
+        check_method(key, bad)

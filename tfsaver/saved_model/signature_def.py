@@ -158,8 +158,7 @@ def check_signatures(signatures: Mapping[str, schemas.SignatureDef]) -> None:
     """Checks what can be seen without the graph.
 
     Raises:
-        InvalidArgumentError: A reserved or empty key, an input or output without encoding or type, a classification or
-            regression whose keys or types no server takes.
+        InvalidArgumentError: A reserved or empty key, an input or output without encoding or type.
     """
     for key, signature in signatures.items():
         if not key:
@@ -169,7 +168,6 @@ def check_signatures(signatures: Mapping[str, schemas.SignatureDef]) -> None:
         for direction, infos in (("input", signature.inputs), ("output", signature.outputs)):
             for name, info in infos.items():
                 _check_tensor_info(info, f"{direction} {name!r} of signature {key!r}")
-        _check_method(key, signature)
 
 
 def _check_tensor_info(info: schemas.TensorInfo, what: str) -> None:
@@ -183,8 +181,12 @@ def _check_tensor_info(info: schemas.TensorInfo, what: str) -> None:
         raise InvalidArgumentError(f"{what} has no dtype")
 
 
-def _check_method(key: str, signature: schemas.SignatureDef) -> None:
-    """Classification and regression have fixed keys: a server refuses others."""
+def check_method(key: str, signature: schemas.SignatureDef) -> None:
+    """Checks that a server can use a signature as its method says: classification and regression have fixed keys.
+
+    Raises:
+        InvalidArgumentError: It has others, or other types.
+    """
     outputs = {
         constants.CLASSIFY: {"classes": schemas.DT_STRING, "scores": schemas.DT_FLOAT},
         constants.REGRESS: {"outputs": schemas.DT_FLOAT},

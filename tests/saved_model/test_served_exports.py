@@ -1,0 +1,141 @@
+"""What is exported without TensorFlow, each TensorFlow serves: Python's loaders and the C interface give one answer."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tfsaver
+from tests.saved_model.serving import ServingProcess, assert_close, serve_everywhere
+from tfsaver.errors import InvalidArgumentError, NotFoundError
+from tfsaver.saved_model.exporter import export_saved_model
+from tfsaver.saved_model.loader import load_saved_model
+from tfsaver.saved_model.sources import read_graph
+
+
+def trained(guest: ServingProcess, kind: str, directory: Path) -> dict[str, Any]:
+    directory.mkdir()
+    answer: dict[str, Any] = guest.ask("train", kind=kind, directory=str(directory))
+    return answer
+
+
+def by_keys(feeds: dict[str, Any]) -> dict[str, Any]:
+    return {name.removesuffix(":0").replace("/", "_"): value for name, value in feeds.items()}
+
+
+KINDS = ("reference", "resource", "partitioned_reference", "partitioned_resource", "control_flow_v1", "local_variable", "devices")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_checkpoint_with_its_meta_is_served(guest: ServingProcess, tmp_path: Path, kind: str) -> None:
+    model = trained(guest, kind, tmp_path / "trained")
+    path = export_saved_model(model["prefix"], tmp_path / "export", outputs=model["fetches"])
+    serve_everywhere(guest, path, by_keys(model["feeds"]), model["expected"])
+    with load_saved_model(path) as exported:
+        assert len(exported.meta_graphs[0].graph_def.node) < model["num_nodes"]
+        assert not any(node.device for node in exported.meta_graphs[0].graph_def.node if not node.name.startswith("save/"))
+        assert not {"global_step", "unused"}.intersection(exported.variables)
+
+
+def test_what_training_needs_is_left_out(tensorflow_2: ServingProcess, tmp_path: Path) -> None:
+    model = trained(tensorflow_2, "reference", tmp_path / "trained")
+    path = export_saved_model(model["prefix"], tmp_path / "export", outputs=model["fetches"])
+    names = ["hidden/bias", "hidden/kernel", "out/bias", "out/kernel"]
+    with load_saved_model(path) as exported, tfsaver.load_checkpoint(model["prefix"]) as checkpoint:
+        assert list(exported.variables) == names
+        assert all((exported.variables[name] == checkpoint[name]).all() for name in names)
+        size, before = (sum(reader.info(name).num_bytes for name in reader) for reader in (exported.variables, checkpoint))
+        assert size * 3 <= before
+    found = tensorflow_2.ask("variables_v1", path=path, tags=["serve"])
+    assert found["variables"] == found["trainable"] == names
+    with tfsaver.load_checkpoint(found["saved"]) as again:
+        assert again.names == names
+
+
+def test_nothing_pruned_is_served_too(guest: ServingProcess, tmp_path: Path) -> None:
+    model = trained(guest, "resource", tmp_path / "trained")
+    path = export_saved_model(model["prefix"], tmp_path / "export", outputs=model["fetches"], prune=False)
+    serve_everywhere(guest, path, by_keys(model["feeds"]), model["expected"])
+    with load_saved_model(path) as exported:
+        assert len(exported.variables) == 15
+
+
+def test_tables_take_their_files_along(guest: ServingProcess, tmp_path: Path) -> None:
+    model = trained(guest, "table", tmp_path / "trained")
+    path = export_saved_model(model["prefix"], tmp_path / "export", outputs=model["fetches"])
+    shutil.rmtree(tmp_path / "trained")
+    serve_everywhere(guest, path, by_keys(model["feeds"]), model["expected"])
+    assert [each.name for each in (tmp_path / "export" / "assets").iterdir()] == ["vocab.txt"]
+    moved = shutil.move(path, tmp_path / "moved")
+    serve_everywhere(guest, str(moved), by_keys(model["feeds"]), model["expected"])
+    # Exported again, the files come along again.
+    again = export_saved_model(str(moved), tmp_path / "again")
+    shutil.rmtree(moved)
+    serve_everywhere(guest, again, by_keys(model["feeds"]), model["expected"])
+
+
+def test_a_file_that_has_moved_is_said(tensorflow_2: ServingProcess, tmp_path: Path) -> None:
+    model = trained(tensorflow_2, "table", tmp_path / "trained")
+    (tmp_path / "trained" / "vocab.txt").rename(tmp_path / "vocab.txt")
+    with pytest.raises(NotFoundError, match=r"no file at .*vocab.txt.*assets=\{tensor: path\}") as caught:
+        export_saved_model(model["prefix"], tmp_path / "export", outputs=model["fetches"])
+    tensor = str(caught.value).split("asset of ")[1].split(": no file")[0]
+    assert not (tmp_path / "export").exists()
+    path = export_saved_model(
+        model["prefix"], tmp_path / "export", outputs=model["fetches"], assets={tensor: tmp_path / "vocab.txt"}
+    )
+    serve_everywhere(tensorflow_2, path, by_keys(model["feeds"]), model["expected"])
+
+
+def test_functions_are_control_flow_too(tensorflow_2: ServingProcess, tmp_path: Path) -> None:
+    model = trained(tensorflow_2, "control_flow_v2", tmp_path / "trained")
+    path = export_saved_model(model["prefix"], tmp_path / "export", outputs=model["fetches"])
+    serve_everywhere(tensorflow_2, path, by_keys(model["feeds"]), model["expected"])
+    with load_saved_model(path) as exported:
+        assert list(exported.variables) == ["step"]
+
+
+def test_an_input_pipeline_is_cut_off(guest: ServingProcess, tmp_path: Path) -> None:
+    model = trained(guest, "queue", tmp_path / "trained")
+    (batch,) = model["feeds"]
+    path = export_saved_model(model["prefix"], tmp_path / "export", inputs={"image": batch}, outputs={"logits": model["fetches"][0]})
+    serve_everywhere(guest, path, {"image": model["feeds"][batch]}, model["expected"])
+    with load_saved_model(path) as exported:
+        ops = {node.op for node in exported.meta_graphs[0].graph_def.node}
+        assert "Placeholder" in ops and not ops & {"TextLineReaderV2", "QueueDequeueManyV2", "FIFOQueueV2"}
+
+
+def test_placeholders_of_training_become_constants_and_averages_are_served(guest: ServingProcess, tmp_path: Path) -> None:
+    model = trained(guest, "dropout", tmp_path / "trained")
+    fixed = {"keep_prob": 1.0, "is_training": False}
+    with pytest.raises(InvalidArgumentError, match=r"need .*keep_prob:0, is_training:0|need .*is_training:0"):
+        export_saved_model(model["prefix"], tmp_path / "export", inputs=["x"], outputs=model["fetches"])
+    path = export_saved_model(model["prefix"], tmp_path / "export", outputs=model["fetches"], fixed_inputs=fixed)
+    serve_everywhere(guest, path, by_keys(model["feeds"]), model["expected"])
+    with tfsaver.load_checkpoint(model["prefix"]) as checkpoint:
+        averages = {name: checkpoint[f"{name}/ExponentialMovingAverage"] for name in ("out/kernel", "out/bias")}
+        assert (averages["out/kernel"] != checkpoint["out/kernel"]).any()
+    averaged = export_saved_model(
+        read_graph(model["prefix"] + ".meta"), tmp_path / "averaged", outputs=model["fetches"], fixed_inputs=fixed, variables=averages
+    )
+    (x,) = (value for value in model["feeds"].values())
+    import numpy as np
+
+    expected = np.array(x[2], x[0]).reshape(x[1]) @ averages["out/kernel"] + averages["out/bias"]
+    serve_everywhere(guest, averaged, by_keys(model["feeds"]), [["float32", list(expected.shape), expected.ravel().tolist()]])
+
+
+
+
+@pytest.mark.parametrize("name", ["sm_tf_half_plus_two/00000123", "sm_tf_half_plus_two_v2/00000123", "sm_serving_tf2_cpu/00000123"])
+def test_an_exported_saved_model_is_served_as_before(tensorflow_2: ServingProcess, cases: Path, tmp_path: Path, name: str) -> None:
+    shape = [1] if "tf2" in name else [2, 1]
+    inputs: dict[str, Any] = {"x": ["float32", shape, [1.0, 3.0][: shape[0]]]}
+    before = tensorflow_2.ask("run_v2", path=str(cases / name), tags=["serve"], key="serving_default", inputs=inputs)
+    path = export_saved_model(cases / name, tmp_path / "export")
+    expected = [before["outputs"]["y"]]
+    assert_close(expected, [["float32", shape, [2.5, 3.5][: shape[0]]]])
+    serve_everywhere(tensorflow_2, path, inputs, expected)

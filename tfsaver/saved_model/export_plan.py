@@ -1,0 +1,208 @@
+"""From a source to the MetaGraphDef of an export: which nodes it has, which variables, which files.
+
+Nothing is written here, and no value is read: what cannot be exported is refused while that costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from tfsaver import schemas
+from tfsaver.errors import InvalidArgumentError
+from tfsaver.graph import devices, pruning
+from tfsaver.graph.default_attrs import strip_default_attrs
+from tfsaver.graph.graph_variable import GraphVariable
+from tfsaver.graph.save_restore import with_saver
+from tfsaver.graph.tensor_names import node_of
+from tfsaver.graph.variables import find_variables
+from tfsaver.saved_model import (
+    constants,
+    exported_assets,
+    exported_variables,
+    feeding,
+    initialization,
+    signature_def,
+    tensor_requests,
+)
+from tfsaver.saved_model.exported_variables import ExportedVariables
+from tfsaver.saved_model.graph_tensors import PLACEHOLDER_OPS, GraphTensors
+from tfsaver.saved_model.loader import as_tags, find_init_op
+from tfsaver.saved_model.sources import ExportSource
+
+_MAX_NAMED = 8
+# What an operation that is run for its effect is called.
+_EFFECTS = ("Assign", "Save", "Apply", "ResourceApply", "VarIsInitialized", "IsVariableInitialized", "Merge", "Queue")
+
+
+class ExportPlan(NamedTuple):
+    """An export that is ready to be written.
+
+    Attributes:
+        meta_graph: What the SavedModel shall hold.
+        variables: Its variables, and where their values come from.
+        asset_sources: The paths of its files by their names below ``assets/``.
+    """
+
+    meta_graph: schemas.MetaGraphDef
+    variables: ExportedVariables
+    asset_sources: dict[str, str]
+
+
+class ExportRequest(NamedTuple):
+    """What shall be exported of a source: the arguments of `export_saved_model` that concern the graph."""
+
+    inputs: tensor_requests.Tensors | None = None
+    outputs: tensor_requests.Tensors | None = None
+    signatures: Mapping[str, Any] | None = None
+    method_name: str = constants.PREDICT
+    fixed_inputs: Mapping[Any, Any] | None = None
+    tags: Iterable[str] | str = (constants.SERVING,)
+    assets: Mapping[Any, Any] | Iterable[Any] | None = None
+    init_op: Any = None
+    prune: bool = True
+    clear_devices: bool = True
+    strip_default_attrs: bool = True
+
+
+def plan_export(source: ExportSource, request: ExportRequest) -> ExportPlan:
+    """Makes the MetaGraphDef of an export.
+
+    Raises:
+        InvalidArgumentError: There is nothing to export, or a signature is unsound.
+        NotFoundError: A tensor, an operation, a value or a file is not there.
+        ShapeMismatchError: A value or a signature has another shape than the graph.
+        DataLossError: The graph contradicts itself.
+    """
+    meta_graph = schemas.MetaGraphDef()
+    meta_graph.CopyFrom(source.meta_graph)
+    if not meta_graph.graph_def.node:
+        raise InvalidArgumentError(f"{source.what} has no nodes: there is nothing to export")
+    # A model of objects becomes one of nodes.
+    meta_graph.ClearField("object_graph_def")
+    if request.clear_devices:
+        meta_graph.graph_def.CopyFrom(devices.clear_devices(meta_graph.graph_def))
+    feeding.make_constant(meta_graph, request.fixed_inputs or {})
+    signatures = _signatures(meta_graph, request, source.what)
+    signature_def.check_signatures(signatures)
+    feeding.cut_at_inputs(meta_graph, signatures)
+    feeding.check_fed(GraphTensors(meta_graph).nodes, signatures)
+    init_op = _init_op(meta_graph, request.init_op)
+    meta_graph.signature_def.clear()
+    for key, signature in signatures.items():
+        meta_graph.signature_def[key].CopyFrom(signature)
+    variables = _initialize(meta_graph, source, init_op, request.prune)
+    if request.prune:
+        meta_graph = pruning.prune_meta_graph(meta_graph, keep_initializers=False)
+    meta_graph = with_saver(meta_graph, variables.restored)
+    exported_variables.write_collections(meta_graph, variables)
+    asset_sources = exported_assets.write_exported_assets(meta_graph, source.assets, request.assets)
+    if request.strip_default_attrs:
+        meta_graph = strip_default_attrs(meta_graph, portable=True)
+    del meta_graph.meta_info_def.tags[:]
+    meta_graph.meta_info_def.tags.extend(as_tags(request.tags))
+    return ExportPlan(meta_graph, variables, asset_sources)
+
+
+def _signatures(meta_graph: schemas.MetaGraphDef, request: ExportRequest, what: str) -> dict[str, schemas.SignatureDef]:
+    """The signatures that are asked for, else those that the graph has."""
+    asked: dict[str, Any] = dict(request.signatures or {})
+    if request.outputs is not None or request.inputs is not None:
+        if constants.DEFAULT_SIGNATURE_KEY in asked:
+            raise InvalidArgumentError(
+                f"inputs and outputs make the signature {constants.DEFAULT_SIGNATURE_KEY!r}, which signatures has too"
+            )
+        default = {"inputs": request.inputs, "outputs": request.outputs, "method_name": request.method_name}
+        asked = {constants.DEFAULT_SIGNATURE_KEY: default, **asked}
+    if not asked and request.signatures is None:
+        asked = {
+            key: signature
+            for key, signature in meta_graph.signature_def.items()
+            if key not in constants.RESERVED_SIGNATURE_KEYS
+        }
+    graph = GraphTensors(meta_graph)
+    if not asked and request.init_op is None and request.signatures is None:
+        raise InvalidArgumentError(f"{what} has no signatures: say which tensors are outputs. {_proposal(graph)}")
+    signatures = {key: _signature(key, value, graph) for key, value in asked.items()}
+    for key, signature in signatures.items():
+        # What a source has already is its own affair: servers' own test models break this rule.
+        if key not in meta_graph.signature_def:
+            signature_def.check_method(key, signature)
+    return signatures
+
+
+def _signature(key: str, value: Any, graph: GraphTensors) -> schemas.SignatureDef:
+    signature = tensor_requests.as_signature(value, graph, key)
+    is_open = isinstance(value, Mapping) and value.get("inputs") is None
+    if is_open:
+        found = feeding.open_placeholders(graph.nodes, feeding.signature_tensors(signature.outputs))
+        for name, info in tensor_requests.as_tensor_infos(found, graph, f"signature {key!r}: input").items():
+            signature.inputs[name].CopyFrom(info)
+    if isinstance(value, Mapping) and not signature.outputs:
+        raise InvalidArgumentError(f"signature {key!r} has no outputs: {_proposal(graph)}")
+    return signature
+
+
+def _proposal(graph: GraphTensors) -> str:
+    """Tensors that may be meant: what nothing else reads, and what is fed."""
+    read = {node_of(each) for node in graph.nodes.values() for each in node.input}
+    ends = [
+        name
+        for name, node in graph.nodes.items()
+        if name not in read
+        and node.input
+        and node.op not in ("NoOp", *PLACEHOLDER_OPS)
+        and not node.op.startswith(_EFFECTS)
+        and not name.startswith(("save/", "gradients/"))
+    ]
+    fed = [name for name, node in graph.nodes.items() if node.op in PLACEHOLDER_OPS and not name.startswith("save")]
+    return f"Nothing reads {_listed(ends)}; placeholders are {_listed(fed)}"
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
+    return (", ".join(names[-_MAX_NAMED:]) or "nothing") + more
+
+
+def _initialize(
+    meta_graph: schemas.MetaGraphDef, source: ExportSource, init_op: str | None, prune: bool
+) -> ExportedVariables:
+    """Gives the graph an init op for what it keeps; finds the variables among that."""
+    # The names in the checkpoint stand in the nodes of the Saver that the graph has now.
+    candidates = find_variables(meta_graph)
+    local = initialization.local_variables(meta_graph)
+    roots = [name for signature in meta_graph.signature_def.values() for name in pruning.signature_tensors(signature)]
+    roots += [init_op] if init_op else []
+    if not roots and prune:
+        raise InvalidArgumentError(f"{source.what}: neither signatures nor an init op: there is nothing to export")
+    if not prune:
+        roots = [node.name for node in meta_graph.graph_def.node]
+    done = pruning.needed_nodes(meta_graph.graph_def, [init_op]) if init_op else set()
+    started = initialization.assigned_variables(meta_graph, done)
+    operations: list[str] = []
+    while True:
+        kept = pruning.needed_nodes(meta_graph.graph_def, [*roots, *operations])
+        chosen = exported_variables.choose_variables(
+            [variable for variable in candidates if variable.node in kept], source.variables, local, started, source.what
+        )
+        found = _initializers(meta_graph, kept, chosen.initialized)
+        if found == operations:
+            break
+        operations = found
+    left = [name for name in operations if name not in done]
+    initialization.set_init_op(meta_graph, initialization.add_group(meta_graph, ([init_op] if init_op else []) + left))
+    return chosen
+
+
+def _initializers(meta_graph: schemas.MetaGraphDef, kept: set[str], initialized: list[GraphVariable]) -> list[str]:
+    tables = initialization.initializers(GraphTensors(meta_graph), meta_graph, kept)
+    return [*initialization.variable_initializers(initialized), *tables]
+
+
+def _init_op(meta_graph: schemas.MetaGraphDef, given: Any) -> str | None:
+    if given is None:
+        found = find_init_op(meta_graph)
+        return node_of(found) if found else None
+    name = node_of(tensor_requests.tensor_name(given))
+    GraphTensors(meta_graph).node(name)
+    return name

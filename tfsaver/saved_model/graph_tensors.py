@@ -1,0 +1,143 @@
+"""What is known of a graph's tensors without running it: that they exist, their types, their shapes.
+
+Types follow from a node's attributes by the definition of its operation. A MetaGraphDef brings the definitions along; for a
+bare GraphDef there is a table here of the operations that outputs of models usually are. Shapes stand in ``_output_shapes``,
+which MetaGraphDefs have, and in the attributes of placeholders, constants and variables.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from tfsaver import schemas
+from tfsaver.errors import NotFoundError, nearest_names
+from tfsaver.graph.op_defs import op_defs, output_types
+from tfsaver.graph.tensor_names import node_of, output_index
+from tfsaver.saved_model.signature_def import open_shape_from_proto
+
+PLACEHOLDER_OPS = frozenset({"Placeholder", "PlaceholderV2", "PlaceholderWithDefault"})
+_WITH_SHAPE = (*PLACEHOLDER_OPS, "VariableV2")
+_SCALAR_PLACEHOLDERS = 24
+_REFERENCE = 100
+
+# Operations whose outputs all have the type of one attribute, by the attribute.
+_BY_ATTRIBUTE = {
+    "dtype": """Const Placeholder PlaceholderV2 PlaceholderWithDefault Variable VariableV2 ReadVariableOp ResourceGather
+        RandomUniform RandomStandardNormal TruncatedNormal Empty ParameterizedTruncatedNormal""",
+    "T": """Abs Acos Add AddN AddV2 Asin Assign Atan AvgPool BatchMatMul BatchMatMulV2 BatchToSpaceND BiasAdd Ceil
+        ClipByValue Concat ConcatV2 Conv2D Conv2DBackpropInput Conv3D Cos Cosh CropAndResize DepthToSpace
+        DepthwiseConv2dNative Div Einsum Elu EnsureShape Erf Exp ExpandDims Fill Floor FloorDiv FloorMod GatherNd Identity
+        IdentityN LRN LeakyRelu Log Log1p LogSoftmax MatMul Max MaxPool Maximum Mean Min Minimum Mirror MirrorPad Mod Mul
+        Neg NonMaxSuppression OneHot Pack Pad PadV2 Pow PreventGradient Prod RealDiv Reciprocal Relu Relu6 Reshape
+        ResizeNearestNeighbor Reverse ReverseV2 Rint Round Rsqrt Select SelectV2 Selu Sigmoid Sign Sin Sinh Slice Snapshot
+        Softmax Softplus Softsign SpaceToBatchND SpaceToDepth Split SplitV Sqrt Square SquaredDifference Squeeze
+        StopGradient StridedSlice Sub Sum Switch Tan Tanh Tile Transpose Unpack Where3 ZerosLike OnesLike""",
+    "Tparams": "Gather GatherV2",
+    "DstT": "Cast",
+    "output_type": "ArgMax ArgMin",
+    "out_type": "Shape Size StringToNumber DecodeRaw",
+    "Tout": "PartitionedCall StatefulPartitionedCall If StatelessIf LookupTableFindV2",
+}
+_ATTRIBUTES = {op: attribute for attribute, ops in _BY_ATTRIBUTE.items() for op in ops.split()}
+# What such an attribute is where default values have been taken out.
+_DEFAULTS = {"output_type": schemas.DT_INT64, "out_type": schemas.DT_INT32, "StringToNumber": schemas.DT_FLOAT}
+_FIXED = {
+    schemas.DT_BOOL: """All Any Equal Greater GreaterEqual InTopK InTopKV2 IsFinite IsInf IsNan Less LessEqual LogicalAnd
+        LogicalNot LogicalOr NotEqual""",
+    schemas.DT_STRING: "AsString EncodeJpeg EncodePng ReduceJoin ReduceJoinV2 StringJoin Substr EncodeBase64 StringLower",
+    schemas.DT_FLOAT: "ResizeBilinear ResizeBicubic",
+    schemas.DT_INT32: "Rank",
+    schemas.DT_INT64: "Where StringToHashBucketFast StringToHashBucket",
+}
+_FIXED_TYPES = {op: data_type for data_type, ops in _FIXED.items() for op in ops.split()}
+
+
+class GraphTensor(NamedTuple):
+    """A tensor of a graph.
+
+    Attributes:
+        name: With its number, as in ``dense/BiasAdd:0``.
+        data_type: 0 where it cannot be known.
+        shape: None in it for open sizes; None where not even their number is known.
+    """
+
+    name: str
+    data_type: int
+    shape: tuple[int | None, ...] | None
+
+
+class GraphTensors:
+    """The tensors of a MetaGraphDef."""
+
+    def __init__(self, meta_graph: schemas.MetaGraphDef) -> None:
+        self._producer = meta_graph.graph_def.versions.producer
+        self.nodes = {node.name: node for node in meta_graph.graph_def.node}
+        self._definitions = op_defs(meta_graph)
+        self._definitions.update((each.signature.name, each.signature) for each in meta_graph.graph_def.library.function)
+
+    def node(self, name: str) -> schemas.NodeDef:
+        """The node that a tensor or an operation belongs to.
+
+        Raises:
+            NotFoundError: There is none; names the nearest ones.
+        """
+        node = self.nodes.get(node_of(name))
+        if node is None:
+            near = nearest_names(node_of(name), self.nodes)
+            hint = f"; did you mean {', '.join(map(repr, near))}?" if near else ""
+            raise NotFoundError(f"the graph has no node {node_of(name)!r}{hint}")
+        return node
+
+    def tensor(self, name: str) -> GraphTensor:
+        """What is known of a tensor.
+
+        Raises:
+            NotFoundError: Its node is not there, or has fewer outputs.
+        """
+        node = self.node(name)
+        index = output_index(name)
+        types = self._output_types(node)
+        if index is None or name.startswith("^") or (types is not None and index >= len(types)):
+            count = "" if types is None else f", which has {len(types)} outputs"
+            raise NotFoundError(f"{name!r} is no tensor of the {node.op} {node.name!r}{count}")
+        data_type = types[index] if types is not None else 0
+        if data_type > _REFERENCE:
+            data_type -= _REFERENCE
+        return GraphTensor(f"{node.name}:{index}", data_type, _shape(node, index, self._producer))
+
+    def _output_types(self, node: schemas.NodeDef) -> list[int] | None:
+        """The types of a node's outputs; None where it cannot be known how many there are, 0 for one that is not known."""
+        definition = self._definitions.get(node.op)
+        if definition is not None:
+            return output_types(node, definition)
+        if node.op in _FIXED_TYPES:
+            return [_FIXED_TYPES[node.op]]
+        attribute = _ATTRIBUTES.get(node.op, "")
+        if attribute in node.attr:
+            value = node.attr[attribute]
+            if value.WhichOneof("value") == "list":
+                return list(value.list.type)
+            if node.op in ("Split", "SplitV", "Unpack"):
+                return [value.type] * node.attr["num" if node.op == "Unpack" else "num_split"].i
+            return [value.type] * (2 if node.op == "Switch" else 1)
+        default = _DEFAULTS.get(node.op, _DEFAULTS.get(attribute, 0))
+        return [default] if default else None
+
+
+def _shape(node: schemas.NodeDef, index: int, producer: int) -> tuple[int | None, ...] | None:
+    if node.op in _WITH_SHAPE and "shape" in node.attr:
+        shape = node.attr["shape"].shape
+        # Once, a placeholder of unknown rank was written like a scalar.
+        if shape.dim or node.op != "Placeholder" or producer >= _SCALAR_PLACEHOLDERS:
+            return open_shape_from_proto(shape)
+    if node.op == "Const" and "value" in node.attr:
+        return open_shape_from_proto(node.attr["value"].tensor.tensor_shape)
+    stated = _stated(node, index)
+    return None if stated is None else open_shape_from_proto(stated)
+
+
+def _stated(node: schemas.NodeDef, index: int) -> schemas.TensorShapeProto | None:
+    if "_output_shapes" not in node.attr:
+        return None
+    shapes = node.attr["_output_shapes"].list.shape
+    return shapes[index] if index < len(shapes) else None

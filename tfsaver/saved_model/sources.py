@@ -1,0 +1,177 @@
+"""What can be exported: a graph, and a value for each of its variables, from whatever a caller has.
+
+    a checkpoint's prefix        its .meta file beside it, and the checkpoint
+    a .meta file                 the same
+    a GraphDef's file            .pb or .pbtxt; its variables, if it has any, are given besides
+    a MetaGraphDef or GraphDef   of tfsaver's schemas or of TensorFlow's own; the same
+    a SavedModel                 its directory, or opened: one graph of it
+    an ExportSource              for who has something else, such as a session
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple, TypeAlias
+
+from google.protobuf.message import Message
+
+from tfsaver import schemas
+from tfsaver.checkpoint.checkpoint_reader import CheckpointReader, load_checkpoint
+from tfsaver.errors import CheckpointNotFoundError, DataLossError, InvalidArgumentError
+from tfsaver.lib import file_io
+from tfsaver.saved_model import constants, saved_model_file
+from tfsaver.saved_model.loader import MetaGraph, SavedModel, load_saved_model
+from tfsaver.saved_model.variables import SavedModelVariables
+
+Variables: TypeAlias = "Mapping[str, Any] | file_io.PathLike"
+
+_TEXT_SUFFIXES = (".pbtxt", ".pbtext", ".txt", ".prototxt")
+
+
+class ExportSource(NamedTuple):
+    """A graph to export.
+
+    Attributes:
+        meta_graph: The graph with its collections, signatures and assets, as far as it has them; it is not changed.
+        variables: The variables' values by their names in a checkpoint, or by the names of their nodes.
+        assets: The paths of the files that tensors of the graph stand for.
+        what: What to call it in an error.
+        close: Releases the files behind `variables`.
+    """
+
+    meta_graph: schemas.MetaGraphDef
+    variables: Mapping[str, Any]
+    assets: Mapping[str, str] = {}
+    what: str = "the graph"
+    close: Callable[[], None] = lambda: None
+
+
+def open_source(source: Any, variables: Variables | None = None, tags: Iterable[str] | None = None) -> ExportSource:
+    """What is to be exported.
+
+    Args:
+        source: One of the above.
+        variables: Values for the graph's variables, in the place of those that the source itself brings: a mapping, or
+            whatever `load_checkpoint` takes.
+        tags: Which graph of a SavedModel, if it has several.
+
+    Raises:
+        CheckpointNotFoundError: There is nothing of that name, or no ``.meta`` file with it.
+        DataLossError: A file is damaged.
+        InvalidArgumentError: It is nothing that can be exported.
+    """
+    opened = _open(source, variables is not None, tags)
+    if variables is None:
+        return opened
+    opened.close()
+    values, close = _open_variables(variables)
+    return opened._replace(variables=values, close=close)
+
+
+def _open(source: Any, has_variables: bool, tags: Iterable[str] | None) -> ExportSource:
+    if isinstance(source, ExportSource):
+        return source
+    if isinstance(source, SavedModel):
+        return _of_saved_model(source, source.meta_graph(tags), lambda: None)
+    if isinstance(source, Message):
+        return ExportSource(_of_message(source), {})
+    try:
+        path = file_io.as_path(source)
+    except InvalidArgumentError:
+        kinds = "a checkpoint's prefix, a MetaGraphDef, a GraphDef or a SavedModel"
+        raise InvalidArgumentError(f"{kinds} can be exported, not a {type(source).__name__}") from None
+    return _of_path(path, has_variables, tags)
+
+
+def _of_message(message: Message) -> schemas.MetaGraphDef:
+    """A graph of anyone's schemas in ours: messages cross from one pool to another as bytes."""
+    name = message.DESCRIPTOR.full_name
+    if name == "tensorflow.MetaGraphDef":
+        return schemas.MetaGraphDef.FromString(message.SerializeToString())
+    if name == "tensorflow.GraphDef":
+        return schemas.MetaGraphDef(graph_def=schemas.GraphDef.FromString(message.SerializeToString()))
+    raise InvalidArgumentError(f"a MetaGraphDef or a GraphDef can be exported, not a {name}")
+
+
+def _of_path(path: str, has_variables: bool, tags: Iterable[str] | None) -> ExportSource:
+    if file_io.split(path)[1] in saved_model_file.FILE_NAMES or saved_model_file.find_saved_model(path):
+        model = load_saved_model(path)
+        return _of_saved_model(model, model.meta_graph(tags), model.close)
+    if file_io.exists(path) and not file_io.is_directory(path) and path.endswith((".pb", *_TEXT_SUFFIXES)):
+        return ExportSource(read_graph(path), {}, what=path)
+    if has_variables and path.endswith(".meta"):
+        return ExportSource(read_graph(path), {}, what=path)
+    reader = load_checkpoint(path)
+    try:
+        meta_path = path if path.endswith(".meta") else find_meta_graph(reader)
+        return ExportSource(read_graph(meta_path), as_variables(reader), what=meta_path, close=reader.close)
+    except BaseException:
+        reader.close()
+        raise
+
+
+def _of_saved_model(model: SavedModel, meta_graph: MetaGraph, close: Callable[[], None]) -> ExportSource:
+    return ExportSource(meta_graph.proto, model.variables, meta_graph.assets, model.directory, close)
+
+
+def find_meta_graph(reader: CheckpointReader) -> str:
+    """The path of the ``.meta`` file beside a checkpoint.
+
+    Raises:
+        CheckpointNotFoundError: There is none.
+    """
+    # A V1 checkpoint in several files has its .meta at the name before the pattern.
+    prefix = reader.prefix.partition("-?????-of-")[0]
+    candidates = [f"{reader.prefix}.meta", f"{prefix}.meta"]
+    for path in candidates:
+        if file_io.exists(path):
+            return path
+    raise CheckpointNotFoundError(
+        f"{prefix}.meta",
+        looked_for=[f"{prefix}.meta"],
+        found="the checkpoint is there without it: pass the graph as source, and the checkpoint as variables",
+    )
+
+
+def read_graph(path: str) -> schemas.MetaGraphDef:
+    """The graph in a file: a MetaGraphDef or a GraphDef, binary or text.
+
+    Raises:
+        DataLossError: The file holds neither.
+    """
+    data = file_io.read_file(path)
+    texts = (True, False) if path.endswith(_TEXT_SUFFIXES) else (False, True)
+    for as_text in texts:
+        meta_graph = schemas.MetaGraphDef()
+        graph_def = schemas.GraphDef()
+        # A GraphDef's bytes may pass for a MetaGraphDef, but then its graph has no nodes.
+        for message in (meta_graph, graph_def) if path.endswith(".meta") else (graph_def, meta_graph):
+            with contextlib.suppress(DataLossError):
+                saved_model_file.parse(message, data, path, as_text=as_text)
+                if message is graph_def and graph_def.node and all(node.op for node in graph_def.node):
+                    return schemas.MetaGraphDef(graph_def=graph_def)
+                if message is meta_graph and meta_graph.graph_def.node:
+                    return meta_graph
+    raise DataLossError(f"{path} holds no graph: no MetaGraphDef with nodes, no GraphDef, neither binary nor as text")
+
+
+def _open_variables(variables: Variables) -> tuple[Mapping[str, Any], Callable[[], None]]:
+    if isinstance(variables, CheckpointReader):
+        return as_variables(variables), lambda: None
+    if isinstance(variables, Mapping):
+        return variables, lambda: None
+    reader = load_checkpoint(variables)
+    return as_variables(reader), reader.close
+
+
+def as_variables(reader: CheckpointReader) -> Mapping[str, Any]:
+    """A checkpoint as names that graphs know: one of TensorFlow 2 by the names of its program too."""
+    return SavedModelVariables(reader, reader.prefix)
+
+
+def collected_paths(meta_graph: schemas.MetaGraphDef) -> list[str]:
+    """The tensors that a graph itself says stand for files."""
+    if constants.ASSET_FILE_PATHS not in meta_graph.collection_def:
+        return []
+    return list(meta_graph.collection_def[constants.ASSET_FILE_PATHS].node_list.value)
