@@ -3,6 +3,7 @@
     python models.py FOLDER
         FOLDER/<model>.meta, .index, .data-...     the graph and its variables
         FOLDER/<model>.stripped                    the graph without attributes at their defaults
+        FOLDER/operations.txt                      the names of all operations that this TensorFlow has
         FOLDER/<model>.json                        {"feeds": {tensor: values}, "fetches": [tensor], "results": [values]}
 
 Runs under Python 3.7 too.
@@ -14,6 +15,7 @@ import sys
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.framework import op_def_pb2
 
 tf1 = tf.compat.v1
 tf1.disable_eager_execution()
@@ -137,7 +139,20 @@ def as_json(value):
     return [each.decode() for each in array.tolist()] if array.dtype == object else array.tolist()
 
 
+def all_operations():
+    try:
+        from tensorflow.python.client import pywrap_tf_session as c_api
+        buffer = c_api.TF_GetAllOpList()
+    except (ImportError, AttributeError):
+        from tensorflow.python import pywrap_tensorflow as c_api
+
+        buffer = c_api.TF_GetAllOpList()
+    return op_def_pb2.OpList.FromString(c_api.TF_GetBuffer(buffer))
+
+
 def main(folder):
+    with open(os.path.join(folder, "operations.txt"), "w") as file:
+        file.write("\n".join(op.name for op in all_operations().op))
     for name, build in _MODELS.items():
         with tf.Graph().as_default(), tf1.Session() as session:
             feeds, fetches, steps = build(folder)

@@ -1,0 +1,145 @@
+"""Operations that do more than compute are found, wherever a graph has them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.graph.conftest import Models
+from tfsaver import schemas
+from tfsaver.graph.node_builder import node, of_string, string_const
+from tfsaver.graph.op_risk_table import Risk, risks_of
+from tfsaver.graph.op_risks import scan
+
+
+def kinds(op: str) -> set[Risk]:
+    return {risk for risk, _ in risks_of(op)}
+
+
+@pytest.mark.parametrize(
+    ("op", "risks"),
+    [
+        ("ReadFile", {Risk.READS_FILES}),
+        ("WriteFile", {Risk.WRITES_FILES}),
+        ("PrintV2", {Risk.WRITES_FILES, Risk.PRINTS}),
+        ("PyFunc", {Risk.RUNS_CODE}),
+        ("EagerPyFunc", {Risk.RUNS_CODE}),
+        ("PyFuncStateless", {Risk.RUNS_CODE}),
+        ("MatchingFiles", {Risk.READS_FILES}),
+        ("ExperimentalMatchingFilesDataset", {Risk.READS_FILES}),
+        ("SqlDataset", {Risk.READS_FILES}),
+        ("RestoreV2", {Risk.READS_FILES}),
+        ("SaveV2", {Risk.WRITES_FILES}),
+        ("SnapshotDatasetV2", {Risk.READS_FILES, Risk.WRITES_FILES}),
+        ("DebugIdentityV3", {Risk.WRITES_FILES, Risk.NETWORK}),
+        ("RpcCall", {Risk.NETWORK}),
+        ("DataServiceDatasetV4", {Risk.NETWORK}),
+        ("RemoteCall", {Risk.NETWORK}),
+        ("CollectiveReduceV3", {Risk.NETWORK}),
+        ("Abort", {Risk.STOPS}),
+        ("ConfigureDistributedTPU", {Risk.HARDWARE}),
+        ("TRTEngineOp", {Risk.RUNS_CODE}),
+        ("Tokenizers>Split", {Risk.RUNS_CODE}),
+        ("IO>KafkaReadable", {Risk.RUNS_CODE, Risk.NETWORK}),
+        ("MatMul", set()),
+        ("VarHandleOp", set()),
+        ("TensorArrayReadV3", set()),
+        ("ReadVariableOp", set()),
+        ("Recvest", set()),
+    ],
+)
+def test_an_operation_can_do_this(op: str, risks: set[Risk]) -> None:
+    assert kinds(op) == risks
+
+
+# Words in the names of operations that reach outside, and the operations with such words that do not.
+_OUTSIDE = re.compile(
+    r"File|Py[A-Z]|^Save|^Restore|Checkpoint|Record|Print|Writer|Rpc|Cloud|Big[QT]|Abort|Sql|SQL|LMDB|Service|Snapshot"
+    r"|TRT|Sleep|CustomCall|Remote|Reader(Read|V2$)|Collective|Nccl|^_?(Send|Recv)$|DumpTensor|ImportEvent|Write.*Summary"
+)
+_INSIDE = re.compile(r"Reader(NumRecords|NumWork|Reset|Restore|Serialize)\w*|Snapshot|IdentityReaderV2|ShardedFile(name|spec)")
+
+
+def test_no_operation_of_tensorflow_with_such_a_name_is_missed(models: Models) -> None:
+    operations = (models.folder / "operations.txt").read_text().split()
+    suspicious = {op for op in operations if _OUTSIDE.search(op) and not _INSIDE.fullmatch(op)}
+    assert len(suspicious) > 60
+    assert {op for op in suspicious if not risks_of(op)} == set()
+    # The table is about exceptions.
+    assert 100 < sum(bool(risks_of(op)) for op in operations) < len(operations) / 10
+
+
+def test_a_function_is_searched_and_the_file_is_named() -> None:
+    graph = schemas.GraphDef()
+    function = graph.library.function.add(signature={"name": "inner"})
+    function.node_def.extend([string_const("path", "/etc/passwd"), node("ReadFile", "read", ["path:output:0"])])
+    (finding,) = scan(graph)
+    assert (finding.place, finding.op, finding.risk) == ("inner/read", "ReadFile", Risk.READS_FILES)
+    assert finding.values == ("/etc/passwd",) and not finding.is_expected
+    assert str(finding) == "inner/read (ReadFile) reads files, any file by its name: '/etc/passwd'"
+
+
+def test_a_node_that_cannot_do_what_its_operation_can_is_not_accused() -> None:
+    harmless = schemas.GraphDef(
+        node=[
+            node("PrintV2", "print", (), {"output_stream": of_string("stderr")}),
+            node("DecodeProtoV2", "decode", (), {"descriptor_source": of_string("bytes://abc")}),
+            node("EncodeProto", "encode", (), {"descriptor_source": of_string("local://")}),
+            node("FixedUnigramCandidateSampler", "sample"),
+            string_const("no_name", ""),
+            node("CacheDatasetV2", "cache", ["data", "no_name", "handle"]),
+        ]
+    )
+    assert [(each.place, each.risk) for each in scan(harmless)] == [("print", Risk.PRINTS)]
+    harmful = schemas.GraphDef(
+        node=[
+            node("PrintV2", "print", (), {"output_stream": of_string("file:///tmp/x")}),
+            node("DecodeProtoV2", "decode", (), {"descriptor_source": of_string("/tmp/x")}),
+            node("FixedUnigramCandidateSampler", "sample", (), {"vocab_file": of_string("/tmp/x")}),
+            string_const("name", "/tmp/x"),
+            node("CacheDatasetV2", "cache", ["data", "name", "handle"]),
+        ]
+    )
+    assert {each.place for each in scan(harmful) if each.risk is not Risk.PRINTS} == {"print", "decode", "sample", "cache"}
+
+
+def test_a_savers_own_nodes_are_expected_and_others_are_not(models: Models) -> None:
+    meta_graph = models.meta_graph("reference")
+    meta_graph.graph_def.node.append(node("WriteFile", "smuggled"))
+    meta_graph.graph_def.node.append(node("RestoreV2", "other", ["save/Const"]))
+    next(each for each in meta_graph.graph_def.node if each.name == "save/restore_all").input.append("^smuggled")
+    unexpected = {each.place for each in scan(meta_graph) if not each.is_expected}
+    assert unexpected == {"smuggled", "other"}
+    assert {each.op for each in scan(meta_graph) if each.is_expected} == {"SaveV2", "RestoreV2"}
+
+
+def test_a_vocabulary_among_the_assets_is_expected(read_meta_graphs: Callable[[str], list[Any]]) -> None:
+    (meta_graph,) = read_meta_graphs("sm_tfx_estimator_serving/1584391735/saved_model.pb")
+    tables = [each for each in scan(meta_graph) if each.op.startswith("InitializeTable")]
+    assert tables and all(each.is_expected for each in tables)
+    del meta_graph.collection_def["saved_model_assets"], meta_graph.asset_file_def[:]
+    assert not any(each.is_expected for each in scan(meta_graph) if each.op.startswith("InitializeTable"))
+
+
+def test_a_layer_of_python_code_is_found() -> None:
+    meta_graph = schemas.MetaGraphDef()
+    meta_graph.object_graph_def.nodes.add().user_object.metadata = '{"class_name": "Dense"}'
+    layer = meta_graph.object_graph_def.nodes.add().user_object
+    layer.identifier, layer.metadata = "_tf_keras_layer", '{"name": "x", "class_name": "Lambda", "config": {}}'
+    (finding,) = scan(meta_graph)
+    assert (finding.risk, finding.place, finding.op) == (Risk.RUNS_CODE, "object 1", "_tf_keras_layer")
+
+
+def test_real_models_are_mostly_harmless(every_meta_graph: dict[str, Any]) -> None:
+    unexpected = {
+        label: {each.op for each in scan(meta_graph) if not each.is_expected}
+        for label, meta_graph in every_meta_graph.items()
+    }
+    assert unexpected["sm_tf_half_plus_two/00000123/saved_model.pb#0"] == set()
+    assert unexpected["gen_partitioned_v2_sharded/model.ckpt-1.meta#0"] == set()
+    assert unexpected["sm_trt_variablev2/saved_model.pb#0"] == set()
+    # Trained graphs read their data, and what they were warm-started from.
+    assert {"MatchingFiles", "TFRecordDataset", "RestoreV2"} <= unexpected["v2_tfx_estimator_ckpt/model.ckpt-1000.meta#0"]
