@@ -2,8 +2,8 @@
 
 Modules write ``_tensorflow.tf.Variable``; TensorFlow is imported when an attribute of this module is first asked for, so
 that `import tfsaver` and the functions that need only files stay as light as they are without it. `tf` is the public
-package. The other names are what TensorFlow does not export, or exports under names that a program may replace; each has been
-where the table says since 2.15.
+package. The other names are what TensorFlow does not export, or exports under names that a program may replace; each has
+been where the table says since 2.15.
 """
 
 from __future__ import annotations

@@ -129,7 +129,7 @@ def _resolve(name: str, target: Any, stored: Sequence[str]) -> list[_Pair]:
     if not name.endswith("/") or not slash:
         said = f"Assignment map with scope only name {scope} should map to scope only {name}. "
         said += f"Should be 'scope/': 'other_scope/'. Or a variable was meant: there is none called {target}"
-        raise InvalidArgumentError(_hint(said, target, {_without_part(known) for known in store}))
+        raise InvalidArgumentError(_hint(said, target, sorted({_without_part(known) for known in store})))
     inside = sorted({_without_part(known) for known in store if not scope or known.startswith(f"{scope}/")})
     if not inside:
         _logger.warning("%r is assigned to %r, where there are no variables", name, target)
@@ -168,7 +168,7 @@ def _find(names: Sequence[str], reader: CheckpointReader) -> dict[str, str]:
             missing = [name for name in missing if name not in keys]
     if missing:
         found = f"is not found in {reader.prefix} checkpoint"
-        raise InvalidArgumentError(_listed([_hint(f"Tensor {name} {found}", name, stored) for name in missing]))
+        raise InvalidArgumentError(_listed([_hint(f"Tensor {name} {found}", name, sorted(stored)) for name in missing]))
     return keys
 
 
