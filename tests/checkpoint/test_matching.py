@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from tfsaver import load_checkpoint, save_checkpoint, schemas
-from tfsaver.checkpoint.matching import RestoreReport, WantedTensor, match_tensors
+from tfsaver.checkpoint.matching import match_tensors
 from tfsaver.checkpoint.object_graph import OBJECT_GRAPH_KEY
+from tfsaver.checkpoint.restore_report import RestoreReport, WantedTensor
 from tfsaver.errors import DataLossError
 from tfsaver.framework import dtypes
 from tfsaver.framework.tensor_slice import TensorSlice

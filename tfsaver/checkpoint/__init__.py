@@ -2,5 +2,7 @@
 
 `checkpoint_reader` opens whatever a path means; `tensor_slice_reader` and `tensor_slice_writer` are the V1 format (V2 is
 `tfsaver.tensor_bundle`); `save` writes a mapping, `verify` reads every byte; `checkpoint_management` and
-`checkpoint_state` know which checkpoint is the latest.
+`checkpoint_state` know which checkpoint is the latest. `matching` compares what a program wants with what a checkpoint has,
+`restore_report` says what came of it, `renames` which other names may be meant; `object_graph` is what a checkpoint says of
+the objects that it was written from.
 """

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from tfsaver.checkpoint.checkpoint_reader import CheckpointReader
-from tfsaver.checkpoint.matching import MatchedTensor, RestoreReport, WantedTensor, match_tensors
+from tfsaver.checkpoint.matching import match_tensors
+from tfsaver.checkpoint.restore_report import MatchedTensor, RestoreReport, WantedTensor
 from tfsaver.compat._binding import Binding
 from tfsaver.errors import InvalidArgumentError, NotFoundError
 
