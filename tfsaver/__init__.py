@@ -8,7 +8,8 @@
 This file is only the front door: each name is imported from the room it lives in when it is first used, so that
 ``import tfsaver`` itself takes neither numpy nor protobuf nor TensorFlow. The rooms, from the bottom up: `errors`,
 `schemas`, `lib` (bytes and files), `table` (sorted string tables), `framework` (tensors), `tensor_bundle` (V2),
-`checkpoint` (both formats, and their surroundings), `compat` (TensorFlow's own interfaces), `cli`.
+`checkpoint` (both formats, and their surroundings), `graph` (graphs as data), `saved_model`, `compat` (TensorFlow's own
+interfaces), `cli`.
 """
 
 from __future__ import annotations
@@ -26,10 +27,13 @@ if TYPE_CHECKING:
     from tfsaver.checkpoint.checkpoint_reader import list_variables as list_variables
     from tfsaver.checkpoint.checkpoint_reader import load_checkpoint as load_checkpoint
     from tfsaver.checkpoint.checkpoint_reader import load_variable as load_variable
+    from tfsaver.checkpoint.retention import Retention as Retention
     from tfsaver.checkpoint.save import save_checkpoint as save_checkpoint
+    from tfsaver.checkpoint.selection import Selection as Selection
     from tfsaver.checkpoint.verify import verify_checkpoint as verify
     from tfsaver.compat.v1.saver import Saver as Saver
     from tfsaver.errors import SaverError as SaverError
+    from tfsaver.saved_model.loader import load_saved_model as load_saved_model
     from tfsaver.tensor_bundle.merge import merge_bundles as merge_bundles
     from tfsaver.tensor_bundle.writer import BundleWriter as BundleWriter
 
@@ -37,31 +41,39 @@ if TYPE_CHECKING:
 _HOMES = {
     "BundleWriter": ("tfsaver.tensor_bundle.writer", "BundleWriter"),
     "CheckpointReader": ("tfsaver.checkpoint.checkpoint_reader", "CheckpointReader"),
+    "Retention": ("tfsaver.checkpoint.retention", "Retention"),
     "Saver": ("tfsaver.compat.v1.saver", "Saver"),
     "SaverError": ("tfsaver.errors", "SaverError"),
+    "Selection": ("tfsaver.checkpoint.selection", "Selection"),
     "checkpoint_exists": ("tfsaver.checkpoint.checkpoint_management", "checkpoint_exists"),
     "get_checkpoint_state": ("tfsaver.checkpoint.checkpoint_management", "get_checkpoint_state"),
     "latest_checkpoint": ("tfsaver.checkpoint.checkpoint_management", "latest_checkpoint"),
     "list_variables": ("tfsaver.checkpoint.checkpoint_reader", "list_variables"),
     "load_checkpoint": ("tfsaver.checkpoint.checkpoint_reader", "load_checkpoint"),
+    "load_saved_model": ("tfsaver.saved_model.loader", "load_saved_model"),
     "load_variable": ("tfsaver.checkpoint.checkpoint_reader", "load_variable"),
     "merge_bundles": ("tfsaver.tensor_bundle.merge", "merge_bundles"),
     "save_checkpoint": ("tfsaver.checkpoint.save", "save_checkpoint"),
     "verify": ("tfsaver.checkpoint.verify", "verify_checkpoint"),
 }
-_MODULES = frozenset({"checkpoint", "cli", "compat", "errors", "framework", "lib", "schemas", "table", "tensor_bundle"})
+_MODULES = frozenset(
+    {"checkpoint", "cli", "compat", "errors", "framework", "graph", "lib", "saved_model", "schemas", "table", "tensor_bundle"}
+)
 
 __all__ = [
     "BundleWriter",
     "CheckpointReader",
+    "Retention",
     "Saver",
     "SaverError",
+    "Selection",
     "__version__",
     "checkpoint_exists",
     "get_checkpoint_state",
     "latest_checkpoint",
     "list_variables",
     "load_checkpoint",
+    "load_saved_model",
     "load_variable",
     "merge_bundles",
     "save_checkpoint",
