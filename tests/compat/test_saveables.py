@@ -17,7 +17,7 @@ from tests.compat.scenario import Recorded, Scenario
 from tfsaver import load_checkpoint, save_checkpoint
 from tfsaver.compat._variables import to_bindings
 from tfsaver.compat.v1.train import Saver
-from tfsaver.errors import InvalidArgumentError
+from tfsaver.errors import InvalidArgumentError, UnimplementedError
 
 Compare = Callable[..., Recorded]
 
@@ -178,6 +178,21 @@ def table_of_a_graph(run: Scenario, kind: str, form: str) -> None:
     run.values(table.lookup(run.tf.constant(["one", "two\0", "größe", "other"])), table.size(), variable)
 
 
+def strategy_variables_of_a_graph(run: Scenario, form: str) -> None:
+    strategy = run.tf.distribute.MirroredStrategy(["cpu:0", "cpu:1"])
+    with strategy.scope():
+        mirrored = run.v1.get_variable("mirrored", initializer=[1.0, 2.0], use_resource=True)
+    config = run.v1.ConfigProto(device_count={"CPU": 2})
+    with run.v1.Session(config=config) as session:
+        session.run(mirrored.initializer)
+        saver = run.saver(None if form == "default" else [mirrored])
+        run.call(saver.save, session, "model", write_meta_graph=False)
+        names_and_files(run, "model")
+    with run.v1.Session(config=config) as session:
+        run.call(saver.restore, session, "model")
+        run.note([value.tolist() for value in session.run(list(mirrored.values))])
+
+
 def trackable(run: Scenario, in_dict: bool) -> None:
     variable = run.variable("v", [1.0, 2.0])
 
@@ -233,6 +248,8 @@ SCENARIOS: list[tuple[Any, ...]] = [
     (missing_half,),
     (twice,),
     *((table_of_a_graph, kind, form) for kind in TABLES for form in ("default", "list", "dict")),
+    (strategy_variables_of_a_graph, "default"),
+    (strategy_variables_of_a_graph, "list"),
     (trackable, False),
     (trackable, True),
     (legacy_trackable,),
@@ -318,7 +335,7 @@ EAGER_SCENARIOS: list[tuple[Any, ...]] = [
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: "-".join(map(_label, scenario)))
-def test_both_savers_save_objects_alike(compare: Compare, scenario: tuple[Any, ...]) -> None:
+def test_both_savers_save_objects_alike(compare: Compare, two_devices: None, scenario: tuple[Any, ...]) -> None:
     program, *arguments = scenario
     assert compare(program, *arguments)
 
@@ -456,6 +473,18 @@ def test_object_with_nothing_to_save_is_refused(tf: Any, eager: None) -> None:
     for var_list in ([module], {"net": module}):
         with pytest.raises(InvalidArgumentError, match="pass its variables"):
             Saver(var_list)
+
+
+def test_state_that_is_kept_in_python_is_refused(tf: Any, eager: None) -> None:
+    class Words(tf.train.experimental.PythonState):  # type: ignore[misc, name-defined]
+        def serialize(self) -> bytes:
+            return b"state"
+
+        def deserialize(self, value: bytes) -> None:
+            raise NotImplementedError
+
+    with pytest.raises(UnimplementedError, match="keeps its state in Python"):
+        Saver({"w": Words()})
 
 
 def test_two_saveables_of_one_name_are_refused(tf: Any, graph: Any) -> None:

@@ -17,6 +17,7 @@ What is remembered is kept with the graph, so that a second Saver finds it and a
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Sequence
@@ -45,14 +46,12 @@ class Saveable:
         graph: Its graph; None in eager mode.
         shape: The static shape of its only tensor, where that is known not to change; else None.
         recording: The same for TensorFlow's builder, which it is passed to in the place of `object`.
-        source: What it was made of, kept so that it stays what it is.
     """
 
-    def __init__(self, saveable: Any, graph: Any, *, shape: StaticShape = None, source: Any = None) -> None:
+    def __init__(self, saveable: Any, graph: Any, *, shape: StaticShape = None) -> None:
         self.object = saveable
         self.graph = None if graph is None else _graph_of(saveable, graph)
         self.shape = shape
-        self.source = source
         self._operation: Any = None
         self._feeds: list[str] = []
         if graph is None:
@@ -201,7 +200,7 @@ def from_object(saveable: Any, graph: Any) -> Saveable:
     """The Saveable of a program's own SaveableObject; the same for the same object in one graph."""
     if isinstance(owner := getattr(saveable, "tfsaver_owner", None), Saveable):
         return owner
-    kept: list[Saveable] = _kept(graph, (id(saveable),), lambda: [Saveable(saveable, graph, source=saveable)])
+    kept: list[Saveable] = _kept(graph, saveable, None, lambda: [Saveable(saveable, graph)])
     return kept[0]
 
 
@@ -220,7 +219,7 @@ def from_trackable(trackable: Any, name: str | None, graph: Any) -> list[tuple[s
         InvalidArgumentError: It has nothing to save of its own.
     """
     made: dict[str, list[Any]] = {}
-    for item in _kept(graph, (id(trackable), name), lambda: list(_saveables_of(trackable, name, graph))):
+    for item in _kept(graph, trackable, name, lambda: list(_saveables_of(trackable, name, graph))):
         if isinstance(item, Saveable):
             made.setdefault(item.label, []).append(item.entry)
         else:
@@ -248,20 +247,29 @@ def _saveables_of(trackable: Any, name: str | None, graph: Any) -> Iterator[Any]
             if not isinstance(item, _tensorflow.SaveableObject):
                 yield item
                 continue
+            if hasattr(item, "feed_dict_additions"):
+                # TensorFlow's Saver writes an empty string for it, and cannot restore it.
+                raise UnimplementedError(
+                    f"{name or item.name}: a {type(trackable).__name__} keeps its state in Python, which only "
+                    "tf.train.Checkpoint saves"
+                )
             shape = static_shape(trackable.shape) if is_variable and len(item.specs) == 1 else None
-            yield Saveable(item, graph, shape=shape, source=trackable)
+            yield Saveable(item, graph, shape=shape)
 
 
-def _kept(graph: Any, key: tuple[Any, ...], make: Callable[[], list[Any]]) -> list[Any]:
+def _kept(graph: Any, source: Any, name: str | None, make: Callable[[], list[Any]]) -> list[Any]:
+    """What was made of an object for a name in a graph, made now the first time; anew each time in eager mode."""
     if graph is None:
         return make()
-    kept: dict[tuple[Any, ...], list[Any]] | None = getattr(graph, _KEPT, None)
+    kept: dict[tuple[int, str | None], tuple[Any, list[Any]]] | None = getattr(graph, _KEPT, None)
     if kept is None:
         kept = {}
         setattr(graph, _KEPT, kept)
+    key = (id(source), name)
     if key not in kept:
-        kept[key] = make()
-    return kept[key]
+        # With the object itself, lest another be found by its id when it is gone.
+        kept[key] = (source, make())
+    return kept[key][1]
 
 
 @functools.cache
@@ -302,7 +310,9 @@ class _Remembering:
 def _remembering(spec: Any) -> Any:
     if not callable(spec._tensor):
         return spec
-    return type(spec)(_Remembering(spec._tensor), spec.slice_spec, spec.name, spec.dtype, spec.device)
+    remembering = copy.copy(spec)
+    remembering._tensor = _Remembering(spec._tensor)
+    return remembering
 
 
 def _tensor_of(spec: Any) -> Any:
