@@ -1,0 +1,247 @@
+"""`tf.compat.v1.saved_model.load`: one graph of a SavedModel into a session.
+
+    nodes and collections    by TensorFlow's import, into the session's graph
+    variables                by our Saver, of the SaverDef's nodes
+    the init op              by the session, which is fed the path of every asset
+
+The three steps are methods of `SavedModelLoader`. It remembers what was imported where: in a graph that a model is loaded
+into twice, the init op of the second is found, and not that of the first.
+"""
+
+from __future__ import annotations
+
+import logging
+import weakref
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from tfsaver import schemas
+from tfsaver.compat import _tensorflow
+from tfsaver.compat._errors import tensorflow_errors
+from tfsaver.compat.v1.saved_model import constants
+from tfsaver.compat.v1.saved_model._files import read_as_tensorflow
+from tfsaver.compat.v1.saved_model._messages import message_class
+from tfsaver.compat.v1.saver import Saver
+from tfsaver.errors import InvalidArgumentError
+from tfsaver.lib import file_io
+from tfsaver.saved_model import assets as asset_files
+from tfsaver.saved_model import saved_model_file
+from tfsaver.saved_model.loader import as_tags, find_init_op, format_tags
+
+__all__ = ["SavedModelLoader", "contains_saved_model", "load", "maybe_saved_model_directory"]
+
+_logger = logging.getLogger(__name__)
+
+
+def maybe_saved_model_directory(export_dir: file_io.PathLike) -> bool:
+    """Whether a directory has the file that makes it a SavedModel; whether that can be read is another question."""
+    return saved_model_file.find_saved_model(file_io.as_path(export_dir)) is not None
+
+
+contains_saved_model = maybe_saved_model_directory
+
+
+def load(
+    sess: Any, tags: Iterable[str] | str, export_dir: file_io.PathLike, import_scope: str | None = None, **saver_kwargs: Any
+) -> Any:
+    """Loads a graph of a SavedModel into a session: nodes, variables, and what the init op makes.
+
+    Args:
+        sess: The session; the graph is its graph, which need not be the default one.
+        tags: All tags of the graph, in any order; a str is one tag.
+        export_dir: The SavedModel's directory.
+        import_scope: The name scope for all nodes.
+        **saver_kwargs: What `import_meta_graph` takes: `clear_devices`, `input_map`, ...
+
+    Returns:
+        The MetaGraphDef, with the names that its file has; but the SaverDef's are those of the session's graph.
+
+    Raises:
+        OSError: There is no SavedModel, or it is damaged.
+        RuntimeError: It has no graph of these tags, or a graph with several init ops.
+        ValueError: It has no variables, but its graph has.
+        tf.errors.OpError: The variables cannot be restored, the init op fails, an asset would be outside of the directory.
+    """
+    return SavedModelLoader(export_dir).load(sess, tags, import_scope, **saver_kwargs)
+
+
+class _Imported(NamedTuple):
+    """What a loader needs of an imported graph.
+
+    Attributes:
+        scope: In front of all names, with a slash; empty for none.
+        init_op: The operation that initializes it; None where there is none.
+        feeds: The paths of the assets by the names of their tensors.
+    """
+
+    scope: str
+    init_op: Any
+    feeds: dict[str, str]
+
+
+class SavedModelLoader:
+    """Loads graphs of one SavedModel.
+
+    Args:
+        export_dir: Its directory.
+
+    Raises:
+        OSError: There is none, or it is damaged.
+    """
+
+    def __init__(self, export_dir: file_io.PathLike) -> None:
+        self._directory = file_io.as_path(export_dir)
+        self._ours = read_as_tensorflow(self._directory)
+        self._saved_model = message_class("SavedModel").FromString(self._ours.SerializeToString())
+        self._imported: weakref.WeakKeyDictionary[Any, dict[Any, _Imported]] = weakref.WeakKeyDictionary()
+
+    @property
+    def export_dir(self) -> str:
+        """The SavedModel's directory."""
+        return self._directory
+
+    @property
+    def variables_path(self) -> str:
+        """The prefix of the checkpoint with the variables."""
+        directory = file_io.join(self._directory, constants.VARIABLES_DIRECTORY)
+        return file_io.join(directory, constants.VARIABLES_FILENAME)
+
+    @property
+    def saved_model(self) -> Any:
+        """The SavedModel message."""
+        return self._saved_model
+
+    def get_meta_graph_def_from_tags(self, tags: Iterable[str] | str) -> Any:
+        """The MetaGraphDef that has exactly these tags, the first if there are several.
+
+        Raises:
+            RuntimeError: There is none; names those there are.
+        """
+        return self._saved_model.meta_graphs[self._index(tags)]
+
+    def _index(self, tags: Iterable[str] | str) -> int:
+        there = [as_tags(meta_graph.meta_info_def.tags) for meta_graph in self._saved_model.meta_graphs]
+        wanted = [as_tags(tags)]
+        if isinstance(tags, str):
+            # TensorFlow's Builder takes a str for the tags that are its letters.
+            wanted.append(as_tags(set(tags)))
+        for each in wanted:
+            if each in there:
+                return there.index(each)
+        raise RuntimeError(
+            f"MetaGraphDef associated with tags {format_tags(wanted[0])} could not be found in SavedModel "
+            f"{self._directory!r}, which has {', '.join(map(format_tags, there)) or 'no graph at all'}"
+        )
+
+    def load_graph(
+        self, graph: Any, tags: Iterable[str] | str, import_scope: str | None = None, **saver_kwargs: Any
+    ) -> tuple[Saver | None, Any]:
+        """Adds nodes and collections to a graph; variables have no values yet.
+
+        Returns:
+            The Saver of the variables, None if there are none; and what was asked for with `return_elements`.
+
+        Raises:
+            RuntimeError: There is no graph of these tags.
+        """
+        index = self._index(tags)
+        meta_graph = message_class("MetaGraphDef")()
+        meta_graph.CopyFrom(self._saved_model.meta_graphs[index])
+        nodes = meta_graph.graph_def.node
+        asked = saver_kwargs.pop("return_elements", None)
+        # One node more than was asked for, to know in which scope all are.
+        probe = [nodes[0].name] if nodes else []
+        with graph.as_default():
+            _, elements = _tensorflow.meta_graph.import_scoped_meta_graph_with_return_elements(
+                meta_graph, import_scope=import_scope, return_elements=[*(asked or ()), *probe], **saver_kwargs
+            )
+            elements = list(elements or ())
+            scope = elements.pop().name[: -len(probe[0])] if probe else ""
+            init_op, feeds = self._initialization(graph, self._ours.meta_graphs[index], scope)
+            self._imported.setdefault(graph, {})[index, import_scope] = _Imported(scope, init_op, feeds)
+            saver = None
+            if meta_graph.HasField("saver_def"):
+                saver = Saver(saver_def=meta_graph.saver_def, name=scope or None)
+            elif _has_variables(import_scope):
+                saver = Saver()
+        return saver, elements if asked is not None else None
+
+    def restore_variables(self, sess: Any, saver: Any, import_scope: str | None = None) -> None:
+        """Gives the variables of a session their values.
+
+        Args:
+            sess: The session.
+            saver: What `load_graph` returned, or another Saver.
+            import_scope: The scope that was imported to.
+
+        Raises:
+            ValueError: `saver` is none though there are variables, or there is no checkpoint.
+            tf.errors.OpError: They cannot be restored.
+        """
+        with sess.graph.as_default():
+            if saver is None and not _has_variables(import_scope):
+                _logger.info("The SavedModel has no variables; none are restored")
+            elif isinstance(saver, (Saver, _tensorflow.tf.compat.v1.train.Saver)):
+                saver.restore(sess, self.variables_path)
+            else:
+                raise InvalidArgumentError(
+                    f"No tf.train.Saver object was passed to `SavedModelLoader.restore_variables`, but {saver!r}, and the "
+                    "graph has variables"
+                )
+
+    @tensorflow_errors()
+    def run_init_ops(self, sess: Any, tags: Iterable[str] | str, import_scope: str | None = None) -> None:
+        """Runs the operation that initializes a graph, if it has one; assets' tensors are fed the paths of their files.
+
+        Raises:
+            RuntimeError: There is no graph of these tags, or it has several init ops.
+            tf.errors.NotFoundError: The session's graph has not the operation.
+            tf.errors.DataLossError: An asset would be outside of the SavedModel.
+        """
+        index = self._index(tags)
+        graph = sess.graph
+        imported = self._imported.get(graph, {}).get((index, import_scope))
+        if imported is None:
+            scope = f"{import_scope.rstrip('/')}/" if import_scope else ""
+            imported = _Imported(scope, *self._initialization(graph, self._ours.meta_graphs[index], scope))
+        if imported.init_op is not None:
+            sess.run([imported.init_op], feed_dict=imported.feeds)
+
+    @tensorflow_errors()
+    def _initialization(self, graph: Any, meta_graph: schemas.MetaGraphDef, scope: str) -> tuple[Any, dict[str, str]]:
+        """The init op of an imported graph, and what it is fed."""
+        directory = file_io.join(self._directory, constants.ASSETS_DIRECTORY)
+        feeds = {
+            scope + asset.tensor_name: file_io.join(directory, asset.filename)
+            for asset in asset_files.read_assets(meta_graph)
+        }
+        for key in (constants.MAIN_OP_KEY, constants.LEGACY_INIT_OP_KEY):
+            if key in meta_graph.collection_def and len(names := meta_graph.collection_def[key].node_list.value) != 1:
+                raise RuntimeError(f"Expected exactly one SavedModel init op; collection {key!r} has {len(names)}")
+        name = find_init_op(meta_graph)
+        if not name:
+            return None, feeds
+        try:
+            return graph.as_graph_element(scope + name, allow_tensor=True, allow_operation=True), feeds
+        except (KeyError, ValueError) as error:
+            raise _tensorflow.tf.errors.NotFoundError(
+                None, None, f"the init op {scope + name!r} could not be found in the graph"
+            ) from error
+
+    def load(self, sess: Any, tags: Iterable[str] | str, import_scope: str | None = None, **saver_kwargs: Any) -> Any:
+        """Does all three; see `load`."""
+        with sess.graph.as_default():
+            saver, _ = self.load_graph(sess.graph, tags, import_scope, **saver_kwargs)
+            self.restore_variables(sess, saver, import_scope)
+            self.run_init_ops(sess, tags, import_scope)
+        meta_graph = message_class("MetaGraphDef")()
+        meta_graph.CopyFrom(self.get_meta_graph_def_from_tags(tags))
+        if saver is not None and meta_graph.HasField("saver_def"):
+            meta_graph.saver_def.CopyFrom(saver.saver_def)
+        return meta_graph
+
+
+def _has_variables(scope: str | None) -> bool:
+    v1 = _tensorflow.tf.compat.v1
+    keys = v1.GraphKeys
+    return any(v1.get_collection(key, scope) for key in (keys.GLOBAL_VARIABLES, keys.SAVEABLE_OBJECTS))
