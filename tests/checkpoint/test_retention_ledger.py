@@ -299,6 +299,45 @@ def test_newest_of_the_state_file_is_not_removed(tmp_path: pathlib.Path) -> None
     assert ledger.sweep() == [] and there(tmp_path) == ["m-0", "m-1"]
 
 
+@pytest.mark.parametrize("stops_before", ["record", "state", "sweep", "removal", "ledger"])
+def test_process_that_is_stopped_anywhere_leaves_what_the_next_one_tidies(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, stops_before: str
+) -> None:
+    for step in range(2):
+        save(ledger_of(tmp_path, Retention(last=2)), f"m-{step}")
+
+    class Stopped(BaseException):
+        pass
+
+    def stop(*arguments: object, **options: object) -> None:
+        raise Stopped
+
+    places = {
+        "record": (RetentionLedger, "record"),
+        "state": (checkpoint_management, "update_checkpoint_state"),
+        "sweep": (RetentionLedger, "sweep"),
+        "removal": (checkpoint_management, "remove_checkpoint"),
+    }
+    with monkeypatch.context() as patch, pytest.raises(Stopped):
+        if stops_before == "ledger":
+            original = checkpoint_management.remove_checkpoint
+
+            def remove_and_stop(*arguments: object) -> None:
+                original(*arguments)  # type: ignore[arg-type]
+                raise Stopped
+
+            patch.setattr(checkpoint_management, "remove_checkpoint", remove_and_stop)
+        else:
+            patch.setattr(*places[stops_before], stop)
+        save(ledger_of(tmp_path, Retention(last=2)), "m-2")
+    latest = checkpoint_management.latest_checkpoint(tmp_path)
+    assert latest == str(tmp_path / ("m-1" if stops_before in ("record", "state") else "m-2"))
+    save(ledger_of(tmp_path, Retention(last=2)), "m-3")
+    # A checkpoint that was neither recorded nor listed is nobody's to remove; otherwise the newest two are left.
+    expected = ["m-1", "m-2", "m-3"] if stops_before == "record" else ["m-2", "m-3"]
+    assert there(tmp_path) == expected
+
+
 @pytest.mark.parametrize("metric", [np.float32(0.5), 1, "0.25", np.array(3)])
 def test_metric_is_whatever_is_a_number(tmp_path: pathlib.Path, metric: object) -> None:
     ledger = ledger_of(tmp_path, Retention(best=1))

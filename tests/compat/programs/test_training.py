@@ -12,6 +12,8 @@ import pytest
 
 import tfsaver
 from tests.compat.programs.surroundings import Surroundings, ThreeWays, training_graph, values
+from tfsaver.checkpoint.retention import Retention
+from tfsaver.checkpoint.selection import Selection
 
 # What these programs give their own Savers.
 SCAFFOLD = {"sharded": True, "allow_empty": True}
@@ -128,3 +130,31 @@ def test_supervisor_saves_from_its_thread(tf: Any, tmp_path: pathlib.Path, way: 
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=root, env=environment)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "[[[0, 0], 10, 0], 20, [[20, 40], 30, 20], 40, [[40, 80], 50, 40]]"
+
+
+def test_policy_holds_over_restarts_of_a_monitored_session(tf: Any, tmp_path: pathlib.Path) -> None:
+    given = Surroundings(tf, tmp_path, "ours")
+    for until in (4, 8):
+        with tf.Graph().as_default():
+            _, train = training_graph(given)
+            saver = given.saver(retention=Retention(last=2), select=Selection(exclude="^bias$"))
+            if until == 8:
+                saver.pin(f"{tmp_path}/model.ckpt-3")
+            # What is not saved has its initial value after a restart.
+            initializer = given.v1.variables_initializer([given.v1.global_variables()[2]])
+            scaffold = given.v1.train.Scaffold(
+                saver=saver, ready_for_local_init_op=given.tf.constant([], given.tf.string), local_init_op=initializer
+            )
+            with given.v1.train.MonitoredTrainingSession(
+                checkpoint_dir=str(tmp_path),
+                scaffold=scaffold,
+                save_checkpoint_steps=1,
+                save_summaries_steps=None,
+                save_summaries_secs=None,
+                log_step_count_steps=None,
+                hooks=[given.v1.train.StopAtStepHook(last_step=until)],
+            ) as session:
+                while not session.should_stop():
+                    session.run(train)
+    assert given.files("*.index") == [f"model.ckpt-{step}.index" for step in (3, 7, 8)]
+    assert [name for name, _ in given.v1.train.list_variables(str(tmp_path))] == ["global_step", "weight"]
