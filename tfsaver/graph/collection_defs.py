@@ -12,7 +12,7 @@ asked for, the rest is a loop still.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 
 from google.protobuf.message import DecodeError
@@ -51,6 +51,26 @@ def filtered_collections(meta_graph: schemas.MetaGraphDef, nodes: Collection[str
         if kind is None or len(getattr(copy, kind).value):
             kept[key] = copy
     return kept
+
+
+def dangling_entries(meta_graph: schemas.MetaGraphDef, key: str, nodes: Collection[str]) -> list[str]:
+    """The names in a collection that are no nodes.
+
+    Raises:
+        DataLossError: An entry is not what its collection holds.
+    """
+    collection = meta_graph.collection_def[key]
+    kind = collection.WhichOneof("kind")
+    names: list[str] = []
+    if kind == "node_list":
+        names = list(collection.node_list.value)
+    elif kind == "bytes_list" and key in _NAMES_IN:
+        message, names_in = _NAMES_IN[key]
+        names = [name for data in collection.bytes_list.value for name in names_in(_parse(key, message, data))]
+    elif kind == "bytes_list" and key in _CONTEXTS:
+        for data in collection.bytes_list.value:
+            names += _context_names(_parse(key, _CONTEXTS[key], data))
+    return [name for name in names if name and node_of(name) not in nodes]
 
 
 def _keep(values: Any, is_kept: Callable[[Any], bool]) -> None:
@@ -141,6 +161,18 @@ def _filter_context(context: Any, nodes: Collection[str]) -> bool:
     del context.nested_contexts[:]
     context.nested_contexts.extend(nested)
     return True
+
+
+def _context_names(context: Any) -> Iterator[str]:
+    for field, value in context.ListFields():
+        if field.name in ("loop_exit_names", "loop_enter_names"):
+            yield from value
+        elif field.name.endswith("_name") and field.name != "context_name":
+            yield value
+    yield from context.values_def.values
+    yield from context.values_def.external_values.values()
+    for nested in context.nested_contexts:
+        yield from _context_names(_context_in(nested))
 
 
 def _context_in(either: schemas.ControlFlowContextDef) -> Any:

@@ -1,0 +1,253 @@
+"""What is wrong with nodes: names, inputs, circles, attributes, constants, functions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+
+from tfsaver import schemas
+from tfsaver.errors import SaverError
+from tfsaver.framework.tensor_util import make_ndarray
+from tfsaver.graph.findings import Finding, error, warning
+from tfsaver.graph.functions import called_functions, functions_in, library_functions
+from tfsaver.graph.op_defs import output_types
+from tfsaver.graph.tensor_names import COLOCATION, is_control, node_of, output_index
+
+_NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*")
+_FUNCTION_NODE_NAME = re.compile(r"[A-Za-z0-9._][A-Za-z0-9_.\\/>-]*")
+# A constant larger than this is only looked at from outside.
+_MAX_DECODED = 1 << 16
+
+
+def lint_nodes(graph_def: schemas.GraphDef, known: Mapping[str, schemas.OpDef]) -> Iterator[Finding]:
+    """The findings in the graph itself, then those in each function."""
+    library = library_functions(graph_def)
+    if not graph_def.node:
+        yield warning("empty-graph", "graph", "has no nodes")
+    yield from _Body("", graph_def.node, (), known, library).lint()
+    yield from _lint_library(graph_def, library)
+    for function in graph_def.library.function:
+        name = function.signature.name
+        body = _Body(name, function.node_def, [each.name for each in function.signature.input_arg], known, library)
+        yield from body.lint()
+        yield from _lint_returns(function, body)
+
+
+class _Body:
+    """The nodes of a graph or of a function."""
+
+    def __init__(
+        self,
+        function: str,
+        nodes: Iterable[schemas.NodeDef],
+        arguments: Collection[str],
+        known: Mapping[str, schemas.OpDef],
+        library: Mapping[str, schemas.FunctionDef],
+    ) -> None:
+        self._function = function
+        self._nodes = list(nodes)
+        self._known = known
+        self._library = library
+        self.by_name = {node.name: node for node in self._nodes}
+        self.there = self.by_name.keys() | set(arguments)
+        self._num_outputs: dict[str, int | None] = {}
+
+    def lint(self) -> Iterator[Finding]:
+        seen: set[str] = set()
+        for node in self._nodes:
+            place = self._place(node)
+            if not (_FUNCTION_NODE_NAME if self._function else _NAME).fullmatch(node.name):
+                yield error("bad-name", place, f"{node.name!r} is no name that a node can have")
+            if node.name in seen:
+                yield error("duplicate-name", place, "two nodes have this name")
+            seen.add(node.name)
+            yield from self._lint_inputs(node, place)
+            yield from self._lint_attrs(node, place)
+            if node.op == "Const":
+                yield from _lint_const(node, place)
+        yield from self._lint_circles()
+
+    def _place(self, node: schemas.NodeDef) -> str:
+        return f"{self._function}/{node.name}" if self._function else node.name or "(a node without a name)"
+
+    def _lint_inputs(self, node: schemas.NodeDef, place: str) -> Iterator[Finding]:
+        after_control = False
+        for reference in node.input:
+            source = node_of(reference)
+            if is_control(reference):
+                after_control = True
+                if source not in self.there:
+                    yield error("dangling-control", place, f"must wait for {source!r}, which is not there")
+                continue
+            if after_control:
+                yield error("input-after-control", place, f"its input {reference!r} stands behind a control input")
+            if source not in self.there:
+                yield error("dangling-input", place, f"its input {reference!r} is not there")
+            elif not self._function:
+                yield from self._lint_output(reference, source, place)
+
+    def _lint_output(self, reference: str, source: str, place: str) -> Iterator[Finding]:
+        index = output_index(reference)
+        if index is None:
+            yield error("bad-input", place, f"its input {reference!r} has no number of an output")
+            return
+        if source not in self._num_outputs:
+            node = self.by_name[source]
+            types = output_types(node, self._known[node.op]) if node.op in self._known else None
+            self._num_outputs[source] = None if types is None else len(types)
+        count = self._num_outputs[source]
+        if count is not None and index >= count:
+            yield error("no-such-output", place, f"its input {reference!r} is beyond the {count} outputs of {source!r}")
+
+    def _lint_attrs(self, node: schemas.NodeDef, place: str) -> Iterator[Finding]:
+        op_def = self._known.get(node.op)
+        if op_def is not None and node.op != "Const":
+            for attr in op_def.attr:
+                if attr.name not in node.attr and not attr.HasField("default_value"):
+                    yield error("missing-attribute", place, f"a {node.op} must have {attr.name!r}")
+        for name, value in node.attr.items():
+            kind = value.WhichOneof("value")
+            if name == "_class" and not self._function:
+                for entry in value.list.s:
+                    beside = entry.removeprefix(COLOCATION).decode("utf-8", "replace")
+                    if entry.startswith(COLOCATION) and beside not in self.there:
+                        yield error("dangling-colocation", place, f"must be beside {beside!r}, which is not there")
+            elif kind == "shape":
+                yield from _lint_shape(value.shape, place, name)
+            elif kind == "list":
+                for shape in value.list.shape:
+                    yield from _lint_shape(shape, place, name)
+            elif kind == "placeholder" and not self._function:
+                yield error("placeholder-attribute", place, f"{name!r} stands for a function's {value.placeholder!r}")
+        for called in sorted(set(functions_in(node.attr))):
+            if called and called not in self._library:
+                yield error("unknown-function", place, f"calls {called!r}, which is not in the library")
+
+    def _lint_circles(self) -> Iterator[Finding]:
+        """At most one: the first circle that does not close through a loop's NextIteration."""
+        inputs = {
+            node.name: [source for each in node.input if (source := node_of(each)) in self.by_name]
+            for node in self._nodes
+            if node.op not in ("NextIteration", "RefNextIteration")
+        }
+        consumers: dict[str, list[str]] = {}
+        missing = dict.fromkeys(self.by_name, 0)
+        for name, sources in inputs.items():
+            # A name that two nodes have counts once, as it does in `missing`.
+            missing[name] = len(sources)
+            for source in sources:
+                consumers.setdefault(source, []).append(name)
+        ready = [name for name, count in missing.items() if not count]
+        while ready:
+            for consumer in consumers.get(ready.pop(), ()):
+                missing[consumer] -= 1
+                if not missing[consumer]:
+                    ready.append(consumer)
+        left = {name for name, count in missing.items() if count > 0}
+        if not left:
+            return
+        # From any node that is left, going to what it waits for must come around.
+        path: dict[str, None] = {}
+        name = next(node.name for node in self._nodes if node.name in left)
+        while name not in path:
+            path[name] = None
+            name = next(source for source in inputs[name] if source in left)
+        circle = list(path)[list(path).index(name) :]
+        shown = " <- ".join([*circle[:6], *(["..."] if len(circle) > 6 else []), name])
+        yield error("cycle", self._place(self.by_name[name]), f"waits for itself: {shown}")
+
+
+def _lint_shape(shape: schemas.TensorShapeProto, place: str, name: str) -> Iterator[Finding]:
+    sizes = [dim.size for dim in shape.dim]
+    if any(size < -1 for size in sizes):
+        yield error("negative-shape", place, f"{name!r} is the shape {sizes}, in which a size is negative")
+
+
+def _lint_const(node: schemas.NodeDef, place: str) -> Iterator[Finding]:
+    if "value" not in node.attr or not node.attr["value"].HasField("tensor"):
+        yield error("const-without-value", place, "is a Const without a value")
+        return
+    tensor = node.attr["value"].tensor
+    sizes = [dim.size for dim in tensor.tensor_shape.dim]
+    if any(size < 0 for size in sizes) or tensor.tensor_shape.unknown_rank:
+        yield error("negative-shape", place, f"its value has the shape {sizes}, in which a size is negative or unknown")
+        return
+    if "dtype" in node.attr and node.attr["dtype"].type != tensor.dtype:
+        stated, actual = _type_name(node.attr["dtype"].type), _type_name(tensor.dtype)
+        yield error("const-wrong-dtype", place, f"says that it is {stated}, its value is {actual}")
+        return
+    if max([1, *sizes]) > _MAX_DECODED or tensor.ByteSize() > _MAX_DECODED:
+        return
+    try:
+        make_ndarray(tensor, "its value")
+    except NotImplementedError:
+        return
+    except SaverError as problem:
+        yield error("bad-const", place, str(problem))
+
+
+def _lint_library(
+    graph_def: schemas.GraphDef, library: Mapping[str, schemas.FunctionDef]
+) -> Iterator[Finding]:
+    seen: set[str] = set()
+    calls: dict[str, set[str]] = {}
+    for function in graph_def.library.function:
+        name = function.signature.name
+        if name in seen:
+            yield error("duplicate-function", name, "two functions have this name")
+        seen.add(name)
+        calls[name] = called_functions(function.node_def, library)
+        if name in calls[name]:
+            yield error("recursive-function", name, "calls itself")
+    for gradient in graph_def.library.gradient:
+        for name in (gradient.function_name, gradient.gradient_func):
+            if name not in library:
+                yield warning("unknown-function", name, "has or is a gradient, and is not in the library")
+    yield from _lint_mutual_recursion(calls)
+
+
+def _lint_mutual_recursion(calls: Mapping[str, set[str]]) -> Iterator[Finding]:
+    # Take away, again and again, what calls nothing that is left.
+    callers: dict[str, set[str]] = {}
+    open_calls = {name: {each for each in called if each != name} for name, called in calls.items()}
+    for name, called in open_calls.items():
+        for each in called:
+            callers.setdefault(each, set()).add(name)
+    ready = [name for name, called in open_calls.items() if not called]
+    while ready:
+        done = ready.pop()
+        for caller in callers.get(done, ()):
+            open_calls[caller].discard(done)
+            if not open_calls[caller]:
+                ready.append(caller)
+    left = [name for name, called in open_calls.items() if called]
+    if left:
+        around = _circle(left[0], open_calls)
+        yield warning("recursive-function", around[0], f"calls itself by way of others: {' -> '.join(around)}")
+
+
+def _circle(start: str, calls: Mapping[str, set[str]]) -> list[str]:
+    path: dict[str, None] = {}
+    name = start
+    while name not in path:
+        path[name] = None
+        name = min(calls[name])
+    return [*list(path)[list(path).index(name) :], name]
+
+
+def _lint_returns(function: schemas.FunctionDef, body: _Body) -> Iterator[Finding]:
+    name = function.signature.name
+    for output in function.signature.output_arg:
+        if output.name not in function.ret:
+            yield error("missing-return", name, f"does not say what its output {output.name!r} is")
+    for output_name, reference in function.ret.items():
+        if node_of(reference) not in body.there:
+            yield error("dangling-return", name, f"its output {output_name!r} is {reference!r}, which is not there")
+    for output_name, reference in function.control_ret.items():
+        if node_of(reference) not in body.there:
+            yield error("dangling-return", name, f"its control output {output_name!r} is {reference!r}, which is not there")
+
+
+def _type_name(data_type: int) -> str:
+    values = schemas.DataType.DESCRIPTOR.values_by_number
+    return str(values[data_type].name) if data_type in values else str(data_type)

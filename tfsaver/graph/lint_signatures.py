@@ -1,0 +1,171 @@
+"""What is wrong with signatures, init operations, assets and collections: all that names a graph's nodes from outside."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Collection, Iterator, Mapping
+
+from tfsaver import schemas
+from tfsaver.errors import SaverError
+from tfsaver.graph.collection_defs import asset_files, dangling_entries, node_list
+from tfsaver.graph.findings import Finding, error, note, warning
+from tfsaver.graph.op_defs import output_types
+from tfsaver.graph.pruning import INIT_OP_COLLECTIONS, INIT_OP_SIGNATURE, TRAIN_OP_SIGNATURE, tensor_info_names
+from tfsaver.graph.tensor_names import node_of, output_index
+
+_RESERVED = (INIT_OP_SIGNATURE, TRAIN_OP_SIGNATURE)
+_PREFIX = "__saved_model"
+_FED_OPS = frozenset({"Placeholder", "PlaceholderV2"})
+
+
+class SignatureLint:
+    """Looks at a MetaGraphDef whose nodes are `nodes`."""
+
+    def __init__(
+        self,
+        meta_graph: schemas.MetaGraphDef,
+        nodes: Mapping[str, schemas.NodeDef],
+        known: Mapping[str, schemas.OpDef],
+    ) -> None:
+        self._meta_graph = meta_graph
+        self._nodes = nodes
+        self._known = known
+
+    def lint(self, asset_names: Collection[str] | None) -> Iterator[Finding]:
+        for key, signature in sorted(self._meta_graph.signature_def.items()):
+            if key in _RESERVED:
+                yield from self._lint_operation_signature(key, signature)
+            else:
+                yield from self._lint_signature(key, signature)
+        yield from self._lint_init_op()
+        yield from self._lint_assets(asset_names)
+        yield from self._lint_collections()
+
+    def init_ops(self) -> list[str]:
+        """The operation that a loader runs after it has restored."""
+        if INIT_OP_SIGNATURE in self._meta_graph.signature_def:
+            info = self._meta_graph.signature_def[INIT_OP_SIGNATURE].outputs[INIT_OP_SIGNATURE]
+            return [info.name] if info.name else []
+        for key in INIT_OP_COLLECTIONS:
+            if found := node_list(self._meta_graph, key):
+                return found
+        return []
+
+    def _lint_operation_signature(self, key: str, signature: schemas.SignatureDef) -> Iterator[Finding]:
+        if key not in signature.outputs:
+            yield error("bad-init-op", key, f"has no output {key!r} that names an operation")
+        elif node_of(signature.outputs[key].name) not in self._nodes:
+            yield error("bad-init-op", key, f"names {signature.outputs[key].name!r}, which is not there")
+
+    def _lint_signature(self, key: str, signature: schemas.SignatureDef) -> Iterator[Finding]:
+        if key.startswith(_PREFIX):
+            yield warning("reserved-key", key, f"names that begin with {_PREFIX} are TensorFlow's own")
+        if not signature.method_name:
+            yield note("no-method-name", key, "has no method name, without which TensorFlow Serving refuses it")
+        if not signature.outputs:
+            yield warning("empty-signature", key, "has no outputs")
+        for direction, tensors in (("input", signature.inputs), ("output", signature.outputs)):
+            for name, info in sorted(tensors.items()):
+                yield from self._lint_tensor(info, f"{key}.{direction}s[{name}]")
+        yield from self._lint_feeds(key, signature)
+
+    def _lint_tensor(self, info: schemas.TensorInfo, place: str) -> Iterator[Finding]:
+        names = list(tensor_info_names(info))
+        if not names:
+            yield error("no-tensor", place, "names no tensor")
+        for name in names:
+            yield from self._lint_name(name, info, place)
+        for size in (dim.size for dim in info.tensor_shape.dim):
+            if size < -1:
+                yield error("negative-shape", place, f"has a size of {size} in its shape")
+                break
+
+    def _lint_name(self, name: str, info: schemas.TensorInfo, place: str) -> Iterator[Finding]:
+        node = self._nodes.get(node_of(name))
+        if node is None:
+            yield error("no-such-tensor", place, f"names {name!r}, which is not in the graph")
+            return
+        if ":" not in name:
+            yield warning("no-output-number", place, f"names {name!r}; a tensor's name ends in :0 or another number")
+        types = output_types(node, self._known[node.op]) if node.op in self._known else None
+        index = output_index(name)
+        if types is None or index is None:
+            return
+        if index >= len(types):
+            yield error("no-such-tensor", place, f"names {name!r}, and {node.name!r} has {len(types)} outputs")
+        elif info.WhichOneof("encoding") == "name" and info.dtype and info.dtype % 100 != types[index] % 100:
+            stated, actual = schemas.DataType.Name(info.dtype), schemas.DataType.Name(types[index])
+            yield error("wrong-dtype", place, f"says that {name!r} is {stated}; it is {actual}")
+
+    def _lint_feeds(self, key: str, signature: schemas.SignatureDef) -> Iterator[Finding]:
+        fed = {node_of(name) for info in signature.inputs.values() for name in tensor_info_names(info)}
+        wanted = [node_of(name) for info in signature.outputs.values() for name in tensor_info_names(info)]
+        for name in sorted(self.reach(wanted, fed)):
+            if self._nodes[name].op in _FED_OPS:
+                yield error("unfed-placeholder", key, f"its outputs need {name!r}, a placeholder that is no input")
+
+    def reach(self, wanted: Collection[str], fed: Collection[str] = ()) -> set[str]:
+        """What some nodes need, but for what is fed and what only that needs."""
+        seen: set[str] = set()
+        waiting = list(wanted)
+        while waiting:
+            name = waiting.pop()
+            if name in seen or name in fed or name not in self._nodes:
+                continue
+            seen.add(name)
+            waiting += [node_of(reference) for reference in self._nodes[name].input]
+        return seen
+
+    @functools.cached_property
+    def needed_by_signatures(self) -> set[str]:
+        """What the outputs of all signatures need."""
+        infos = [info for signature in self._meta_graph.signature_def.values() for info in signature.outputs.values()]
+        return self.reach([node_of(name) for info in infos for name in tensor_info_names(info)])
+
+    def _lint_init_op(self) -> Iterator[Finding]:
+        for key in INIT_OP_COLLECTIONS:
+            names = node_list(self._meta_graph, key)
+            if len(names) > 1:
+                yield error("bad-init-op", key, f"names {len(names)} operations; loaders take one")
+            for name in names:
+                if node_of(name) not in self._nodes:
+                    yield error("bad-init-op", key, f"names {name!r}, which is not there")
+
+    def _lint_assets(self, asset_names: Collection[str] | None) -> Iterator[Finding]:
+        try:
+            assets = asset_files(self._meta_graph)
+        except SaverError as problem:
+            yield error("bad-asset", "assets", str(problem))
+            return
+        seen: dict[str, str] = {}
+        for asset in assets:
+            tensor, place = asset.tensor_info.name, f"asset {asset.filename!r}"
+            if node_of(tensor) not in self._nodes:
+                yield error("bad-asset", place, f"is given to {tensor!r}, which is not there")
+            if tensor in seen:
+                yield error("bad-asset", place, f"is given to {tensor!r}, to which {seen[tensor]!r} is given too")
+            seen[tensor] = asset.filename
+            if escapes(asset.filename):
+                yield error("escaping-asset", place, "its name leads out of the directory of assets")
+            elif asset_names is not None and asset.filename not in asset_names:
+                yield error("missing-asset", place, "is not among the files")
+
+    def _lint_collections(self) -> Iterator[Finding]:
+        for key in sorted(self._meta_graph.collection_def):
+            if key in INIT_OP_COLLECTIONS:
+                continue
+            try:
+                dangling = dangling_entries(self._meta_graph, key, self._nodes)
+            except SaverError as problem:
+                yield error("bad-collection", key, str(problem))
+                continue
+            if dangling:
+                others = f" and {len(dangling) - 1} more" if len(dangling) > 1 else ""
+                sentence = f"names {dangling[0]!r}{others}, not there; Python programs cannot import it"
+                yield warning("dangling-collection", key, sentence)
+
+
+def escapes(filename: str) -> bool:
+    """Whether the name of an asset is none of a file below the directory of assets."""
+    parts = filename.replace("\\", "/").split("/")
+    return not filename or parts[0] == "" or ".." in parts or ":" in parts[0] or "\0" in filename

@@ -1,0 +1,165 @@
+"""What is wrong with variables and tables: no value, another one than they can hold, nothing that restores or fills them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from tfsaver import schemas
+from tfsaver.checkpoint.object_graph import OBJECT_GRAPH_KEY
+from tfsaver.errors import SaverError
+from tfsaver.framework.dtypes import DType
+from tfsaver.framework.tensor_shape import Shape
+from tfsaver.graph.collection_defs import node_list
+from tfsaver.graph.findings import Finding, error, note, warning
+from tfsaver.graph.graph_variable import GraphVariable
+from tfsaver.graph.lint_signatures import SignatureLint
+from tfsaver.graph.pruning import is_table_initializer
+from tfsaver.graph.saver_keys import ASSIGN_OPS, saver_keys
+from tfsaver.graph.tensor_names import node_of
+from tfsaver.graph.variables import find_variables
+
+_STATIC_TABLES = frozenset({"HashTable", "HashTableV2", "AnonymousHashTable"})
+_ATTRIBUTE_KEY = "/.ATTRIBUTES/"
+
+
+def lint_variables(
+    meta_graph: schemas.MetaGraphDef,
+    nodes: Mapping[str, schemas.NodeDef],
+    signatures: SignatureLint,
+    values: Mapping[str, tuple[DType, Shape]] | None,
+) -> Iterator[Finding]:
+    """The findings about variables, the Saver and tables.
+
+    Args:
+        values: The type and the shape of each tensor in the checkpoint; None where it is not known.
+    """
+    try:
+        variables = find_variables(meta_graph)
+    except SaverError as problem:
+        yield error("bad-variable", "variables", str(problem))
+        return
+    yield from _lint_keys(variables, meta_graph)
+    yield from _lint_saver(meta_graph, nodes)
+    restored = set(saver_keys(meta_graph.graph_def, meta_graph.saver_def)) if meta_graph.HasField("saver_def") else None
+    started = _given_at_start(nodes, signatures)
+    if values is not None:
+        yield from _lint_values(variables, values, restored, started)
+    if meta_graph.signature_def:
+        yield from _lint_restored(variables, restored, started, signatures)
+    yield from _lint_tables(meta_graph, nodes, signatures)
+
+
+def _lint_keys(variables: list[GraphVariable], meta_graph: schemas.MetaGraphDef) -> Iterator[Finding]:
+    is_of_objects = bool(meta_graph.object_graph_def.nodes)
+    seen: dict[tuple[str, str], str] = {}
+    for variable in variables:
+        name = variable.name
+        if not name:
+            yield error("reserved-key", variable.node, "has the empty name in the checkpoint")
+        elif name == OBJECT_GRAPH_KEY:
+            yield error("reserved-key", variable.node, f"is saved as {name!r}, where the objects of a program are")
+        elif _ATTRIBUTE_KEY in name and not is_of_objects:
+            yield note("reserved-key", variable.node, f"is saved as {name!r}, as a variable of an object would be")
+        first = seen.setdefault((name, variable.shape_and_slice), variable.node)
+        if first != variable.node and name:
+            yield warning("shared-key", variable.node, f"is restored from {name!r}, as is {first!r}")
+
+
+def _lint_saver(meta_graph: schemas.MetaGraphDef, nodes: Mapping[str, schemas.NodeDef]) -> Iterator[Finding]:
+    if not meta_graph.HasField("saver_def"):
+        return
+    saver_def = meta_graph.saver_def
+    for field in ("filename_tensor_name", "restore_op_name"):
+        name = getattr(saver_def, field)
+        if node_of(name) not in nodes:
+            yield error("missing-saver-node", "saver_def", f"{field} is {name!r}, which is not there")
+    name = saver_def.save_tensor_name
+    if not name:
+        yield warning("missing-saver-node", "saver_def", "save_tensor_name is empty; Python programs refuse that")
+    elif node_of(name) not in nodes:
+        yield note("missing-saver-node", "saver_def", f"save_tensor_name is {name!r}, not there: it cannot be saved again")
+
+
+def _lint_values(
+    variables: list[GraphVariable],
+    values: Mapping[str, tuple[DType, Shape]],
+    restored: set[str] | None,
+    started: set[str],
+) -> Iterator[Finding]:
+    for variable in variables:
+        if variable.name not in values:
+            if restored is not None and variable.node in restored:
+                yield error("no-value", variable.node, f"is restored from {variable.name!r}, which the checkpoint has not")
+            elif variable.node not in started:
+                finding = warning if restored is None else note
+                yield finding("no-value", variable.node, f"the checkpoint has no {variable.name!r}")
+            continue
+        dtype, shape = values[variable.name]
+        if dtype != variable.dtype:
+            yield error("wrong-value", variable.node, f"is {variable.dtype}, its value in the checkpoint {dtype}")
+        wanted = variable.full_shape if variable.is_part else variable.shape
+        if wanted is not None and not _fits(shape, wanted):
+            sentence = f"has shape {list(wanted)}, its value in the checkpoint {list(shape)}"
+            yield error("wrong-value", variable.node, sentence)
+    unused = values.keys() - {variable.name for variable in variables} - {OBJECT_GRAPH_KEY}
+    if unused:
+        some = ", ".join(map(repr, sorted(unused)[:3])) + (" ..." if len(unused) > 3 else "")
+        yield note("unused-values", "checkpoint", f"{len(unused)} tensors are no variable's: {some}")
+
+
+def _fits(shape: Shape, wanted: tuple[int | None, ...]) -> bool:
+    return len(shape) == len(wanted) and all(
+        size in (None, actual) for size, actual in zip(wanted, shape, strict=True)
+    )
+
+
+def _given_at_start(nodes: Mapping[str, schemas.NodeDef], signatures: SignatureLint) -> set[str]:
+    """The variables that the init op gives a value to."""
+    given: set[str] = set()
+    for name in signatures.reach([node_of(name) for name in signatures.init_ops()]):
+        node = nodes[name]
+        if node.op in ASSIGN_OPS and node.input:
+            given.add(node_of(node.input[0]))
+        elif "f" in node.attr:
+            # A function may give a value to what it is handed.
+            given.update(node_of(reference) for reference in node.input)
+    return given
+
+
+def _lint_restored(
+    variables: list[GraphVariable], restored: set[str] | None, started: set[str], signatures: SignatureLint
+) -> Iterator[Finding]:
+    """Variables that signatures need must be given a value: by the Saver, or by the init op."""
+    open_ones = [
+        variable
+        for variable in variables
+        if variable.node in signatures.needed_by_signatures and variable.node not in started | (restored or set())
+    ]
+    if restored is None and open_ones:
+        yield warning("no-saver", "saver_def", f"nothing restores the {len(open_ones)} variables that signatures need")
+        return
+    for variable in open_ones:
+        yield error("not-restored", variable.node, "is needed, and neither the Saver nor the init op gives it a value")
+
+
+def _lint_tables(
+    meta_graph: schemas.MetaGraphDef, nodes: Mapping[str, schemas.NodeDef], signatures: SignatureLint
+) -> Iterator[Finding]:
+    fillers: dict[str, list[str]] = {}
+    for node in nodes.values():
+        if is_table_initializer(node):
+            fillers.setdefault(node_of(node.input[0]), []).append(node.name)
+    init_ops = signatures.init_ops()
+    started = signatures.reach([node_of(name) for name in [*init_ops, *node_list(meta_graph, "table_initializer")]])
+    handed = {
+        node_of(reference) for name in started for reference in nodes[name].input if "f" in nodes[name].attr
+    }
+    for node in nodes.values():
+        if node.op not in _STATIC_TABLES or node.name in handed:
+            continue
+        if node.name not in fillers:
+            yield warning("empty-table", node.name, "is a table that nothing fills")
+        elif not started.intersection(fillers[node.name]):
+            is_needed = node.name in signatures.needed_by_signatures
+            finding = error if is_needed else warning
+            yield finding("empty-table", node.name, "is a table, and the init op does not fill it")
