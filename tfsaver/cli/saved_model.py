@@ -1,0 +1,46 @@
+"""``tfsaver saved-model``: what a SavedModel holds.
+
+Each verb below it is a module of its own, of the same form as the verbs above: `saved_model_show`. `saved_model_source`
+opens what it looks at, `saved_model_survey` and `saved_model_functions` gather what it tells.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from tfsaver.cli import saved_model_show
+
+NAME = "saved-model"
+HELP = "Look into SavedModels and MetaGraphs as data: nothing of them is run."
+
+_EPILOG = """\
+DIR may be the directory of a SavedModel, the directory of its versions (the highest one counts), the file saved_model.pb,
+or another file that holds a graph, such as a checkpoint's .meta file.
+
+examples:
+  tfsaver saved-model show export/                     signatures, variables, assets
+  tfsaver saved-model show model.ckpt-1000.meta -v     the same of a graph that was never exported
+"""
+
+_VERBS = {
+    "show": saved_model_show,
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The verbs below this one, each with its options."""
+    parser.epilog = _EPILOG
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
+    for name, module in _VERBS.items():
+        sub_parser = verbs.add_parser(
+            name, help=module.HELP, description=module.HELP, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        module.add_arguments(sub_parser)
+        # Not `run`, which the program itself sets for the verb above.
+        sub_parser.set_defaults(run_below=module.run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """What the verb below does."""
+    status: int = arguments.run_below(arguments)
+    return status
