@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import pathlib
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -175,3 +178,103 @@ def given_builder(v1: Any, saver_class: Any) -> Any:
 )
 def test_nodes_are_where_tensorflow_puts_them(tf: Any, program: Callable[[Any, Any], Any]) -> None:
     assert both(tf, program)[0]
+
+
+def test_ten_savers_of_the_same_variables_share_their_nodes(tf: Any, graph: Any) -> None:
+    plain(tf.compat.v1, True)
+    savers = [Saver()]
+    size = len(graph.get_operations())
+    savers += [Saver(max_to_keep=number, keep_checkpoint_every_n_hours=number) for number in range(10)]
+    savers.append(Saver(list(reversed(tf.compat.v1.global_variables()))))
+    assert len(graph.get_operations()) == size
+    assert {saver.saver_def.restore_op_name for saver in savers} == {"save/restore_all"}
+    assert [saver.saver_def.max_to_keep for saver in savers] == [5, *range(10), 5]
+    savers[0].saver_def.max_to_keep = 77
+    assert Saver().saver_def.max_to_keep == 5
+
+
+def test_nodes_are_shared_only_where_they_would_be_the_same(tf: Any, graph: Any) -> None:
+    v1 = tf.compat.v1
+    plain(v1, True)
+    variables = v1.global_variables()
+    names = ["save"]
+    Saver()
+
+    def made(**options: Any) -> None:
+        names.append(Saver(**options).saver_def.restore_op_name.removesuffix("/restore_all"))
+
+    made(reshape=True)
+    made(sharded=True)
+    made(write_version=V1)
+    made(filename="other")
+    made(var_list=variables[1:])
+    made(var_list={f"renamed/{number}": variable for number, variable in enumerate(variables)})
+    made(name="save")
+    made(name="mine")
+    with v1.device("/cpu:0"):
+        made()
+        with v1.name_scope("scope"):
+            made()
+    with v1.control_dependencies([v1.no_op()]):
+        made()
+        made()
+    assert len(set(names)) == len(names)
+    made()
+    with v1.device("/cpu:0"), v1.name_scope("scope/"):
+        made()
+    assert names[-2:] == ["save", "scope/save"]
+    variables.append(v1.get_variable("more", initializer=1.0))
+    made()
+    assert names[-1] not in names[:-1]
+
+
+def test_finalized_graph_shares_the_nodes_that_it_has(tf: Any, session: Any, graph: Any, tmp_path: pathlib.Path) -> None:
+    v1 = tf.compat.v1
+    plain(v1, True)
+    session.run(v1.global_variables_initializer())
+    with v1.name_scope("elsewhere"):
+        first = Saver(name="mine")
+    graph.finalize()
+    second = Saver(max_to_keep=2)
+    assert second.saver_def.restore_op_name == first.saver_def.restore_op_name == "elsewhere/mine/restore_all"
+    assert second.saver_def.max_to_keep == 2
+    other = Saver(v1.global_variables()[1:])
+    assert (
+        other.saver_def is None and other.as_saver_def() is None and other.to_proto() is None and other.to_proto("x") is None
+    )
+    path = other.save(session, str(tmp_path / "model"))
+    other.restore(session, path)
+    meta = v1.MetaGraphDef.FromString((tmp_path / "model.meta").read_bytes())
+    assert not meta.HasField("saver_def")
+    assert {node.name for node in meta.graph_def.node} == {operation.name for operation in graph.get_operations()}
+
+
+def test_graphs_are_let_go_of(tf: Any) -> None:
+    v1 = tf.compat.v1
+    with tf.Graph().as_default() as graph:
+        plain(v1, True)
+        table = tf.lookup.experimental.MutableHashTable(tf.string, tf.int64, -1, name="table")
+        Saver([*v1.global_variables(), table])
+        size = len(graph.get_operations())
+        Saver([*v1.global_variables(), table])
+        assert len(graph.get_operations()) == size
+    gone = weakref.ref(graph)
+    del graph, table
+    gc.collect()
+    assert gone() is None
+
+
+def test_nodes_work_for_tensorflows_saver_and_the_other_way_round(tf: Any, tmp_path: pathlib.Path) -> None:
+    v1 = tf.compat.v1
+    for makes, uses in ((Saver, v1.train.Saver), (v1.train.Saver, Saver)):
+        with tf.Graph().as_default(), v1.Session() as session:
+            in_parts(v1, True)
+            session.run(v1.global_variables_initializer())
+            saver_def = makes(sharded=True).as_saver_def()
+            saver = uses(saver_def=saver_def)
+            path = saver.save(session, str(tmp_path / uses.__module__))
+            before = session.run(v1.global_variables())
+            session.run([variable.assign(variable * 0.0) for variable in v1.global_variables()])
+            makes(saver_def=saver_def).restore(session, path)
+            for old, new in zip(before, session.run(v1.global_variables()), strict=True):
+                np.testing.assert_array_equal(old, new)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -71,13 +72,15 @@ class KeptCheckpoints:
             InvalidArgumentError: The Saver has no policy.
             tf.errors.NotFoundError: There is no such checkpoint.
         """
+        policy = self._policy("pin()")
         with tensorflow_errors(), self._lock:
-            self._policy("pin()").pin(save_path)
+            policy.pin(save_path)
 
     def unpin(self, save_path: file_io.PathLike) -> None:
         """Leaves a checkpoint to the retention policy again; raises as `pin`."""
+        policy = self._policy("unpin()")
         with tensorflow_errors(), self._lock:
-            self._policy("unpin()").unpin(save_path)
+            policy.unpin(save_path)
 
     # TensorFlow keeps these on the Saver itself, where some programs look.
     @property
@@ -96,6 +99,16 @@ class KeptCheckpoints:
         if not isinstance(self._retention, PolicyRetention):
             raise InvalidArgumentError(f"{what} is for a Saver with a retention policy: Saver(retention=Retention(...))")
         return self._retention
+
+    def _checked_metric(self, metric: Any) -> float | None:
+        """A metric as a number; what is none shows before anything is written."""
+        if metric is None:
+            return None
+        self._policy("metric=")
+        try:
+            return float(metric)
+        except (TypeError, ValueError):
+            raise InvalidArgumentError(f"metric={metric!r}: a metric is a number") from None
 
     def _write_state(
         self,

@@ -257,8 +257,7 @@ class Saver(KeptCheckpoints):
         elif os.path.basename(save_path) == latest_filename and not self._sharded:
             # A V1 checkpoint of that name would be the state file itself.
             raise InvalidArgumentError(f"'latest_filename' collides with 'save_path' {save_path!r}: use another one")
-        if metric is not None:
-            self._policy("metric=")
+        metric = self._checked_metric(metric)
         if not self._is_eager and not isinstance(sess, _tensorflow.SessionInterface):
             raise TypeError(f"'sess' must be a Session; {sess}")
         if write_state and not self._is_empty and self._collides(prefix, latest_filename):
