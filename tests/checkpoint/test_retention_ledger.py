@@ -451,6 +451,20 @@ def test_damaged_file_is_put_aside_and_nothing_is_removed(
     assert (tmp_path / "checkpoint.retention.json.damaged").exists()
 
 
+def test_store_behind_a_url_is_kept_likewise() -> None:
+    fsspec = pytest.importorskip("fsspec")
+    directory = "memory://retention-ledger"
+    for step in range(4):
+        ledger = RetentionLedger(directory, Retention(last=2))
+        prefix = save_checkpoint({"x": np.float32(step)}, f"{directory}/m-{step}")
+        paths = [path for path, _ in ledger.record(prefix)]
+        checkpoint_management.update_checkpoint_state(directory, prefix, paths)
+        assert ledger.sweep() == ([f"{directory}/m-{step - 2}"] if step > 1 else [])
+    names = sorted(path.rpartition("/")[2] for path in fsspec.filesystem("memory").ls("/retention-ledger", detail=False))
+    assert names[:2] == ["checkpoint", "checkpoint.retention.json"]
+    assert [name for name in names if name.endswith(".index")] == ["m-2.index", "m-3.index"]
+
+
 def test_missing_directory_is_an_error(tmp_path: pathlib.Path) -> None:
     with pytest.raises(FileNotFoundError):
         ledger_of(tmp_path / "none", Retention(last=1)).record(tmp_path / "none" / "m-0")
