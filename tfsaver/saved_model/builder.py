@@ -25,7 +25,7 @@ from tfsaver.checkpoint.save import save_checkpoint
 from tfsaver.checkpoint.verify import verify_checkpoint
 from tfsaver.errors import AlreadyExistsError, DataLossError
 from tfsaver.lib import file_io
-from tfsaver.saved_model import constants, saved_model_file
+from tfsaver.saved_model import constants, fingerprint, saved_model_file
 
 _COPIED_AT_ONCE = 1 << 22
 
@@ -81,6 +81,17 @@ class SavedModelBuilder:
         """Copies files to ``assets.extra/``."""
         self._copy(sources, constants.EXTRA_ASSETS_DIRECTORY)
 
+    def add_files(self, sources: Mapping[str, str]) -> None:
+        """Copies files to the SavedModel itself: paths by their names in it."""
+        self._copy(sources, "")
+
+    def add_fingerprint(self, saved_model: schemas.SavedModel) -> None:
+        """Writes ``fingerprint.pb`` for what `finish` will write, once the variables are written."""
+        index = f"{self.variables_prefix}.index"
+        made = fingerprint.compute_fingerprint(saved_model, file_io.read_file(index) if file_io.exists(index) else None)
+        made.uuid = fingerprint.new_uuid()
+        self.add_file(constants.FINGERPRINT_FILE_NAME, made.SerializeToString(deterministic=True))
+
     def add_file(self, name: str, data: bytes) -> None:
         """Writes a small file of a given name, such as ``fingerprint.pb``."""
         file_io.write_file(file_io.join(self.directory, name), data, durable=self._durable)
@@ -116,7 +127,7 @@ class SavedModelBuilder:
 
     def _copy(self, sources: Mapping[str, str], folder: str) -> None:
         for name, source in sources.items():
-            target = file_io.join(file_io.join(self.directory, folder), name)
+            target = file_io.join(file_io.join(self.directory, folder) if folder else self.directory, name)
             file_io.make_directory(file_io.split(target)[0])
             with (
                 contextlib.closing(file_io.open_for_reading(source)) as reading,

@@ -123,7 +123,7 @@ def _signatures(meta_graph: schemas.MetaGraphDef, request: ExportRequest, what: 
     graph = GraphTensors(meta_graph)
     if not asked and request.init_op is None and request.signatures is None:
         raise InvalidArgumentError(f"{what} has no signatures: say which tensors are outputs. {_proposal(graph)}")
-    signatures = {key: _signature(key, value, graph) for key, value in asked.items()}
+    signatures = {key: make_signature(key, value, graph) for key, value in asked.items()}
     for key, signature in signatures.items():
         # What a source has already is its own affair: servers' own test models break this rule.
         if key not in meta_graph.signature_def:
@@ -131,7 +131,12 @@ def _signatures(meta_graph: schemas.MetaGraphDef, request: ExportRequest, what: 
     return signatures
 
 
-def _signature(key: str, value: Any, graph: GraphTensors) -> schemas.SignatureDef:
+def make_signature(key: str, value: Any, graph: GraphTensors) -> schemas.SignatureDef:
+    """One signature, as a caller asks for it, with the inputs that its outputs need where none are given.
+
+    Raises:
+        InvalidArgumentError: It has no outputs; and what `as_signature` raises.
+    """
     signature = tensor_requests.as_signature(value, graph, key)
     is_open = isinstance(value, Mapping) and value.get("inputs") is None
     if is_open:

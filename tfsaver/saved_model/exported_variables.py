@@ -24,6 +24,7 @@ from tfsaver.graph.saver_keys import ASSIGN_OPS
 from tfsaver.graph.tensor_names import free_name, node_of
 from tfsaver.graph.variables import VARIABLE_COLLECTIONS
 from tfsaver.saved_model import constants
+from tfsaver.saved_model.changed_variables import ChangedVariables
 from tfsaver.saved_model.variables import SavedModelVariables
 
 Array = np.ndarray[Any, Any]
@@ -43,7 +44,7 @@ class ExportedVariables(NamedTuple):
 
     restored: list[GraphVariable]
     initialized: list[GraphVariable]
-    values: Mapping[str, Any]
+    values: ChosenValues
 
 
 class ChosenValues(Mapping[str, Any]):
@@ -52,6 +53,11 @@ class ChosenValues(Mapping[str, Any]):
     def __init__(self, values: Mapping[str, Any], keys: Mapping[str, str]) -> None:
         self._values = values
         self._keys = keys
+
+    @property
+    def keys_of_source(self) -> Mapping[str, str]:
+        """The names that the values have in the mapping that they are taken from, by those that they have here."""
+        return self._keys
 
     def __getitem__(self, name: str) -> Any:
         return self._values[self._keys[name]]
@@ -141,9 +147,9 @@ def _check(variable: GraphVariable, values: Mapping[str, Any], key: str) -> None
 
 
 def _dtype_and_shape(values: Mapping[str, Any], key: str) -> tuple[DType, Shape]:
-    if isinstance(values, SavedModelVariables):
-        info = values.info(key)
-        return info.dtype, info.shape
+    # A value in a file is not read only to be looked at.
+    if isinstance(values, SavedModelVariables | ChangedVariables):
+        return values.dtype_and_shape(key)
     array, dtype = tensor_util.as_tensor(values[key], key)
     return dtype, array.shape
 

@@ -65,7 +65,7 @@ def open_source(source: Any, variables: Variables | None = None, tags: Iterable[
     if variables is None:
         return opened
     opened.close()
-    values, close = _open_variables(variables)
+    values, close = open_variables(variables)
     return opened._replace(variables=values, close=close)
 
 
@@ -156,7 +156,12 @@ def read_graph(path: str) -> schemas.MetaGraphDef:
     raise DataLossError(f"{path} holds no graph: no MetaGraphDef with nodes, no GraphDef, neither binary nor as text")
 
 
-def _open_variables(variables: Variables) -> tuple[Mapping[str, Any], Callable[[], None]]:
+def open_variables(variables: Variables) -> tuple[Mapping[str, Any], Callable[[], None]]:
+    """Values by names, and what releases the files behind them.
+
+    Raises:
+        CheckpointNotFoundError: They are to come from a checkpoint that is not there.
+    """
     if isinstance(variables, CheckpointReader):
         return as_variables(variables), lambda: None
     if isinstance(variables, Mapping):

@@ -17,7 +17,9 @@ import numpy as np
 from tfsaver.checkpoint import object_graph
 from tfsaver.checkpoint.checkpoint_reader import CheckpointReader
 from tfsaver.errors import TensorNotFoundError, nearest_names
+from tfsaver.framework.dtypes import DType
 from tfsaver.framework.tensor_info import TensorInfo
+from tfsaver.framework.tensor_shape import Shape
 
 Array = np.ndarray[Any, Any]
 
@@ -76,6 +78,11 @@ class SavedModelVariables(Mapping[str, Array]):
         key = self.key(name)
         assert self.checkpoint is not None  # noqa: S101 - it has the key
         return self.checkpoint.info(key)
+
+    def dtype_and_shape(self, name: str) -> tuple[DType, Shape]:
+        """Type and shape of a variable, without its value being read."""
+        info = self.info(name)
+        return info.dtype, info.shape
 
     def __getitem__(self, name: str) -> Array:
         key = self.key(name)

@@ -1,0 +1,45 @@
+"""The files of a SavedModel beside its message and its variables: assets, those of a server, whatever else lies there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tfsaver import schemas
+from tfsaver.lib import file_io
+from tfsaver.saved_model import assets, constants, saved_model_file
+
+_OWN = {*saved_model_file.FILE_NAMES, constants.FINGERPRINT_FILE_NAME, constants.VARIABLES_DIRECTORY}
+
+
+def other_files(directory: str) -> dict[str, str]:
+    """The paths of the files by their names in the directory, folders with slashes; without the model's own."""
+    return {
+        name: file_io.join(directory, name)
+        for top in file_io.list_directory(directory)
+        if top not in _OWN
+        for name in _walk(directory, top)
+    }
+
+
+def _walk(directory: str, name: str) -> Iterator[str]:
+    path = file_io.join(directory, name)
+    if not file_io.is_directory(path):
+        yield name
+        return
+    for inner in file_io.list_directory(path):
+        yield from _walk(directory, f"{name}/{inner}")
+
+
+def asset_paths(directory: str, meta_graph: schemas.MetaGraphDef) -> dict[str, str]:
+    """The path of each asset's file by the name of its tensor.
+
+    Raises:
+        DataLossError: A file would be outside of the SavedModel.
+    """
+    folder = file_io.join(directory, constants.ASSETS_DIRECTORY)
+    return {asset.tensor_name: file_io.join(folder, asset.filename) for asset in assets.read_assets(meta_graph)}
+
+
+def is_text(directory: str) -> bool:
+    """Whether the SavedModel is written as text."""
+    return (saved_model_file.find_saved_model(directory) or "").endswith(constants.FILE_NAME_PBTXT)
