@@ -6,13 +6,18 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import tfsaver
+from tests.interop.guest_process import GuestError
 from tests.saved_model.serving import ServingProcess, assert_close, serve_everywhere
+from tfsaver import schemas
 from tfsaver.errors import InvalidArgumentError, NotFoundError
+from tfsaver.saved_model.editing import edit_saved_model
 from tfsaver.saved_model.exporter import export_saved_model
 from tfsaver.saved_model.loader import load_saved_model
+from tfsaver.saved_model.merging import merge_saved_models
 from tfsaver.saved_model.sources import read_graph
 
 
@@ -122,8 +127,6 @@ def test_placeholders_of_training_become_constants_and_averages_are_served(guest
         read_graph(model["prefix"] + ".meta"), tmp_path / "averaged", outputs=model["fetches"], fixed_inputs=fixed, variables=averages
     )
     (x,) = (value for value in model["feeds"].values())
-    import numpy as np
-
     expected = np.array(x[2], x[0]).reshape(x[1]) @ averages["out/kernel"] + averages["out/bias"]
     serve_everywhere(guest, averaged, by_keys(model["feeds"]), [["float32", list(expected.shape), expected.ravel().tolist()]])
 
@@ -139,3 +142,98 @@ def test_an_exported_saved_model_is_served_as_before(tensorflow_2: ServingProces
     expected = [before["outputs"]["y"]]
     assert_close(expected, [["float32", shape, [2.5, 3.5][: shape[0]]]])
     serve_everywhere(tensorflow_2, path, inputs, expected)
+
+
+@pytest.mark.parametrize("kind", ["sparse", "ragged"])
+def test_inputs_and_outputs_of_several_tensors(guest: ServingProcess, tmp_path: Path, kind: str) -> None:
+    model = trained(guest, kind, tmp_path / "trained")
+    signature = schemas.SignatureDef.FromString(model["signature"].encode("latin-1"))
+    path = export_saved_model(model["prefix"], tmp_path / "export", signatures={"serving_default": signature})
+    with load_saved_model(path) as exported:
+        read = exported.signatures["serving_default"]
+        assert set(model["feeds"]) == set(read.inputs["x"].names)
+        assert read.inputs["x"].kind == {"sparse": "sparse", "ragged": "RaggedTensorSpec"}[kind]
+    request = {"path": path, "tags": ["serve"], "feeds": model["feeds"], "fetches": model["fetches"]}
+    assert_close(guest.ask("run_v1", **request), model["expected"])
+    (by_c,) = guest.run_c([request])
+    assert_close(by_c["outputs"], model["expected"])
+    if not guest.is_tensorflow_1:
+        parts = {name.split("/")[-1].removesuffix(":0"): value for name, value in model["feeds"].items()}
+        if kind == "sparse":
+            inputs = {f"x_{part}": parts[name] for part, name in (("indices", "indices"), ("values", "values"), ("dense_shape", "shape"))}
+        else:
+            inputs = {f"x_component_{number}": model["feeds"][name] for number, name in enumerate(read.inputs["x"].names)}
+        by_v2 = guest.ask("run_v2", path=path, tags=["serve"], key="serving_default", inputs=inputs)
+        assert_close([by_v2["outputs"]["y"]], model["expected"][:1])
+
+
+@pytest.mark.parametrize("kind", ["reference", "resource", "partitioned_resource", "table", "control_flow_v1", "dropout"])
+def test_what_a_new_tensorflow_trained_an_old_one_serves(
+    tensorflow_1: ServingProcess, tensorflow_2: ServingProcess, tmp_path: Path, kind: str
+) -> None:
+    model = trained(tensorflow_2, kind, tmp_path / "trained")
+    fixed = {"keep_prob": 1.0, "is_training": False} if kind == "dropout" else None
+    path = export_saved_model(model["prefix"], tmp_path / "export", outputs=model["fetches"], fixed_inputs=fixed)
+    serve_everywhere(tensorflow_1, path, by_keys(model["feeds"]), model["expected"])
+
+
+def test_graphs_of_two_signatures_and_tags_share_variables(guest: ServingProcess, tmp_path: Path) -> None:
+    model = trained(guest, "resource", tmp_path / "trained")
+    first = export_saved_model(model["prefix"], tmp_path / "first", outputs=model["fetches"])
+    hidden = {"hidden": {"outputs": {"h": "hidden/logits"}}, "all": {"outputs": model["fetches"]}}
+    second = export_saved_model(model["prefix"], tmp_path / "second", signatures=hidden, tags=["serve", "gpu"])
+    path = merge_saved_models([first, second], tmp_path / "merged")
+    (x,) = model["feeds"]
+    for tags, key in ((["serve"], "serving_default"), (["gpu", "serve"], "all")):
+        with load_saved_model(path) as merged:
+            (fetch,) = (tensor.names[0] for tensor in merged.meta_graph(tags).signatures[key].outputs.values())
+        request = {"path": path, "tags": tags, "feeds": model["feeds"], "fetches": [fetch]}
+        assert_close(guest.ask("run_v1", **request), model["expected"])
+        assert_close(guest.run_c([request])[0]["outputs"], model["expected"])
+        if not guest.is_tensorflow_1:
+            found = guest.ask("run_v2", path=path, tags=tags, key=key, inputs={"x": model["feeds"][x]})
+            assert_close(list(found["outputs"].values()), model["expected"])
+
+
+def test_a_frozen_graph_is_served(guest: ServingProcess, tmp_path: Path) -> None:
+    model = trained(guest, "resource", tmp_path / "trained")
+    path = export_saved_model(model["prefix"], tmp_path / "export", outputs=model["fetches"])
+    outputs = [name.removesuffix(":0") for name in model["fetches"]]
+    (tmp_path / "frozen.pb").write_bytes(guest.ask("freeze", path=path, tags=["serve"], outputs=outputs).encode("latin-1"))
+    again = export_saved_model(tmp_path / "frozen.pb", tmp_path / "again", outputs=model["fetches"])
+    serve_everywhere(guest, again, by_keys(model["feeds"]), model["expected"])
+    with load_saved_model(again) as frozen:
+        assert not frozen.variables
+
+
+def test_an_edited_model_of_objects_is_served_with_its_new_names(tensorflow_2: ServingProcess, cases: Path, tmp_path: Path) -> None:
+    source = cases / "sm_serving_tf2_cpu" / "00000123"
+    with edit_saved_model(source) as edit:
+        edit.rename_signature("serving_default", "predict")
+        edit.remove_signature("regress_x_to_y")
+        edit.replace_variables({"a": np.float32(3.0)})
+        path = edit.save(tmp_path / "edited")
+    serve_everywhere(tensorflow_2, path, {"x": ["float32", [1], [1.0]]}, [["float32", [1], [5.0]]], key="predict")
+    signatures = tensorflow_2.ask("infer_v2", path=path)["signatures"]
+    assert "predict" in signatures and not {"serving_default", "regress_x_to_y"} & set(signatures)
+    with edit_saved_model(path) as edit:
+        edit.prune()
+        edit.rename_output("predict", "y", "z")
+        pruned = edit.save(tmp_path / "pruned")
+    serve_everywhere(tensorflow_2, pruned, {"x": ["float32", [1], [1.0]]}, [["float32", [1], [5.0]]], key="predict")
+    with load_saved_model(pruned) as model:
+        assert model.meta_graphs[0].object_graph is None and list(model.signatures["predict"].outputs) == ["z"]
+
+
+def test_a_model_that_tensorflow_cannot_load_is_served_once_exported(
+    tensorflow_2: ServingProcess, cases: Path, tmp_path: Path
+) -> None:
+    source = cases / "sm_tf_OptimizerSlotVariableModule"
+    with pytest.raises(GuestError, match="add_slot"):
+        tensorflow_2.ask("infer_v2", path=str(source))
+    path = export_saved_model(source, tmp_path / "export", outputs={"slot": "Adam/Variable/m/Read/ReadVariableOp"})
+    with load_saved_model(source) as model:
+        value = model.variables["v/.OPTIMIZER_SLOT/opt/m"]
+    serve_everywhere(tensorflow_2, path, {}, [[value.dtype.name, list(value.shape), value.ravel().tolist()]])
+    with load_saved_model(path) as exported:
+        assert list(exported.variables) == ["Adam/Variable/m"]

@@ -163,3 +163,33 @@ def devices(directory):
         session.run(tf1.get_variable("weights", initializer=values).initializer)
         tf1.train.Saver().save(session, prefix, write_meta_graph=False)
     return {"feeds": {x: X}, "fetches": [y], "expected": [X @ values], "is_elsewhere": True}
+
+
+def sparse(directory):
+    """A sparse input, a sparse output."""
+    x = tf1.sparse_placeholder(tf.float32, [None, 3], name="x")
+    weights = tf1.get_variable("weights", [3, 2], initializer=tf1.random_normal_initializer(seed=5), use_resource=True)
+    y = tf.sparse.sparse_dense_matmul(x, weights)
+    doubled = tf.sparse.SparseTensor(x.indices, x.values * 2.0, x.dense_shape)
+    feeds = {
+        x.indices: np.array([[0, 1], [1, 2]]),
+        x.values: np.array([1.0, 2.0], np.float32),
+        x.dense_shape: np.array([2, 3]),
+    }
+    return _described({"x": x}, {"y": y, "z": doubled}, feeds, [y, doubled.values])
+
+
+def ragged(directory):
+    """A ragged input, a ragged output."""
+    x = tf1.ragged.placeholder(tf.float32, 1, name="x")
+    scale = tf1.get_variable("scale", initializer=3.0, use_resource=True)
+    z = x.with_flat_values(x.flat_values * scale)
+    y = tf.reduce_sum(x, axis=1) * scale
+    feeds = {x.flat_values: np.array([1.0, 2.0, 3.0], np.float32), x.row_splits: np.array([0, 1, 3])}
+    return _described({"x": x}, {"y": y, "z": z}, feeds, [y, z.flat_values])
+
+
+def _described(inputs, outputs, feeds, fetches):
+    infos = [{key: tf1.saved_model.build_tensor_info(each) for key, each in side.items()} for side in (inputs, outputs)]
+    signature = tf1.saved_model.build_signature_def(infos[0], infos[1], "tensorflow/serving/predict")
+    return {"feeds": feeds, "fetches": fetches, "signature": signature}

@@ -47,6 +47,7 @@ def train(kind, directory):
             "feeds": feeds,
             "fetches": [tensor.name for tensor in model["fetches"]],
             "expected": [_encoded(value) for value in expected],
+            "signature": model["signature"].SerializeToString().decode("latin-1") if "signature" in model else "",
             "num_nodes": len(graph.as_graph_def().node),
         }
 
@@ -69,6 +70,20 @@ def run_v2(path, tags, key, inputs):
     }
 
 
+def infer_v2(path):
+    """What a model of objects computes, and the names of its signatures and variables."""
+    loaded = tf.saved_model.load(path)
+    return {"signatures": sorted(loaded.signatures)}
+
+
+def freeze(path, tags, outputs):
+    """The graph of a SavedModel with its variables as constants, serialised, as old programs make it."""
+    with tf.Graph().as_default() as graph, tf1.Session(config=_ONE_THREAD) as session:
+        tf1.saved_model.load(session, tags, path)
+        frozen = tf1.graph_util.convert_variables_to_constants(session, graph.as_graph_def(), outputs)
+        return frozen.SerializeToString().decode("latin-1")
+
+
 def variables_v1(path, tags):
     """The variables that a program finds in a loaded model, and whether its own Saver can save them."""
     with tf.Graph().as_default(), tf1.Session(config=_ONE_THREAD) as session:
@@ -87,6 +102,8 @@ def fingerprint(path):
 
 
 def _numpy(value):
+    if isinstance(value, tf.RaggedTensor):
+        value = value.flat_values
     if isinstance(value, tf.SparseTensor):
         value = tf.sparse.to_dense(value)
     return value.numpy()
