@@ -23,6 +23,7 @@ from tfsaver.compat.v1.saved_model._files import read_as_tensorflow
 from tfsaver.compat.v1.saved_model._messages import message_class
 from tfsaver.compat.v1.saver import Saver
 from tfsaver.errors import InvalidArgumentError
+from tfsaver.graph.tensor_names import node_of
 from tfsaver.lib import file_io
 from tfsaver.saved_model import assets as asset_files
 from tfsaver.saved_model import saved_model_file
@@ -31,6 +32,8 @@ from tfsaver.saved_model.loader import as_tags, find_init_op, format_tags
 __all__ = ["SavedModelLoader", "contains_saved_model", "load", "maybe_saved_model_directory"]
 
 _logger = logging.getLogger(__name__)
+
+_SAVER_NAMES = ("filename_tensor_name", "save_tensor_name", "restore_op_name")
 
 
 def maybe_saved_model_directory(export_dir: file_io.PathLike) -> bool:
@@ -69,12 +72,10 @@ class _Imported(NamedTuple):
     """What a loader needs of an imported graph.
 
     Attributes:
-        scope: In front of all names, with a slash; empty for none.
         init_op: The operation that initializes it; None where there is none.
         feeds: The paths of the assets by the names of their tensors.
     """
 
-    scope: str
     init_op: Any
     feeds: dict[str, str]
 
@@ -147,24 +148,37 @@ class SavedModelLoader:
         index = self._index(tags)
         meta_graph = message_class("MetaGraphDef")()
         meta_graph.CopyFrom(self._saved_model.meta_graphs[index])
-        nodes = meta_graph.graph_def.node
         asked = saver_kwargs.pop("return_elements", None)
-        # One node more than was asked for, to know in which scope all are.
-        probe = [nodes[0].name] if nodes else []
+        there = {node.name for node in meta_graph.graph_def.node}
+        needed = [name for name in self._needed_names(index) if node_of(name) in there]
         with graph.as_default():
             _, elements = _tensorflow.meta_graph.import_scoped_meta_graph_with_return_elements(
-                meta_graph, import_scope=import_scope, return_elements=[*(asked or ()), *probe], **saver_kwargs
+                meta_graph, import_scope=import_scope, return_elements=[*(asked or ()), *needed], **saver_kwargs
             )
             elements = list(elements or ())
-            scope = elements.pop().name[: -len(probe[0])] if probe else ""
-            init_op, feeds = self._initialization(graph, self._ours.meta_graphs[index], scope)
-            self._imported.setdefault(graph, {})[index, import_scope] = _Imported(scope, init_op, feeds)
+            imported = elements[len(elements) - len(needed) :]
+            # What was taken already has got a number: whatever import_scope says, these are the names.
+            names = {name: element.name for name, element in zip(needed, imported, strict=True)}
+            self._imported.setdefault(graph, {})[index, import_scope] = self._initialization(
+                graph, index, import_scope, names
+            )
             saver = None
             if meta_graph.HasField("saver_def"):
-                saver = Saver(saver_def=meta_graph.saver_def, name=scope or None)
+                for field in _SAVER_NAMES:
+                    name = getattr(meta_graph.saver_def, field)
+                    setattr(meta_graph.saver_def, field, names.get(name) or _scoped(name, import_scope))
+                saver = Saver(saver_def=meta_graph.saver_def)
             elif _has_variables(import_scope):
                 saver = Saver()
-        return saver, elements if asked is not None else None
+        return saver, elements[: len(asked)] if asked is not None else None
+
+    def _needed_names(self, index: int) -> list[str]:
+        """The tensors and operations of a graph that restore and initialize it."""
+        meta_graph = self._ours.meta_graphs[index]
+        with tensorflow_errors():
+            names = [asset.tensor_name for asset in asset_files.read_assets(meta_graph)]
+        names += [_init_op(meta_graph) or ""] + [getattr(meta_graph.saver_def, field) for field in _SAVER_NAMES]
+        return list(dict.fromkeys(filter(None, names)))
 
     def restore_variables(self, sess: Any, saver: Any, import_scope: str | None = None) -> None:
         """Gives the variables of a session their values.
@@ -199,33 +213,30 @@ class SavedModelLoader:
             tf.errors.DataLossError: An asset would be outside of the SavedModel.
         """
         index = self._index(tags)
-        graph = sess.graph
-        imported = self._imported.get(graph, {}).get((index, import_scope))
+        imported = self._imported.get(sess.graph, {}).get((index, import_scope))
         if imported is None:
-            scope = f"{import_scope.rstrip('/')}/" if import_scope else ""
-            imported = _Imported(scope, *self._initialization(graph, self._ours.meta_graphs[index], scope))
+            imported = self._initialization(sess.graph, index, import_scope, {})
         if imported.init_op is not None:
             sess.run([imported.init_op], feed_dict=imported.feeds)
 
     @tensorflow_errors()
-    def _initialization(self, graph: Any, meta_graph: schemas.MetaGraphDef, scope: str) -> tuple[Any, dict[str, str]]:
-        """The init op of an imported graph, and what it is fed."""
+    def _initialization(self, graph: Any, index: int, import_scope: str | None, names: dict[str, str]) -> _Imported:
+        """The init op of an imported graph, and what it is fed; `names` are those that things have there."""
+        meta_graph = self._ours.meta_graphs[index]
         directory = file_io.join(self._directory, constants.ASSETS_DIRECTORY)
         feeds = {
-            scope + asset.tensor_name: file_io.join(directory, asset.filename)
+            names.get(asset.tensor_name) or _scoped(asset.tensor_name, import_scope): file_io.join(directory, asset.filename)
             for asset in asset_files.read_assets(meta_graph)
         }
-        for key in (constants.MAIN_OP_KEY, constants.LEGACY_INIT_OP_KEY):
-            if key in meta_graph.collection_def and len(names := meta_graph.collection_def[key].node_list.value) != 1:
-                raise RuntimeError(f"Expected exactly one SavedModel init op; collection {key!r} has {len(names)}")
-        name = find_init_op(meta_graph)
+        name = _init_op(meta_graph)
         if not name:
-            return None, feeds
+            return _Imported(None, feeds)
+        name = names.get(name) or _scoped(name, import_scope)
         try:
-            return graph.as_graph_element(scope + name, allow_tensor=True, allow_operation=True), feeds
+            return _Imported(graph.as_graph_element(name, allow_tensor=True, allow_operation=True), feeds)
         except (KeyError, ValueError) as error:
             raise _tensorflow.tf.errors.NotFoundError(
-                None, None, f"the init op {scope + name!r} could not be found in the graph"
+                None, None, f"the init op {name!r} could not be found in the graph"
             ) from error
 
     def load(self, sess: Any, tags: Iterable[str] | str, import_scope: str | None = None, **saver_kwargs: Any) -> Any:
@@ -239,6 +250,17 @@ class SavedModelLoader:
         if saver is not None and meta_graph.HasField("saver_def"):
             meta_graph.saver_def.CopyFrom(saver.saver_def)
         return meta_graph
+
+
+def _init_op(meta_graph: schemas.MetaGraphDef) -> str | None:
+    for key in (constants.MAIN_OP_KEY, constants.LEGACY_INIT_OP_KEY):
+        if key in meta_graph.collection_def and len(names := meta_graph.collection_def[key].node_list.value) != 1:
+            raise RuntimeError(f"Expected exactly one SavedModel init op; collection {key!r} has {len(names)}")
+    return find_init_op(meta_graph)
+
+
+def _scoped(name: str, scope: str | None) -> str:
+    return f"{scope.rstrip('/')}/{name}" if scope and name else name
 
 
 def _has_variables(scope: str | None) -> bool:

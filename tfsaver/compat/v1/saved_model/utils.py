@@ -32,10 +32,11 @@ def build_tensor_info(tensor: Any) -> Any:
         raise RuntimeError(
             "`build_tensor_info` is not supported in eager execution: tensors have no names outside of a graph"
         )
-    return _tensor_info(tensor)
+    return tensor_info(tensor)
 
 
-def _tensor_info(tensor: Any) -> Any:
+def tensor_info(tensor: Any) -> Any:
+    """The TensorInfo of a tensor of any graph, whatever mode the program is in now."""
     tf = _tensorflow.tf
     message = message_class("TensorInfo")
     if isinstance(tensor, (_tensorflow.BaseResourceVariable, _tensorflow.RefVariable)):
@@ -51,7 +52,7 @@ def _tensor_info(tensor: Any) -> Any:
         spec = tf.__internal__.saved_model.encode_structure(tf.type_spec_from_value(tensor))
         composite.composite_tensor.type_spec.CopyFrom(spec.type_spec_value)
         for component in tf.nest.flatten(tensor, expand_composites=True):
-            composite.composite_tensor.components.append(_tensor_info(component))
+            composite.composite_tensor.components.append(tensor_info(component))
         return composite
     data_type = tf.as_dtype(tensor.dtype).base_dtype.as_datatype_enum
     return message(name=tensor.name, dtype=data_type, tensor_shape=tensor.get_shape().as_proto())
