@@ -10,10 +10,11 @@ into twice, the init op of the second is found, and not that of the first.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import weakref
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 from tfsaver import schemas
 from tfsaver.compat import _tensorflow
@@ -68,18 +69,6 @@ def load(
     return SavedModelLoader(export_dir).load(sess, tags, import_scope, **saver_kwargs)
 
 
-class _Imported(NamedTuple):
-    """What a loader needs of an imported graph.
-
-    Attributes:
-        init_op: The operation that initializes it; None where there is none.
-        feeds: The paths of the assets by the names of their tensors.
-    """
-
-    init_op: Any
-    feeds: dict[str, str]
-
-
 class SavedModelLoader:
     """Loads graphs of one SavedModel.
 
@@ -94,7 +83,8 @@ class SavedModelLoader:
         self._directory = file_io.as_path(export_dir)
         self._ours = read_as_tensorflow(self._directory)
         self._saved_model = message_class("SavedModel").FromString(self._ours.SerializeToString())
-        self._imported: weakref.WeakKeyDictionary[Any, dict[Any, _Imported]] = weakref.WeakKeyDictionary()
+        # The names that things have got in a graph, by which of the model's graphs they are of, and the scope asked for.
+        self._names: weakref.WeakKeyDictionary[Any, dict[Any, dict[str, str]]] = weakref.WeakKeyDictionary()
 
     @property
     def export_dir(self) -> str:
@@ -159,9 +149,7 @@ class SavedModelLoader:
             imported = elements[len(elements) - len(needed) :]
             # What was taken already has got a number: whatever import_scope says, these are the names.
             names = {name: element.name for name, element in zip(needed, imported, strict=True)}
-            self._imported.setdefault(graph, {})[index, import_scope] = self._initialization(
-                graph, index, import_scope, names
-            )
+            self._names.setdefault(graph, {})[index, import_scope] = names
             saver = None
             if meta_graph.HasField("saver_def"):
                 for field in _SAVER_NAMES:
@@ -177,7 +165,9 @@ class SavedModelLoader:
         meta_graph = self._ours.meta_graphs[index]
         with tensorflow_errors():
             names = [asset.tensor_name for asset in asset_files.read_assets(meta_graph)]
-        names += [_init_op(meta_graph) or ""] + [getattr(meta_graph.saver_def, field) for field in _SAVER_NAMES]
+        names += [getattr(meta_graph.saver_def, field) for field in _SAVER_NAMES]
+        with contextlib.suppress(RuntimeError):
+            names.append(_init_op(meta_graph) or "")
         return list(dict.fromkeys(filter(None, names)))
 
     def restore_variables(self, sess: Any, saver: Any, import_scope: str | None = None) -> None:
@@ -213,31 +203,26 @@ class SavedModelLoader:
             tf.errors.DataLossError: An asset would be outside of the SavedModel.
         """
         index = self._index(tags)
-        imported = self._imported.get(sess.graph, {}).get((index, import_scope))
-        if imported is None:
-            imported = self._initialization(sess.graph, index, import_scope, {})
-        if imported.init_op is not None:
-            sess.run([imported.init_op], feed_dict=imported.feeds)
-
-    @tensorflow_errors()
-    def _initialization(self, graph: Any, index: int, import_scope: str | None, names: dict[str, str]) -> _Imported:
-        """The init op of an imported graph, and what it is fed; `names` are those that things have there."""
         meta_graph = self._ours.meta_graphs[index]
+        names = self._names.get(sess.graph, {}).get((index, import_scope), {})
+
+        def imported(name: str) -> str:
+            return names.get(name) or _scoped(name, import_scope)
+
         directory = file_io.join(self._directory, constants.ASSETS_DIRECTORY)
         feeds = {
-            names.get(asset.tensor_name) or _scoped(asset.tensor_name, import_scope): file_io.join(directory, asset.filename)
+            imported(asset.tensor_name): file_io.join(directory, asset.filename)
             for asset in asset_files.read_assets(meta_graph)
         }
         name = _init_op(meta_graph)
         if not name:
-            return _Imported(None, feeds)
-        name = names.get(name) or _scoped(name, import_scope)
+            return
         try:
-            return _Imported(graph.as_graph_element(name, allow_tensor=True, allow_operation=True), feeds)
+            init_op = sess.graph.as_graph_element(imported(name), allow_tensor=True, allow_operation=True)
         except (KeyError, ValueError) as error:
-            raise _tensorflow.tf.errors.NotFoundError(
-                None, None, f"the init op {name!r} could not be found in the graph"
-            ) from error
+            message = f"the init op {imported(name)!r} could not be found in the graph"
+            raise _tensorflow.tf.errors.NotFoundError(None, None, message) from error
+        sess.run([init_op], feed_dict=feeds)
 
     def load(self, sess: Any, tags: Iterable[str] | str, import_scope: str | None = None, **saver_kwargs: Any) -> Any:
         """Does all three; see `load`."""
