@@ -26,7 +26,7 @@ from tfsaver.errors import SaverError
 VERBS = {
     "inspect": "what a checkpoint holds: names, types, shapes, sizes, values",
     "verify": "read every byte of checkpoints and check it",
-    "saved-model": "what a SavedModel offers and holds",
+    "saved-model": "what a SavedModel offers, what it can do, what is wrong with it",
 }
 
 _DESCRIPTION = "Look into TensorFlow's checkpoints and check them, without TensorFlow."

@@ -1,14 +1,15 @@
-"""``tfsaver saved-model``: what a SavedModel holds.
+"""``tfsaver saved-model``: what a SavedModel holds, what it can do, and what is wrong with it.
 
-Each verb below it is a module of its own, of the same form as the verbs above: `saved_model_show`. `saved_model_source`
-opens what it looks at, `saved_model_survey` and `saved_model_functions` gather what it tells.
+Each verb below it is a module of its own, of the same form as the verbs above: `saved_model_show`, `saved_model_scan`,
+`saved_model_lint`. `saved_model_source` opens what they look at; `saved_model_survey` and `saved_model_functions` gather
+what `show` tells, `saved_model_keras` finds Python code for `scan`.
 """
 
 from __future__ import annotations
 
 import argparse
 
-from tfsaver.cli import saved_model_show
+from tfsaver.cli import saved_model_lint, saved_model_scan, saved_model_show
 
 NAME = "saved-model"
 HELP = "Look into SavedModels and MetaGraphs as data: nothing of them is run."
@@ -20,10 +21,14 @@ or another file that holds a graph, such as a checkpoint's .meta file.
 examples:
   tfsaver saved-model show export/                     signatures, variables, assets
   tfsaver saved-model show model.ckpt-1000.meta -v     the same of a graph that was never exported
+  tfsaver saved-model scan export/ && serve            go on only when the graph computes and does nothing else
+  tfsaver saved-model lint export/ --strict            dangling names, variables without values, missing assets
 """
 
 _VERBS = {
     "show": saved_model_show,
+    "scan": saved_model_scan,
+    "lint": saved_model_lint,
 }
 
 

@@ -27,6 +27,10 @@ _META_SUFFIX = ".meta"
 class ModelSource:
     """Graphs with their variables; a context manager.
 
+    Args:
+        path: One of the above.
+        with_variables: Whether to open the checkpoint.
+
     Attributes:
         path: The SavedModel's directory, or the graph's file.
         file: The file that holds the graphs.
@@ -36,7 +40,7 @@ class ModelSource:
         errors: Why a checkpoint that is there cannot be read.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, with_variables: bool = True) -> None:
         self.errors: list[Exception] = []
         self.model: SavedModel | None = None
         if _is_saved_model(path):
@@ -47,7 +51,7 @@ class ModelSource:
         else:
             self.path = self.file = path if file_io.exists(path) else path + _META_SUFFIX
             self.meta_graphs = [MetaGraph(sources.read_graph(self.file), file_io.split(self.file)[0])]
-        self.variables = self._open_variables()
+        self.variables = self._open_variables() if with_variables else SavedModelVariables(None, self.path)
 
     def _open_variables(self) -> SavedModelVariables:
         try:

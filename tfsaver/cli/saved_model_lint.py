@@ -1,0 +1,152 @@
+"""``tfsaver saved-model lint``: what is wrong with a graph, and with what belongs to it."""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from tfsaver._version import __version__
+from tfsaver.cli import output
+from tfsaver.cli.saved_model_source import ModelSource, add_source_arguments
+from tfsaver.cli.text import count, describe, escape, escape_message
+from tfsaver.errors import SaverError
+from tfsaver.framework.dtypes import DType
+from tfsaver.framework.tensor_shape import Shape
+from tfsaver.graph.findings import Finding, Severity, error, warning
+from tfsaver.graph.lint import lint
+from tfsaver.lib import file_io
+from tfsaver.saved_model import constants
+from tfsaver.saved_model.loader import format_tags
+
+NAME = "lint"
+HELP = "Find what keeps a SavedModel from being loaded or run, without running it."
+
+_EPILOG = """\
+An error keeps a program from loading or running the graph, a warning some programs, a note none. Each finding has a code,
+by which --ignore leaves it out. Variables are compared with the checkpoint, assets with the files, where these are there.
+
+--json prints one object:
+  tfsaver   the version of this program
+  path      the SavedModel's directory, or the graph's file
+  ok        whether nothing was found that counts
+  findings  tags (null for what belongs to no graph), code, severity ("error", "warning", "note"), place, sentence
+
+exit codes: 0 no error was found, 1 one was, or with --strict a warning, 2 the arguments make no sense
+"""
+_STYLES = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: "dim"}
+
+
+class _Row(NamedTuple):
+    tags: tuple[str, ...] | None
+    finding: Finding
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the verb."""
+    parser.epilog = _EPILOG
+    add_source_arguments(parser)
+    parser.add_argument("--strict", action="store_true", help="warnings count as errors do")
+    parser.add_argument("--ignore", metavar="CODE", action="append", default=[], help="a code to leave out; may be repeated")
+    parser.add_argument("-q", "--quiet", action="store_true", help="print no notes, and nothing of graphs without findings")
+    parser.add_argument("--json", action="store_true", help="one JSON object instead, described below")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prints what is wrong; 1 when a program will not get past it."""
+    counting = {Severity.ERROR, Severity.WARNING} if arguments.strict else {Severity.ERROR}
+    with ModelSource(arguments.path) as source:
+        values = _values(source)
+        assets = _asset_names(source)
+        rows = [_Row(None, finding) for finding in _lint_model(source)]
+        for graph in source.choose(arguments.tags):
+            rows += [_Row(graph.tags, finding) for finding in lint(graph.proto, values=values, asset_names=assets)]
+        rows = [row for row in rows if row.finding.code not in arguments.ignore]
+        is_ok = not any(row.finding.severity in counting for row in rows)
+        if arguments.json:
+            findings = [_record(row) for row in rows]
+            output.print_json({"tfsaver": __version__, "path": source.path, "ok": is_ok, "findings": findings})
+        else:
+            _print(source, rows, is_ok, arguments.quiet)
+    return 0 if is_ok else 1
+
+
+def _values(source: ModelSource) -> dict[str, tuple[DType, Shape]] | None:
+    """Type and shape of each tensor in the checkpoint; None for a graph without one, of which nobody can tell."""
+    checkpoint = source.variables.checkpoint
+    if checkpoint is None:
+        return {} if source.model is not None and not source.errors else None
+    values = {}
+    for name in checkpoint:
+        try:
+            info = checkpoint.info(name)
+        except SaverError as damage:
+            source.errors.append(damage)
+            continue
+        values[name] = (info.dtype, info.shape)
+    return values
+
+
+def _asset_names(source: ModelSource) -> list[str] | None:
+    """The files among a SavedModel's assets; None for a graph alone, which has no place for them."""
+    if source.model is None:
+        return None
+    return list(_names_below(file_io.join(source.path, constants.ASSETS_DIRECTORY), ""))
+
+
+def _names_below(directory: str, prefix: str) -> list[str]:
+    names = []
+    for name in file_io.list_directory(directory):
+        path = file_io.join(directory, name)
+        is_nested = file_io.is_directory(path) and prefix.count("/") < 4
+        names += _names_below(path, f"{prefix}{name}/") if is_nested else [prefix + name]
+    return names
+
+
+def _lint_model(source: ModelSource) -> Iterator[Finding]:
+    """What is wrong beside the graphs."""
+    for damage in source.errors:
+        yield error("damaged-checkpoint", constants.VARIABLES_DIRECTORY, describe(damage))
+    if source.model is None:
+        return
+    version = source.model.proto.saved_model_schema_version
+    if version != constants.SCHEMA_VERSION:
+        yield warning(
+            "schema-version", "saved_model_schema_version", f"is {version}, programs write {constants.SCHEMA_VERSION}"
+        )
+    if not source.meta_graphs:
+        yield error("no-graph", file_io.split(source.file)[1], "holds no graph")
+    for tags, number in Counter(graph.tags for graph in source.meta_graphs).items():
+        if number > 1:
+            yield warning(
+                "duplicate-tags", format_tags(tags), f"are the tags of {number} graphs; loaders find the first alone"
+            )
+
+
+def _record(row: _Row) -> dict[str, Any]:
+    finding = row.finding
+    return {
+        "tags": row.tags,
+        "code": finding.code,
+        "severity": finding.severity.value,
+        "place": finding.place,
+        "sentence": finding.sentence,
+    }
+
+
+def _print(source: ModelSource, rows: list[_Row], is_ok: bool, is_quiet: bool) -> None:
+    out = output.open_screen()
+    path = escape(source.path)
+    names_graphs = len(source.meta_graphs) > 1
+    for tags, finding in rows:
+        if finding.severity is Severity.NOTE and is_quiet:
+            continue
+        graph = f"{escape(format_tags(tags))}: " if names_graphs and tags is not None else ""
+        out.line(f"{path}: {graph}{escape_message(str(finding))}", _STYLES[finding.severity])
+    numbers = Counter(finding.severity for _, finding in rows)
+    found = ", ".join(count(numbers[severity], severity.value) for severity in Severity if numbers[severity])
+    if not is_ok:
+        out.line(f"{path}: WRONG, {found}", "bold red")
+    elif not is_quiet:
+        out.line(f"{path}: OK" + (f", {found}" if found else ""), "green")

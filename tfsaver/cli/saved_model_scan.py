@@ -1,0 +1,122 @@
+"""``tfsaver saved-model scan``: what a graph can do to the machine that runs it."""
+
+from __future__ import annotations
+
+import argparse
+import fnmatch
+from typing import Any, NamedTuple
+
+from tfsaver._version import __version__
+from tfsaver.cli import output
+from tfsaver.cli.saved_model_keras import scan_keras_metadata
+from tfsaver.cli.saved_model_source import ModelSource, add_source_arguments
+from tfsaver.cli.text import count, escape, escape_message
+from tfsaver.graph.op_risks import RiskFinding, scan
+from tfsaver.saved_model.loader import format_tags
+
+NAME = "scan"
+HELP = "Find operations that read or write files, run code, or reach the network, in graphs and in their functions."
+
+_EPILOG = """\
+Weights are inert, a graph is a program: whoever runs it gives it the rights of the process. A SavedModel saves and restores
+its own variables and reads its own assets; that is expected, and no finding. Neither is what --allow names. A finding says
+what an operation can do, not that it does harm; where nothing is found, the graph only computes, as far as the operations
+are known that reach outside of it.
+
+--json prints one object:
+  tfsaver   the version of this program
+  path      the SavedModel's directory, or the graph's file
+  ok        whether nothing was found
+  findings  tags (null for what belongs to no graph), op, place (the node; in a function, function/node), risk, reason,
+            values (the names of files and the like that the graph gives it), expected, allowed: a finding counts when it
+            is neither
+
+exit codes: 0 nothing was found, 1 something was, 2 the arguments make no sense
+"""
+
+
+class _Row(NamedTuple):
+    tags: tuple[str, ...] | None
+    finding: RiskFinding
+    is_allowed: bool
+
+    @property
+    def counts(self) -> bool:
+        return not (self.is_allowed or self.finding.is_expected)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the verb."""
+    parser.epilog = _EPILOG
+    add_source_arguments(parser)
+    parser.add_argument(
+        "--allow",
+        metavar="OP",
+        action="append",
+        default=[],
+        help="an operation that is no finding, * for any text; several with commas, or by repeating the option",
+    )
+    parser.add_argument("-v", "--verbose", action="store_true", help="also what is expected or allowed")
+    parser.add_argument("--json", action="store_true", help="one JSON object instead, described below")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prints what was found; 1 when that is anything."""
+    allowed = [name.strip() for text in arguments.allow for name in text.split(",") if name.strip()]
+    with ModelSource(arguments.path, with_variables=False) as source:
+        rows = [
+            _Row(graph.tags, finding, _is_allowed(finding.op, allowed))
+            for graph in source.choose(arguments.tags)
+            for finding in scan(graph.proto)
+        ]
+        if source.model is not None:
+            rows += [_Row(None, finding, _is_allowed(finding.op, allowed)) for finding in scan_keras_metadata(source.path)]
+        is_ok = not any(row.counts for row in rows)
+        if arguments.json:
+            findings = [_record(row) for row in rows]
+            output.print_json({"tfsaver": __version__, "path": source.path, "ok": is_ok, "findings": findings})
+        else:
+            _print(source, rows, arguments.verbose)
+    return 0 if is_ok else 1
+
+
+def _is_allowed(op: str, allowed: list[str]) -> bool:
+    return any(fnmatch.fnmatchcase(op, name) for name in allowed)
+
+
+def _record(row: _Row) -> dict[str, Any]:
+    finding = row.finding
+    return {
+        "tags": row.tags,
+        "op": finding.op,
+        "place": finding.place,
+        "risk": finding.risk.value,
+        "reason": finding.reason,
+        "values": finding.values,
+        "expected": finding.is_expected,
+        "allowed": row.is_allowed,
+    }
+
+
+def _print(source: ModelSource, rows: list[_Row], verbose: bool) -> None:
+    out = output.open_screen()
+    path = escape(source.path)
+    names_graphs = len(source.meta_graphs) > 1
+    for row in rows:
+        if row.counts or verbose:
+            graph = f"{escape(format_tags(row.tags))}: " if names_graphs and row.tags is not None else ""
+            note = "" if row.counts else " (allowed)" if row.is_allowed else " (expected)"
+            out.line(f"{path}: {graph}{escape_message(str(row.finding))}{note}", "red" if row.counts else "dim")
+    found = len({(row.tags, row.finding.place) for row in rows if row.counts})
+    others = [row for row in rows if not row.counts]
+    facts = []
+    if num_expected := len({(row.tags, row.finding.place) for row in others if row.finding.is_expected}):
+        facts.append(f"{num_expected:,} of the Saver and the assets")
+    if num_allowed := len({(row.tags, row.finding.place) for row in others if not row.finding.is_expected}):
+        facts.append(f"{num_allowed:,} allowed")
+    rest = f", besides {' and '.join(facts)}" if facts else ""
+    if found:
+        kinds = ", ".join(dict.fromkeys(str(row.finding.risk) for row in rows if row.counts))
+        out.line(f"{path}: FOUND, {count(found, 'place')} that can do more than compute: {kinds}", "bold red")
+    else:
+        out.line(f"{path}: OK, nothing that can do more than compute{rest}", "green")
