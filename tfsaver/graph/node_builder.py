@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
 
 from tfsaver import schemas
+from tfsaver.framework.dtypes import DType
 from tfsaver.framework.tensor_shape import to_proto
+
+Array: TypeAlias = "np.ndarray[Any, Any]"
 
 NO_DEVICE = ""
 
@@ -85,6 +91,27 @@ def int32s_const(name: str, values: Sequence[int], *, device: str = NO_DEVICE) -
         tensor.int_val.extend(values)
     else:
         tensor.tensor_content = b"".join(value.to_bytes(4, "little", signed=True) for value in values)
+    return _const(name, tensor, device)
+
+
+def array_const(name: str, array: Array, dtype: DType, *, device: str = NO_DEVICE) -> schemas.NodeDef:
+    """A Const that is an array: its bytes, or its strings."""
+    tensor = schemas.TensorProto(dtype=dtype.data_type, tensor_shape=to_proto(array.shape))
+    if dtype.has_fixed_size:
+        little = array.astype(array.dtype.newbyteorder("<"), copy=False) if array.dtype.kind in "iufc" else array
+        tensor.tensor_content = little.tobytes()
+    else:
+        tensor.string_val.extend(array.reshape(-1).tolist())
+    return _const(name, tensor, device)
+
+
+def zeros_const(name: str, shape: Sequence[int], dtype: DType, *, device: str = NO_DEVICE) -> schemas.NodeDef:
+    """A Const of zeros or empty strings, which takes no room: one value stands for all."""
+    tensor = schemas.TensorProto(dtype=dtype.data_type, tensor_shape=to_proto(shape))
+    if dtype.has_fixed_size:
+        getattr(tensor, dtype.values).extend([0, 0] if dtype.values in ("scomplex_val", "dcomplex_val") else [0])
+    else:
+        tensor.string_val.append(b"")
     return _const(name, tensor, device)
 
 

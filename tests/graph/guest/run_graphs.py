@@ -6,7 +6,8 @@
                                 "gradients": [tensor, variable], "save": prefix}]
         FOLDER/results.json   [[values]], or [error] where TensorFlow refused
 
-A file ending in .meta is imported as a MetaGraphDef, with its Saver; any other is a GraphDef. Runs under Python 3.7 too.
+A file ending in .meta is imported as a MetaGraphDef, with its Saver; any other is a GraphDef. A job with `saved_model` (a
+directory) and `tags` loads that instead. Runs under Python 3.7 too.
 """
 
 import json
@@ -22,10 +23,12 @@ tf1.logging.set_verbosity(tf1.logging.ERROR)
 
 
 def run(job, folder):
-    path = os.path.join(folder, job["graph"])
+    path = os.path.join(folder, job.get("graph", ""))
     with tf.Graph().as_default() as graph, tf1.Session() as session:
         saver = None
-        if path.endswith(".meta"):
+        if "saved_model" in job:
+            tf1.saved_model.load(session, job["tags"], job["saved_model"])
+        elif path.endswith(".meta"):
             saver = tf1.train.import_meta_graph(path)
         else:
             with open(path, "rb") as file:
