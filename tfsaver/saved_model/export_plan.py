@@ -9,10 +9,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from tfsaver import schemas
-from tfsaver.errors import InvalidArgumentError
+from tfsaver.errors import DataLossError, InvalidArgumentError
 from tfsaver.graph import devices, pruning
 from tfsaver.graph.default_attrs import strip_default_attrs
+from tfsaver.graph.findings import Severity
 from tfsaver.graph.graph_variable import GraphVariable
+from tfsaver.graph.lint import lint
 from tfsaver.graph.save_restore import with_saver
 from tfsaver.graph.tensor_names import node_of
 from tfsaver.graph.variables import find_variables
@@ -78,6 +80,7 @@ def plan_export(source: ExportSource, request: ExportRequest) -> ExportPlan:
     meta_graph.CopyFrom(source.meta_graph)
     if not meta_graph.graph_def.node:
         raise InvalidArgumentError(f"{source.what} has no nodes: there is nothing to export")
+    _check_constants(meta_graph, source.what)
     # A model of objects becomes one of nodes.
     meta_graph.ClearField("object_graph_def")
     if request.clear_devices:
@@ -101,7 +104,31 @@ def plan_export(source: ExportSource, request: ExportRequest) -> ExportPlan:
         meta_graph = strip_default_attrs(meta_graph, portable=True)
     del meta_graph.meta_info_def.tags[:]
     meta_graph.meta_info_def.tags.extend(as_tags(request.tags))
+    _check_graph(meta_graph, asset_sources, source.what)
     return ExportPlan(meta_graph, variables, asset_sources)
+
+
+def _check_constants(meta_graph: schemas.MetaGraphDef, what: str) -> None:
+    """Refuses constants of two types, before anyone reads the names in them.
+
+    Raises:
+        DataLossError: There is one.
+    """
+    for node in meta_graph.graph_def.node:
+        if node.op == "Const" and "value" in node.attr and node.attr["value"].tensor.dtype != node.attr["dtype"].type:
+            raise DataLossError(f"{what}: the Const {node.name!r} is of one type, and its value of another")
+
+
+def _check_graph(meta_graph: schemas.MetaGraphDef, asset_sources: Mapping[str, str], what: str) -> None:
+    """Refuses what no program could load or run.
+
+    Raises:
+        InvalidArgumentError: The graph is damaged; says where first.
+    """
+    errors = [each for each in lint(meta_graph, asset_names=list(asset_sources)) if each.severity is Severity.ERROR]
+    if errors:
+        more = f"; and {len(errors) - 1} more" if len(errors) > 1 else ""
+        raise InvalidArgumentError(f"{what} cannot be served: {errors[0].place}: {errors[0].sentence}{more}")
 
 
 def _signatures(meta_graph: schemas.MetaGraphDef, request: ExportRequest, what: str) -> dict[str, schemas.SignatureDef]:
@@ -161,12 +188,15 @@ def _proposal(graph: GraphTensors) -> str:
         and not name.startswith(("save/", "gradients/"))
     ]
     fed = [name for name, node in graph.nodes.items() if node.op in PLACEHOLDER_OPS and not name.startswith("save")]
-    return f"Nothing reads {_listed(ends)}; placeholders are {_listed(fed)}"
+    if not ends:
+        return "The graph computes nothing that is not read by something else"
+    return f"Nothing reads {_listed(ends)}; " + (f"placeholders are {_listed(fed)}" if fed else "there are no placeholders")
 
 
 def _listed(names: list[str]) -> str:
+    """The last of some names: what a graph was made for stands at its end."""
     more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
-    return (", ".join(names[-_MAX_NAMED:]) or "nothing") + more
+    return ", ".join(names[-_MAX_NAMED:]) + more
 
 
 def _initialize(

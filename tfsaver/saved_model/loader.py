@@ -26,12 +26,13 @@ class MetaGraph:
     Attributes:
         proto: The MetaGraphDef as it is in the file.
         tags: By which a loader chooses it.
+        directory: The SavedModel that it belongs to.
     """
 
     def __init__(self, proto: schemas.MetaGraphDef, directory: str) -> None:
         self.proto = proto
         self.tags = tuple(sorted(set(proto.meta_info_def.tags)))
-        self._directory = directory
+        self.directory = directory
 
     @property
     def graph_def(self) -> schemas.GraphDef:
@@ -52,7 +53,7 @@ class MetaGraph:
         Raises:
             DataLossError: A file would be outside of the SavedModel.
         """
-        directory = file_io.join(self._directory, constants.ASSETS_DIRECTORY)
+        directory = file_io.join(self.directory, constants.ASSETS_DIRECTORY)
         return {asset.tensor_name: file_io.join(directory, asset.filename) for asset in assets.read_assets(self.proto)}
 
     @property
@@ -126,12 +127,7 @@ class SavedModel:
         Raises:
             DataLossError: The checkpoint's index is damaged.
         """
-        directory = file_io.join(self.directory, constants.VARIABLES_DIRECTORY)
-        prefix = file_io.join(directory, constants.VARIABLES_FILE_NAME)
-        try:
-            return SavedModelVariables(load_checkpoint(prefix), self.directory)
-        except CheckpointNotFoundError:
-            return SavedModelVariables(None, self.directory)
+        return open_variables(self.directory)
 
     @property
     def fingerprint(self) -> schemas.FingerprintDef | None:
@@ -179,6 +175,20 @@ def load_saved_model(path: file_io.PathLike) -> SavedModel:
         versions = [file_io.join(directory, version) for version in list_versions(directory)]
         directory = next((version for version in versions if saved_model_file.find_saved_model(version)), directory)
     return SavedModel(directory)
+
+
+def open_variables(directory: str) -> SavedModelVariables:
+    """The variables of a SavedModel's directory.
+
+    Raises:
+        DataLossError: The checkpoint's index is damaged.
+    """
+    folder = file_io.join(directory, constants.VARIABLES_DIRECTORY)
+    prefix = file_io.join(folder, constants.VARIABLES_FILE_NAME)
+    try:
+        return SavedModelVariables(load_checkpoint(prefix), directory)
+    except CheckpointNotFoundError:
+        return SavedModelVariables(None, directory)
 
 
 def list_versions(directory: str) -> list[str]:

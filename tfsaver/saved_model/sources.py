@@ -4,14 +4,14 @@
     a .meta file                 the same
     a GraphDef's file            .pb or .pbtxt; its variables, if it has any, are given besides
     a MetaGraphDef or GraphDef   of tfsaver's schemas or of TensorFlow's own; the same
-    a SavedModel                 its directory, or opened: one graph of it
+    a SavedModel                 its directory, or opened; of several graphs, one: `model.meta_graph("serve")`
     an ExportSource              for who has something else, such as a session
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 from google.protobuf.message import Message
@@ -21,7 +21,8 @@ from tfsaver.checkpoint.checkpoint_reader import CheckpointReader, load_checkpoi
 from tfsaver.errors import CheckpointNotFoundError, DataLossError, InvalidArgumentError
 from tfsaver.lib import file_io
 from tfsaver.saved_model import constants, saved_model_file
-from tfsaver.saved_model.loader import MetaGraph, SavedModel, load_saved_model
+from tfsaver.saved_model.loader import MetaGraph, SavedModel, format_tags, list_versions, load_saved_model
+from tfsaver.saved_model.loader import open_variables as open_variables_of
 from tfsaver.saved_model.variables import SavedModelVariables
 
 Variables: TypeAlias = "Mapping[str, Any] | file_io.PathLike"
@@ -47,21 +48,20 @@ class ExportSource(NamedTuple):
     close: Callable[[], None] = lambda: None
 
 
-def open_source(source: Any, variables: Variables | None = None, tags: Iterable[str] | None = None) -> ExportSource:
+def open_source(source: Any, variables: Variables | None = None) -> ExportSource:
     """What is to be exported.
 
     Args:
         source: One of the above.
         variables: Values for the graph's variables, in the place of those that the source itself brings: a mapping, or
             whatever `load_checkpoint` takes.
-        tags: Which graph of a SavedModel, if it has several.
 
     Raises:
         CheckpointNotFoundError: There is nothing of that name, or no ``.meta`` file with it.
         DataLossError: A file is damaged.
         InvalidArgumentError: It is nothing that can be exported.
     """
-    opened = _open(source, variables is not None, tags)
+    opened = _open(source, variables is not None)
     if variables is None:
         return opened
     opened.close()
@@ -69,11 +69,14 @@ def open_source(source: Any, variables: Variables | None = None, tags: Iterable[
     return opened._replace(variables=values, close=close)
 
 
-def _open(source: Any, has_variables: bool, tags: Iterable[str] | None) -> ExportSource:
+def _open(source: Any, has_variables: bool) -> ExportSource:
     if isinstance(source, ExportSource):
         return source
     if isinstance(source, SavedModel):
-        return _of_saved_model(source, source.meta_graph(tags), lambda: None)
+        return _of_saved_model(_only_graph(source), source.variables, lambda: None)
+    if isinstance(source, MetaGraph):
+        values = open_variables_of(source.directory)
+        return _of_saved_model(source, values, values.close)
     if isinstance(source, Message):
         return ExportSource(_of_message(source), {})
     try:
@@ -81,7 +84,7 @@ def _open(source: Any, has_variables: bool, tags: Iterable[str] | None) -> Expor
     except InvalidArgumentError:
         kinds = "a checkpoint's prefix, a MetaGraphDef, a GraphDef or a SavedModel"
         raise InvalidArgumentError(f"{kinds} can be exported, not a {type(source).__name__}") from None
-    return _of_path(path, has_variables, tags)
+    return _of_path(path, has_variables)
 
 
 def _of_message(message: Message) -> schemas.MetaGraphDef:
@@ -94,10 +97,10 @@ def _of_message(message: Message) -> schemas.MetaGraphDef:
     raise InvalidArgumentError(f"a MetaGraphDef or a GraphDef can be exported, not a {name}")
 
 
-def _of_path(path: str, has_variables: bool, tags: Iterable[str] | None) -> ExportSource:
-    if file_io.split(path)[1] in saved_model_file.FILE_NAMES or saved_model_file.find_saved_model(path):
+def _of_path(path: str, has_variables: bool) -> ExportSource:
+    if file_io.split(path)[1] in saved_model_file.FILE_NAMES or _holds_saved_model(path):
         model = load_saved_model(path)
-        return _of_saved_model(model, model.meta_graph(tags), model.close)
+        return _of_saved_model(_only_graph(model), model.variables, model.close)
     if file_io.exists(path) and not file_io.is_directory(path) and path.endswith((".pb", *_TEXT_SUFFIXES)):
         return ExportSource(read_graph(path), {}, what=path)
     if has_variables and path.endswith(".meta"):
@@ -111,8 +114,23 @@ def _of_path(path: str, has_variables: bool, tags: Iterable[str] | None) -> Expo
         raise
 
 
-def _of_saved_model(model: SavedModel, meta_graph: MetaGraph, close: Callable[[], None]) -> ExportSource:
-    return ExportSource(meta_graph.proto, model.variables, meta_graph.assets, model.directory, close)
+def _holds_saved_model(directory: str) -> bool:
+    versions = (file_io.join(directory, version) for version in list_versions(directory))
+    return any(saved_model_file.find_saved_model(each) for each in (directory, *versions))
+
+
+def _only_graph(model: SavedModel) -> MetaGraph:
+    if len(model.meta_graphs) != 1:
+        there = ", ".join(format_tags(graph.tags) for graph in model.meta_graphs) or "none"
+        raise InvalidArgumentError(
+            f"{model.directory} holds {len(model.meta_graphs)} graphs ({there}): one can be exported, "
+            "load_saved_model(...).meta_graph(tags)"
+        )
+    return model.meta_graphs[0]
+
+
+def _of_saved_model(meta_graph: MetaGraph, variables: SavedModelVariables, close: Callable[[], None]) -> ExportSource:
+    return ExportSource(meta_graph.proto, variables, meta_graph.assets, meta_graph.directory, close)
 
 
 def find_meta_graph(reader: CheckpointReader) -> str:
