@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import fnmatch
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from tfsaver._version import __version__
@@ -62,15 +63,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints what was found; 1 when that is anything."""
-    allowed = [name.strip() for text in arguments.allow for name in text.split(",") if name.strip()]
+    allowed = allowed_names(arguments.allow)
     with ModelSource(arguments.path, with_variables=False) as source:
         rows = [
-            _Row(graph.tags, finding, _is_allowed(finding.op, allowed))
+            _Row(graph.tags, finding, is_allowed(finding.op, allowed))
             for graph in source.choose(arguments.tags)
             for finding in scan(graph.proto)
         ]
         if source.model is not None:
-            rows += [_Row(None, finding, _is_allowed(finding.op, allowed)) for finding in scan_keras_metadata(source.path)]
+            rows += [_Row(None, finding, is_allowed(finding.op, allowed)) for finding in scan_keras_metadata(source.path)]
         is_ok = not any(row.counts for row in rows)
         if arguments.json:
             findings = [_record(row) for row in rows]
@@ -80,7 +81,13 @@ def run(arguments: argparse.Namespace) -> int:
     return 0 if is_ok else 1
 
 
-def _is_allowed(op: str, allowed: list[str]) -> bool:
+def allowed_names(texts: Iterable[str]) -> list[str]:
+    """The names in the values of --allow."""
+    return [name.strip() for text in texts for name in text.split(",") if name.strip()]
+
+
+def is_allowed(op: str, allowed: Iterable[str]) -> bool:
+    """Whether an operation is among names in which * is any text."""
     return any(fnmatch.fnmatchcase(op, name) for name in allowed)
 
 

@@ -1,0 +1,192 @@
+"""``tfsaver saved-model run``: what a signature gives for some values, by TensorFlow."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import io
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from tfsaver._version import __version__
+from tfsaver.cli import output, saved_model_inputs, values
+from tfsaver.cli.arguments import checkpoint_path
+from tfsaver.cli.saved_model_scan import allowed_names, is_allowed
+from tfsaver.cli.saved_model_source import ModelSource, add_source_arguments
+from tfsaver.cli.text import escape, shape_text
+from tfsaver.errors import InvalidArgumentError, MissingExtraError, NotFoundError, UnimplementedError, nearest_names
+from tfsaver.framework import dtypes, tensor_util
+from tfsaver.graph.op_risks import scan
+from tfsaver.lib import file_io
+from tfsaver.saved_model import assets, constants
+from tfsaver.saved_model.loader import MetaGraph
+from tfsaver.saved_model.signature_def import Signature
+
+Array = np.ndarray[Any, Any]
+
+NAME = "run"
+HELP = "Run a signature of a SavedModel in TensorFlow, and print what it gives."
+
+_EPILOG = """\
+A graph is a program, and this verb runs it, with your rights. Before that it looks for what `scan` finds, and stops where
+that is anything: --allow names the operations that may run all the same, --allow '*' all.
+
+VALUE is written as in Python, 1.5 or [[1, 2], [3, 4]] or 'text'; its type is the signature's. @FILE.npy is an array in a
+file of numpy's. With --output, each of the signature's outputs is a file KEY.npy in that directory. A
+sparse output is three: KEY.values, KEY.indices, KEY.dense_shape.
+
+--json prints one object:
+  tfsaver    the version of this program
+  path       the SavedModel's directory
+  signature  its key
+  outputs    key, dtype, shape, value (lists; "nan", "inf" and "-inf" as text; complex numbers as pairs), file (null, or the
+             path that it was written to)
+
+exit codes: 0 it ran, 1 it did not, 2 the arguments make no sense
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the verb."""
+    parser.epilog = _EPILOG
+    add_source_arguments(parser)
+    parser.add_argument(
+        "--signature", metavar="KEY", default=constants.DEFAULT_SIGNATURE_KEY, help="which (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--input",
+        metavar="NAME=VALUE",
+        dest="inputs",
+        type=saved_model_inputs.input_argument,
+        nargs="+",
+        action="extend",
+        default=[],
+        help="a value, or NAME=@FILE.npy; several, or by repeating the option",
+    )
+    parser.add_argument("--output", metavar="DIR", type=checkpoint_path, help="where to write what it gives, as .npy files")
+    parser.add_argument(
+        "--allow", metavar="OP", action="append", default=[], help="an operation that may run, * for any text"
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object instead, described below")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prints what the signature gives."""
+    with ModelSource(arguments.path, with_variables=False) as source:
+        if source.model is None:
+            raise InvalidArgumentError(f"{source.path}: only a SavedModel can be run: export the graph first")
+        graph = _choose_graph(source, arguments)
+        signature = graph.signatures[arguments.signature]
+        inputs = saved_model_inputs.read_inputs(signature, arguments.inputs)
+        defaults = graph.proto.signature_def[signature.key].defaults
+        inputs |= saved_model_inputs.default_inputs(signature, defaults, inputs)
+        _refuse_risks(graph, allowed_names(arguments.allow), source.path)
+        fetches = _fetches(signature)
+        files = _output_files(fetches, arguments.output)
+        arrays = _run_in_tensorflow(source.path, graph, signature, inputs, fetches)
+    for key, path in files.items():
+        _write(path, arrays[key])
+    if arguments.json:
+        outputs = [_record(key, array, files.get(key)) for key, array in arrays.items()]
+        document = {"tfsaver": __version__, "path": source.path, "signature": signature.key, "outputs": outputs}
+        output.print_json(document)
+        return 0
+    out = output.open_screen()
+    for key, array in arrays.items():
+        dtype = dtypes.from_numpy(array.dtype)
+        out.line(f"{escape(key)}  {dtype}  {shape_text(array.shape)}", "bold")
+        out.line(escape(files[key]) if key in files else values.format_array(array, dtype))
+    return 0
+
+
+def _choose_graph(source: ModelSource, arguments: argparse.Namespace) -> MetaGraph:
+    """The graph that has the signature, or the one of the tags."""
+    graphs = source.choose(arguments.tags)
+    found = [graph for graph in graphs if arguments.signature in graph.signatures]
+    if not found:
+        keys = [key for graph in graphs for key in graph.signatures]
+        near = nearest_names(arguments.signature, keys) or keys
+        there = f"there is {', '.join(map(repr, near))}" if near else "there is none at all"
+        raise NotFoundError(f"no signature {arguments.signature!r} in {source.path}: {there}; --signature says which")
+    if len(found) > 1:
+        raise InvalidArgumentError(f"{len(found)} graphs have a signature {arguments.signature!r}: --tags says which")
+    return found[0]
+
+
+def _refuse_risks(graph: MetaGraph, allowed: list[str], path: str) -> None:
+    findings = [finding for finding in scan(graph.proto) if not finding.is_expected and not is_allowed(finding.op, allowed)]
+    if findings:
+        ops = ", ".join(sorted({finding.op for finding in findings}))
+        raise InvalidArgumentError(
+            f"{path} was not run, since it can do more than compute: {findings[0]}; what you trust is named by --allow {ops}"
+        )
+
+
+def _fetches(signature: Signature) -> dict[str, str]:
+    """The tensors to compute by the names to show them under: three for a sparse output."""
+    fetches = {}
+    for key, tensor in signature.outputs.items():
+        if tensor.kind == "dense":
+            fetches[key] = tensor.names[0]
+        elif tensor.kind == "sparse":
+            fetches.update(zip([f"{key}.values", f"{key}.indices", f"{key}.dense_shape"], tensor.names, strict=True))
+        else:
+            raise UnimplementedError(f"output {key!r} is {tensor}: only dense and sparse ones can be shown")
+    return fetches
+
+
+def _output_files(keys: Iterable[str], directory: str | None) -> dict[str, str]:
+    """Where to write each output, looked at before anything runs."""
+    if directory is None:
+        return {}
+    for key in keys:
+        if not assets.is_inside(key):
+            raise InvalidArgumentError(f"output {key!r} makes no name of a file")
+    return {key: file_io.join(directory, f"{key}.npy") for key in keys}
+
+
+def _run_in_tensorflow(
+    path: str, graph: MetaGraph, signature: Signature, inputs: dict[str, Any], fetches: dict[str, str]
+) -> dict[str, Array]:
+    # Its lines about the machine's CPU are of no interest to who asked for numbers.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        tf = importlib.import_module("tfsaver.compat._tensorflow").tf
+    except MissingExtraError as error:
+        raise MissingExtraError("tensorflow", extra="tensorflow", purpose="running a SavedModel") from error
+    loader = importlib.import_module("tfsaver.compat.v1.saved_model.loader")
+    feeds = {signature.inputs[key].names[0]: array for key, array in inputs.items()}
+    try:
+        with tf.Graph().as_default() as target, tf.compat.v1.Session(graph=target) as session:
+            loader.load(session, graph.tags, path)
+            found = session.run(fetches, feeds)
+    except (tf.errors.OpError, ValueError, TypeError, KeyError, RuntimeError) as error:
+        raise InvalidArgumentError(f"{path} cannot be run: {str(error).strip()}") from error
+    return {key: tensor_util.as_tensor(found[key], key)[0] for key in fetches}
+
+
+def _write(path: str, array: Array) -> None:
+    """Writes a .npy file without pickles: strings as numpy's own bytes, what numpy has no name for as float32."""
+    if array.dtype == object:
+        if any(item.endswith(b"\0") for item in array.flat):
+            raise UnimplementedError(f"{path}: a string with a zero byte at its end, which a .npy file would lose")
+        array = array.astype(np.bytes_)
+    elif array.dtype.kind == "V":
+        array = array.astype(np.float32)
+    content = io.BytesIO()
+    np.save(content, array, allow_pickle=False)
+    file_io.make_directory(file_io.split(path)[0])
+    file_io.write_file(path, content.getvalue())
+
+
+def _record(key: str, array: Array, path: str | None) -> dict[str, Any]:
+    return {
+        "key": key,
+        "dtype": dtypes.from_numpy(array.dtype).name,
+        "shape": array.shape,
+        "value": values.to_json(array),
+        "file": path,
+    }
