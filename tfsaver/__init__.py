@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from tfsaver.checkpoint.save import save_checkpoint as save_checkpoint
     from tfsaver.checkpoint.selection import Selection as Selection
     from tfsaver.checkpoint.verify import verify_checkpoint as verify
+    from tfsaver.compat.export import export_saved_model as export_saved_model
     from tfsaver.compat.v1.saver import Saver as Saver
     from tfsaver.errors import SaverError as SaverError
     from tfsaver.saved_model.loader import load_saved_model as load_saved_model
@@ -46,6 +47,7 @@ _HOMES = {
     "SaverError": ("tfsaver.errors", "SaverError"),
     "Selection": ("tfsaver.checkpoint.selection", "Selection"),
     "checkpoint_exists": ("tfsaver.checkpoint.checkpoint_management", "checkpoint_exists"),
+    "export_saved_model": ("tfsaver.compat.export", "export_saved_model"),
     "get_checkpoint_state": ("tfsaver.checkpoint.checkpoint_management", "get_checkpoint_state"),
     "latest_checkpoint": ("tfsaver.checkpoint.checkpoint_management", "latest_checkpoint"),
     "list_variables": ("tfsaver.checkpoint.checkpoint_reader", "list_variables"),
@@ -69,6 +71,7 @@ __all__ = [
     "Selection",
     "__version__",
     "checkpoint_exists",
+    "export_saved_model",
     "get_checkpoint_state",
     "latest_checkpoint",
     "list_variables",
