@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from tfsaver import schemas
-from tfsaver.errors import InvalidArgumentError, NotFoundError, ShapeMismatchError, nearest_names
+from tfsaver.errors import DataLossError, InvalidArgumentError, NotFoundError, ShapeMismatchError, nearest_names
 from tfsaver.framework import dtypes
 from tfsaver.graph import node_builder
 from tfsaver.graph.frozen_body import FrozenBody
@@ -146,6 +146,8 @@ class _Library:
         signature = function.signature
         frozen = {}
         for position, data_type in arguments.items():
+            if position >= len(signature.input_arg):
+                raise DataLossError(f"function {name!r} has {len(signature.input_arg)} arguments, and is given more")
             argument = signature.input_arg[position]
             argument.type = data_type
             argument.ClearField("handle_data")

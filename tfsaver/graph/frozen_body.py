@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from tfsaver import schemas
-from tfsaver.errors import UnimplementedError
+from tfsaver.errors import DataLossError, UnimplementedError
 from tfsaver.graph import node_builder
 from tfsaver.graph.node_builder import of_int, of_type
 from tfsaver.graph.op_defs import table
@@ -258,10 +258,12 @@ class FrozenBody:
         if not arguments:
             return
         returned = arguments if node.op in _LOOPS else self._returned(node)
-        for position, data_type in arguments.items():
-            node.attr[types].list.type[position] = data_type
-        for position, data_type in returned.items():
-            node.attr[output_types].list.type[position] = data_type
+        for attr, changed in ((types, arguments), (output_types, returned)):
+            stated = node.attr[attr].list.type
+            for position, data_type in changed.items():
+                if position >= len(stated):
+                    raise DataLossError(f"node {node.name!r}: {attr!r} has {len(stated)} types, and needs more")
+                stated[position] = data_type
         for function in self._functions(node):
             if function.name:
                 function.name = self._specialize(function.name, arguments)[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
@@ -176,7 +177,7 @@ def _lint_const(node: schemas.NodeDef, place: str) -> Iterator[Finding]:
         stated, actual = _type_name(node.attr["dtype"].type), _type_name(tensor.dtype)
         yield error("const-wrong-dtype", place, f"says that it is {stated}, its value is {actual}")
         return
-    if max([1, *sizes]) > _MAX_DECODED or tensor.ByteSize() > _MAX_DECODED:
+    if math.prod(sizes) > _MAX_DECODED or tensor.ByteSize() > _MAX_DECODED:
         return
     try:
         make_ndarray(tensor, "its value")

@@ -108,8 +108,10 @@ def array_const(name: str, array: Array, dtype: DType, *, device: str = NO_DEVIC
 def zeros_const(name: str, shape: Sequence[int], dtype: DType, *, device: str = NO_DEVICE) -> schemas.NodeDef:
     """A Const of zeros or empty strings, which takes no room: one value stands for all."""
     tensor = schemas.TensorProto(dtype=dtype.data_type, tensor_shape=to_proto(shape))
-    if dtype.has_fixed_size:
-        getattr(tensor, dtype.values).extend([0, 0] if dtype.values in ("scomplex_val", "dcomplex_val") else [0])
+    if dtype.values == "float8_val":
+        tensor.float8_val = b"\0"
+    elif dtype.has_fixed_size:
+        getattr(tensor, dtype.values).extend([0, 0] if "complex" in dtype.name else [0])
     else:
         tensor.string_val.append(b"")
     return _const(name, tensor, device)

@@ -157,10 +157,13 @@ class _Body:
 
 def strings_of(node: schemas.NodeDef | None) -> tuple[str, ...]:
     """The strings in a Const node; none in a node that is no sound Const of strings."""
-    if node is None or node.op != "Const" or node.attr["dtype"].type != schemas.DT_STRING:
+    if node is None or node.op != "Const" or "value" not in node.attr:
+        return ()
+    tensor = node.attr["value"].tensor
+    if tensor.dtype != schemas.DT_STRING:
         return ()
     try:
-        values = make_ndarray(node.attr["value"].tensor, node.name)
+        values = make_ndarray(tensor, node.name)
     except SaverError:
         return ()
     return tuple(value.decode("utf-8", "surrogateescape") for value in values.reshape(-1).tolist())

@@ -12,6 +12,7 @@ whoever initializes them instead of restoring them.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
@@ -28,6 +29,8 @@ from tfsaver.graph.variables import find_variables, graph_and_meta_graph
 
 # Shapes, axes and other small numbers must stay what they are.
 _MIN_SIZE = 1024
+# Elements for a byte of the constant: more than any that has a value for each.
+_MAX_RATIO = 16
 
 
 class Unfrozen(NamedTuple):
@@ -53,7 +56,8 @@ def unfreeze_graph(
 ) -> Unfrozen:
     """A MetaGraphDef with variables for large constants, and their values.
 
-    Constants in functions stay, as do those that wait for other nodes, since they are in a loop or a branch.
+    Constants in functions stay, as do those that wait for other nodes, since they are in a loop or a branch, and those in
+    which one value stands for many.
 
     Args:
         min_size: Bytes from which on a constant is large.
@@ -108,11 +112,10 @@ def _large_value(const: schemas.NodeDef, min_size: int) -> tuple[Array, DType] |
         return None
     if dtype.name in ("resource", "variant"):
         return None
-    elements = 1
-    for dim in tensor.tensor_shape.dim:
-        elements *= dim.size
+    elements = math.prod(dim.size for dim in tensor.tensor_shape.dim)
     size = elements * dtype.size if dtype.has_fixed_size else sum(map(len, tensor.string_val))
-    if size < min_size:
+    # One value that stands for many takes less room here than in a checkpoint.
+    if size < min_size or elements > _MAX_RATIO * (tensor.ByteSize() + _MAX_RATIO):
         return None
     try:
         return make_ndarray(tensor, const.name), dtype
