@@ -33,7 +33,7 @@ os._exit(0)
 """
 
 TASKS = (("ps", 0), ("ps", 1), ("worker", 0))
-SECONDS = 60
+SECONDS = 120
 KERNEL = np.arange(12, dtype=np.float32).reshape(4, 3)
 
 

@@ -20,13 +20,20 @@ def held_by_both(first: GuestProcess, second: GuestProcess, kind: str, version: 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("sharded", [False, True], ids=["whole", "sharded"])
 def test_tensorflows_saver_restores_what_ours_saved(
-    guest: GuestProcess, tensorflow_2: GuestProcess, tmp_path: Path, kind: str, version: int
+    guest: GuestProcess, tensorflow_2: GuestProcess, tmp_path: Path, kind: str, version: int, sharded: bool
 ) -> None:
     names = held_by_both(guest, tensorflow_2, kind, version)
     whole, cut = of_every_kind(names), partitioned(names, GRID)
     saved = tensorflow_2.ask(
-        "save_variables", prefix=str(tmp_path / "model"), variables=whole + cut, kind=kind, version=version, ours=True
+        "save_variables",
+        prefix=str(tmp_path / "model"),
+        variables=whole + cut,
+        kind=kind,
+        version=version,
+        sharded=sharded,
+        ours=True,
     )
     restored = guest.ask("restore_variables", prefix=saved["prefix"], variables=whole + cut, kind=kind)
     assert restored == {name: row[2] for name, row in described(whole).items()} | part_digests(cut)
@@ -34,13 +41,19 @@ def test_tensorflows_saver_restores_what_ours_saved(
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("sharded", [False, True], ids=["whole", "sharded"])
 def test_our_saver_restores_what_tensorflows_saved(
-    guest: GuestProcess, tensorflow_2: GuestProcess, tmp_path: Path, kind: str, version: int
+    guest: GuestProcess, tensorflow_2: GuestProcess, tmp_path: Path, kind: str, version: int, sharded: bool
 ) -> None:
     names = held_by_both(guest, tensorflow_2, kind, version)
     whole, cut = of_every_kind(names), partitioned(names, GRID)
     saved = guest.ask(
-        "save_variables", prefix=str(tmp_path / "model"), variables=whole + cut, kind=kind, version=version
+        "save_variables",
+        prefix=str(tmp_path / "model"),
+        variables=whole + cut,
+        kind=kind,
+        version=version,
+        sharded=sharded,
     )
     restored = tensorflow_2.ask(
         "restore_variables", prefix=saved["prefix"], variables=whole + cut, kind=kind, ours=True

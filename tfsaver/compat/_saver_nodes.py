@@ -9,7 +9,8 @@ nodes say all that matters:
                                `- ShardedFilename <- shard                    the data file it goes to
 
 Where both ends agree on every name, our reader and writer can do what the nodes do: with all the checks before the first
-variable changes, and with one save visible at a time. Where a node is something else (a table's import, a builder's own
+variable changes, and with one save visible at a time. Graphs from before V2 have one Restore or RestoreSlice for each
+variable, and a Save or SaveSlices; they say the same. Where a node is something else (a table's import, a builder's own
 idea), only running it is right, and the Saver leaves files and values to TensorFlow's runtime.
 """
 
@@ -19,13 +20,17 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from tfsaver.compat import _tensorflow
 from tfsaver.compat._binding import Binding, GraphVariable, static_shape
 from tfsaver.framework.tensor_slice import TensorSlice, parse_shape_and_slice
 
 _VARIABLES = ("Variable", "VariableV2", "AutoReloadVariable", "VarHandleOp")
 _ASSIGNMENTS = ("Assign", "AssignVariableOp")
-_SAVES = ("SaveV2", "SaveSlices")
+_SAVES = ("SaveV2", "SaveSlices", "Save")
+
+_RESTORES = ("RestoreV2", "RestoreSlice", "Restore")
 
 # The name of a tensor, and which slice of it, as SaveV2 and RestoreV2 spell them.
 _Spec: TypeAlias = "tuple[str, str]"
@@ -72,7 +77,8 @@ def _saved(operation: Any, filename: str) -> dict[_Spec, tuple[int, Any]]:
     """The saved tensors, and the number of the data file of each."""
     saved = {}
     for save in _behind(operation, _SAVES):
-        path, names, slices, *tensors = save.inputs
+        path, names, *tensors = save.inputs
+        slices = None if save.type == "Save" else tensors.pop(0)
         shard_id = 0
         if path.op.type == "ShardedFilename":
             shard_id = int(_constant(path.op.inputs[1]))
@@ -95,12 +101,12 @@ def _restored(operation: Any, filename: str) -> tuple[dict[_Spec, Any], bool]:
         while value.op.type in ("Identity", "Reshape"):
             reshape |= value.op.type == "Reshape"
             value = value.op.inputs[0]
-        if value.op.type != "RestoreV2":
+        if value.op.type not in _RESTORES:
             raise _UnknownNodesError
-        path, names, slices = value.op.inputs
+        path, names, *slices = value.op.inputs
         if path.name != filename:
             raise _UnknownNodesError
-        restored[_specs(names, slices)[value.value_index]] = assignment.inputs[0].op
+        restored[_specs(names, *slices)[value.value_index]] = assignment.inputs[0].op
     return restored, reshape
 
 
@@ -150,9 +156,14 @@ def _parse(text: str, name: str) -> tuple[tuple[int, ...] | None, TensorSlice | 
     return shape, tensor_slice.resolve(shape, repr(name))
 
 
-def _specs(names: Any, slices: Any) -> list[_Spec]:
-    texts = ([bytes(item).decode() for item in _constant(tensor)] for tensor in (names, slices))
+def _specs(names: Any, slices: Any = None) -> list[_Spec]:
+    texts = [_texts(names)]
+    texts.append(_texts(slices) if slices is not None else [""] * len(texts[0]))
     return list(zip(*texts, strict=True))
+
+
+def _texts(tensor: Any) -> list[str]:
+    return [bytes(item).decode() for item in np.ravel(_constant(tensor))]
 
 
 def _constant(tensor: Any) -> Any:

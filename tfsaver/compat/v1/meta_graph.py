@@ -10,6 +10,7 @@ names, wherever those nodes were imported to.
 from __future__ import annotations
 
 import logging
+import re
 from typing import Any
 
 from tfsaver.compat import _tensorflow
@@ -17,6 +18,9 @@ from tfsaver.compat._meta_graph import export_meta_graph
 from tfsaver.compat.v1.saver import Saver
 
 __all__ = ["export_meta_graph", "import_meta_graph"]
+
+_RELEASE = re.compile(r"\d+(\.\d+)*")
+_VERSION = re.compile(rf"{_RELEASE.pattern}([-._]?(a|b|rc|dev|post)[-._]?\d*)*(\+[\w.-]+)?|")
 
 _logger = logging.getLogger(__name__)
 
@@ -67,10 +71,15 @@ def _has_variables(scope: str | None) -> bool:
 def _own_copy(meta_graph_or_file: Any) -> Any:
     """A MetaGraphDef that may be changed: importing gives its saver_def the names of the imported nodes."""
     message = _tensorflow.tf.compat.v1.MetaGraphDef
-    if not isinstance(meta_graph_or_file, message):
-        return _tensorflow.meta_graph.read_meta_graph_file(meta_graph_or_file)
-    copy = message()
-    copy.CopyFrom(meta_graph_or_file)
+    if isinstance(meta_graph_or_file, message):
+        copy = message()
+        copy.CopyFrom(meta_graph_or_file)
+    else:
+        copy = _tensorflow.meta_graph.read_meta_graph_file(meta_graph_or_file)
+    # Importing compares the version that wrote the graph, and fails at such as "0.12.head", which has no place in an order.
+    info = copy.meta_info_def
+    if not _VERSION.fullmatch(info.tensorflow_version) and (release := _RELEASE.match(info.tensorflow_version)):
+        info.tensorflow_version = release[0]
     return copy
 
 
