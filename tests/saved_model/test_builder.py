@@ -98,6 +98,14 @@ def test_what_is_read_back_must_be_what_was_written(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
+def test_a_number_that_is_none_is_read_back(tmp_path: Path) -> None:
+    model = schemas.SavedModel()
+    model.meta_graphs.add().graph_def.node.add(name="n").attr["f"].f = float("nan")
+    for as_text in (False, True):
+        with SavedModelBuilder(tmp_path / str(as_text)) as builder:
+            builder.finish(model, as_text=as_text)
+
+
 def test_the_message_comes_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     renamed: list[str] = []
     original = file_io.replace

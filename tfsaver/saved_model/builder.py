@@ -137,7 +137,9 @@ class SavedModelBuilder:
                     writing.append(reading.read(offset, _COPIED_AT_ONCE))
 
     def _check(self, saved_model: schemas.SavedModel) -> None:
-        if saved_model_file.read_saved_model(self.directory) != saved_model:
+        # As bytes: two messages with a NaN in them are never equal.
+        found = saved_model_file.read_saved_model(self.directory)
+        if found.SerializeToString(deterministic=True) != saved_model.SerializeToString(deterministic=True):
             raise DataLossError(f"{self.directory}: the SavedModel that is read back is not the one that was written")
         if not file_io.exists(f"{self.variables_prefix}.index"):
             return
