@@ -106,6 +106,8 @@ def test_functions_are_control_flow_too(tensorflow_2: ServingProcess, tmp_path: 
 def test_an_input_pipeline_is_cut_off(guest: ServingProcess, tmp_path: Path) -> None:
     model = trained(guest, "queue", tmp_path / "trained")
     (batch,) = model["feeds"]
+    with pytest.raises(InvalidArgumentError, match="need batch:0 from an input pipeline"):
+        export_saved_model(model["prefix"], tmp_path / "export", outputs=model["fetches"])
     path = export_saved_model(model["prefix"], tmp_path / "export", inputs={"image": batch}, outputs={"logits": model["fetches"][0]})
     serve_everywhere(guest, path, {"image": model["feeds"][batch]}, model["expected"])
     with load_saved_model(path) as exported:

@@ -89,7 +89,7 @@ def plan_export(source: ExportSource, request: ExportRequest) -> ExportPlan:
     signatures = _signatures(meta_graph, request, source.what)
     signature_def.check_signatures(signatures)
     feeding.cut_at_inputs(meta_graph, signatures)
-    feeding.check_fed(GraphTensors(meta_graph).nodes, signatures)
+    feeding.check_fed(GraphTensors(meta_graph).nodes, signatures, set(meta_graph.signature_def))
     init_op = _init_op(meta_graph, request.init_op)
     meta_graph.signature_def.clear()
     for key, signature in signatures.items():

@@ -9,7 +9,7 @@ made it is needed no more. The tensor stays what it is where another signature c
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 from tfsaver import schemas
@@ -19,6 +19,12 @@ from tfsaver.graph.tensor_names import free_name, is_control, node_of, output_in
 from tfsaver.saved_model import tensor_requests
 from tfsaver.saved_model.graph_tensors import PLACEHOLDER_OPS, GraphTensors
 from tfsaver.saved_model.signature_def import tensor_names
+
+# What takes the next element of an input pipeline.
+_PIPELINE_OPS = """IteratorGetNext IteratorGetNextSync IteratorGetNextAsOptional InfeedDequeue InfeedDequeueTuple Unstage
+    QueueDequeue QueueDequeueV2 QueueDequeueMany QueueDequeueManyV2 QueueDequeueUpTo QueueDequeueUpToV2
+    ReaderRead ReaderReadV2 ReaderReadUpTo ReaderReadUpToV2"""
+PIPELINE_OPS = frozenset(_PIPELINE_OPS.split())
 
 
 def needed_nodes(nodes: Mapping[str, schemas.NodeDef], outputs: Iterable[str], fed: Iterable[str] = ()) -> set[str]:
@@ -47,6 +53,18 @@ def open_placeholders(
     needed = needed_nodes(nodes, outputs, fed)
     asks = PLACEHOLDER_OPS - {"PlaceholderWithDefault"}
     return [f"{name}:0" for name, node in nodes.items() if name in needed and node.op in asks]
+
+
+def open_pipelines(nodes: Mapping[str, schemas.NodeDef], outputs: Iterable[str], fed: Iterable[str] = ()) -> list[str]:
+    """The tensors that outputs need and that come from a queue or an iterator, in the order of the graph."""
+    given = {_full(name) for name in fed}
+    read: dict[str, None] = dict.fromkeys(_full(name) for name in outputs)
+    needed = needed_nodes(nodes, read, given)
+    for name in nodes:
+        if name in needed:
+            read.update(dict.fromkeys(_full(each) for each in nodes[name].input if not is_control(each)))
+    pipelines = {name for name in needed if nodes[name].op in PIPELINE_OPS}
+    return [name for name in read if name not in given and node_of(name) in pipelines]
 
 
 def cut_at_inputs(meta_graph: schemas.MetaGraphDef, signatures: Mapping[str, schemas.SignatureDef]) -> None:
@@ -116,18 +134,30 @@ def make_constant(meta_graph: schemas.MetaGraphDef, constants: Mapping[Any, Any]
         node.attr["value"].tensor.CopyFrom(content)
 
 
-def check_fed(nodes: Mapping[str, schemas.NodeDef], signatures: Mapping[str, schemas.SignatureDef]) -> None:
+def check_fed(
+    nodes: Mapping[str, schemas.NodeDef], signatures: Mapping[str, schemas.SignatureDef], with_pipelines: Container[str] = ()
+) -> None:
     """Checks that each signature feeds what its outputs need.
 
+    Args:
+        with_pipelines: The keys of signatures that may read from queues and iterators, since the source has them so.
+
     Raises:
-        InvalidArgumentError: One needs a placeholder that it does not feed.
+        InvalidArgumentError: One needs a placeholder, or the next element of an input pipeline, that it does not feed.
     """
     for key, signature in signatures.items():
-        missing = open_placeholders(nodes, signature_tensors(signature.outputs), signature_tensors(signature.inputs))
+        outputs, fed = signature_tensors(signature.outputs), signature_tensors(signature.inputs)
+        missing = open_placeholders(nodes, outputs, fed)
+        pipelines = [] if key in with_pipelines else open_pipelines(nodes, outputs, fed)
+        if pipelines:
+            raise InvalidArgumentError(
+                f"signature {key!r} has outputs that need {', '.join(pipelines)} from an input pipeline, which a server has "
+                "not: make these tensors inputs"
+            )
         if missing:
             raise InvalidArgumentError(
                 f"signature {key!r} has outputs that need {', '.join(missing)}, which none of its inputs feeds: make it an "
-                "input, or give it a value with constants={...}"
+                "input, or give it a value with fixed_inputs={...}"
             )
 
 
