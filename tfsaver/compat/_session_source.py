@@ -68,7 +68,7 @@ class SessionVariables(Mapping[str, Array]):
         graph = session.graph
         local = _local_nodes(graph)
         for variable in find_variables(meta_graph):
-            found = graph_variable(graph.get_tensor_by_name(f"{variable.node}:0"))
+            found = graph_variable(_value_of(graph.get_tensor_by_name(f"{variable.node}:0")))
             # A variable that nothing reads has no value that could be fetched.
             if found is None or variable.node in local:
                 continue
@@ -118,6 +118,19 @@ class SessionVariables(Mapping[str, Array]):
 
     def __len__(self) -> int:
         return len(self._names)
+
+
+def _value_of(variable: Any) -> Any:
+    """The tensor with the value of a resource variable whose handle is given; a reference variable is its own."""
+    if variable.op.type != "VarHandleOp":
+        return variable
+    # What waits for something, or is part of a branch or a loop, would make that run.
+    readers = (
+        consumer.outputs[0]
+        for consumer in variable.consumers()
+        if consumer.type == "ReadVariableOp" and not consumer.control_inputs and consumer._get_control_flow_context() is None
+    )
+    return next(readers, variable)
 
 
 def _local_nodes(graph: Any) -> set[str]:

@@ -11,6 +11,7 @@ import pytest
 
 from tests.compat.scenario import Recorded
 from tests.compat.v1.saved_model.models import ModelScenario
+from tests.saved_model import conftest as saved_models
 
 
 @pytest.fixture
@@ -51,3 +52,7 @@ def run(tf: Any, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     monkeypatch.chdir(tmp_path)
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         yield ModelScenario("tfsaver", tf, session, tmp_path, monkeypatch)
+
+
+# The TensorFlows that serve what the Builder writes, each in a process of its own.
+guest, tensorflow_1, tensorflow_2 = saved_models.guest, saved_models.tensorflow_1, saved_models.tensorflow_2
