@@ -12,9 +12,12 @@ TENSORFLOW ?= tensorflow==2.21.*
 JOBS ?= 2
 PYTEST_ARGS ?=
 
-# TensorFlow 1.15 exists for Python 3.7 and nothing newer; only the tests in tests/interop use it.
+# TensorFlow 1.15 exists for Python 3.7 and nothing newer; only tests use it.
 PYTHON37 ?= python3.7
 INTEROP_VENV ?= .venv-tf115
+
+# tf2onnx and onnxruntime, which only tests/interop_saved_model uses.
+ONNX_VENV ?= .venv-onnx
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
@@ -22,7 +25,7 @@ PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
 # An environment is stale when what describes the package, or what its schemas are compiled from, has changed.
 PACKAGING := setup.cfg pyproject.toml $(wildcard setup.py) $(shell find protos -name '*.proto')
 
-.PHONY: help demo test lint bench interop-env clean
+.PHONY: help demo test lint bench interop-env onnx-env clean
 .DEFAULT_GOAL := help
 
 help:
@@ -30,7 +33,8 @@ help:
 	@echo "make test         every test, with TensorFlow (PYTEST_ARGS='-k table' narrows them)"
 	@echo "make lint         ruff, mypy, import-linter"
 	@echo "make bench        what a look into a checkpoint costs, beside TensorFlow"
-	@echo "make interop-env  TensorFlow 1.15 under Python 3.7, which tests/interop then uses too"
+	@echo "make interop-env  TensorFlow 1.15 under Python 3.7, which tests then use too"
+	@echo "make onnx-env     tf2onnx and onnxruntime, which tests then use too"
 	@echo "make clean        remove the environments and everything generated"
 	@echo
 	@echo "PYTHON=$(PYTHON)  VENV=$(VENV)  TENSORFLOW='$(TENSORFLOW)'"
@@ -50,6 +54,8 @@ bench: $(VENV)/.stamp-demo
 	$(BIN)/python benchmarks/inspect_process.py
 
 interop-env: $(INTEROP_VENV)/.stamp
+
+onnx-env: $(ONNX_VENV)/.stamp
 
 clean:
 	rm -rf .venv .venv-* build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
@@ -74,4 +80,10 @@ $(INTEROP_VENV)/.stamp: .ci/tensorflow-1.15.txt
 	$(PYTHON37) -m venv --clear $(INTEROP_VENV)
 	$(INTEROP_VENV)/bin/python -m pip install --quiet --quiet --disable-pip-version-check --upgrade pip
 	$(INTEROP_VENV)/bin/python -m pip install --quiet --quiet --disable-pip-version-check --requirement .ci/tensorflow-1.15.txt
+	@touch $@
+
+$(ONNX_VENV)/.stamp: .ci/onnx.txt
+	$(PYTHON) -m venv --clear $(ONNX_VENV)
+	$(ONNX_VENV)/bin/python -m pip install --quiet --quiet --disable-pip-version-check --upgrade pip
+	$(ONNX_VENV)/bin/python -m pip install --quiet --quiet --disable-pip-version-check --requirement .ci/onnx.txt
 	@touch $@

@@ -1,0 +1,98 @@
+"""What tfsaver exports, TensorFlow Lite and ONNX are made of, with the same numbers but for rounding.
+
+What a converter cannot convert, it cannot convert either where TensorFlow's own builder has exported it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.interop.guest_process import GuestError
+from tests.interop_saved_model.comparison import assert_close
+from tests.interop_saved_model.exports import TAGS, Exports, Signature, Values
+from tests.interop_saved_model.runtime_process import RuntimeProcess
+
+DEFAULT = "serving_default"
+DENSE = (
+    ("reference", DEFAULT),
+    ("reference", "features"),
+    ("resource", DEFAULT),
+    ("partitioned_reference", "projected"),
+    ("partitioned_resource", "projected"),
+    ("control_flow_v1", DEFAULT),
+    ("control_flow_v2", DEFAULT),
+)
+EMBEDDINGS = (("partitioned_reference", DEFAULT), ("partitioned_resource", DEFAULT))
+MAKERS = ("tensorflow_1", "tensorflow_2")
+
+every_maker = pytest.mark.parametrize("maker", MAKERS)
+
+
+def converted_to_lite(tensorflow_2: RuntimeProcess, path: str, key: str, signature: Signature) -> Values:
+    outputs: Values = tensorflow_2.ask("run_tflite", path=path, tags=TAGS, key=key, inputs=signature.inputs)
+    return outputs
+
+
+def converted_to_onnx(onnx: RuntimeProcess, path: str, key: str, signature: Signature, output: Path) -> Values:
+    outputs = onnx.ask("run", path=path, tags=TAGS, key=key, inputs=signature.inputs, output=str(output))
+    return dict(outputs)
+
+
+@every_maker
+@pytest.mark.parametrize(("model", "key"), DENSE)
+def test_tensorflow_lite(exports: Exports, tensorflow_2: RuntimeProcess, maker: str, model: str, key: str) -> None:
+    exported = exports(maker, model)
+    signature = exported.signatures[key]
+    assert_close(converted_to_lite(tensorflow_2, exported.paths["prefix"], key, signature), signature.expected)
+
+
+@pytest.mark.parametrize("model", ["tables", "sparse", "ragged"])
+def test_tensorflow_lite_refuses_ours_as_it_refuses_the_builders(
+    exports: Exports, tensorflow_2: RuntimeProcess, model: str
+) -> None:
+    exported = exports("tensorflow_2", model)
+    errors = []
+    for kind in ("builder", "prefix"):
+        with pytest.raises(GuestError) as caught:
+            converted_to_lite(tensorflow_2, exported.paths[kind], DEFAULT, exported.signatures[DEFAULT])
+        errors.append(type_of(caught.value))
+    assert errors[0] == errors[1]
+
+
+@every_maker
+@pytest.mark.parametrize(("model", "key"), [*DENSE, *EMBEDDINGS])
+def test_onnx(exports: Exports, onnx: RuntimeProcess, tmp_path: Path, maker: str, model: str, key: str) -> None:
+    exported = exports(maker, model)
+    signature = exported.signatures[key]
+    computed = converted_to_onnx(onnx, exported.paths["prefix"], key, signature, tmp_path / "model.onnx")
+    assert_close(computed, signature.expected)
+
+
+def test_onnx_of_a_ragged_tensor(exports: Exports, onnx: RuntimeProcess, tmp_path: Path) -> None:
+    exported = exports("tensorflow_2", "ragged")
+    signature = exported.signatures[DEFAULT]
+    outputs = {}
+    for kind in ("prefix", "builder"):
+        outputs[kind] = converted_to_onnx(onnx, exported.paths[kind], DEFAULT, signature, tmp_path / "model.onnx")
+    assert outputs["prefix"] == outputs["builder"]
+    assert_close(dict(zip(signature.expected, outputs["prefix"].values(), strict=True)), signature.expected)
+
+
+@pytest.mark.parametrize("model", ["tables", "sparse"])
+def test_onnx_refuses_ours_as_it_refuses_the_builders(
+    exports: Exports, onnx: RuntimeProcess, tmp_path: Path, model: str
+) -> None:
+    exported = exports("tensorflow_2", model)
+    errors = []
+    for kind in ("builder", "prefix"):
+        with pytest.raises(GuestError) as caught:
+            converted_to_onnx(onnx, exported.paths[kind], DEFAULT, exported.signatures[DEFAULT], tmp_path / "model.onnx")
+        errors.append(type_of(caught.value))
+    assert errors[0] == errors[1]
+
+
+def type_of(error: GuestError) -> str:
+    """The verb and the type of what was raised."""
+    return ":".join(str(error).split(":")[:2])

@@ -1,0 +1,73 @@
+"""TensorFlow's saved_model_cli shows, runs and scans what tfsaver exports."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.interop_saved_model.exports import Exports, Signature
+from tests.interop_saved_model.guest.values import decoded, encoded
+
+_KINDS = ("prefix", "builder")
+_OPERATIONS = "contains the following ops:"
+
+pytestmark = pytest.mark.usefixtures("tensorflow_2")
+
+
+def saved_model_cli(*arguments: str) -> str:
+    """What the program prints."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    environment.update(TF_CPP_MIN_LOG_LEVEL="3", CUDA_VISIBLE_DEVICES="-1", PYTHONDONTWRITEBYTECODE="1")
+    environment.update(TF_NUM_INTRAOP_THREADS="1", TF_NUM_INTEROP_THREADS="1")
+    run = subprocess.run(
+        [sys.executable, "-m", "tensorflow.python.tools.saved_model_cli", *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr[-2000:]
+    return run.stdout
+
+
+def ran(path: str, key: str, signature: Signature, directory: Path) -> dict[str, list[object]]:
+    """The outputs of one signature, by way of files."""
+    given = []
+    for name, value in signature.inputs.items():
+        array = decoded(value)
+        np.save(directory / f"{name}.npy", array.astype("S") if array.dtype == object else array)
+        given.append(f"{name}={directory / name}.npy")
+    outputs = directory / "outputs"
+    where = ["--dir", path, "--tag_set", "serve", "--signature_def", key]
+    saved_model_cli("run", *where, "--inputs", ";".join(given), "--outdir", str(outputs))
+    return {each.stem: encoded(np.load(each, allow_pickle=True)) for each in sorted(outputs.iterdir())}
+
+
+@pytest.mark.parametrize("model", ["reference", "sparse"])
+def test_shows_the_signatures_that_it_shows_of_the_builders_and_fewer_operations(exports: Exports, model: str) -> None:
+    paths = exports("tensorflow_2", model).paths
+    ours, builders = (saved_model_cli("show", "--dir", paths[kind], "--all").partition(_OPERATIONS) for kind in _KINDS)
+    assert ours[0] == builders[0]
+    assert ours[0].count("Method name is: tensorflow/serving/predict") == len(exports("tensorflow_2", model).signatures)
+    assert ast.literal_eval(ours[2].strip()) < ast.literal_eval(builders[2].strip())
+
+
+@pytest.mark.parametrize(
+    ("model", "key"),
+    [("reference", "features"), ("partitioned_resource", "serving_default"), ("tables", "serving_default")],
+)
+def test_runs(exports: Exports, tmp_path: Path, model: str, key: str) -> None:
+    exported = exports("tensorflow_2", model)
+    signature = exported.signatures[key]
+    assert ran(exported.paths["prefix"], key, signature, tmp_path) == signature.expected
+
+
+def test_scans(exports: Exports) -> None:
+    path = exports("tensorflow_2", "resource").paths["prefix"]
+    assert "does not contain the default denylisted ops" in saved_model_cli("scan", "--dir", path, "--tag_set", "serve")
