@@ -6,9 +6,12 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from tests.graph.conftest import Models
 from tfsaver import schemas
+from tfsaver.checkpoint.checkpoint_reader import load_checkpoint
 from tfsaver.errors import InvalidArgumentError
 from tfsaver.framework import dtypes
 from tfsaver.framework.tensor_slice import TensorSlice
@@ -149,3 +152,33 @@ def test_a_reference_beside_another_is_assigned_beside_it() -> None:
     slot = dataclasses.replace(variable("m"), is_resource=False, colocation=(b"loc:@v",))
     assign = next(node for node in saver_nodes([slot]).nodes if node.op == "Assign")
     assert list(assign.attr["_class"].list.s) == [b"loc:@v"]
+
+
+def test_tensorflow_restores_and_saves_with_our_savers(models: Models, tmp_path: Path) -> None:
+    graphs, jobs = {}, []
+    savers = [("resource", sharded, format_, "1.15") for sharded in (False, True) for format_ in ("v1", "v2")]
+    savers += [("reference", True, "v2", "1.15"), ("reference", False, "v1", "1.15")]
+    if models.version != "1.15":
+        savers += [("resource", True, "v2", "2.21"), ("reference", True, "v1", "2.21")]
+    for name, sharded, format_, flavour in savers:
+        whole = models.meta_graph(name)
+        label = f"{name}-{sharded}-{format_}-{flavour}"
+        graphs[f"{label}.meta"] = with_saver(
+            whole, find_variables(whole), sharded=sharded, format=format_, flavour=flavour
+        )
+        jobs.append(
+            {
+                "graph": f"{label}.meta",
+                "feeds": {},
+                "fetches": [],
+                "restore": models.prefix(name),
+                "save": str(tmp_path / label),
+            }
+        )
+    assert models.run(tmp_path, graphs, jobs) == [[] for _ in jobs]
+    for job in jobs:
+        with load_checkpoint(job["restore"]) as theirs, load_checkpoint(job["save"]) as ours:
+            assert ours.names == theirs.names
+            assert ours.version == ("V1" if "-v1-" in job["graph"] else "V2")
+            for key in theirs:
+                np.testing.assert_array_equal(ours[key], theirs[key])
