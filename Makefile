@@ -32,7 +32,7 @@ help:
 	@echo "make demo         train, save, read without TensorFlow, restore: three small processes"
 	@echo "make test         every test, with TensorFlow (PYTEST_ARGS='-k table' narrows them)"
 	@echo "make lint         ruff, mypy, import-linter"
-	@echo "make bench        what a look into a checkpoint costs, beside TensorFlow"
+	@echo "make bench        what a look into a checkpoint and an export cost, beside TensorFlow"
 	@echo "make interop-env  TensorFlow 1.15 under Python 3.7, which tests then use too"
 	@echo "make onnx-env     tf2onnx and onnxruntime, which tests then use too"
 	@echo "make clean        remove the environments and everything generated"
@@ -52,6 +52,7 @@ lint: $(VENV)/.stamp-test
 
 bench: $(VENV)/.stamp-demo
 	$(BIN)/python benchmarks/inspect_process.py
+	$(BIN)/python benchmarks/export_process.py
 
 interop-env: $(INTEROP_VENV)/.stamp
 
