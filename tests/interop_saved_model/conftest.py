@@ -90,7 +90,7 @@ def exports(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         assert model in MODELS
         if (maker, model) not in made:
             directory = tmp_path_factory.mktemp(f"{maker}-{model}")
-            live = ("builder",)
+            live = ("builder", "session") if maker == "tensorflow_2" else ("builder",)
             made[maker, model] = export_from_every_source(request.getfixturevalue(maker), model, directory, live)
         return made[maker, model]
 

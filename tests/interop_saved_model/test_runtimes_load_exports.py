@@ -8,7 +8,7 @@ from tests.interop_saved_model.comparison import assert_close
 from tests.interop_saved_model.exports import MODELS, TAGS, WITHOUT_TENSORFLOW, Exported, Exports, Signature, Values
 from tests.interop_saved_model.runtime_process import RuntimeProcess
 
-SOURCES = WITHOUT_TENSORFLOW
+SOURCES = (*WITHOUT_TENSORFLOW, "session")
 
 every_model = pytest.mark.parametrize("model", MODELS)
 every_source = pytest.mark.parametrize("source", SOURCES)
