@@ -52,7 +52,7 @@ def partitioned(run: ModelScenario, builder: Any) -> Served:
         )
         rows = iter(np.arange(10, dtype=np.float32).reshape(5, 2))
         for part in kernel:
-            run.session.run(v1.assign(part, [next(rows) for _ in range(part.shape[0])]))
+            run.session.run(v1.assign(part, np.stack([next(rows) for _ in range(part.shape[0])])))
         total += run.tf.matmul(x, kernel.as_tensor())
     signature = run.saved_model.predict_signature_def({"x": x}, {"y": total})
     builder.add_meta_graph_and_variables(run.session, ["serve"], {"serving_default": signature})

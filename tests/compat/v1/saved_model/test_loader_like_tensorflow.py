@@ -304,3 +304,16 @@ def test_model_of_letters_is_found_by_their_string(run: ModelScenario) -> None:
     write(run, tags="serve")
     run.in_new_graph(lambda session: run.saved_model.load(session, "serve", "model"))
     run.in_new_graph(lambda session: run.saved_model.load(session, list("serve"), "model"))
+
+
+def test_one_loader_loads_into_several_scopes(run: ModelScenario) -> None:
+    """TensorFlow's puts the second scope in front of the first."""
+    write(run, signature_def_map=half_plus(run))
+    loader = run.loader()
+
+    def load(session: Any) -> None:
+        for scope in ("a", "b"):
+            loader.load(session, iter(["serve"]), scope)
+            assert ask(session, scope=f"{scope}/") == [7.0]
+
+    run.in_new_graph(load)

@@ -267,3 +267,27 @@ def test_method_names_change_without_a_graph_that_does_not_have_the_signature(ru
         updater.replace_method_name("key", "new")
     updater.save()
     assert read_model(run.tf, "model").meta_graphs[0].signature_def["key"].method_name == "old"
+
+
+def test_method_names_are_written_where_they_were_read(run: ModelScenario) -> None:
+    """TensorFlow reads the binary form and writes the text beside it, which no loader looks at."""
+    half_plus(run)
+    builder = run.builder()
+    builder.add_meta_graph_and_variables(run.session, ["a"], {"key": saved_model.build_signature_def(method_name="old")})
+    builder.save()
+    builder.save(as_text=True)
+    updater = saved_model.signature_def_utils.MethodNameUpdater(pathlib.Path("model"))
+    updater.replace_method_name("key", "new", "a")
+    updater.save()
+    updater.save("deep/elsewhere")
+    for directory in ("model", "deep/elsewhere"):
+        assert read_model(run.tf, directory).meta_graphs[0].signature_def["key"].method_name == "new"
+    assert '"old"' in pathlib.Path("model/saved_model.pbtxt").read_text()
+
+
+@pytest.mark.parametrize("by_name", [False, True])
+def test_operation_to_run_after_initialization_may_be_a_name(run: ModelScenario, by_name: bool) -> None:
+    half_plus(run)
+    restore = run.v1.no_op(name="restore")
+    both = saved_model.main_op_with_restore("restore" if by_name else restore)
+    assert "restore" in [operation.name for operation in both.control_inputs]
