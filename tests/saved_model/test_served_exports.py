@@ -95,6 +95,18 @@ def test_a_file_that_has_moved_is_said(tensorflow_2: ServingProcess, tmp_path: P
     serve_everywhere(tensorflow_2, path, by_keys(model["feeds"]), model["expected"])
 
 
+def test_tables_that_training_fills_are_restored(guest: ServingProcess, tmp_path: Path) -> None:
+    model = trained(guest, "mutable_table", tmp_path / "trained")
+    path = export_saved_model(model["prefix"], tmp_path / "export", outputs=model["fetches"])
+    serve_everywhere(guest, path, by_keys(model["feeds"]), model["expected"])
+    with load_saved_model(path) as exported:
+        assert set(exported.variables) == {"scale", "counts-keys", "counts-values"}
+    with tfsaver.load_checkpoint(guest.ask("variables_v1", path=path, tags=["serve"])["saved"]) as again:
+        assert again.names == ["scale"]
+    twice = export_saved_model(path, tmp_path / "twice")
+    serve_everywhere(guest, twice, by_keys(model["feeds"]), model["expected"])
+
+
 def test_functions_are_control_flow_too(tensorflow_2: ServingProcess, tmp_path: Path) -> None:
     model = trained(tensorflow_2, "control_flow_v2", tmp_path / "trained")
     path = export_saved_model(model["prefix"], tmp_path / "export", outputs=model["fetches"])

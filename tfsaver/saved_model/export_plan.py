@@ -24,12 +24,14 @@ from tfsaver.saved_model import (
     exported_variables,
     feeding,
     initialization,
+    restored_tables,
     signature_def,
     tensor_requests,
 )
-from tfsaver.saved_model.exported_variables import ExportedVariables
+from tfsaver.saved_model.exported_variables import ChosenValues, ExportedVariables
 from tfsaver.saved_model.graph_tensors import PLACEHOLDER_OPS, GraphTensors
 from tfsaver.saved_model.loader import as_tags, find_init_op
+from tfsaver.saved_model.restored_tables import RestoredTable
 from tfsaver.saved_model.sources import ExportSource
 
 _MAX_NAMED = 8
@@ -94,10 +96,11 @@ def plan_export(source: ExportSource, request: ExportRequest) -> ExportPlan:
     meta_graph.signature_def.clear()
     for key, signature in signatures.items():
         meta_graph.signature_def[key].CopyFrom(signature)
-    variables = _initialize(meta_graph, source, init_op, request.prune)
+    variables, tables = _initialize(meta_graph, source, init_op, request.prune)
     if request.prune:
         meta_graph = pruning.prune_meta_graph(meta_graph, keep_initializers=False)
     meta_graph = with_saver(meta_graph, variables.restored)
+    restored_tables.add_tables(meta_graph, tables)
     exported_variables.write_collections(meta_graph, variables)
     asset_sources = exported_assets.write_exported_assets(meta_graph, source.assets, request.assets)
     if request.strip_default_attrs:
@@ -201,8 +204,8 @@ def _listed(names: list[str]) -> str:
 
 def _initialize(
     meta_graph: schemas.MetaGraphDef, source: ExportSource, init_op: str | None, prune: bool
-) -> ExportedVariables:
-    """Gives the graph an init op for what it keeps; finds the variables among that."""
+) -> tuple[ExportedVariables, list[RestoredTable]]:
+    """Gives the graph an init op for what it keeps; finds the variables among that, and the tables in the checkpoint."""
     # The names in the checkpoint stand in the nodes of the Saver that the graph has now.
     candidates = find_variables(meta_graph)
     local = initialization.local_variables(meta_graph)
@@ -226,7 +229,10 @@ def _initialize(
         operations = found
     left = [name for name in operations if name not in done]
     initialization.set_init_op(meta_graph, initialization.add_group(meta_graph, ([init_op] if init_op else []) + left))
-    return chosen
+    # The names of a table's tensors stand in the old Saver, which pruning takes away.
+    tables = restored_tables.find_restored_tables({node.name: node for node in meta_graph.graph_def.node}, kept)
+    names = {**chosen.values.keys_of_source, **restored_tables.check_tables(tables, source.variables, source.what)}
+    return chosen._replace(values=ChosenValues(source.variables, names)), tables
 
 
 def _initializers(meta_graph: schemas.MetaGraphDef, kept: set[str], initialized: list[GraphVariable]) -> list[str]:

@@ -79,6 +79,19 @@ def table(directory):
     return {"feeds": {words: np.array([b"fox", b"the", b"?"], object)}, "fetches": [embedded]}
 
 
+def mutable_table(directory):
+    """A table that training fills, whose content is in the checkpoint; and one that is not needed."""
+    from tensorflow.python.ops import lookup_ops
+
+    words = tf1.placeholder(tf.string, [None], name="words")
+    counts = lookup_ops.MutableHashTable(tf.string, tf.float32, -1.0, name="counts")
+    other = lookup_ops.MutableHashTable(tf.string, tf.int64, -1, name="other")
+    scale = tf1.get_variable("scale", initializer=2.0, use_resource=True)
+    train = [counts.insert(tf.constant(["a", "b"]), tf.constant([3.0, 4.0])), other.insert(tf.constant(["z"]), tf.constant([9], tf.int64))]
+    scaled = tf.multiply(counts.lookup(words), scale, name="scaled")
+    return {"train": train, "train_feeds": {}, "feeds": {words: np.array([b"b", b"?"], object)}, "fetches": [scaled]}
+
+
 def _lookup(path, words):
     initializer = tf.lookup.TextFileInitializer(
         path, tf.string, tf.lookup.TextFileIndex.WHOLE_LINE, tf.int64, tf.lookup.TextFileIndex.LINE_NUMBER
