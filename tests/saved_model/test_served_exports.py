@@ -14,8 +14,10 @@ from tests.interop.guest_process import GuestError
 from tests.saved_model.serving import ServingProcess, assert_close, serve_everywhere
 from tfsaver import schemas
 from tfsaver.errors import InvalidArgumentError, NotFoundError
+from tfsaver.graph.unfreezing import unfreeze_graph
 from tfsaver.saved_model.editing import edit_saved_model
 from tfsaver.saved_model.exporter import export_saved_model
+from tfsaver.saved_model.freezing import freeze_saved_model
 from tfsaver.saved_model.loader import load_saved_model
 from tfsaver.saved_model.merging import merge_saved_models
 from tfsaver.saved_model.sources import read_graph
@@ -218,6 +220,21 @@ def test_a_frozen_graph_is_served(guest: ServingProcess, tmp_path: Path) -> None
     serve_everywhere(guest, again, by_keys(model["feeds"]), model["expected"])
     with load_saved_model(again) as frozen:
         assert not frozen.variables
+
+
+def test_a_model_is_frozen_and_its_constants_become_variables_again(tensorflow_2: ServingProcess, tmp_path: Path) -> None:
+    model = trained(tensorflow_2, "reference", tmp_path / "trained")
+    path = export_saved_model(model["prefix"], tmp_path / "export", outputs=model["fetches"])
+    frozen = freeze_saved_model(path)
+    assert not any(node.op in ("VariableV2", "VarHandleOp") for node in frozen.node)
+    constant = export_saved_model(frozen, tmp_path / "constant", outputs=model["fetches"])
+    unfrozen = unfreeze_graph(frozen, min_size=16)
+    again = export_saved_model(unfrozen.meta_graph, tmp_path / "again", outputs=model["fetches"], variables=unfrozen.values)
+    with load_saved_model(constant) as without, load_saved_model(again) as with_variables:
+        assert not without.variables and list(with_variables.variables) == ["hidden/bias", "hidden/kernel", "out/bias", "out/kernel"]
+    requests = [{"path": each, "tags": ["serve"], "feeds": model["feeds"], "fetches": model["fetches"]} for each in (constant, again)]
+    for answer in tensorflow_2.run_c(requests):
+        assert_close(answer["outputs"], model["expected"])
 
 
 def test_an_edited_model_of_objects_is_served_with_its_new_names(tensorflow_2: ServingProcess, cases: Path, tmp_path: Path) -> None:

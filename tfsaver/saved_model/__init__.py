@@ -7,7 +7,15 @@
     assets.extra/                        files that only a server reads
     fingerprint.pb                       hashes of the above, in models of newer releases
 
-`loader` reads one, `exporter` makes one, `editing` changes one, each without TensorFlow; `builder` is how a directory gets
-written. Below them: `constants` (the names), `saved_model_file` (the first of the files above, with `riegeli` and
-`chunked_proto` for its third form), `signature_def`, `assets`, `fingerprint` over `farm_hash` and `deterministic`.
+Without TensorFlow, `loader` reads one, `exporter` makes one, `editing` changes one, `merging` makes one of several and
+`freezing` a graph without variables.
+
+Reading: `saved_model_file` (the first of the files above, with `riegeli` and `chunked_proto` for its third form),
+`variables`, `assets`, `signature_def`, `directory_files`, `fingerprint` over `farm_hash` and `deterministic`; `constants`
+are the names that programs agree on.
+
+Exporting: `sources` (what a caller has, as a graph and values), `export_plan` (what is exported of it: `tensor_requests` and
+`graph_tensors` for signatures, `feeding` for inputs, `initialization` for the init op, `exported_variables`,
+`restored_tables` and `exported_assets` for what comes along), `builder` (the directory, in one atomic step). Who has
+something else to export, such as a session, makes a `sources.ExportSource` of it.
 """
