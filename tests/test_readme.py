@@ -15,13 +15,18 @@ def _blocks() -> list[tuple[str, str]]:
     return _BLOCK.findall(_README.read_text("utf-8"))
 
 
+def _needs_session(text: str) -> bool:
+    """Whether a block is TensorFlow's, or goes on with what such a block has saved."""
+    return "Session" in text or "export_saved_model" in text
+
+
 def test_python_blocks_run_and_print_what_stands_below_them(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     namespace: dict[str, object] = {}
     blocks = _blocks()
     num_run = 0
     for number, (language, text) in enumerate(blocks):
-        if language != "python" or "Session" in text:
+        if language != "python" or _needs_session(text):
             continue
         exec(compile(text, f"README.md, block {number}", "exec"), namespace)
         num_run += 1
@@ -47,9 +52,10 @@ def test_session_examples_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     namespace: dict[str, object] = {}
     for language, text in _blocks():
-        if language == "python" and "Session" in text:
+        if language == "python" and _needs_session(text):
             exec(compile(text, "README.md", "exec"), namespace)
     assert namespace["path"] == "example/session-1"
     assert (tmp_path / "example" / "session-1.index").is_file()
     assert [item.name for item in namespace["report"].missing] == ["bias"]
     assert (tmp_path / "example" / "better-2.index").is_file()
+    assert list(namespace["model"].signatures["serving_default"].inputs) == ["images"]
