@@ -11,7 +11,7 @@ from tfsaver.errors import SaverError
 from tfsaver.framework.tensor_util import make_ndarray
 from tfsaver.graph.findings import Finding, error, warning
 from tfsaver.graph.functions import called_functions, functions_in, library_functions
-from tfsaver.graph.op_defs import output_types
+from tfsaver.graph.op_defs import data_type_name, output_types
 from tfsaver.graph.tensor_names import COLOCATION, is_control, node_of, output_index
 
 _NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*")
@@ -174,7 +174,7 @@ def _lint_const(node: schemas.NodeDef, place: str) -> Iterator[Finding]:
         yield error("negative-shape", place, f"its value has the shape {sizes}, in which a size is negative or unknown")
         return
     if "dtype" in node.attr and node.attr["dtype"].type != tensor.dtype:
-        stated, actual = _type_name(node.attr["dtype"].type), _type_name(tensor.dtype)
+        stated, actual = data_type_name(node.attr["dtype"].type), data_type_name(tensor.dtype)
         yield error("const-wrong-dtype", place, f"says that it is {stated}, its value is {actual}")
         return
     if math.prod(sizes) > _MAX_DECODED or tensor.ByteSize() > _MAX_DECODED:
@@ -247,8 +247,3 @@ def _lint_returns(function: schemas.FunctionDef, body: _Body) -> Iterator[Findin
     for output_name, reference in function.control_ret.items():
         if node_of(reference) not in body.there:
             yield error("dangling-return", name, f"its control output {output_name!r} is {reference!r}, which is not there")
-
-
-def _type_name(data_type: int) -> str:
-    values = schemas.DataType.DESCRIPTOR.values_by_number
-    return str(values[data_type].name) if data_type in values else str(data_type)

@@ -9,7 +9,7 @@ from tfsaver import schemas
 from tfsaver.errors import SaverError
 from tfsaver.graph.collection_defs import asset_files, dangling_entries, node_list
 from tfsaver.graph.findings import Finding, error, note, warning
-from tfsaver.graph.op_defs import output_types
+from tfsaver.graph.op_defs import data_type_name, output_types
 from tfsaver.graph.pruning import INIT_OP_COLLECTIONS, INIT_OP_SIGNATURE, TRAIN_OP_SIGNATURE, tensor_info_names
 from tfsaver.graph.tensor_names import node_of, output_index
 
@@ -94,7 +94,7 @@ class SignatureLint:
         if index >= len(types):
             yield error("no-such-tensor", place, f"names {name!r}, and {node.name!r} has {len(types)} outputs")
         elif info.WhichOneof("encoding") == "name" and info.dtype and info.dtype % 100 != types[index] % 100:
-            stated, actual = schemas.DataType.Name(info.dtype), schemas.DataType.Name(types[index])
+            stated, actual = data_type_name(info.dtype), data_type_name(types[index])
             yield error("wrong-dtype", place, f"says that {name!r} is {stated}; it is {actual}")
 
     def _lint_feeds(self, key: str, signature: schemas.SignatureDef) -> Iterator[Finding]:

@@ -114,6 +114,12 @@ def output_types(node: schemas.NodeDef, op_def: schemas.OpDef) -> list[int] | No
     return [data_type - _REFERENCE if data_type > _REFERENCE else data_type for data_type in types]
 
 
+def data_type_name(data_type: int) -> str:
+    """What types.proto calls a data type; its number where it has no such."""
+    value = schemas.DataType.DESCRIPTOR.values_by_number.get(data_type)
+    return str(data_type) if value is None else str(value.name)
+
+
 def _type_attr(node: schemas.NodeDef, op_def: schemas.OpDef, name: str) -> int | None:
     if name in node.attr:
         return int(node.attr[name].type)
