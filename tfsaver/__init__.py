@@ -34,7 +34,10 @@ if TYPE_CHECKING:
     from tfsaver.compat.export import export_saved_model as export_saved_model
     from tfsaver.compat.v1.saver import Saver as Saver
     from tfsaver.errors import SaverError as SaverError
+    from tfsaver.saved_model.editing import edit_saved_model as edit_saved_model
+    from tfsaver.saved_model.freezing import freeze_saved_model as freeze_saved_model
     from tfsaver.saved_model.loader import load_saved_model as load_saved_model
+    from tfsaver.saved_model.merging import merge_saved_models as merge_saved_models
     from tfsaver.tensor_bundle.merge import merge_bundles as merge_bundles
     from tfsaver.tensor_bundle.writer import BundleWriter as BundleWriter
 
@@ -47,7 +50,9 @@ _HOMES = {
     "SaverError": ("tfsaver.errors", "SaverError"),
     "Selection": ("tfsaver.checkpoint.selection", "Selection"),
     "checkpoint_exists": ("tfsaver.checkpoint.checkpoint_management", "checkpoint_exists"),
+    "edit_saved_model": ("tfsaver.saved_model.editing", "edit_saved_model"),
     "export_saved_model": ("tfsaver.compat.export", "export_saved_model"),
+    "freeze_saved_model": ("tfsaver.saved_model.freezing", "freeze_saved_model"),
     "get_checkpoint_state": ("tfsaver.checkpoint.checkpoint_management", "get_checkpoint_state"),
     "latest_checkpoint": ("tfsaver.checkpoint.checkpoint_management", "latest_checkpoint"),
     "list_variables": ("tfsaver.checkpoint.checkpoint_reader", "list_variables"),
@@ -55,11 +60,24 @@ _HOMES = {
     "load_saved_model": ("tfsaver.saved_model.loader", "load_saved_model"),
     "load_variable": ("tfsaver.checkpoint.checkpoint_reader", "load_variable"),
     "merge_bundles": ("tfsaver.tensor_bundle.merge", "merge_bundles"),
+    "merge_saved_models": ("tfsaver.saved_model.merging", "merge_saved_models"),
     "save_checkpoint": ("tfsaver.checkpoint.save", "save_checkpoint"),
     "verify": ("tfsaver.checkpoint.verify", "verify_checkpoint"),
 }
 _MODULES = frozenset(
-    {"checkpoint", "cli", "compat", "errors", "framework", "graph", "lib", "saved_model", "schemas", "table", "tensor_bundle"}
+    {
+        "checkpoint",
+        "cli",
+        "compat",
+        "errors",
+        "framework",
+        "graph",
+        "lib",
+        "saved_model",
+        "schemas",
+        "table",
+        "tensor_bundle",
+    }
 )
 
 __all__ = [
@@ -71,7 +89,9 @@ __all__ = [
     "Selection",
     "__version__",
     "checkpoint_exists",
+    "edit_saved_model",
     "export_saved_model",
+    "freeze_saved_model",
     "get_checkpoint_state",
     "latest_checkpoint",
     "list_variables",
@@ -79,6 +99,7 @@ __all__ = [
     "load_saved_model",
     "load_variable",
     "merge_bundles",
+    "merge_saved_models",
     "save_checkpoint",
     "verify",
 ]
