@@ -34,14 +34,20 @@ def is_session(source: Any) -> bool:
     return hasattr(source, "graph") and callable(getattr(source, "run", None))
 
 
+def plain_session(session: Any) -> Any:
+    """The session below a monitored one, in which no hook runs; any other as it is."""
+    if hasattr(session, "run_step_fn"):
+        return session.run_step_fn(lambda step_context: step_context.session)
+    return session
+
+
 def session_source(session: Any) -> ExportSource:
     """What is to be exported of a session.
 
     Args:
-        session: A session; of a monitored one the session below it, so that no hook runs.
+        session: A session, which may be a monitored one.
     """
-    if hasattr(session, "run_step_fn"):
-        session = session.run_step_fn(lambda step_context: step_context.session)
+    session = plain_session(session)
     graph = session.graph
     # Without a Saver: the exporter makes the nodes that restore what it has kept.
     exported = export_meta_graph(graph=graph, graph_def=graph.as_graph_def(add_shapes=True))

@@ -152,16 +152,22 @@ def test_asset_that_an_earlier_graph_has_under_its_name_is_said_to_be_left_out(
 @pytest.mark.parametrize("resource", [False, True])
 @pytest.mark.parametrize("earlier_saver", [False, True])
 def test_finalized_graph_is_exported(run: ModelScenario, resource: bool, earlier_saver: bool) -> None:
-    signatures = half_plus(run, resource=resource)
+    with run.v1.device("/cpu:0"):
+        signatures = half_plus(run, resource=resource)
     if earlier_saver:
-        run.saver()
+        run.saver(sharded=True)
     run.session.graph.finalize()
     num_nodes = len(run.session.graph.get_operations())
     builder = run.builder()
-    builder.add_meta_graph_and_variables(run.session, ["serve"], signatures, [], main_op=None)
+    builder.add_meta_graph_and_variables(
+        run.session, ["serve"], signatures, [], clear_devices=True, strip_default_attrs=True
+    )
     builder.add_meta_graph(["again"], signatures)
     builder.save()
     assert len(run.session.graph.get_operations()) == num_nodes
+    plain, with_devices = read_model(run.tf, "model").meta_graphs
+    assert not any(node.device for node in plain.graph_def.node)
+    assert any(node.device for node in with_devices.graph_def.node)
     for tags in (["serve"], ["again"]):
         for loader in (run.v1.saved_model, run.saved_model):
 
@@ -170,6 +176,27 @@ def test_finalized_graph_is_exported(run: ModelScenario, resource: bool, earlier
                 assert ask(session) == [7.0]
 
             run.in_new_graph(load)
+
+
+def test_monitored_session_is_exported_without_running_hooks(run: ModelScenario) -> None:
+    v1 = run.v1
+    x = v1.placeholder(run.tf.float32, [None], name="x")
+    y = run.tf.multiply(x, v1.get_variable("a", initializer=0.5, use_resource=True), name="y")
+    seen = []
+
+    class Hook(v1.train.SessionRunHook):  # type: ignore[misc, name-defined]
+        def before_run(self, run_context: Any) -> None:
+            seen.append(run_context)
+
+    with v1.train.MonitoredSession(hooks=[Hook()]) as monitored:
+        run.saved_model.simple_save(monitored, "model", {"x": x}, {"y": y})
+    assert seen == []
+
+    def load(session: Any) -> None:
+        v1.saved_model.load(session, ["serve"], "model")
+        assert ask(session) == [5.0]
+
+    run.in_new_graph(load)
 
 
 def test_finalized_graph_with_a_table_to_restore_is_refused(run: ModelScenario) -> None:
@@ -235,3 +262,21 @@ def test_directory_that_disappears_is_made_again(run: ModelScenario) -> None:
     builder.save()
     with load_saved_model("deep/model") as model:
         assert sorted(model.variables) == ["a", "b"]
+
+
+def test_saver_that_is_false_is_used_all_the_same(run: ModelScenario) -> None:
+    half_plus(run)
+    saver = run.saver(name="mine")
+
+    class Empty:
+        def __len__(self) -> int:
+            return 0
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(saver, name)
+
+    builder = run.builder()
+    builder.add_meta_graph_and_variables(run.session, ["serve"], saver=Empty())
+    builder.save()
+    (graph,) = read_model(run.tf, "model").meta_graphs
+    assert graph.saver_def.restore_op_name == "mine/restore_all"

@@ -20,6 +20,7 @@ from typing import Any
 
 from tfsaver.compat import _paths, _tensorflow
 from tfsaver.compat._errors import tensorflow_errors
+from tfsaver.compat._session_source import plain_session
 from tfsaver.compat.v1.saved_model import _graph_collections, constants, signature_constants, tag_constants
 from tfsaver.compat.v1.saved_model._assets import AssetFiles
 from tfsaver.compat.v1.saved_model._messages import message_class
@@ -86,7 +87,7 @@ class SavedModelBuilder:
         """Adds the first graph, and writes the variables, which all graphs share, and the assets.
 
         Args:
-            sess: The session with the variables; the graph is its graph.
+            sess: The session with the variables, which may be a monitored one; the graph is its graph.
             tags: By which a loader chooses the graph; a str is one tag.
             signature_def_map: SignatureDefs by their keys.
             assets_collection: String constants of the graph, each the path of a file.
@@ -108,6 +109,7 @@ class SavedModelBuilder:
             raise AssertionError(
                 "Graph state including variables and assets has already been saved; add further graphs with add_meta_graph()"
             )
+        sess = plain_session(sess)
         graph = getattr(sess, "graph", None) or _tensorflow.tf.compat.v1.get_default_graph()
         labels, signatures = _as_tags(tags), checked_signatures(signature_def_map)
         with self._adding(graph, assets_collection, legacy_init_op if main_op is None else main_op, train_op) as undo:
@@ -117,8 +119,8 @@ class SavedModelBuilder:
             saver = self._saver() if saver is None else saver
             path = os.path.join(self._export_dir, constants.VARIABLES_DIRECTORY, constants.VARIABLES_FILENAME)
             saver.save(sess, path, write_meta_graph=False, write_state=False)
-            meta_graph = saver.export_meta_graph(clear_devices=clear_devices, strip_default_attrs=strip_default_attrs)
-            self._append(meta_graph, graph, labels, signatures)
+            meta_graph = _export(graph, saver, clear_devices=clear_devices, strip_default_attrs=strip_default_attrs)
+            self._append(meta_graph, graph, labels, signatures, clear_devices=clear_devices)
         self._has_saved_variables = True
 
     def add_meta_graph(
@@ -146,8 +148,8 @@ class SavedModelBuilder:
         labels, signatures = _as_tags(tags), checked_signatures(signature_def_map)
         with self._adding(graph, assets_collection, legacy_init_op if main_op is None else main_op, train_op):
             saver = self._saver() if saver is None else saver
-            meta_graph = saver.export_meta_graph(clear_devices=clear_devices, strip_default_attrs=strip_default_attrs)
-            self._append(meta_graph, graph, labels, signatures)
+            meta_graph = _export(graph, saver, clear_devices=clear_devices, strip_default_attrs=strip_default_attrs)
+            self._append(meta_graph, graph, labels, signatures, clear_devices=clear_devices)
 
     @contextlib.contextmanager
     def _adding(
@@ -168,10 +170,14 @@ class SavedModelBuilder:
     def _saver(self) -> Saver:
         return Saver(sharded=True, allow_empty=True, durable=self._durable)
 
-    def _append(self, meta_graph: Any, graph: Any, tags: list[str], signatures: Mapping[str, Any]) -> None:
+    def _append(
+        self, meta_graph: Any, graph: Any, tags: list[str], signatures: Mapping[str, Any], *, clear_devices: bool
+    ) -> None:
         if graph.finalized and not meta_graph.HasField("saver_def"):
             directory = file_io.join(self._directory, constants.VARIABLES_DIRECTORY)
             meta_graph = with_restore_nodes(meta_graph, file_io.join(directory, constants.VARIABLES_FILENAME))
+        for node in meta_graph.graph_def.node if clear_devices else ():
+            node.device = ""
         meta_graph.meta_info_def.tags.extend(tags)
         for key, signature in signatures.items():
             meta_graph.signature_def[key].CopyFrom(signature)
@@ -254,6 +260,13 @@ def simple_save(
         if not was_there:
             _remove_tree(path)
         raise
+
+
+def _export(graph: Any, saver: Any, *, clear_devices: bool, strip_default_attrs: bool) -> Any:
+    if not (clear_devices and graph.finalized):
+        return saver.export_meta_graph(clear_devices=clear_devices, strip_default_attrs=strip_default_attrs)
+    # TensorFlow's function would empty a collection of the graph, which is finalized; devices are cleared later.
+    return saver.export_meta_graph(clear_devices=False, strip_default_attrs=strip_default_attrs)
 
 
 def _as_tags(tags: Iterable[str] | str) -> list[str]:
