@@ -29,7 +29,7 @@ VERBS = {
     "saved-model": "what a SavedModel offers, what it can do, what is wrong with it",
 }
 
-_DESCRIPTION = "Look into TensorFlow's checkpoints and check them, without TensorFlow."
+_DESCRIPTION = "Look into TensorFlow's checkpoints and SavedModels and check them, without TensorFlow."
 _EPILOG = """\
 A checkpoint may be given as its prefix (model.ckpt-1000), as one of its files, or as the directory of a SavedModel or
 of checkpoints, which means the latest; V1 and V2 alike.
@@ -40,6 +40,8 @@ examples:
   tfsaver inspect model.ckpt-1000 --values global_step  the value of a tensor
   tfsaver inspect model.ckpt-1000 --json                all of it for a program
   tfsaver verify model.ckpt-*.index && deploy           go on only when every byte is sound
+  tfsaver saved-model show export/                      signatures, variables, assets
+  tfsaver saved-model scan export/ && serve             go on only when the graph computes and does nothing else
 
 exit codes: 0 all is well, 1 a problem was found, 2 the arguments make no sense
 """
