@@ -86,3 +86,13 @@ def test_tensorflow_2_loads_what_was_made_by_tensorflow_1(
         assert_close(run_in_session(c_loader_2, path, signature, "run"), signature.expected)
         loaded = tensorflow_2.ask("run_v2", path=path, tags=TAGS, key=key, inputs=signature.inputs)
         assert_close(loaded["outputs"], signature.expected)
+
+
+@every_source
+def test_function_of_tensorflow_2_has_the_variables_of_the_model_alone(
+    exports: Exports, tensorflow_2: RuntimeProcess, source: str
+) -> None:
+    exported = exports("tensorflow_2", "resource")
+    key, signature = "features", exported.signatures["features"]
+    loaded = tensorflow_2.ask("run_v2", path=exported.paths[source], tags=TAGS, key=key, inputs=signature.inputs)
+    assert loaded["variables"] == ["hidden/bias:0", "hidden/kernel:0", "out/bias:0", "out/kernel:0"]
