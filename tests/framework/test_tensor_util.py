@@ -322,3 +322,13 @@ def test_what_is_no_tensor_is_an_invalid_argument(value: Any, sentence: str) -> 
 def test_dtype_that_no_checkpoint_holds_is_unimplemented(dtype: str) -> None:
     with pytest.raises(UnimplementedError):
         tensor_util.as_tensor(np.zeros(2, dtype), "w")
+
+
+def test_few_bytes_that_say_a_huge_shape_take_no_memory():
+    shape = schemas.TensorShapeProto(dim=[schemas.TensorShapeProto.Dim(size=1 << 31)])
+    splat = tensor_util.make_ndarray(schemas.TensorProto(dtype=schemas.DT_STRING, tensor_shape=shape, string_val=[b"a"]))
+    assert splat.shape == (1 << 31,) and splat[12345] == b"a" and splat.strides == (0,)
+    zeros = tensor_util.make_ndarray(schemas.TensorProto(dtype=schemas.DT_FLOAT, tensor_shape=shape))
+    assert zeros[-1] == 0 and zeros.strides == (0,)
+    with pytest.raises(DataLossError, match="2 values are to fill the 2147483648 elements"):
+        tensor_util.make_ndarray(schemas.TensorProto(dtype=schemas.DT_FLOAT, tensor_shape=shape, float_val=[1, 2]))

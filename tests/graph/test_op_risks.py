@@ -143,3 +143,16 @@ def test_real_models_are_mostly_harmless(every_meta_graph: dict[str, Any]) -> No
     assert unexpected["sm_trt_variablev2/saved_model.pb#0"] == set()
     # Trained graphs read their data, and what they were warm-started from.
     assert {"MatchingFiles", "TFRecordDataset", "RestoreV2"} <= unexpected["v2_tfx_estimator_ckpt/model.ckpt-1000.meta#0"]
+
+
+def test_escaped_class_name_does_not_hide_a_layer_of_python_code():
+    meta_graph = schemas.MetaGraphDef()
+    node = meta_graph.object_graph_def.nodes.add()
+    node.user_object.identifier = "_tf_keras_layer"
+    node.user_object.metadata = '{"class_name": "\\u004cambda"}'
+    assert [finding.risk for finding in scan(meta_graph)] == [Risk.RUNS_CODE]
+
+
+def test_graph_in_a_string_is_code():
+    graph = schemas.GraphDef(node=[schemas.NodeDef(name="hidden", op="DatasetFromGraph")])
+    assert [finding.risk for finding in scan(graph)] == [Risk.RUNS_CODE]

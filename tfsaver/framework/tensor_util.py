@@ -36,6 +36,8 @@ _PACKED: dict[str, tuple[str, int]] = {
 }
 # Values encoded in one go.
 _BATCH = 1 << 18
+# Bytes up to which a shape is filled with fewer values than it has elements.
+_MAX_FILLED_SIZE = 256 << 20
 
 
 def as_tensor(value: Any, name: str = "value") -> tuple[Array, DType]:
@@ -84,7 +86,7 @@ def _as_bytes(element: Any, name: str) -> bytes:
 
 
 def make_ndarray(proto: Any, name: str = "TensorProto") -> Array:
-    """The array that a TensorProto stands for.
+    """The array that a TensorProto stands for; a read-only one where a single value fills a large shape.
 
     Raises:
         DataLossError: Its shape or its values contradict its type.
@@ -96,13 +98,20 @@ def make_ndarray(proto: Any, name: str = "TensorProto") -> Array:
     values = decode_values(memoryview(proto.SerializeToString()), dtype, name)
     if len(values) > count or (proto.tensor_content and len(values) != count):
         raise DataLossError(f"{name}: {len(values)} values for the {count} elements of shape {list(shape)}")
-    if len(values) < count:
-        filled = np.zeros(count, dtype.numpy) if dtype.has_fixed_size else np.full(count, b"", object)
-        filled[: len(values)] = values
-        if len(values):
-            filled[len(values) :] = values[-1]
-        values = filled
-    return values.reshape(shape)
+    if len(values) == count:
+        return values.reshape(shape)
+    if not len(values):
+        values = np.zeros(1, dtype.numpy) if dtype.has_fixed_size else np.full(1, b"", object)
+    if count * max(dtype.size, np.dtype(object).itemsize) > _MAX_FILLED_SIZE:
+        # A few bytes may say a shape of any size: what is the same everywhere needs no memory, and more values than one
+        # that fill so much are nobody's.
+        if len(values) == 1:
+            return np.broadcast_to(values, shape)
+        raise DataLossError(f"{name}: {len(values)} values are to fill the {count} elements of shape {list(shape)}")
+    filled = np.empty(count, dtype.numpy)
+    filled[: len(values)] = values
+    filled[len(values) :] = values[-1]
+    return filled.reshape(shape)
 
 
 def decode_values(serialized: memoryview, dtype: DType, name: str) -> Array:

@@ -78,6 +78,7 @@ _FAMILIES: tuple[tuple[Risk, str, str], ...] = (
     (Risk.WRITES_FILES, "its output stream is a file", "PrintV2"),
     (Risk.WRITES_FILES, "an engine by its name", "SerializeTRTResource"),
     (Risk.RUNS_CODE, "a function of the Python process that is registered under its token", "PyFunc* EagerPyFunc"),
+    (Risk.RUNS_CODE, "a graph in a string, in which nothing is scanned", "DatasetFromGraph DeserializeIterator*"),
     (
         Risk.RUNS_CODE,
         "machine code that a node carries",

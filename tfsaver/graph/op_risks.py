@@ -9,6 +9,7 @@ A node in a function counts, called or not; so does a layer of Python code in th
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -158,6 +159,14 @@ def _reach(nodes: dict[str, schemas.NodeDef], waiting: Iterable[str]) -> set[str
 
 def _scan_objects(meta_graph: schemas.MetaGraphDef) -> Iterator[RiskFinding]:
     for position, node in enumerate(meta_graph.object_graph_def.nodes):
-        if node.WhichOneof("kind") == "user_object" and _PYTHON_LAYER.search(node.user_object.metadata):
+        if node.WhichOneof("kind") == "user_object" and _PYTHON_LAYER.search(_without_escapes(node.user_object.metadata)):
             risk, reason = _LAYER
             yield RiskFinding(risk, node.user_object.identifier, f"object {position}", reason)
+
+
+def _without_escapes(metadata: str) -> str:
+    """The JSON with every character as itself, so that no spelling of a word hides it."""
+    try:
+        return json.dumps(json.loads(metadata), ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return metadata

@@ -114,7 +114,7 @@ class _Body:
                 break
             reference = node.input[0]
         last = reference.rpartition(":")[2] if ":" in reference else "0"
-        return node_of(reference), int(last) if last.isascii() and last.isdigit() else -1
+        return node_of(reference), int(last) if len(last) < 19 and last.isascii() and last.isdigit() else -1
 
     def add_restored(self, assign: schemas.NodeDef, found: dict[str, SaverKey]) -> None:
         variable, _ = self.source_of(assign.input[0])
@@ -165,5 +165,8 @@ def strings_of(node: schemas.NodeDef | None) -> tuple[str, ...]:
     try:
         values = make_ndarray(tensor, node.name)
     except SaverError:
+        return ()
+    # One value for a large shape is no list of names.
+    if values.size > max(1, len(tensor.string_val)):
         return ()
     return tuple(value.decode("utf-8", "surrogateescape") for value in values.reshape(-1).tolist())

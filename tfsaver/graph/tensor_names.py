@@ -33,7 +33,8 @@ def output_index(reference: str) -> int | None:
     _, colon, index = reference.partition(":")
     if not colon:
         return 0
-    return int(index) if index.isascii() and index.isdigit() else None
+    # More digits than any number of outputs has are no number either: Python refuses to read thousands of them.
+    return int(index) if len(index) < 19 and index.isascii() and index.isdigit() else None
 
 
 def data_inputs(node: Any) -> list[str]:

@@ -127,6 +127,6 @@ def _functions_hash(functions: Any) -> int:
 def _without_number(name: str) -> tuple[str, int | None]:
     """A function's name without the number at its end, which counts the functions of a process; and the number."""
     base, separator, number = name.rpartition("_")
-    if separator and number.isascii() and number.removeprefix("-").isdecimal():
+    if separator and len(number) < 20 and number.isascii() and number.removeprefix("-").isdecimal():
         return base + separator, int(number)
     return name, None

@@ -150,7 +150,8 @@ def natural_order(names: Iterable[str]) -> list[str]:
 
 
 def _words(name: str) -> list[tuple[bool, int, str]]:
-    words = re.findall(r"[0-9]+|[^0-9]+", name)
+    # As many digits as a number may have that Python reads in no time.
+    words = re.findall(r"[0-9]{1,18}|[^0-9]+", name)
     return [(word.isdecimal(), int(word) if word.isdecimal() else 0, word) for word in words]
 
 
