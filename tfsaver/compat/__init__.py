@@ -23,6 +23,7 @@ a checkpoint is read or written by TensorFlow itself, but where `_runtime` says 
     _kept_checkpoints   the checkpoints that a Saver keeps, and the state file that lists them
     _retention, _policy_retention   by which rules
     _selection    the variables that are saved at all
+    export, _session_source   a session as a SavedModel, by the layer below
     patching      ours in the place of TensorFlow's, for programs that cannot be edited
     v1            the names that replace those of `tf.compat.v1`
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -24,8 +24,6 @@ from tfsaver.graph.saver_keys import ASSIGN_OPS
 from tfsaver.graph.tensor_names import free_name, node_of
 from tfsaver.graph.variables import VARIABLE_COLLECTIONS
 from tfsaver.saved_model import constants
-from tfsaver.saved_model.changed_variables import ChangedVariables
-from tfsaver.saved_model.variables import SavedModelVariables
 
 Array = np.ndarray[Any, Any]
 
@@ -146,9 +144,16 @@ def _check(variable: GraphVariable, values: Mapping[str, Any], key: str) -> None
         raise ShapeMismatchError(f"the value {key!r} of variable {variable.node!r}", expected=expected, actual=shape)
 
 
+@runtime_checkable
+class TypedValues(Protocol):
+    """Values whose types and shapes are known without them."""
+
+    def dtype_and_shape(self, name: str) -> tuple[DType, Shape]: ...
+
+
 def _dtype_and_shape(values: Mapping[str, Any], key: str) -> tuple[DType, Shape]:
-    # A value in a file is not read only to be looked at.
-    if isinstance(values, SavedModelVariables | ChangedVariables):
+    # A value in a file, or in a session, is not fetched only to be looked at.
+    if isinstance(values, TypedValues):
         return values.dtype_and_shape(key)
     array, dtype = tensor_util.as_tensor(values[key], key)
     return dtype, array.shape
