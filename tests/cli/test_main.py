@@ -116,6 +116,8 @@ def test_ctrl_c_ends_the_process_quietly() -> None:
     code = """
 import os, signal, sys
 from tfsaver.cli import main, verify
+# Whoever started the tests in the background had Ctrl-C ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 verify.run = lambda arguments: os.kill(os.getpid(), signal.SIGINT) or signal.pause()
 sys.exit(main.main(["verify", "x"]))
 """
