@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tests.framework.test_dtypes import numpy_of
 from tfsaver.framework import dtypes
 from tfsaver.framework.dtypes import DType
 from tfsaver.framework.tensor_util import make_ndarray
@@ -17,7 +18,7 @@ KINDS = [dtype for dtype in dtypes.ALL if dtype.name not in ("resource", "varian
 def test_constants_of_every_type_are_what_they_were(dtype: DType) -> None:
     if dtype.has_fixed_size:
         raw = np.arange(6 * dtype.size, dtype=np.uint8)
-        array = (raw % 2 if dtype.size == 1 else raw).view(dtype.numpy).reshape(2, 3)
+        array = (raw % 2 if dtype.size == 1 else raw).view(numpy_of(dtype)).reshape(2, 3)
     else:
         array = np.array([[b"a", b"\0", b"b\0"], [b"", b"c" * 200, b"\xff"]], object)
     made = array_const("c", array, dtype)
@@ -29,6 +30,7 @@ def test_constants_of_every_type_are_what_they_were(dtype: DType) -> None:
 
 @pytest.mark.parametrize("dtype", KINDS, ids=str)
 def test_zeros_of_every_type_take_no_room(dtype: DType) -> None:
+    numpy_of(dtype)
     made = zeros_const("c", [100, 30], dtype)
     assert made.ByteSize() < 80
     read = make_ndarray(made.attr["value"].tensor)
