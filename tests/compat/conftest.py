@@ -69,8 +69,16 @@ def session(tf: Any, graph: Any) -> Iterator[Any]:
 
 
 @pytest.fixture
-def compare(tf: Any, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Recorded]:
-    """Runs a scenario with TensorFlow's Saver and with ours, each in a directory of its own; both must do the same."""
+def scenario_class() -> type[Scenario]:
+    """What a program of `compare` is given; a folder with more to offer overrides it."""
+    return Scenario
+
+
+@pytest.fixture
+def compare(
+    tf: Any, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, scenario_class: type[Scenario]
+) -> Callable[..., Recorded]:
+    """Runs a scenario with TensorFlow and with ours, each in a directory and a graph of its own; both must do the same."""
 
     def run(program: Callable[..., None], *arguments: Any, eager: bool = False) -> Recorded:
         outcomes = []
@@ -83,7 +91,7 @@ def compare(tf: Any, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) ->
                 if not eager:
                     mode.enter_context(tf.Graph().as_default())
                     session = mode.enter_context(tf.compat.v1.Session())
-                scenario = Scenario(implementation, tf, session, directory, patch)
+                scenario = scenario_class(implementation, tf, session, directory, patch)
                 program(scenario, *arguments)
                 scenario.look()
             outcomes.append(scenario.recorded)

@@ -2,42 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.compat.scenario import Recorded
 from tests.compat.v1.saved_model.models import ModelScenario
 from tests.saved_model import conftest as saved_models
 
 
 @pytest.fixture
-def compare(tf: Any, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Recorded]:
-    """Runs a scenario with both, each in a directory and a graph of its own; both must do the same."""
-
-    def run(program: Callable[..., None], *arguments: Any, eager: bool = False) -> Recorded:
-        outcomes = []
-        for implementation in ("tensorflow", "tfsaver"):
-            directory = tmp_path / implementation / "work"
-            directory.mkdir(parents=True)
-            with monkeypatch.context() as patch, contextlib.ExitStack() as mode:
-                patch.chdir(directory)
-                session = None
-                if not eager:
-                    mode.enter_context(tf.Graph().as_default())
-                    session = mode.enter_context(tf.compat.v1.Session())
-                scenario = ModelScenario(implementation, tf, session, directory, patch)
-                program(scenario, *arguments)
-                scenario.look()
-            outcomes.append(scenario.recorded)
-        theirs, ours = outcomes
-        assert ours == theirs
-        return ours
-
-    return run
+def scenario_class() -> type[ModelScenario]:
+    """A scenario that knows SavedModels too, for `compare`."""
+    return ModelScenario
 
 
 @pytest.fixture(params=["tensorflow", "tfsaver"])
