@@ -9,6 +9,7 @@ import pytest
 
 from tfsaver.checkpoint.selection import Selection
 from tfsaver.compat._selection import select_saveables
+from tfsaver.compat.v1.saver import Saver
 from tfsaver.errors import InvalidArgumentError
 
 
@@ -73,3 +74,11 @@ def test_eager_variables_know_whether_they_are_trained(tf: Any) -> None:
 def test_nothing_left_is_an_error(model: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="keeps none of"):
         select_saveables(model, Selection(collection="no such collection"))
+
+
+def test_saver_takes_a_pattern_for_a_selection(model: Any) -> None:
+    report = Saver(select="^dense/kernel").selection_report
+    assert report.kept == Saver(select=Selection(include=("^dense/kernel",))).selection_report.kept
+    assert "dense/kernel" in report.kept and report.left_out["dense/bias"] == "not included"
+    with pytest.raises(InvalidArgumentError, match="a selection is a Selection, a pattern or a list of patterns, not 7"):
+        Saver(select=7)

@@ -23,7 +23,7 @@ from tfsaver.checkpoint import checkpoint_management
 from tfsaver.checkpoint.checkpoint_state import STATE_FILE_NAME
 from tfsaver.checkpoint.restore_report import RestoreReport
 from tfsaver.checkpoint.retention import Retention as Policy
-from tfsaver.checkpoint.selection import Selection, SelectionReport
+from tfsaver.checkpoint.selection import Selection, SelectionReport, as_selection
 from tfsaver.compat import _paths, _saver_graph, _tensorflow
 from tfsaver.compat._errors import tensorflow_errors
 from tfsaver.compat._kept_checkpoints import KeptCheckpoints
@@ -62,7 +62,8 @@ class Saver(KeptCheckpoints):
         filename: Where the graph nodes save to when whoever runs them does not say.
         durable: Whether `save` returns only once the disk has the bytes. TensorFlow never waits for that.
         retention: A policy that says which checkpoints are kept, over restarts, in the place of `max_to_keep` and the hours.
-        select: Which of the variables are saved and restored at all; `selection_report` says what that saves.
+        select: Which of the variables are saved and restored at all, or a pattern, or several, that occur in their names;
+            `selection_report` says what that saves.
 
     Attributes:
         saver_def: The SaverDef of the graph nodes; None when there are none.
@@ -94,7 +95,7 @@ class Saver(KeptCheckpoints):
         *,
         durable: bool = True,
         retention: Policy | None = None,
-        select: Selection | None = None,
+        select: Selection | str | list[str] | None = None,
     ) -> None:
         if defer_build and var_list:
             raise InvalidArgumentError(
@@ -125,7 +126,7 @@ class Saver(KeptCheckpoints):
         self._save_relative_paths = save_relative_paths
         self._object_restore_saver: Any = None
         self._durable = durable
-        self._select = select
+        self._select = None if select is None else as_selection(select)
         self.selection_report: SelectionReport | None = None
         # In a graph the hours pass through a SaverDef, where they are a float of 32 bits.
         hours = keep_checkpoint_every_n_hours or 0
