@@ -4,11 +4,13 @@
 #   make test                  every test, with TensorFlow installed
 #   make PYTHON=python3.12 VENV=.venv-3.12 test
 #
-# Variables: PYTHON (3.10 to 3.13), VENV, TENSORFLOW (pip's requirement), PYTEST_ARGS, JOBS.
+# Variables: PYTHON (3.10 to 3.13), VENV, TENSORFLOW and TORCH (pip's requirements), PYTEST_ARGS, JOBS.
 
 PYTHON ?= python3
 VENV ?= .venv
 TENSORFLOW ?= tensorflow==2.21.*
+# Named exactly, so that pip takes a build that is at hand; `make TORCH= test` goes without, and its tests skip.
+TORCH ?= torch==2.13.0
 JOBS ?= 2
 PYTEST_ARGS ?=
 
@@ -74,7 +76,8 @@ $(VENV)/.stamp-demo: $(PACKAGING) | $(BIN)/python
 	@touch $@
 
 $(VENV)/.stamp-test: $(PACKAGING) | $(BIN)/python
-	$(PIP) --editable '.[test,cli,remote,notebooks]' '$(TENSORFLOW)'
+	$(if $(TORCH),$(PIP) $(TORCH))
+	$(PIP) --editable '.[test,cli,remote,notebooks,safetensors,keras,orbax]' '$(TENSORFLOW)'
 	@touch $@ $(VENV)/.stamp-demo
 
 $(INTEROP_VENV)/.stamp: .ci/tensorflow-1.15.txt

@@ -8,8 +8,8 @@
 This file is only the front door: each name is imported from the room it lives in when it is first used, so that
 ``import tfsaver`` itself takes neither numpy nor protobuf nor TensorFlow. The rooms, from the bottom up: `errors`,
 `schemas`, `lib` (bytes and files), `table` (sorted string tables), `framework` (tensors), `tensor_bundle` (V2),
-`checkpoint` (both formats, and their surroundings), `graph` (graphs as data), `saved_model`, `compat` (TensorFlow's own
-interfaces), `cli`.
+`checkpoint` (both formats, and their surroundings), `graph` (graphs as data), `saved_model`, `convert` (the
+neighbours' formats), `compat` (TensorFlow's own interfaces), `cli`.
 """
 
 from __future__ import annotations
@@ -69,6 +69,7 @@ _MODULES = frozenset(
         "checkpoint",
         "cli",
         "compat",
+        "convert",
         "errors",
         "framework",
         "graph",

@@ -6,8 +6,7 @@ not kept. TensorFlow's own method names stand beside Python's, for programs that
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from types import TracebackType
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ import numpy as np
 from tfsaver import schemas
 from tfsaver.checkpoint import checkpoint_location
 from tfsaver.checkpoint.tensor_slice_reader import TensorSliceReader
+from tfsaver.checkpoint.tensor_source import Array, TensorSource
 from tfsaver.errors import DataLossError, InvalidArgumentError, ShapeMismatchError
 from tfsaver.framework.region import Region, as_tensor_slice
 from tfsaver.framework.tensor_info import TensorInfo
@@ -22,10 +22,8 @@ from tfsaver.framework.tensor_shape import Shape
 from tfsaver.lib import file_io
 from tfsaver.tensor_bundle.reader import BundleReader
 
-Array = np.ndarray[Any, Any]
 
-
-class CheckpointReader(Mapping[str, Array]):
+class CheckpointReader(TensorSource):
     """An open checkpoint; use `load_checkpoint` to get one. Several threads may read from it at once.
 
     Example:
@@ -58,15 +56,6 @@ class CheckpointReader(Mapping[str, Array]):
     def implementation(self) -> BundleReader | TensorSliceReader:
         """The reader of the format itself, for what only one of the formats has."""
         return self._reader
-
-    def __getitem__(self, name: str) -> Array:
-        return self.read(name)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._reader.names)
-
-    def __len__(self) -> int:
-        return len(self._reader.names)
 
     def __contains__(self, name: object) -> bool:
         return name in self._reader
@@ -157,12 +146,6 @@ class CheckpointReader(Mapping[str, Array]):
     def close(self) -> None:
         """Closes the files; nothing can be read afterwards."""
         self._reader.close()
-
-    def __enter__(self) -> CheckpointReader:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         return f"<CheckpointReader of {self.prefix!r}, {self.version}>"

@@ -1,0 +1,1 @@
+"""TensorFlow 2: weights into eager variables, modules, Keras models and optimizers."""
