@@ -41,7 +41,7 @@ def test_a_source_reads_parts(source: TensorSource) -> None:
     with source:
         np.testing.assert_array_equal(source.read("w", np.s_[1:, 2]), [6, 10])
         with pytest.raises(InvalidArgumentError):
-            source.read("w", np.s_[2:5])
+            source.read("w", np.s_[7])
 
 
 def test_a_missing_tensor_names_the_nearest(source: TensorSource) -> None:
