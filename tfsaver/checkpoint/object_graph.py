@@ -16,15 +16,22 @@ it. The key of an attribute that has several tensors is only what their keys beg
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from google.protobuf.message import DecodeError
 
 from tfsaver import schemas
-from tfsaver.errors import DataLossError
+from tfsaver.errors import DataLossError, InvalidArgumentError
 
 OBJECT_GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
+
+# The one attribute of a variable.
+VARIABLE_VALUE = "VARIABLE_VALUE"
+
+_ESCAPE = re.compile(r"\.[.S]")
+_ESCAPED = re.compile(r"(?:[^./]|\.[.S])*", re.DOTALL)
 
 
 class Attribute(NamedTuple):
@@ -62,11 +69,14 @@ class Node(NamedTuple):
         children: The nodes that it refers to, by the names of the edges.
         attributes: Its values.
         slots: What it keeps for variables, when it is an optimizer.
+        registered_saver: The name that the object's own saving function is registered under, and the object's name in its
+            bookkeeping; None for the objects that TensorFlow saves itself.
     """
 
     children: dict[str, int]
-    attributes: tuple[Attribute, ...]
-    slots: tuple[Slot, ...]
+    attributes: tuple[Attribute, ...] = ()
+    slots: tuple[Slot, ...] = ()
+    registered_saver: tuple[str, str] | None = None
 
 
 class ObjectGraph:
@@ -137,6 +147,70 @@ class ObjectGraph:
             ]
             waiting += [(child_id, depth + 1, name) for child_id, name in reversed(following)]
 
+    def serialize(self) -> bytes:
+        """The bytes of the TrackableObjectGraph, as TensorFlow writes it: what `parse_object_graph` takes.
+
+        Every node says whether it or one that it leads to has values; TensorFlow 2.4 and later leave those out of account
+        that say no when they look for objects that nobody restored.
+        """
+        has_values = self._has_values()
+        graph = schemas.TrackableObjectGraph()
+        for node, has_value in zip(self.nodes, has_values, strict=True):
+            proto = graph.nodes.add()
+            for name, node_id in node.children.items():
+                proto.children.add(local_name=name, node_id=node_id)
+            for attribute in node.attributes:
+                proto.attributes.add(name=attribute.name, full_name=attribute.full_name, checkpoint_key=attribute.key)
+            for slot in node.slots:
+                proto.slot_variables.add(
+                    slot_name=slot.name, original_variable_node_id=slot.variable_id, slot_variable_node_id=slot.node_id
+                )
+            if node.registered_saver is not None:
+                proto.registered_saver.name, proto.registered_saver.object_name = node.registered_saver
+            proto.has_checkpoint_values.value = has_value
+        return bytes(graph.SerializeToString(deterministic=True))
+
+    def _has_values(self) -> list[bool]:
+        parents: list[list[int]] = [[] for _ in self.nodes]
+        for node_id, node in enumerate(self.nodes):
+            for child_id in (*node.children.values(), *(slot.node_id for slot in node.slots)):
+                parents[child_id].append(node_id)
+        waiting = [index for index, node in enumerate(self.nodes) if node.attributes or node.registered_saver]
+        found = [False] * len(self.nodes)
+        while waiting:
+            node_id = waiting.pop()
+            if not found[node_id]:
+                found[node_id] = True
+                waiting += parents[node_id]
+        return found
+
+
+def escape(name: str) -> str:
+    """The name of an edge as it stands in keys, where / joins names and . begins what is no name."""
+    return name.replace(".", "..").replace("/", ".S")
+
+
+def unescape(escaped: str) -> str:
+    """The name of the edge that stands in keys as `escaped`.
+
+    Raises:
+        InvalidArgumentError: No name does.
+    """
+    if _ESCAPED.fullmatch(escaped) is None:
+        raise InvalidArgumentError(f"{escaped!r} is no name of an edge as keys have it: a / in it, or a . in neither .. nor .S")
+    return _ESCAPE.sub(lambda found: "/" if found[0] == ".S" else ".", escaped)
+
+
+def key_of(path: Iterable[str], attribute: str = VARIABLE_VALUE) -> str:
+    """The key of a value of the object that the edges named `path` lead to from the root."""
+    return f"{'/'.join(map(escape, path))}/.ATTRIBUTES/{escape(attribute)}"
+
+
+def key_of_slot(variable_path: Iterable[str], optimizer_path: Iterable[str], slot_name: str) -> str:
+    """The key of what the optimizer at one path keeps for the variable at the other."""
+    variable, optimizer = ("/".join(map(escape, path)) for path in (variable_path, optimizer_path))
+    return f"{variable}/.OPTIMIZER_SLOT/{optimizer}/{escape(slot_name)}/.ATTRIBUTES/{VARIABLE_VALUE}"
+
 
 def parse_object_graph(serialized: bytes) -> ObjectGraph:
     """The objects in the bytes of a TrackableObjectGraph.
@@ -192,6 +266,7 @@ def _node(proto: Any, num_nodes: int) -> Node:
         tuple(
             Slot(slot.slot_name, slot.original_variable_node_id, slot.slot_variable_node_id) for slot in proto.slot_variables
         ),
+        (proto.registered_saver.name, proto.registered_saver.object_name) if proto.HasField("registered_saver") else None,
     )
 
 
@@ -201,6 +276,6 @@ def _check(node_id: int, num_nodes: int) -> None:
 
 
 def _value_line(attribute: Attribute, describe: Callable[[str], str]) -> str:
-    name = "" if attribute.name == "VARIABLE_VALUE" else f"{attribute.name}: "
+    name = "" if attribute.name == VARIABLE_VALUE else f"{attribute.name}: "
     full_name = f" ({attribute.full_name})" if attribute.full_name else ""
     return f"{name}{describe(attribute.key)}{full_name}"
