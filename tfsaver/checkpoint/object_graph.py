@@ -197,7 +197,7 @@ def unescape(escaped: str) -> str:
         InvalidArgumentError: No name does.
     """
     if _ESCAPED.fullmatch(escaped) is None:
-        raise InvalidArgumentError(f"{escaped!r} is no name of an edge as keys have it: a / in it, or a . in neither .. nor .S")
+        raise InvalidArgumentError(f"{escaped!r} is no name as keys have it: a / in it, or a . in neither .. nor .S")
     return _ESCAPE.sub(lambda found: "/" if found[0] == ".S" else ".", escaped)
 
 
