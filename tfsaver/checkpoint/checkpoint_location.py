@@ -21,8 +21,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from tfsaver.checkpoint import checkpoint_management
-from tfsaver.checkpoint.checkpoint_state import STATE_FILE_NAME
+from tfsaver.checkpoint import checkpoint_files
+from tfsaver.checkpoint.checkpoint_state import STATE_FILE_NAME, get_checkpoint_state
 from tfsaver.errors import CheckpointNotFoundError, DataLossError, nearest_names
 from tfsaver.lib import file_io
 from tfsaver.tensor_bundle import naming
@@ -70,7 +70,7 @@ def _in_directory(directory: str) -> CheckpointLocation:
         if file_io.exists(variables):
             return CheckpointLocation(variables, "V1", (variables,))
         raise CheckpointNotFoundError(directory, looked_for=[index], found="a SavedModel without variables")
-    latest = checkpoint_management.latest_checkpoint(directory)
+    latest = checkpoint_files.recorded_checkpoint(directory)
     if latest is not None:
         return locate_checkpoint(latest)
     state_file = file_io.join(directory, STATE_FILE_NAME)
@@ -145,10 +145,10 @@ def _is_text(path: str) -> bool:
 
 def _of_state_file(path: str) -> CheckpointLocation:
     directory, name = file_io.split(path)
-    latest = checkpoint_management.latest_checkpoint(directory, name)
+    latest = checkpoint_files.recorded_checkpoint(directory, name)
     if latest is not None:
         return locate_checkpoint(latest)
-    if checkpoint_management.get_checkpoint_state(directory, name) is None:
+    if get_checkpoint_state(directory, name) is None:
         raise DataLossError(f"{path} is a state file that cannot be read as one")
     raise CheckpointNotFoundError(
         path, looked_for=["the checkpoint that it names"], found=_describe_directory(directory or ".", True)
@@ -177,9 +177,9 @@ def _of_missing(path: str) -> CheckpointLocation:
     if (match := _V1_SHARD.match(path)) and "?" in match[2]:
         return _v1_shards(match[1], int(match[3]))
     # Before V1: a pattern that matches an index matches its data files too.
-    if indexes := checkpoint_management.matching_files(naming.index_path(path)):
+    if indexes := checkpoint_files.matching_files(naming.index_path(path)):
         return _v2_pattern(path, indexes)
-    if paths := checkpoint_management.matching_files(path):
+    if paths := checkpoint_files.matching_files(path):
         shards = {(match[1], int(match[3])) for item in paths if (match := _V1_SHARD.match(item))}
         if len(shards) == 1:
             return _v1_shards(*shards.pop())

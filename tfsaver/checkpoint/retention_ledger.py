@@ -21,13 +21,13 @@ import dataclasses
 import logging
 import math
 import os
-import re
 import time
 from collections.abc import Iterable
 from typing import Any
 
 from tfsaver import schemas
 from tfsaver.checkpoint import checkpoint_management
+from tfsaver.checkpoint.checkpoint_files import series_of
 from tfsaver.checkpoint.checkpoint_state import STATE_FILE_NAME, get_checkpoint_state, path_or_empty
 from tfsaver.checkpoint.retention import Retention
 from tfsaver.checkpoint.retention_file import LEDGER_SUFFIX, LedgerEntry, LedgerPage, read_ledger, write_ledger
@@ -37,19 +37,7 @@ from tfsaver.lib.directory_lock import directory_lock
 
 __all__ = ["LedgerEntry", "RetentionLedger", "series_of"]
 
-_STEP = re.compile(r"-\d+(-[\d?]+-of-\d+)?\Z")
-
 _logger = logging.getLogger(__name__)
-
-
-def series_of(prefix: file_io.PathLike) -> str:
-    """The series that a checkpoint belongs to by its name: the name without the step.
-
-    Example:
-        >>> series_of("run/model.ckpt-1200")
-        'model.ckpt'
-    """
-    return _STEP.sub("", file_io.split(file_io.as_path(prefix))[1])
 
 
 class RetentionLedger:
