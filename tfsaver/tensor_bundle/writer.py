@@ -21,6 +21,8 @@ from tfsaver.errors import DuplicateKeyError, InvalidArgumentError, ShapeMismatc
 from tfsaver.framework import array_chunks, dtypes, tensor_slice, tensor_util
 from tfsaver.framework.dtypes import DType
 from tfsaver.framework.region import Region, as_tensor_slice
+from tfsaver.framework.tensor_shape import Shape, num_elements
+from tfsaver.framework.tensor_slice import TensorSlice
 from tfsaver.lib import crc32c, file_io
 from tfsaver.lib.file_io import Buffer
 from tfsaver.table.table_builder import TableBuilder
@@ -124,6 +126,60 @@ class BundleWriter:
         if resolved.shape == full_shape:
             self.add(name, value, shard_id=shard_id)
             return
+        self._add_slice(name, dtype, full_shape, stored, shard_id, lambda: self._write_tensor(array, dtype, shard_id))
+
+    def add_pieces(
+        self,
+        name: str | bytes,
+        dtype: DType,
+        shape: Sequence[int],
+        pieces: Iterable[np.ndarray[Any, Any]],
+        *,
+        region: Region | None = None,
+        shard_id: int = 0,
+    ) -> None:
+        """Appends a tensor, or one slice of it, that comes in pieces: nobody needs to hold all of it.
+
+        Args:
+            name: The whole tensor's name.
+            dtype: Its type, one whose elements all have the same size.
+            shape: The whole tensor's shape.
+            pieces: Arrays whose elements, in C order and one array after the other, are those of what is added. Each is
+                written before the next one is asked for.
+            region: Which part of the tensor they are, as for `add_slice`; all of it when None.
+            shard_id: The data file it goes to.
+
+        Raises:
+            ShapeMismatchError: The pieces have fewer or more elements, or another slice had another full shape.
+            DuplicateKeyError: The tensor, or that slice of it, was added before.
+            InvalidArgumentError: A piece, or another slice, has another dtype; or the slice leaves the shape.
+            UnimplementedError: Elements of that type differ in size: such a tensor goes to `add`, whole.
+        """
+        shape = tuple(shape)
+        if not dtype.has_fixed_size:
+            raise UnimplementedError(f"{name!r}: {dtype} comes whole, not in pieces")
+        stored = TensorSlice.full(len(shape)) if region is None else as_tensor_slice(region, shape, str(name))[0]
+        part = stored.resolve(shape, repr(name)).shape
+
+        def write() -> BundleEntry:
+            return self._write(dtype, part, shard_id, lambda shard: self._append_pieces(shard, name, dtype, part, pieces))
+
+        if part == shape:
+            key = self._new_key(name)
+            self._entries[key] = write()
+        else:
+            self._add_slice(name, dtype, shape, stored, shard_id, write)
+
+    def _add_slice(
+        self,
+        name: str | bytes,
+        dtype: DType,
+        full_shape: Shape,
+        stored: TensorSlice,
+        shard_id: int,
+        write: Callable[[], BundleEntry],
+    ) -> None:
+        """Notes a slice that is not the whole tensor; `write` appends its bytes once it is known to fit the others."""
         key = _as_key(name)
         full = self._entries.get(key) or BundleEntry(dtype, full_shape, shard_id)
         if key in self._entries and not full.is_sliced:
@@ -133,7 +189,7 @@ class BundleWriter:
         if full.dtype is not dtype:
             raise InvalidArgumentError(f"{name!r}: a slice of {dtype} beside slices of {full.dtype}")
         slice_key = self._new_key(tensor_slice.encode_key(key, stored), what=f"{name!s} {stored}")
-        self._entries[slice_key] = self._write_tensor(array, dtype, shard_id)
+        self._entries[slice_key] = write()
         # Of a tensor that has no bytes of its own the number is that of the shard with its first slice.
         self._entries[key] = BundleEntry(dtype, full_shape, full.shard_id, slices=(*full.slices, stored))
 
@@ -193,12 +249,31 @@ class BundleWriter:
         return key
 
     def _write_tensor(self, array: np.ndarray[Any, Any], dtype: DType, shard_id: int) -> BundleEntry:
+        return self._write(dtype, array.shape, shard_id, lambda shard: self._append_elements(shard, array, dtype))
+
+    def _write(self, dtype: DType, shape: Shape, shard_id: int, append: Callable[[_Shard], int]) -> BundleEntry:
+        """Where the bytes lie that `append` puts at the end of a shard; it returns their checksum."""
         if not 0 <= shard_id < self._header.num_shards:
             raise InvalidArgumentError(f"shard {shard_id} of {self.prefix!r}, which has {self._header.num_shards}")
         shard = self._shards[shard_id]
         offset = shard.offset
-        crc = self._append_elements(shard, array, dtype)
-        return BundleEntry(dtype, array.shape, shard_id, offset, shard.offset - offset, crc32c.mask(crc))
+        crc = append(shard)
+        return BundleEntry(dtype, shape, shard_id, offset, shard.offset - offset, crc32c.mask(crc))
+
+    def _append_pieces(
+        self, shard: _Shard, name: str | bytes, dtype: DType, shape: Shape, pieces: Iterable[np.ndarray[Any, Any]]
+    ) -> int:
+        crc = count = 0
+        for piece in pieces:
+            if piece.dtype != dtype.numpy:
+                raise InvalidArgumentError(f"{name!r}: a piece of {piece.dtype} of a tensor of {dtype}")
+            count += piece.size
+            for chunk in array_chunks.iterate_chunks(piece, dtype, self._header.byte_order):
+                crc = crc32c.extend(crc, chunk)
+                shard.append(chunk)
+        if count != num_elements(shape):
+            raise ShapeMismatchError(f"{name!s}, in pieces", expected=shape, actual=(count,))
+        return crc
 
     def _append_elements(self, shard: _Shard, array: np.ndarray[Any, Any], dtype: DType) -> int:
         crc = 0
