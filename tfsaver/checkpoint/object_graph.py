@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 from google.protobuf.message import DecodeError
 
 from tfsaver import schemas
+from tfsaver.checkpoint.restore_report import WantedTensor
 from tfsaver.errors import DataLossError, InvalidArgumentError
 
 OBJECT_GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
@@ -84,10 +85,13 @@ class ObjectGraph:
 
     Attributes:
         nodes: The objects; the first is the root.
+        tensors: What else is known of the values, by the names of their tensors: their dtypes and shapes. Nothing, where
+            all that is known is what a checkpoint says itself.
     """
 
-    def __init__(self, nodes: tuple[Node, ...]) -> None:
+    def __init__(self, nodes: tuple[Node, ...], tensors: Mapping[str, WantedTensor] | None = None) -> None:
         self.nodes = nodes
+        self.tensors = dict(tensors or {})
 
     @property
     def attributes(self) -> Iterator[Attribute]:

@@ -12,13 +12,16 @@ then the slots. The first path found in that order is a shortest one, and gives 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
 from tfsaver.checkpoint.object_graph import VARIABLE_VALUE, Attribute, Node, ObjectGraph, Slot, key_of, key_of_slot
+from tfsaver.checkpoint.restore_report import PartialShape, WantedTensor
 from tfsaver.errors import InvalidArgumentError
+from tfsaver.framework.dtypes import DType
 
 Path: TypeAlias = "tuple[str, ...]"
+Kind: TypeAlias = "tuple[DType, PartialShape]"
 
 
 class ObjectGraphBuilder:
@@ -45,20 +48,41 @@ class ObjectGraphBuilder:
             number = children[name]
         return number
 
-    def variable(self, path: Iterable[str], full_name: str = "", key: str | None = None) -> int:
+    def variable(
+        self,
+        path: Iterable[str],
+        full_name: str = "",
+        key: str | None = None,
+        *,
+        dtype: DType | None = None,
+        shape: PartialShape = None,
+    ) -> int:
         """Makes the object that a path leads to a variable.
 
         Args:
             path: The names of the edges from the root.
             full_name: What the variable is called in its program, by which name-based restores find it.
             key: Its tensor's name; None for the one that TensorFlow gives it.
+            dtype: Its element type, where that is known.
+            shape: Its shape, as far as that is known.
 
         Raises:
             InvalidArgumentError: It is a variable already.
         """
-        return self.attribute(path, VARIABLE_VALUE, key, full_name)
+        number = self.attribute(path, VARIABLE_VALUE, key, full_name)
+        if dtype is not None:
+            self._objects[number].kinds[VARIABLE_VALUE] = {"": (dtype, shape)}
+        return number
 
-    def attribute(self, path: Iterable[str], name: str, key: str | None = None, full_name: str = "") -> int:
+    def attribute(
+        self,
+        path: Iterable[str],
+        name: str,
+        key: str | None = None,
+        full_name: str = "",
+        *,
+        kinds: Mapping[str, Kind] | None = None,
+    ) -> int:
         """Gives the object that a path leads to a value.
 
         Args:
@@ -66,6 +90,7 @@ class ObjectGraphBuilder:
             name: What the object calls the value.
             key: The name of its tensor, or what the names of its tensors begin with; None for TensorFlow's.
             full_name: What a variable is called in its program.
+            kinds: For each tensor of the value, by what its name has behind the key, dtype and shape.
 
         Raises:
             InvalidArgumentError: The object has a value of that name already.
@@ -76,9 +101,19 @@ class ObjectGraphBuilder:
         if name in values:
             raise InvalidArgumentError(f"{_text(path)} has the value {name} already")
         values[name] = (key, full_name)
+        self._objects[number].kinds[name] = dict(kinds or {})
         return number
 
-    def slot(self, optimizer_path: Iterable[str], variable_path: Iterable[str], slot_name: str, full_name: str = "") -> int:
+    def slot(
+        self,
+        optimizer_path: Iterable[str],
+        variable_path: Iterable[str],
+        slot_name: str,
+        full_name: str = "",
+        *,
+        dtype: DType | None = None,
+        shape: PartialShape = None,
+    ) -> int:
         """Makes a variable that an optimizer keeps for another variable.
 
         Raises:
@@ -92,6 +127,8 @@ class ObjectGraphBuilder:
         slots[wanted] = len(self._objects)
         self._objects.append(_Object())
         self._objects[-1].values[VARIABLE_VALUE] = (None, full_name)
+        if dtype is not None:
+            self._objects[-1].kinds[VARIABLE_VALUE] = {"": (dtype, shape)}
         return slots[wanted]
 
     def link(self, path: Iterable[str], target_path: Iterable[str]) -> int:
@@ -127,28 +164,34 @@ class ObjectGraphBuilder:
             for (slot_name, variable), slot in self._objects[number].slots.items():
                 keys_of_slots[slot] = key_of_slot(paths[variable], paths[number], slot_name)
         ids = {number: node_id for node_id, number in enumerate((*order, *keys_of_slots))}
-        graph = ObjectGraph(
-            tuple(
-                Node(
-                    {name: ids[child] for name, child in made.children.items()},
-                    tuple(
-                        Attribute(name, full_name, key or keys_of_slots.get(number) or key_of(paths[number], name))
-                        for name, (key, full_name) in made.values.items()
-                    ),
-                    tuple(Slot(name, ids[variable], ids[slot]) for (name, variable), slot in made.slots.items()),
-                )
-                for number, made in ((number, self._objects[number]) for number in ids)
-            )
-        )
-        if repeated := [key for key, count in Counter(value.key for value in graph.attributes).items() if count > 1]:
+        keys = {
+            (number, name): key or keys_of_slots.get(number) or key_of(paths[number], name)
+            for number in ids
+            for name, (key, _) in self._objects[number].values.items()
+        }
+        if repeated := [key for key, count in Counter(keys.values()).items() if count > 1]:
             raise InvalidArgumentError(f"several values have the key {', '.join(map(repr, repeated))}")
-        return graph
+        nodes = (
+            Node(
+                {name: ids[child] for name, child in made.children.items()},
+                tuple(Attribute(name, full_name, keys[number, name]) for name, (_, full_name) in made.values.items()),
+                tuple(Slot(name, ids[variable], ids[slot]) for (name, variable), slot in made.slots.items()),
+            )
+            for number, made in ((number, self._objects[number]) for number in ids)
+        )
+        tensors = (
+            WantedTensor(key + ending, dtype, shape)
+            for (number, name), key in keys.items()
+            for ending, (dtype, shape) in self._objects[number].kinds.get(name, {}).items()
+        )
+        return ObjectGraph(tuple(nodes), {tensor.name: tensor for tensor in tensors})
 
 
 class _Object:
     def __init__(self) -> None:
         self.children: dict[str, int] = {}
         self.values: dict[str, tuple[str | None, str]] = {}
+        self.kinds: dict[str, dict[str, Kind]] = {}
         self.slots: dict[tuple[str, int], int] = {}
 
 
