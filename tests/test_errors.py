@@ -46,6 +46,7 @@ EXAMPLES: list[tuple[SaverError, str, type[Exception]]] = [
         "'w' has shape [2, 4], expected [None, 3]",
         ValueError,
     ),
+    (errors.RestoreError("1 missing", report=None), "1 missing", LookupError),
     (errors.PathConflictError("two files"), "two files", RuntimeError),
     (errors.AlreadyExistsError("model"), "model", FileExistsError),
     (errors.UnimplementedError("not ours"), "not ours", NotImplementedError),

@@ -10,6 +10,7 @@
     ├── InvalidArgumentError         ValueError           the caller contradicts itself
     │   ├── DuplicateKeyError                             name, prefix
     │   ├── ShapeMismatchError                            name, expected, actual
+    │   ├── RestoreError             LookupError          report
     │   └── PathConflictError        RuntimeError         two files of one save have one name
     ├── AlreadyExistsError           FileExistsError
     ├── UnimplementedError           NotImplementedError  valid, but not ours (yet)
@@ -37,6 +38,7 @@ __all__ = [
     "MissingExtraError",
     "NotFoundError",
     "PathConflictError",
+    "RestoreError",
     "SaverError",
     "ShapeMismatchError",
     "TensorNotFoundError",
@@ -235,6 +237,18 @@ class ShapeMismatchError(InvalidArgumentError):
 
     def sentence(self) -> str:
         return f"{self.name!r} has shape {list(self.actual)}, expected {list(self.expected)}"
+
+
+class RestoreError(InvalidArgumentError, NotFoundError):
+    """A checkpoint does not have all that was to be restored, in the dtype and shape it must have; nothing has changed.
+
+    Attributes:
+        report: A `RestoreReport` of all that fits and all that does not.
+    """
+
+    def __init__(self, message: str, *, report: Any) -> None:
+        super().__init__(message)
+        self.report = report
 
 
 class PathConflictError(InvalidArgumentError, RuntimeError):

@@ -64,6 +64,6 @@ def test_missing_tensors_come_with_everything_else_that_is_wrong(variables: dict
         f"Key step not found in checkpoint {tmp_path}/model\n",
         "tensor_name = bias; expected dtype float",
         "Not wanted, but in the checkpoint (2):\n  kernal\n  unused",
-        "'kernel': 'kernal'",
+        "'kernal': 'kernel'",
     ):
         assert fragment in said

@@ -10,7 +10,7 @@ variables were called (see `object_graph`).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from tfsaver.checkpoint import renames
 from tfsaver.checkpoint.checkpoint_reader import CheckpointReader
@@ -33,7 +33,7 @@ from tfsaver.framework.tensor_slice_set import TensorSliceSet
 _RUNTIME_NAMES = {"float16": "half", "float32": "float", "float64": "double"}
 
 # Comparing two names costs microseconds; beyond so many pairs of them, a hint is not worth the wait.
-_MAX_COMPARISONS = 50_000
+MAX_COMPARISONS = 50_000
 
 
 def match_tensors(wanted: Sequence[WantedTensor], reader: CheckpointReader, *, reshape: bool = False) -> RestoreReport:
@@ -51,7 +51,7 @@ def match_tensors(wanted: Sequence[WantedTensor], reader: CheckpointReader, *, r
     if any(item.name not in reader for item in wanted) and (graph := read_object_graph(reader)) is not None:
         full_names = {key: name for key, name in graph.full_names_of_keys().items() if key in reader}
         keys = {name: key for name, key in graph.keys_of_full_names().items() if key in reader}
-    stored: dict[str, _Stored] = {}
+    stored: dict[str, StoredTensor] = {}
     matched: list[MatchedTensor] = []
     mismatched: dict[str, MismatchedTensor] = {}
     missing: dict[str, WantedTensor] = {}
@@ -63,7 +63,7 @@ def match_tensors(wanted: Sequence[WantedTensor], reader: CheckpointReader, *, r
             continue
         used.add(key)
         if key not in stored:
-            stored[key] = _Stored(reader.info(key))
+            stored[key] = StoredTensor(reader.info(key))
         found = stored[key].compare(item, reshape)
         if isinstance(found, MatchedTensor):
             matched.append(found)
@@ -71,28 +71,28 @@ def match_tensors(wanted: Sequence[WantedTensor], reader: CheckpointReader, *, r
             mismatched.setdefault(item.name, found)
     broken = {item.group for item in wanted if item.group is not None and item.name in missing.keys() | mismatched.keys()}
     unexpected = tuple(name for name in reader.names if name not in used)
-    mapping = _suggest(missing, unexpected, reader, full_names or {}) if missing else {}
+    likely = _suggest(missing, unexpected, reader, full_names or {}) if missing else {}
     return RestoreReport(
         checkpoint=reader.prefix,
         version=reader.version,
         matched=tuple(item for item in matched if item.wanted.group not in broken),
-        missing=tuple(MissingTensor(name, _near(name, reader, keys, mapping, index)) for index, name in enumerate(missing)),
+        missing=tuple(MissingTensor(name, _near(name, reader, keys, likely, index)) for index, name in enumerate(missing)),
         mismatched=tuple(mismatched.values()),
         unexpected=unexpected,
         withheld=tuple(item.name for item in matched if item.wanted.group in broken),
         full_names=full_names,
-        mapping=mapping,
+        mapping={key: name for name, key in likely.items()},
     )
 
 
-class _Stored:
+class StoredTensor:
     """A tensor of the checkpoint; looked up once, however many parts of it are wanted."""
 
     def __init__(self, info: TensorInfo) -> None:
         self.info = info
         self.slices = TensorSliceSet(info.name, info.shape, info.slices) if info.slices else None
 
-    def compare(self, wanted: WantedTensor, reshape: bool) -> MatchedTensor | MismatchedTensor:
+    def compare(self, wanted: WantedTensor, reshape: bool = False) -> MatchedTensor | MismatchedTensor:
         """The tensor as what is wanted, or what keeps it from being that."""
         info = self.info
         shape = tuple(info.shape)
@@ -136,26 +136,38 @@ def shape_text(shape: PartialShape) -> str:
 
 
 def _near(
-    name: str, reader: CheckpointReader, keys: Mapping[str, str] | None, mapping: Mapping[str, str], index: int
+    name: str, reader: CheckpointReader, keys: Mapping[str, str] | None, likely: Mapping[str, str], index: int
 ) -> tuple[str, ...]:
     """Names to mention beside a missing one: the tensor that it most likely is, and those that are spelled like it."""
-    likely = (mapping[name],) if name in mapping else ()
-    if index * len(reader) > _MAX_COMPARISONS:
-        return likely
+    first = (likely[name],) if name in likely else ()
+    if index * len(reader) > MAX_COMPARISONS:
+        return first
     # What variables were called is what their new names look like, if anything; the paths are the last resort.
     alike = nearest_names(name, keys) if keys else ()
     alike = alike or nearest_names(name, (other for other in reader.names if other != OBJECT_GRAPH_KEY))
-    return (*likely, *(other for other in alike if other not in likely))[:3]
+    return (*first, *(other for other in alike if other not in first))[:3]
 
 
 def _suggest(
     missing: Mapping[str, WantedTensor], unexpected: Sequence[str], reader: CheckpointReader, full_names: Mapping[str, str]
 ) -> dict[str, str]:
-    """The unexpected tensor that each missing one most likely is: of its dtype and shape, and of a similar name."""
-    candidates = {key: full_names.get(key) or key for key in unexpected}
+    """The unexpected tensor that each missing one most likely is."""
+    return likely_tensors(missing, {key: full_names.get(key) or key for key in unexpected}, reader.info)
+
+
+def likely_tensors(
+    missing: Mapping[str, WantedTensor], candidates: Mapping[str, str], info_of: Callable[[str], TensorInfo]
+) -> dict[str, str]:
+    """For missing tensors, by name, the one that each most likely is: of its dtype and shape, and of a similar name.
+
+    Args:
+        missing: What is looked for.
+        candidates: The keys of the tensors in question, with the name that each is to be judged by.
+        info_of: What a key's tensor is.
+    """
     kinds: dict[tuple[int, Shape], list[str]] = {}
     for key in candidates:
-        info = reader.info(key)
+        info = info_of(key)
         kinds.setdefault((info.dtype.data_type, tuple(info.shape)), []).append(key)
     # One pool for all names of one kind, which it is built and searched for once.
     pools: dict[tuple[int, PartialShape], dict[str, str]] = {}

@@ -5,6 +5,8 @@
     mismatched   wanted, there, of another dtype or shape
     unexpected   there, and nobody wants it
     withheld     fits, but belongs together with one that does not: the keys of a table without its values
+    ambiguous    wanted, and more than one tensor, or none for sure, can be meant
+    left         not there, and nobody minds: an optimizer's learning rate
 
 The words that TensorFlow's runtime has for such a fact are in its sentence, since programs look for them.
 """
@@ -18,6 +20,8 @@ from typing import NamedTuple, TypeAlias
 from tfsaver.framework.dtypes import DType
 from tfsaver.framework.tensor_shape import Shape
 from tfsaver.framework.tensor_slice import TensorSlice
+
+_KEYS_IN_TEXT = 4
 
 PartialShape: TypeAlias = "tuple[int | None, ...] | None"
 
@@ -52,6 +56,8 @@ class MatchedTensor(NamedTuple):
         shape: The shape of what is read: the tensor's, or the slice's.
         num_bytes: What that takes in memory, strings at what the file stores for them.
         is_stored_sliced: Whether the checkpoint has the tensor in slices.
+        transpose: The order that the axes of what is read are brought into; None leaves them.
+        how: What it was found by: its ``name``, a ``mapping``, its ``shape``, ...
     """
 
     wanted: WantedTensor
@@ -59,6 +65,8 @@ class MatchedTensor(NamedTuple):
     shape: Shape
     num_bytes: int
     is_stored_sliced: bool
+    transpose: tuple[int, ...] | None = None
+    how: str = "name"
 
     @property
     def name(self) -> str:
@@ -116,6 +124,25 @@ class MismatchedTensor(NamedTuple):
         return f"tensor_name = {self.key}; {said}"
 
 
+class AmbiguousTensor(NamedTuple):
+    """A tensor that is wanted, and there is no telling which of the checkpoint's it is.
+
+    Attributes:
+        name: The name that was looked for.
+        keys: The tensors of the checkpoint that come into question.
+        reason: Why none of them was taken.
+    """
+
+    name: str
+    keys: tuple[str, ...]
+    reason: str
+
+    def __str__(self) -> str:
+        shown = ", ".join(map(repr, self.keys[:_KEYS_IN_TEXT]))
+        more = f" and {len(self.keys) - _KEYS_IN_TEXT} more" if len(self.keys) > _KEYS_IN_TEXT else ""
+        return f"{self.name} is ambiguous: {self.reason}: {shown}{more}"
+
+
 @dataclasses.dataclass(frozen=True)
 class RestoreReport:
     """What a checkpoint has for a program, and what was or would be restored.
@@ -129,7 +156,11 @@ class RestoreReport:
         unexpected: The names of tensors that nobody wants, sorted.
         withheld: The names of tensors that fit and are not restored, since others of their group do not.
         full_names: What variables were called, by key, when the checkpoint was written from objects; else None.
-        mapping: For missing tensors, by name, the unexpected tensor that fits and is most likely meant.
+        mapping: From the names of unexpected tensors to those of the missing ones that they fit and most likely are; a
+            `mapping` to restore with.
+        ambiguous: What is wanted, and may be one tensor or another.
+        left: The names of what is not there and may be so: it keeps its value.
+        notes: What else is worth to know, in sentences.
     """
 
     checkpoint: str
@@ -141,17 +172,24 @@ class RestoreReport:
     withheld: tuple[str, ...]
     full_names: Mapping[str, str] | None
     mapping: Mapping[str, str]
+    ambiguous: tuple[AmbiguousTensor, ...] = ()
+    left: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
         """Whether all that is wanted is there and fits; what is unexpected does not count."""
-        return not (self.missing or self.mismatched)
+        return not (self.missing or self.mismatched or self.ambiguous)
 
     @property
     def num_wanted(self) -> int:
         """How many names are wanted."""
-        names = {item.name for items in (self.matched, self.missing, self.mismatched) for item in items}
+        names = {item.name for items in self._wanted for item in items}
         return len(names.union(self.withheld))
+
+    @property
+    def _wanted(self) -> tuple[tuple[MatchedTensor | MissingTensor | MismatchedTensor | AmbiguousTensor, ...], ...]:
+        return (self.matched, self.missing, self.mismatched, self.ambiguous)
 
     @property
     def num_bytes(self) -> int:
@@ -167,6 +205,8 @@ class RestoreReport:
             yield f"  {form.format(missing.name)} {self.checkpoint}{hint}"
         for mismatched in self.mismatched:
             yield f"  {mismatched}"
+        for ambiguous in self.ambiguous:
+            yield f"  {ambiguous}"
         for name in self.withheld:
             yield f"  {name} fits, and is not restored without what belongs to it"
         if self.full_names is not None and self.missing:
@@ -177,11 +217,13 @@ class RestoreReport:
                 full_name = self.full_names.get(name) if self.full_names else None
                 yield f"  {name}" + (f" ({full_name})" if full_name else "")
         if self.mapping:
-            yield "Tensors of these other names would fit (name here: name in the checkpoint):"
+            yield "Tensors of these other names would fit (name in the checkpoint: name here):"
             yield "{"
-            for name, key in self.mapping.items():
-                yield f"    {name!r}: {key!r},"
+            for key, name in self.mapping.items():
+                yield f"    {key!r}: {name!r},"
             yield "}"
+        for note in self.notes:
+            yield f"note: {note}"
 
     def _lines_of_full_names(self, full_names: Mapping[str, str]) -> Iterator[str]:
         missing = [item.name for item in self.missing]
@@ -200,8 +242,10 @@ class RestoreReport:
             for items, word in (
                 (self.missing, "missing"),
                 (self.mismatched, "mismatched"),
+                (self.ambiguous, "ambiguous"),
                 (self.withheld, "withheld"),
                 (self.unexpected, "unexpected"),
+                (self.left, "left as they are"),
             )
             if items
         ]
