@@ -12,6 +12,7 @@ first, and only where there is none is the prefix taken as a pattern.
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import logging
 import re
@@ -118,3 +119,9 @@ def last_parts(path: str) -> list[str]:
     """What the file name in a recorded path may be: after the last slash, and after the last backslash of a Windows path."""
     names = (path.rsplit("/", 1)[-1], re.split(r"[/\\]", path)[-1])
     return [name for name in dict.fromkeys(names) if name not in ("", ".", "..")]
+
+
+def file_size(path: str) -> int:
+    """How many bytes a file has."""
+    with contextlib.closing(file_io.open_for_reading(path)) as file:
+        return file.size

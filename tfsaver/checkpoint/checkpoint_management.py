@@ -24,15 +24,18 @@ from tfsaver.checkpoint.checkpoint_state import (
     get_checkpoint_state,
     update_checkpoint_state,
 )
+from tfsaver.checkpoint.latest_verified import LatestVerified, latest_verified_checkpoint, warn_of_skipped
 from tfsaver.errors import InvalidArgumentError
 from tfsaver.lib import file_io
 
 __all__ = [
+    "LatestVerified",
     "checkpoint_exists",
     "generate_checkpoint_state_proto",
     "get_checkpoint_mtimes",
     "get_checkpoint_state",
     "latest_checkpoint",
+    "latest_verified_checkpoint",
     "matching_files",
     "meta_graph_filename",
     "remove_checkpoint",
@@ -43,9 +46,34 @@ __all__ = [
 _SHARD_SUFFIX = re.compile(r"-[\d?]+-of-\d+\Z")
 
 
-def latest_checkpoint(checkpoint_dir: file_io.PathLike, latest_filename: file_io.PathLike | None = None) -> str | None:
-    """The newest checkpoint of a directory, as its state file names it."""
-    return recorded_checkpoint(checkpoint_dir, latest_filename)
+def latest_checkpoint(
+    checkpoint_dir: file_io.PathLike, latest_filename: file_io.PathLike | None = None, *, verified: bool = False
+) -> str | None:
+    """The newest checkpoint of a directory, as its state file names it, or the newest that is sound.
+
+    When what the state file names is gone, a checkpoint of the same name beside the state file takes its place: that is
+    what is left after a directory was moved, copied or renamed, or came from another machine. An older checkpoint never
+    does unless `verified` asks for it, since a program would train on from it without a word.
+
+    Args:
+        checkpoint_dir: The directory of the checkpoints; empty for the working directory.
+        latest_filename: The name of the state file, if it is not `checkpoint`.
+        verified: Reads every byte of the checkpoint, and falls back to the newest that is sound where that one is not, or
+            where no state file says which it is. What is skipped is logged with the reason as a warning;
+            `latest_verified_checkpoint` returns it.
+
+    Returns:
+        A prefix, or the pattern of a V1 checkpoint in several files. None when there is no state file that can be read, or,
+        with a warning in the log, when the checkpoint it names is nowhere; with `verified`, when no checkpoint is sound.
+
+    Raises:
+        InvalidArgumentError: The state file names no checkpoint, or one whose name no file can have; not with `verified`.
+    """
+    if not verified:
+        return recorded_checkpoint(checkpoint_dir, latest_filename)
+    latest = latest_verified_checkpoint(checkpoint_dir, latest_filename)
+    warn_of_skipped(latest)
+    return latest.prefix
 
 
 def get_checkpoint_mtimes(checkpoint_prefixes: Iterable[file_io.PathLike]) -> list[float]:

@@ -1,0 +1,113 @@
+"""The newest checkpoint of a directory of which every byte is right.
+
+What the state file names is asked first: that is what a program finished writing. Where it is damaged, gone, or not named at
+all, the checkpoints that are there are read from the newest to the oldest until one is sound. All of each is read, as by a
+restore.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from tfsaver.checkpoint.checkpoint_state import path_or_empty, state_file_path
+from tfsaver.checkpoint.damage import describe_damage
+from tfsaver.checkpoint.directory_survey import FoundCheckpoint, survey_directory
+from tfsaver.checkpoint.state_survey import StateFile, in_order_of_age, read_state_file
+from tfsaver.checkpoint.verify import verify_checkpoint
+from tfsaver.errors import SaverError
+from tfsaver.lib import file_io
+
+_logger = logging.getLogger(__name__)
+
+# Called with the checkpoint that is read, the bytes done and the bytes there are.
+Progress = Callable[[str, int, int], None]
+
+
+class Skipped(NamedTuple):
+    """A checkpoint that is not used: its prefix, and why."""
+
+    prefix: str
+    reason: str
+
+
+class LatestVerified(NamedTuple):
+    """What was found.
+
+    Attributes:
+        prefix: The newest sound checkpoint, as `load_checkpoint` takes it; None where there is none.
+        skipped: Those that are newer, or that the state file names, from the newest to the oldest.
+    """
+
+    prefix: str | None
+    skipped: list[Skipped]
+
+
+def latest_verified_checkpoint(
+    checkpoint_dir: file_io.PathLike,
+    latest_filename: file_io.PathLike | None = None,
+    *,
+    progress: Progress | None = None,
+) -> LatestVerified:
+    """The newest checkpoint of a directory that verifies, and what was skipped for it.
+
+    A directory without a state file, or with one that cannot be read or names what is not there, is looked through: unlike
+    `latest_checkpoint` this finds a checkpoint wherever there is a sound one.
+
+    Args:
+        checkpoint_dir: The directory of the checkpoints; empty for the working directory.
+        latest_filename: The name of the state file, if it is not `checkpoint`.
+        progress: Called as bytes are read.
+    """
+    directory = path_or_empty(checkpoint_dir)
+    state = read_state_file(directory, latest_filename)
+    state_file_name = file_io.split(state_file_path(directory, latest_filename))[1]
+    hints = [name for entry in state.recorded for name in entry.names]
+    found = survey_directory(directory, state_file_name, hints).checkpoints
+    skipped: list[Skipped] = []
+    for prefix in candidates(state, found):
+        reason = _why_not(prefix, progress)
+        if reason is None:
+            return LatestVerified(prefix, skipped)
+        skipped.append(Skipped(prefix, reason))
+    return LatestVerified(None, skipped)
+
+
+def candidates(state: StateFile, found: dict[str, FoundCheckpoint]) -> Iterator[str]:
+    """The checkpoints that a program may want to go on with, the first choice first.
+
+    What the state file names is the first even when it is not there: the caller is told so. Of what it lists in other
+    directories only what it names as the newest is one: a program asks for this directory's.
+    """
+    first = None
+    if state.newest is not None:
+        here = state.newest.name_in(found)
+        is_elsewhere = state.newest.is_there and not state.newest.is_here
+        first = state.newest.path if here is None or is_elsewhere else found[here].prefix
+        yield first
+    recorded = [name for entry in state.recorded if (name := entry.name_in(found)) is not None]
+    for checkpoint in reversed(in_order_of_age(found.values(), recorded)):
+        if checkpoint.prefix != first:
+            yield checkpoint.prefix
+
+
+def _why_not(prefix: str, progress: Progress | None) -> str | None:
+    """Why a checkpoint cannot be used; None when it can."""
+    try:
+        report = verify_checkpoint(prefix, progress=progress and (lambda done, total: progress(prefix, done, total)))
+    except (SaverError, OSError) as error:
+        return str(error)
+    damage = describe_damage(report)
+    if not damage:
+        return None
+    more = f" (and {len(damage) - 1:,} more problems)" if len(damage) > 1 else ""
+    return f"{damage[0]}{more}"
+
+
+def warn_of_skipped(latest: LatestVerified) -> None:
+    """Says in the log which checkpoints were skipped, and why."""
+    for prefix, reason in latest.skipped:
+        _logger.warning("%s is skipped: %s", prefix, reason)
+    if latest.skipped and latest.prefix is not None:
+        _logger.warning("%s is the newest checkpoint that is whole", latest.prefix)

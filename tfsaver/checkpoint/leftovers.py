@@ -1,0 +1,174 @@
+"""What saves that were killed leave in a directory, told by its name, and how it goes.
+
+    model.index.tempstate1234567890             TensorFlow, unsharded or V1: what was being written
+    model_temp/part-00000-of-00002.index        TensorFlow, sharded or from objects: the shards before they are merged
+    model_temp_<32 hex digits>/part-...         the same, TensorFlow 1.x
+    checkpoint.tmp<32 hex digits>               TensorFlow: the state file, likewise model.meta
+    model.data-00000-of-00001.tmp<10 hex>       tfsaver: any file of a checkpoint before it has its name
+
+None of them is part of a checkpoint, whatever is in it: each writer gives the file its own name as its last step. What a
+save that is still at work has written looks the same, so only what has been quiet for a while goes, and nothing of a
+checkpoint of which any leftover has not been, or is open in a process of this machine. A file without such a name is never
+touched, and neither is a directory with anything else in it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import time
+from collections.abc import Collection, Iterable
+from typing import NamedTuple
+
+from tfsaver.checkpoint.checkpoint_files import file_size, series_of
+from tfsaver.lib import file_io
+
+# Seconds for which a leftover must have been quiet: no writer waits that long between two writes.
+MIN_AGE = 3600.0
+
+_FILE = r"(?:\.index|\.data-\d{5,}-of-\d{5,}|\.meta)"
+_TEMPSTATE = re.compile(rf"(.+?)(?:{_FILE})?\.tempstate\d{{1,20}}", re.DOTALL)
+_TEMPORARY = re.compile(rf"(.+?){_FILE}\.tmp(?:[0-9a-f]{{10}}|[0-9a-f]{{32}})", re.DOTALL)
+_STATE_FILE = re.compile(r"(.+?)(?:\.retention\.json)?\.tmp(?:[0-9a-f]{10}|[0-9a-f]{32})", re.DOTALL)
+_WHOLE_FILE = re.compile(r"(.+?)(?:-\d{5,}-of-\d{5,})?\.tmp[0-9a-f]{10}", re.DOTALL)
+_PARTS_DIRECTORY = re.compile(r"(.+)_temp(_[0-9a-f]{32})?", re.DOTALL)
+_PART = re.compile(r"part-\d{5,}-of-\d{5,}(?:\.index|\.data-\d{5,}-of-\d{5,})?(?:\.tempstate\d{1,20}|\.tmp[0-9a-f]{10})?")
+
+
+class Leftover(NamedTuple):
+    """A file or a directory that a killed save left.
+
+    Attributes:
+        path: Where it is.
+        owner: The name of the checkpoint, or of the state file, that was being written.
+        paths: The files: itself, or what is in the directory.
+        num_bytes: The size of these.
+        time: When any of it was last written, in seconds since the epoch.
+    """
+
+    path: str
+    owner: str
+    paths: tuple[str, ...]
+    num_bytes: int
+    time: float
+
+    @property
+    def is_directory(self) -> bool:
+        return self.paths != (self.path,)
+
+
+class Cleaning(NamedTuple):
+    """What became of leftovers: what went, or in a dry run would go, and what stays, each with the reason."""
+
+    removed: list[Leftover]
+    kept: list[tuple[Leftover, str]]
+
+    @property
+    def num_bytes(self) -> int:
+        return sum(leftover.num_bytes for leftover in self.removed)
+
+
+def find_leftovers(directory: str, state_file_name: str, series: Collection[str] = ()) -> list[Leftover]:
+    """The leftovers in a directory.
+
+    Args:
+        directory: Where to look; not below it, but for the directories of parts.
+        state_file_name: What its state file is called.
+        series: The series of the checkpoints there: a V1 checkpoint's file has no suffix of its own, so that only a file
+            of one of these is certainly one.
+    """
+    found = []
+    for name in file_io.list_directory(directory):
+        path = file_io.join(directory, name)
+        # The files between the listing and the look at them may go, by the save that made them.
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            if (owner := _owner_of_file(name, state_file_name, series)) is not None:
+                if not file_io.is_directory(path):
+                    found.append(_leftover(path, owner, [path]))
+            elif (match := _PARTS_DIRECTORY.fullmatch(name)) and file_io.is_directory(path):
+                parts = file_io.list_directory(path)
+                # An empty directory is certainly one of TensorFlow's only if its name has the digits.
+                if all(map(_PART.fullmatch, parts)) and (parts or match[2]):
+                    found.append(_leftover(path, match[1], [file_io.join(path, part) for part in parts]))
+    return found
+
+
+def clean_leftovers(
+    leftovers: Iterable[Leftover], *, min_age: float = MIN_AGE, dry_run: bool = False, now: float | None = None
+) -> Cleaning:
+    """Removes leftovers of saves that are certainly over.
+
+    Args:
+        leftovers: From `find_leftovers`.
+        min_age: For how many seconds nothing of a checkpoint's leftovers may have been written.
+        dry_run: Removes nothing, and says what would go.
+        now: The time, in seconds since the epoch; the clock's when None.
+    """
+    leftovers = list(leftovers)
+    now = time.time() if now is None else now
+    newest: dict[tuple[str, str], float] = {}
+    for leftover in leftovers:
+        newest[_group(leftover)] = max(leftover.time, newest.get(_group(leftover), leftover.time))
+    open_files = _open_files() if leftovers else frozenset()
+    in_use = {
+        _group(leftover) for leftover in leftovers if any(os.path.realpath(path) in open_files for path in leftover.paths)
+    }
+    cleaning = Cleaning([], [])
+    for leftover in leftovers:
+        age = now - newest[_group(leftover)]
+        if _group(leftover) in in_use:
+            cleaning.kept.append((leftover, "a process has it, or what belongs to it, open"))
+        elif age < min_age:
+            cleaning.kept.append((leftover, f"written {max(0, round(age))} seconds ago: the save may be at work still"))
+        elif dry_run or _remove(leftover):
+            cleaning.removed.append(leftover)
+        else:
+            cleaning.kept.append((leftover, "something was written into it meanwhile"))
+    return cleaning
+
+
+def _owner_of_file(name: str, state_file_name: str, series: Collection[str]) -> str | None:
+    if match := _TEMPSTATE.fullmatch(name) or _TEMPORARY.fullmatch(name):
+        return match[1]
+    if (match := _STATE_FILE.fullmatch(name)) and match[1] == state_file_name:
+        return match[1]
+    if (match := _WHOLE_FILE.fullmatch(name)) and series_of(match[1]) in series:
+        return match[1]
+    return None
+
+
+def _leftover(path: str, owner: str, paths: list[str]) -> Leftover:
+    times = [file_io.modification_time(each) for each in dict.fromkeys((path, *paths))]
+    return Leftover(path, owner, tuple(paths), sum(map(file_size, paths)), max(times))
+
+
+def _group(leftover: Leftover) -> tuple[str, str]:
+    """Whose leftover it is: the files of one save are written at different times, and the first waits for the last."""
+    return file_io.split(leftover.path)[0], leftover.owner
+
+
+def _remove(leftover: Leftover) -> bool:
+    for path in leftover.paths:
+        file_io.remove(path)
+    if leftover.is_directory and not file_io.is_remote(leftover.path):
+        try:
+            os.rmdir(leftover.path)
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False
+    return True
+
+
+def _open_files() -> frozenset[str]:
+    """The files that processes of this machine have open, as far as the system says so."""
+    found = set()
+    for process in filter(str.isdigit, file_io.list_directory("/proc")):
+        folder = f"/proc/{process}/fd"
+        # Other users' processes do not show theirs, and a process may end at any moment.
+        with contextlib.suppress(OSError):
+            for descriptor in os.listdir(folder):
+                with contextlib.suppress(OSError):
+                    found.add(os.readlink(f"{folder}/{descriptor}"))
+    return frozenset(found)
