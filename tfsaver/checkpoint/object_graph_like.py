@@ -34,6 +34,7 @@ from tfsaver.framework import dtypes
 SAVE_COUNTER = "save_counter"
 SAVE_COUNTER_KEY = key_of((SAVE_COUNTER,))
 
+_COUNTER_DTYPE = dtypes.from_name("int64")
 _SLOT = "/.OPTIMIZER_SLOT/"
 
 
@@ -116,7 +117,14 @@ def object_graph_of_names(tree: Mapping[str, Any] | Sequence[Any]) -> ObjectGrap
                 places[id(item)] = place
                 builder.node(place)
                 waiting.append((place, item))
-    return with_save_counter(builder.build())
+    if SAVE_COUNTER not in tree:
+        add_save_counter(builder)
+    return builder.build()
+
+
+def add_save_counter(builder: ObjectGraphBuilder) -> None:
+    """Puts beside the root's children, as the last of them, what counts the saves."""
+    builder.variable((SAVE_COUNTER,), SAVE_COUNTER, dtype=_COUNTER_DTYPE, shape=())
 
 
 def with_save_counter(graph: ObjectGraph) -> ObjectGraph:
@@ -125,7 +133,7 @@ def with_save_counter(graph: ObjectGraph) -> ObjectGraph:
         return graph
     counter = Node({}, (Attribute(VARIABLE_VALUE, SAVE_COUNTER, SAVE_COUNTER_KEY),))
     root = graph.nodes[0]._replace(children={**graph.nodes[0].children, SAVE_COUNTER: len(graph.nodes)})
-    kind = WantedTensor(SAVE_COUNTER_KEY, dtypes.from_name("int64"), ())
+    kind = WantedTensor(SAVE_COUNTER_KEY, _COUNTER_DTYPE, ())
     return ObjectGraph((root, *graph.nodes[1:], counter), {**graph.tensors, SAVE_COUNTER_KEY: kind})
 
 
