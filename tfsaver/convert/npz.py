@@ -1,0 +1,176 @@
+"""npz files, through numpy: a zip archive with a member ``<name>.npy`` for each array.
+
+    magic, version      \\x93NUMPY, 1.0
+    header              a Python dict as text: descr (the dtype), fortran_order, shape
+    data                the elements
+
+Two things numpy cannot say, and how they are said here:
+
+    bfloat16, float8, int4 ...  numpy's own header calls bfloat16 ``V2``, which may be anything. The type's name goes where
+                                those of quantised types go already, a record of one field: ``[("bfloat16", "<u2")]``.
+                                ``np.load(path)["w"]["bfloat16"].view(ml_dtypes.bfloat16)`` is the array.
+    strings of any length       would need pickle, which runs code when it is read. Fixed-width ``S`` strings hold them as
+                                long as none ends with a zero byte, which numpy would take off; others cannot go.
+
+Nothing is pickled, and nothing that is pickled is read.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable
+from typing import IO, Any
+
+import numpy as np
+
+from tfsaver.checkpoint.tensor_source import Array, TensorSource
+from tfsaver.convert.atomic import atomic_file, local_path
+from tfsaver.convert.chunks import chunks
+from tfsaver.convert.file_source import FileSource
+from tfsaver.convert.fitting import check_fits, no_type
+from tfsaver.errors import DataLossError, SaverError, UnimplementedError
+from tfsaver.framework import dtypes, tensor_util
+from tfsaver.framework.dtypes import DType
+from tfsaver.framework.tensor_info import TensorInfo
+from tfsaver.framework.tensor_shape import Shape
+from tfsaver.lib import file_io
+
+_SUFFIX = ".npy"
+_MAX_NAME_SIZE = 65535 - len(_SUFFIX)
+# Of numpy's dtypes, those that another package has added.
+_FROM_ELSEWHERE = 2
+_READ_HEADER = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+
+
+def open_npz(path: file_io.PathLike) -> FileSource:
+    """The arrays of an npz file, read when they are asked for.
+
+    Raises:
+        DataLossError: It is no npz file, or a damaged one.
+    """
+    return _NpzSource(local_path(path))
+
+
+def save_npz(
+    source: TensorSource,
+    path: file_io.PathLike,
+    *,
+    durable: bool = True,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Writes tensors as an npz file that ``np.load`` reads, a piece in memory at a time.
+
+    Raises:
+        UnimplementedError: Variants, strings that end with a zero byte, names that a zip archive or numpy would change.
+    """
+    target = local_path(path)
+    names = set(source.names)
+
+    def objection(info: TensorInfo) -> str | None:
+        if info.dtype.name in ("variant", "resource"):
+            return no_type(info)
+        if len(info.name.encode()) > _MAX_NAME_SIZE or "\0" in info.name:
+            return "a name that no zip archive can hold"
+        if f"{info.name}{_SUFFIX}" in names:
+            return f"a name that is another tensor's with {_SUFFIX} at its end, which numpy takes off"
+        if info.dtype is dtypes.STRING and any(value.endswith(b"\0") for value in source.read(info.name).reshape(-1)):
+            return "strings that end with a zero byte, which numpy takes off"
+        return None
+
+    infos = check_fits(source, "an npz file", objection)
+    total = sum(info.num_bytes for info in infos if info.dtype.has_fixed_size)
+    done = 0
+    with atomic_file(target, durable=durable) as temporary, zipfile.ZipFile(temporary, "w", allowZip64=True) as archive:
+        for info in infos:
+            # The same date in every file: what is equal is equal in bytes.
+            member = zipfile.ZipInfo(info.name + _SUFFIX)
+            # ZipInfo makes slashes of what separates folders elsewhere; the name is the tensor's.
+            member.filename = info.name + _SUFFIX
+            with archive.open(member, "w", force_zip64=True) as file:
+                if info.dtype is dtypes.STRING:
+                    np.lib.format.write_array(file, _fixed_width(source.read(info.name)), allow_pickle=False)
+                    continue
+                descr = np.lib.format.dtype_to_descr(_numpy_type(info.dtype))
+                header = {"descr": descr, "fortran_order": False, "shape": info.shape}
+                np.lib.format.write_array_header_1_0(file, header)
+                for chunk in chunks(source, info):
+                    file.write(chunk)
+                    done += len(chunk)
+                    if progress is not None:
+                        progress(done, total)
+
+
+class _NpzSource(FileSource):
+    def __init__(self, path: str) -> None:
+        try:
+            self._archive = zipfile.ZipFile(path)
+        except zipfile.BadZipFile as error:
+            raise DataLossError(f"{path} is no npz file: {error}") from error
+        try:
+            members = [member for member in self._archive.namelist() if member.endswith(_SUFFIX)]
+            super().__init__(path, {member.removesuffix(_SUFFIX): self._content(path, member) for member in members})
+        except BaseException:
+            self._archive.close()
+            raise
+
+    def close(self) -> None:
+        self._archive.close()
+
+    def _content(self, path: str, member: str) -> tuple[DType, Shape] | str:
+        try:
+            with self._archive.open(member) as file:
+                shape, stored = _read_header(file)
+        except (ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise DataLossError(f"{path}: member {member!r} is no array: {error}") from error
+        if stored.hasobject:
+            return "holds Python objects, which only pickle could read"
+        try:
+            return _stored_type(stored), shape
+        except SaverError:
+            return f"is of type {stored}, which no checkpoint can hold"
+
+    def _load(self, name: str, info: TensorInfo) -> Array:
+        try:
+            with self._archive.open(name + _SUFFIX) as file:
+                array: Array = np.lib.format.read_array(file, allow_pickle=False)
+                # The archive's checksum is compared when a member ends.
+                if file.read(1):
+                    raise DataLossError(f"{name!r} is longer than its shape {list(info.shape)} says")
+        except (zipfile.BadZipFile, EOFError, ValueError) as error:
+            if isinstance(error, SaverError):
+                raise
+            raise DataLossError(f"{name!r} is damaged: {error}") from error
+        if info.dtype is dtypes.STRING:
+            return tensor_util.as_tensor(array, name)[0]
+        if info.dtype.numpy.isbuiltin == _FROM_ELSEWHERE:
+            return array.view(info.dtype.numpy)
+        return array.astype(info.dtype.numpy, order="C", copy=False)
+
+
+def _read_header(file: IO[bytes]) -> tuple[Shape, np.dtype[Any]]:
+    version = np.lib.format.read_magic(file)
+    if version in _READ_HEADER:
+        shape, _, stored = _READ_HEADER[version](file)
+        return tuple(shape), stored
+    raise UnimplementedError(f"version {version} of numpy's header, which only records with names in other scripts have")
+
+
+def _stored_type(stored: np.dtype[Any]) -> DType:
+    if stored.names is not None and len(stored.names) == 1:
+        dtype = dtypes.from_name(stored.names[0])
+        if stored == _numpy_type(dtype):
+            return dtype
+    return dtypes.from_numpy(stored)
+
+
+def _numpy_type(dtype: DType) -> np.dtype[Any]:
+    """The dtype that numpy's header can say."""
+    if dtype.numpy.isbuiltin == _FROM_ELSEWHERE:
+        return np.dtype([(dtype.name, f"<u{dtype.size}")])
+    return dtype.numpy
+
+
+def _fixed_width(strings: Array) -> Array:
+    # At least one byte: numpy makes other strings of none.
+    width = max((len(value) for value in strings.reshape(-1)), default=0) or 1
+    return strings.astype(f"S{width}")

@@ -1,0 +1,187 @@
+"""PyTorch's files, through torch: a dict of tensors, as ``torch.save(module.state_dict(), path)`` writes it.
+
+    model.pt    a zip archive: data.pkl (the dict, with references to storages), data/0, data/1, ... (the storages)
+
+The pickle inside is read with ``weights_only=True``, which builds tensors and plain containers and runs nothing, and the
+storages are mapped, so that a tensor takes memory when it is read. A dict in a dict (``{"model": ..., "optimizer": ...}``)
+gives names with a slash between the keys, numbers give scalars; what is neither has a name and cannot be read.
+
+torch saves from memory: while a file is written, all of its tensors are in it, once.
+"""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from tfsaver.checkpoint.tensor_source import Array, TensorSource
+from tfsaver.convert.atomic import atomic_file, local_path
+from tfsaver.convert.file_source import FileSource
+from tfsaver.convert.fitting import check_fits, no_type
+from tfsaver.errors import DataLossError, MissingExtraError, UnimplementedError
+from tfsaver.framework import dtypes
+from tfsaver.framework.dtypes import DType
+from tfsaver.framework.tensor_info import TensorInfo
+from tfsaver.framework.tensor_shape import Shape
+from tfsaver.lib import file_io
+
+# Types that both have, under one name, and the type of numpy whose arrays torch takes and gives for it.
+_CARRIERS = {
+    "float32": "float32",
+    "float64": "float64",
+    "float16": "float16",
+    "bfloat16": "int16",
+    "int8": "int8",
+    "int16": "int16",
+    "int32": "int32",
+    "int64": "int64",
+    "uint8": "uint8",
+    "uint16": "int16",
+    "uint32": "int32",
+    "uint64": "int64",
+    "bool": "bool",
+    "complex64": "complex64",
+    "complex128": "complex128",
+    "float8_e5m2": "uint8",
+    "float8_e4m3fn": "uint8",
+    "float8_e4m3fnuz": "uint8",
+    "float8_e5m2fnuz": "uint8",
+}
+_MAX_DEPTH = 100
+
+
+def open_torch(path: file_io.PathLike) -> FileSource:
+    """The tensors of a file of ``torch.save``, read when they are asked for.
+
+    Raises:
+        MissingExtraError: torch is not installed.
+        UnimplementedError: It holds objects that only running its code could build.
+        DataLossError: It is no such file, or a damaged one.
+    """
+    return _TorchSource(local_path(path))
+
+
+def save_torch(
+    source: TensorSource,
+    path: file_io.PathLike,
+    *,
+    durable: bool = True,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Writes tensors as a ``state_dict``, for ``torch.load(path, weights_only=True)``.
+
+    Raises:
+        MissingExtraError: torch is not installed.
+        UnimplementedError: Tensors of types that torch, or the installed one, has not: strings, quantised ones, integers
+            narrower than a byte.
+    """
+    torch = _library()
+    target = local_path(path)
+
+    def objection(info: TensorInfo) -> str | None:
+        if info.dtype.name not in _CARRIERS:
+            return no_type(info)
+        return None if hasattr(torch, info.dtype.name) else f"torch {torch.__version__} has no {info.dtype} yet"
+
+    infos = check_fits(source, "a file of torch", objection)
+    total = sum(info.num_bytes for info in infos)
+    done = 0
+    tensors = {}
+    for info in infos:
+        tensors[info.name] = _as_torch(torch, source.read(info.name), info.dtype)
+        done += info.num_bytes
+        if progress is not None:
+            progress(done, total)
+    # A file instead of its name, of which torch would put a part into the archive.
+    with atomic_file(target, durable=durable) as temporary, open(temporary, "wb") as file:
+        torch.save(tensors, file)
+
+
+class _TorchSource(FileSource):
+    def __init__(self, path: str) -> None:
+        torch = _library()
+        self._torch = torch
+        self._values = dict(_flatten(_load_file(torch, path), path))
+        super().__init__(path, {name: self._content(value) for name, value in self._values.items()})
+
+    def close(self) -> None:
+        self._values = {}
+
+    def _content(self, value: Any) -> tuple[DType, Shape] | str:
+        if isinstance(value, bool | int | float | complex):
+            if isinstance(value, int) and not -(2**63) <= value < 2**63:
+                return "is an integer of more than 64 bits"
+            return dtypes.from_numpy(np.asarray(value).dtype), ()
+        if not isinstance(value, self._torch.Tensor):
+            return f"is a {type(value).__name__}, no tensor"
+        if value.layout is not self._torch.strided or value.is_quantized or value.is_meta or value.is_nested:
+            return "is a sparse, quantised, nested or empty tensor, which no checkpoint can hold"
+        name = str(value.dtype).removeprefix("torch.")
+        if name not in _CARRIERS:
+            return f"is of type {name}, which no checkpoint can hold"
+        return dtypes.from_name(name), tuple(value.shape)
+
+    def _load(self, name: str, info: TensorInfo) -> Array:
+        value = self._values[name]
+        if not isinstance(value, self._torch.Tensor):
+            return np.asarray(value, info.dtype.numpy)
+        # Lazy conjugates and negatives have no memory of their own.
+        tensor = value.detach().resolve_conj().resolve_neg()
+        carrier = _CARRIERS[info.dtype.name]
+        if carrier != info.dtype.name:
+            tensor = tensor.view(getattr(self._torch, carrier))
+        array: Array = tensor.numpy()
+        return array.view(info.dtype.numpy) if carrier != info.dtype.name else array
+
+
+def _library() -> Any:
+    try:
+        import torch  # noqa: PLC0415
+    except ImportError as error:
+        raise MissingExtraError("torch", extra="torch", purpose="reading or writing PyTorch's .pt and .pth") from error
+    return torch
+
+
+def _load_file(torch: Any, path: str) -> Any:
+    try:
+        # Files of before torch 1.6 are no archives, and cannot be mapped.
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except pickle.UnpicklingError as error:
+        raise UnimplementedError(
+            f"{path} holds more than tensors and plain containers, or is damaged; tfsaver runs no code of a file, and torch "
+            f"says: {str(error).strip().splitlines()[0]}"
+        ) from error
+    except (RuntimeError, EOFError, ValueError) as error:
+        raise DataLossError(f"{path} is no sound file of torch: {str(error).strip().splitlines()[0]}") from error
+
+
+def _flatten(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """Every leaf by its keys with slashes between them."""
+    if not isinstance(value, Mapping | list | tuple):
+        raise UnimplementedError(f"{path} holds a {type(value).__name__}, a dict of tensors is needed")
+    seen: set[str] = set()
+    waiting: list[tuple[str, Any, int]] = [("", value, 0)]
+    while waiting:
+        name, item, depth = waiting.pop()
+        if isinstance(item, Mapping | list | tuple) and depth < _MAX_DEPTH:
+            pairs = item.items() if isinstance(item, Mapping) else enumerate(item)
+            waiting += [(f"{name}/{key}" if depth else str(key), inner, depth + 1) for key, inner in pairs]
+            continue
+        if name in seen:
+            raise UnimplementedError(f"{path} has two values whose keys both read {name!r}")
+        seen.add(name)
+        yield name, item
+
+
+def _as_torch(torch: Any, array: Array, dtype: DType) -> Any:
+    """The array as a tensor over the same memory."""
+    carrier = _CARRIERS[dtype.name]
+    # torch has no tensors that cannot be written to.
+    if not (array.flags.c_contiguous and array.flags.writeable and array.dtype.isnative):
+        array = np.array(array, dtype.numpy, order="C")
+    tensor = torch.from_numpy(array.view(carrier))
+    return tensor if carrier == dtype.name else tensor.view(getattr(torch, dtype.name))
