@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from tfsaver.checkpoint import saved_tensor_slices
+from tfsaver.checkpoint.object_based import object_based_source
+from tfsaver.checkpoint.object_graph_like import as_object_graph
 from tfsaver.checkpoint.tensor_slice_writer import TensorSliceWriter
+from tfsaver.checkpoint.tensor_source import ArraySource, TensorSource
 from tfsaver.errors import InvalidArgumentError
 from tfsaver.framework import tensor_util
 from tfsaver.lib import file_io
@@ -22,6 +25,7 @@ def save_checkpoint(
     format: str = "v2",  # noqa: A002 - the word every saver uses for it
     num_shards: int = 1,
     durable: bool = True,
+    object_graph: Any = None,
 ) -> str:
     """Writes tensors as a checkpoint that TensorFlow reads, in the order of their names.
 
@@ -35,12 +39,18 @@ def save_checkpoint(
         format: ``v2``, or ``v1`` for programs that know nothing newer.
         num_shards: How many data files there are; tensors go to the one that has least.
         durable: Whether to return only once disks have the bytes.
+        object_graph: The objects that `tf.train.Checkpoint` is to restore the tensors into; None writes names alone. An
+            ObjectGraph, its bytes, a dict or list (of dicts and lists) of names in the mapping, or the path of another
+            object-based checkpoint or SavedModel whose objects these are. A tensor is for the variable of that key, full
+            name or path; `object_based_source` says how they are found, and can leave some out.
 
     Returns:
         The checkpoint's name as `load_checkpoint` takes it: `prefix`, or the pattern of a V1 checkpoint in several files.
 
     Raises:
-        InvalidArgumentError: An unknown format, a name that is no str or empty, fewer shards than one.
+        InvalidArgumentError: An unknown format, a name that is no str or empty, fewer shards than one; or tensors that do
+            not fit the objects, or are none of theirs.
+        NotFoundError: The objects have values that no tensor is for; says everything that is wrong.
         UnimplementedError: A value of a type that the format cannot hold.
     """
     path = file_io.as_path(prefix)
@@ -53,6 +63,11 @@ def save_checkpoint(
     for name in mapping:
         if not isinstance(name, str) or not name:
             raise InvalidArgumentError(f"a tensor's name must be a str that is not empty, not {name!r}")
+    if object_graph is not None:
+        if format == "v1":
+            raise InvalidArgumentError("object_graph with format 'v1': TensorFlow restores objects from V2 alone")
+        tensors = mapping if isinstance(mapping, TensorSource) else ArraySource(mapping)
+        mapping = object_based_source(tensors, as_object_graph(object_graph))
     if directory := file_io.split(path)[0]:
         file_io.make_directory(directory)
     return (_save_v2 if format == "v2" else _save_v1)(mapping, path, num_shards, durable)
