@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from tfsaver.checkpoint.verify import verify_checkpoint as verify
     from tfsaver.compat.export import export_saved_model as export_saved_model
     from tfsaver.compat.v1.saver import Saver as Saver
+    from tfsaver.convert.tree import load as load
+    from tfsaver.convert.tree import save as save
     from tfsaver.errors import SaverError as SaverError
     from tfsaver.saved_model.editing import edit_saved_model as edit_saved_model
     from tfsaver.saved_model.freezing import freeze_saved_model as freeze_saved_model
@@ -56,11 +58,13 @@ _HOMES = {
     "get_checkpoint_state": ("tfsaver.checkpoint.checkpoint_management", "get_checkpoint_state"),
     "latest_checkpoint": ("tfsaver.checkpoint.checkpoint_management", "latest_checkpoint"),
     "list_variables": ("tfsaver.checkpoint.checkpoint_reader", "list_variables"),
+    "load": ("tfsaver.convert.tree", "load"),
     "load_checkpoint": ("tfsaver.checkpoint.checkpoint_reader", "load_checkpoint"),
     "load_saved_model": ("tfsaver.saved_model.loader", "load_saved_model"),
     "load_variable": ("tfsaver.checkpoint.checkpoint_reader", "load_variable"),
     "merge_bundles": ("tfsaver.tensor_bundle.merge", "merge_bundles"),
     "merge_saved_models": ("tfsaver.saved_model.merging", "merge_saved_models"),
+    "save": ("tfsaver.convert.tree", "save"),
     "save_checkpoint": ("tfsaver.checkpoint.save", "save_checkpoint"),
     "verify": ("tfsaver.checkpoint.verify", "verify_checkpoint"),
 }
@@ -96,11 +100,13 @@ __all__ = [
     "get_checkpoint_state",
     "latest_checkpoint",
     "list_variables",
+    "load",
     "load_checkpoint",
     "load_saved_model",
     "load_variable",
     "merge_bundles",
     "merge_saved_models",
+    "save",
     "save_checkpoint",
     "verify",
 ]
