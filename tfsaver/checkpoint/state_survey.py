@@ -5,7 +5,7 @@ path that leads out; or nothing that is there. An entry of the last two kinds wh
 directory was most likely written before the directory was moved or copied: it means that one.
 
 The order is the one in which entries are recorded. What nobody recorded is newer only if its step and its time both say so:
-times alone change when files are copied, and steps alone when a training is started anew in a directory with old checkpoints.
+times alone change when files are copied, steps alone when a training is started anew in a directory with old checkpoints.
 Where nothing is recorded steps decide, and among names without steps, or of different series, times.
 """
 
