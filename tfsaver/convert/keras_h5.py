@@ -52,6 +52,7 @@ def save_keras(
     like: file_io.PathLike | None = None,
     durable: bool = True,
     progress: Callable[[int, int], None] | None = None,
+    check: Callable[[], None] | None = None,
 ) -> None:
     """Writes tensors as a ``.weights.h5`` file, one in memory at a time.
 
@@ -61,6 +62,7 @@ def save_keras(
         like: A file that the model wrote: nothing is written unless it has the same paths and shapes.
         durable: Whether to return only once disks have the bytes.
         progress: Called with the bytes that are done and that there are.
+        check: Called when everything is written and nothing is visible; an error of it prevents that.
 
     Raises:
         MissingExtraError: h5py is not installed.
@@ -99,6 +101,8 @@ def save_keras(
             done += info.num_bytes
             if progress is not None:
                 progress(done, total)
+        if check is not None:
+            check()
 
 
 class _KerasSource(FileSource):

@@ -57,6 +57,7 @@ def save_npz(
     *,
     durable: bool = True,
     progress: Callable[[int, int], None] | None = None,
+    check: Callable[[], None] | None = None,
 ) -> None:
     """Writes tensors as an npz file that ``np.load`` reads, a piece in memory at a time.
 
@@ -98,6 +99,8 @@ def save_npz(
                     done += len(chunk)
                     if progress is not None:
                         progress(done, total)
+        if check is not None:
+            check()
 
 
 class _NpzSource(FileSource):

@@ -55,6 +55,7 @@ def save_orbax(
     overwrite: bool = False,
     durable: bool = True,
     progress: Callable[[int, int], None] | None = None,
+    check: Callable[[], None] | None = None,
 ) -> None:
     """Writes tensors as an Orbax checkpoint, a nested dict of arrays.
 
@@ -92,6 +93,8 @@ def save_orbax(
         done += info.num_bytes
         if progress is not None:
             progress(done, total)
+    if check is not None:
+        check()
     with (
         atomic_directory(target, overwrite=overwrite, durable=durable) as temporary,
         library.StandardCheckpointer() as checkpointer,

@@ -71,6 +71,7 @@ def save_safetensors(
     *,
     durable: bool = True,
     progress: Callable[[int, int], None] | None = None,
+    check: Callable[[], None] | None = None,
 ) -> None:
     """Writes tensors as a safetensors file, a piece in memory at a time.
 
@@ -108,6 +109,8 @@ def save_safetensors(
                     done += len(chunk)
                     if progress is not None:
                         progress(done, total)
+        if check is not None:
+            check()
 
 
 class _SafetensorsSource(FileSource):

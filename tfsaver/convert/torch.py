@@ -71,6 +71,7 @@ def save_torch(
     *,
     durable: bool = True,
     progress: Callable[[int, int], None] | None = None,
+    check: Callable[[], None] | None = None,
 ) -> None:
     """Writes tensors as a ``state_dict``, for ``torch.load(path, weights_only=True)``.
 
@@ -96,6 +97,8 @@ def save_torch(
         done += info.num_bytes
         if progress is not None:
             progress(done, total)
+    if check is not None:
+        check()
     # A file instead of its name, of which torch would put a part into the archive.
     with atomic_file(target, durable=durable) as temporary, open(temporary, "wb") as file:
         torch.save(tensors, file)

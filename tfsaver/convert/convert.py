@@ -1,0 +1,302 @@
+"""From any format to any other: a reader, views over it, and a writer.
+
+    open -> choose (include, exclude, essential) -> rename (mapping) -> cast (dtype) -> check -> write
+
+Everything between the two files is lazy: what is not written is not read, and what is written is in memory in pieces where
+the libraries of both formats can take and give them. The check comes before the first byte: a tensor that the target cannot
+hold as it is, is an error that names all such, and nothing is ever changed to make it fit but what the caller asked for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from tfsaver.checkpoint.checkpoint_reader import CheckpointReader
+from tfsaver.checkpoint.editing.cast import CastSource, raise_losses
+from tfsaver.checkpoint.editing.edit import write_result
+from tfsaver.checkpoint.editing.piecewise import as_source
+from tfsaver.checkpoint.editing.rename import RenamedSource
+from tfsaver.checkpoint.editing.select import SelectedSource
+from tfsaver.checkpoint.name_map import NameMapLike
+from tfsaver.checkpoint.object_based import object_based_source
+from tfsaver.checkpoint.object_graph import OBJECT_GRAPH_KEY, ObjectGraph, read_object_graph
+from tfsaver.checkpoint.object_graph_like import SAVE_COUNTER_KEY, as_object_graph
+from tfsaver.checkpoint.selection import Selectable, Selection
+from tfsaver.checkpoint.tensor_source import TensorSource
+from tfsaver.convert.conversion_report import ConversionReport, ConvertedTensor
+from tfsaver.convert.fitting import check_fits, no_type
+from tfsaver.convert.formats import Format, format_of_source, format_of_target
+from tfsaver.convert.object_names import ReadableSource, readable_names
+from tfsaver.errors import InvalidArgumentError, UnimplementedError
+from tfsaver.framework.dtypes import DType
+from tfsaver.framework.tensor_info import TensorInfo
+from tfsaver.lib import file_io
+
+Progress = Callable[[int, int], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Origin:
+    """What is converted, and what it is."""
+
+    source: TensorSource
+    path: str
+    format: str
+    graph: ObjectGraph | None
+    names: Mapping[str, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Chosen:
+    """The tensors that go, as the source calls them, and by the names that people read why the others do not."""
+
+    keys: tuple[str, ...]
+    left_out: Mapping[str, str]
+    notes: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Edited:
+    """What is written, and what became of what."""
+
+    view: TensorSource
+    cast: CastSource | None
+    old_names: Mapping[str, str]
+    old_dtypes: Mapping[str, DType]
+    transposed: frozenset[str]
+    left_out: Mapping[str, str]
+
+    def check(self) -> None:
+        """Called when everything is written and nothing is visible."""
+        if self.cast is not None:
+            raise_losses(self.cast.report, allow_overflow=False)
+
+    def tensors(self) -> tuple[ConvertedTensor, ...]:
+        """The tensors that were written."""
+        infos = (self.view.info(name) for name in self.view.names if name != OBJECT_GRAPH_KEY)
+        return tuple(
+            ConvertedTensor(
+                self.old_names.get(info.name, info.name),
+                info.name,
+                info.dtype,
+                info.shape,
+                info.num_bytes,
+                info.name in self.transposed,
+                self.old_dtypes.get(info.name, info.dtype),
+            )
+            for info in infos
+        )
+
+
+def convert(
+    source: file_io.PathLike | TensorSource | Mapping[str, Any],
+    target: file_io.PathLike,
+    *,
+    format: str | None = None,  # noqa: A002 - the word every saver uses for it
+    source_format: str | None = None,
+    mapping: NameMapLike = None,
+    include: str | Sequence[str] = (),
+    exclude: str | Sequence[str] = (),
+    essential: bool = False,
+    dtype: str | None = None,
+    names: str = "path",
+    like: Any = None,
+    num_shards: int = 1,
+    overwrite: bool = False,
+    durable: bool = True,
+    progress: Progress | None = None,
+) -> ConversionReport:
+    """Writes the tensors of one file as another, in another format or in the same.
+
+    Args:
+        source: A checkpoint of any kind, a SavedModel, a file of one of the formats in `formats`; or an open source, or
+            arrays by name.
+        target: Where to: a path, or for a checkpoint its prefix. A file is replaced in one step, a directory or a
+            checkpoint only with `overwrite`.
+        format: What to write: ``v2``, ``v1``, ``object``, ``safetensors``, ``npz``, ``torch``, ``keras``, ``orbax``. By
+            default what the target's suffix says, and ``v2`` where it says nothing.
+        source_format: What the source is, when its name does not say it.
+        mapping: From old names to new ones, with transposes; see `name_map`.
+        include: Patterns, of which one must occur in an old name.
+        exclude: Patterns, of which none may.
+        essential: Whether the state of optimizers is left out.
+        dtype: What floating-point tensors become, as in ``bfloat16``.
+        names: What to call the tensors of an object-based checkpoint: by ``path``, by ``full`` name, by ``key``.
+        like: For ``object``, the objects: an object-based checkpoint or a SavedModel, a nested dict of names, a graph. For
+            ``keras``, a weights file of the same model.
+        num_shards: How many data files a checkpoint gets.
+        overwrite: Whether a directory or a checkpoint that is there may be replaced.
+        durable: Whether to return only once disks have the bytes.
+        progress: Called with how many bytes are done and how many there are.
+
+    Returns:
+        What was written and what was left out; printed, it is a few lines.
+
+    Raises:
+        UnimplementedError: The target cannot hold some of the tensors; names all of them. Nothing is written.
+        InvalidArgumentError: The arguments, the mapping or the objects do not fit; nothing is written.
+        NotFoundError: The source is not there, or objects of `like` have no tensor.
+        AlreadyExistsError: The target is there and may not be replaced.
+        DataLossError: The source is damaged; the target is as it was.
+        MissingExtraError: The library of a format is not installed.
+
+    Example:
+        >>> print(tfsaver.convert("bert_model.ckpt", "bert.safetensors", essential=True))  # doctest: +SKIP
+        bert_model.ckpt (V2 checkpoint) -> bert.safetensors (safetensors file)
+          written:  47 tensors, 96,488 bytes
+          left out: 92 tensors
+            state of the optimizer adam: bert/embeddings/LayerNorm/beta/adam_m, ...
+    """
+    path = file_io.as_path(target)
+    written = format_of_target(path, format)
+    if num_shards != 1 and not written.is_checkpoint:
+        raise InvalidArgumentError(f"num_shards is for checkpoints, and a {written.description} is to be written")
+    if like is not None and written.name not in ("object", "keras"):
+        raise InvalidArgumentError(f"like is for the formats object and keras, and a {written.description} is to be written")
+    with _opened(source, source_format, names) as origin:
+        chosen = _choose(origin, include, exclude, essential, is_object=written.name == "object")
+        edited = _edit(origin, chosen, written, mapping, dtype, like)
+        result = _write(edited, path, written, origin, like, num_shards, overwrite, durable, progress)
+        return ConversionReport(
+            origin.path,
+            origin.format,
+            result,
+            written.description,
+            edited.tensors(),
+            {**chosen.left_out, **edited.left_out},
+            {} if edited.cast is None else edited.cast.report,
+            chosen.notes,
+        )
+
+
+@contextlib.contextmanager
+def _opened(
+    source: file_io.PathLike | TensorSource | Mapping[str, Any], source_format: str | None, names: str
+) -> Iterator[_Origin]:
+    with contextlib.ExitStack() as stack:
+        if isinstance(source, Mapping):
+            opened, path, kind = as_source(source), getattr(source, "prefix", None) or "tensors in memory", "tensors"
+        else:
+            path = file_io.as_path(source)
+            row = format_of_source(path, source_format)
+            opened, kind = stack.enter_context(row.open(path)), row.description
+        if isinstance(opened, CheckpointReader):
+            kind = f"{opened.version} checkpoint"
+        graph = read_object_graph(opened)
+        if graph is None:
+            yield _Origin(opened, path, kind, None, {name: name for name in opened.names})
+        else:
+            yield _Origin(opened, path, "object-based checkpoint", graph, readable_names(opened.names, graph, names))
+
+
+def _choose(
+    origin: _Origin,
+    include: str | Sequence[str],
+    exclude: str | Sequence[str],
+    essential: bool,
+    *,
+    is_object: bool,
+) -> _Chosen:
+    left_out: dict[str, str] = {}
+    notes: tuple[str, ...] = ()
+    keys = list(origin.names)
+    if origin.graph is not None and not is_object:
+        left_out[OBJECT_GRAPH_KEY] = "describes the objects of the program"
+        if essential and SAVE_COUNTER_KEY in keys:
+            keys.remove(SAVE_COUNTER_KEY)
+            left_out[origin.names[SAVE_COUNTER_KEY]] = "the count of saves"
+    tensors = {key: _selectable(origin.source, key) for key in keys}
+    if essential and tensors:
+        full_names = None if origin.graph is None else origin.graph.full_names_of_keys()
+        report = Selection(without_optimizer=True).select(tensors, full_names=full_names)
+        left_out.update({origin.names[key]: reason for key, reason in report.left_out.items()})
+        tensors = {key: tensors[key] for key in report.kept}
+    if include or exclude:
+        # Patterns see the names that people read.
+        by_name = {origin.names[key]: tensor for key, tensor in tensors.items()}
+        report = Selection(include=include, exclude=exclude).select(by_name)  # type: ignore[arg-type]
+        left_out.update(report.left_out)
+        notes = report.notes
+        kept = frozenset(report.kept)
+        tensors = {key: tensor for key, tensor in tensors.items() if origin.names[key] in kept}
+    return _Chosen(tuple(tensors), left_out, notes)
+
+
+def _selectable(source: TensorSource, name: str) -> Selectable:
+    try:
+        info = source.info(name)
+    except UnimplementedError:
+        # Something else than a tensor, which may be left out like one.
+        return Selectable(None, 0)
+    return Selectable(info.shape, info.num_bytes)
+
+
+def _edit(
+    origin: _Origin, chosen: _Chosen, written: Format, mapping: NameMapLike, dtype: Any, like: Any
+) -> _Edited:
+    view: TensorSource = SelectedSource(origin.source, chosen.keys)
+    if origin.graph is not None and written.name != "object":
+        view = ReadableSource(view, {key: origin.names[key] for key in chosen.keys})
+    old_names = {name: name for name in view.names}
+    left_out = {}
+    transposed: set[str] = set()
+    is_for_objects = written.name == "object" and like is not None
+    if mapping is not None and not is_for_objects:
+        view = renamed = RenamedSource(view, mapping)
+        targets = [(old, target) for old, items in renamed.new_names.items() for target in items]
+        old_names = {target.name: old for old, target in targets}
+        transposed = {target.name for _, target in targets if target.transpose is not None}
+        left_out = {name: "left out by the mapping" for name, items in renamed.new_names.items() if not items}
+    before, cast = view, None
+    if dtype is not None:
+        # What cannot be read at all is said before anything asks for types.
+        check_fits(view, f"a {written.description}", lambda _: None, is_text=False)
+        view = cast = CastSource(view, dtype, raises=False)
+    old_dtypes = {}
+    if cast is not None:
+        old_dtypes = {name: before.info(name).dtype for name in before.names}
+    if is_for_objects:
+        view = objects = object_based_source(view, as_object_graph(like), mapping)
+        old_names = dict(objects.report.matched)
+        old_dtypes = {name: old_dtypes[old] for name, old in old_names.items() if old in old_dtypes}
+    elif written.name == "object" and origin.graph is None:
+        raise InvalidArgumentError(
+            f"{origin.path} was written from names: like=... says which objects its tensors are for, as an object-based "
+            "checkpoint or a SavedModel of the model, or a nested dict of names"
+        )
+    return _Edited(view, cast, old_names, old_dtypes, frozenset(transposed), left_out)
+
+
+def _write(
+    edited: _Edited,
+    path: str,
+    written: Format,
+    origin: _Origin,
+    like: Any,
+    num_shards: int,
+    overwrite: bool,
+    durable: bool,
+    progress: Progress | None,
+) -> str:
+    """Writes the view; returns what to call the result."""
+    options: dict[str, Any] = {"durable": durable, "progress": progress, "check": edited.check}
+    if written.save is None:
+        is_v1 = written.name == "v1"
+
+        def objection(info: TensorInfo) -> str | None:
+            if not info.name:
+                return "the empty name"
+            return no_type(info) if is_v1 and not info.dtype.in_v1 else None
+
+        check_fits(edited.view, f"a {written.description}", objection, is_text=False)
+        options |= {"num_shards": num_shards, "overwrite": overwrite, "format": "v1" if is_v1 else "v2"}
+        return write_result(edited.view, path, [origin.source], **options) or path
+    if written.name == "keras":
+        options["like"] = like
+    elif written.name == "orbax":
+        options["overwrite"] = overwrite
+    written.save(edited.view, path, **options)
+    return path

@@ -1,0 +1,111 @@
+"""The formats that tensors can be converted from and to, as one table.
+
+    name          suffixes              read    written    through
+    v2            (none), .ckpt         any checkpoint     itself
+    v1                                                     itself
+    object                                                 itself
+    safetensors   .safetensors          yes     yes        safetensors
+    npz           .npz                  yes     yes        numpy
+    torch         .pt .pth              yes     yes        torch
+    keras         .weights.h5 .h5 ...   yes     yes        h5py
+    orbax         .orbax                yes     yes        orbax-checkpoint
+
+What a file is called says what it is; a directory of Orbax is known by what is in it. Everything else is a checkpoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from tfsaver.checkpoint.checkpoint_reader import load_checkpoint
+from tfsaver.checkpoint.tensor_source import TensorSource
+from tfsaver.convert import keras_h5, npz, orbax, safetensors, torch
+from tfsaver.errors import InvalidArgumentError, nearest_names
+from tfsaver.lib import file_io
+
+_ORBAX_FILES = frozenset({"_CHECKPOINT_METADATA", "_METADATA", "manifest.ocdbt"})
+
+
+class Format(NamedTuple):
+    """A row of the table.
+
+    Attributes:
+        name: What `convert` calls it.
+        description: What to call such a file.
+        suffixes: The ends of paths that mean it, the first of them the usual one.
+        open: Opens a path as a source of tensors.
+        save: Writes a source to a path; None for checkpoints, which `convert` writes itself.
+    """
+
+    name: str
+    description: str
+    suffixes: tuple[str, ...]
+    open: Callable[[str], TensorSource]
+    save: Callable[..., None] | None = None
+
+    @property
+    def is_checkpoint(self) -> bool:
+        """Whether it is one of TensorFlow's own."""
+        return self.save is None
+
+
+_TABLE = (
+    Format("v2", "V2 checkpoint", (), load_checkpoint),
+    Format("v1", "V1 checkpoint", (), load_checkpoint),
+    Format("object", "object-based checkpoint", (), load_checkpoint),
+    Format(
+        "safetensors", "safetensors file", (".safetensors",), safetensors.open_safetensors, safetensors.save_safetensors
+    ),
+    Format("npz", "npz file", (".npz",), npz.open_npz, npz.save_npz),
+    Format("torch", "file of torch", (".pt", ".pth"), torch.open_torch, torch.save_torch),
+    Format("keras", "Keras weights file", (".weights.h5", ".h5", ".hdf5"), keras_h5.open_keras, keras_h5.save_keras),
+    Format("orbax", "Orbax checkpoint", (".orbax",), orbax.open_orbax, orbax.save_orbax),
+)
+FORMATS = {row.name: row for row in _TABLE}
+
+
+def format_of_source(path: str, name: str | None = None) -> Format:
+    """The format that a path is to be read as.
+
+    Args:
+        path: What is to be read.
+        name: The format, when the caller says it.
+
+    Raises:
+        InvalidArgumentError: There is no format of that name.
+    """
+    if name is not None:
+        return format_of_name(name)
+    if file_io.is_directory(path):
+        return FORMATS["v2" if _ORBAX_FILES.isdisjoint(file_io.list_directory(path)) else "orbax"]
+    # A checkpoint may be called model.pt: nothing of that very name is there then.
+    found = _of_suffix(path)
+    return found if found is not None and (file_io.exists(path) or not file_io.exists(f"{path}.index")) else FORMATS["v2"]
+
+
+def format_of_target(path: str, name: str | None = None) -> Format:
+    """The format that a path is to be written in.
+
+    Raises:
+        InvalidArgumentError: There is no format of that name.
+    """
+    return format_of_name(name) if name is not None else _of_suffix(path) or FORMATS["v2"]
+
+
+def format_of_name(name: Any) -> Format:
+    """A row of the table.
+
+    Raises:
+        InvalidArgumentError: There is none of that name.
+    """
+    if isinstance(name, str) and name in FORMATS:
+        return FORMATS[name]
+    near = nearest_names(str(name), FORMATS)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(FORMATS)}"
+    raise InvalidArgumentError(f"no format {name!r}; {hint}")
+
+
+def _of_suffix(path: str) -> Format | None:
+    name = path.lower()
+    return next((row for row in _TABLE if any(name.endswith(suffix) for suffix in row.suffixes)), None)

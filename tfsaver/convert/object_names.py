@@ -1,0 +1,81 @@
+"""Names that people read for the tensors of a checkpoint that was written from objects.
+
+    key     net/dense/kernel/.ATTRIBUTES/VARIABLE_VALUE      as in the checkpoint
+    path    net/dense/kernel                                 the way through the objects
+            table/table-keys                                 of other values than a variable's, with what the value is
+    full    dense/kernel                                     what the variable was called in its program
+
+Paths are there for every tensor and no two are the same, so they are the rule. Full names are empty in newer programs and
+may be shared by many variables; a tensor without one of its own keeps its path.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from tfsaver.checkpoint.editing.piecewise import PiecewiseSource
+from tfsaver.checkpoint.editing.view import View
+from tfsaver.checkpoint.name_steps import split_attribute
+from tfsaver.checkpoint.object_graph import OBJECT_GRAPH_KEY, VARIABLE_VALUE, ObjectGraph
+from tfsaver.checkpoint.tensor_source import TensorSource
+from tfsaver.errors import InvalidArgumentError
+
+KINDS = ("path", "full", "key")
+
+_ATTRIBUTES = "/.ATTRIBUTES/"
+
+
+def readable_names(keys: Sequence[str], graph: ObjectGraph, kind: str = "path") -> dict[str, str]:
+    """The names of the tensors of an object-based checkpoint, by key; without the one that describes the objects.
+
+    Raises:
+        InvalidArgumentError: There is no such kind of names.
+    """
+    if kind not in KINDS:
+        raise InvalidArgumentError(f"names={kind!r}; there are {', '.join(map(repr, KINDS))}")
+    keys = [key for key in keys if key != OBJECT_GRAPH_KEY]
+    if kind == "key":
+        return {key: key for key in keys}
+    names = _unique({key: _path(key) for key in keys}, {key: key for key in keys})
+    if kind == "full":
+        full_names = graph.full_names_of_keys()
+        names = _unique({key: full_names.get(key) or names[key] for key in keys}, names)
+    return names
+
+
+class ReadableSource(View):
+    """A source under other names, without the description of its objects.
+
+    Args:
+        source: The source.
+        names: The name of each tensor that is shown, by its name in the source.
+    """
+
+    def __init__(self, source: TensorSource, names: Mapping[str, str]) -> None:
+        super().__init__([source])
+        self._origins = {name: key for key, name in names.items()}
+
+    def _find_names(self) -> Sequence[str]:
+        return list(self._origins)
+
+    def _origin(self, name: str) -> tuple[PiecewiseSource, str]:
+        return self._sources[0], self._origins[name]
+
+    def _edit_graph(self) -> None:
+        return None
+
+
+def _path(key: str) -> str:
+    path, attribute = split_attribute(key)
+    name = attribute.removeprefix(_ATTRIBUTES)
+    return path if name in ("", VARIABLE_VALUE) else f"{path}/{name}"
+
+
+def _unique(names: Mapping[str, str], otherwise: Mapping[str, str]) -> dict[str, str]:
+    """The names, and others for those that are not of one tensor alone; these others are unique."""
+    chosen = dict(names)
+    # The other name of one may be the name of another: again, until nothing repeats.
+    while repeated := {name for name, count in Counter(chosen.values()).items() if count > 1}:
+        chosen = {key: otherwise[key] if name in repeated else name for key, name in chosen.items()}
+    return chosen
