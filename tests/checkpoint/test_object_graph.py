@@ -73,6 +73,33 @@ def test_tree_shows_an_object_once_and_ends_where_paths_do_not() -> None:
     ]
 
 
+def test_object_is_shown_where_its_shortest_path_leads() -> None:
+    graph = serialized(
+        {"children": {"layers": 1, "kernel": 2}},
+        {"children": {"0": 3}},
+        {"values": [("VARIABLE_VALUE", "", f"kernel{VALUE}")]},
+        {"children": {"weight": 2, "up": 1}},
+    )
+    assert list(parse_object_graph(graph).lines()) == [
+        "root",
+        "  layers",
+        "    0",
+        "      weight = kernel",
+        "      up = layers",
+        f"  kernel  kernel{VALUE}",
+    ]
+
+
+def test_tree_of_a_damaged_graph_ends() -> None:
+    # Slots that have children, that are the root, and that are slots of each other.
+    slots = [("a", 1, 2), ("b", 1, 2), ("c", 1, 0), ("d", 2, 1)]
+    children = {"x": 2, "y": 3, "z": 1, "root": 0}
+    node = {"children": children, "slots": slots}
+    graph = parse_object_graph(serialized({"children": {"v": 1}, "slots": slots}, {}, node, {"children": children}))
+    slot = "v/.OPTIMIZER_SLOT/a"
+    assert list(graph.lines()) == ["root", "  v", "  a of v", "  b of v", "  c of v = root", f"  d of {slot}"]
+
+
 def test_names_lead_to_keys_and_keys_to_names() -> None:
     graph = parse_object_graph(TRAINING)
     assert graph.keys_of_full_names() == {

@@ -126,30 +126,39 @@ class ObjectGraph:
         return paths
 
     def lines(self, describe: Callable[[str], str] = str) -> Iterator[str]:
-        """The objects as an indented tree; an object that was shown is named by its path when it comes again.
+        """The objects as an indented tree, each where its shortest path leads; elsewhere it is named by that path.
 
         Args:
             describe: What to say of a value, from its key; the key itself by default.
         """
         paths = self.paths()
-        shown = set()
+        # Breadth first as the paths are found, so that the first edge to an object is the last of its path.
+        edges: dict[int, tuple[int, str]] = {0: (-1, "root")}
+        found = [0] if self.nodes else []
+        for node_id in found:
+            for name, child_id in self.nodes[node_id].children.items():
+                if child_id not in edges:
+                    edges[child_id] = (node_id, name)
+                    found.append(child_id)
         # A stack of our own: objects can be nested deeper than Python calls.
-        waiting = [(0, 0, "root")] if self.nodes else []
+        waiting = [(0, 0, "root", True)] if self.nodes else []
         while waiting:
-            node_id, depth, label = waiting.pop()
+            node_id, depth, label, is_its_place = waiting.pop()
             node = self.nodes[node_id]
-            if node_id in shown and (node.children or node.slots or node.attributes):
+            if not is_its_place and (node.children or node.slots or node.attributes):
                 yield f"{'  ' * depth}{label} = {'/'.join(paths[node_id]) or 'root'}"
                 continue
-            shown.add(node_id)
             yield "  ".join([f"{'  ' * depth}{label}", *(_value_line(attribute, describe) for attribute in node.attributes)])
-            following = [(child_id, name) for name, child_id in node.children.items()]
+            if node_id not in edges:
+                # A slot, which is a variable and has nothing below it.
+                continue
+            following = [(child_id, name, edges[child_id] == (node_id, name)) for name, child_id in node.children.items()]
             following += [
-                (slot.node_id, f"{slot.name} of {'/'.join(paths.get(slot.variable_id, ('an object without path',)))}")
+                (slot.node_id, f"{slot.name} of {'/'.join(paths[slot.variable_id])}", slot.node_id not in edges)
                 for slot in node.slots
-                if slot.node_id in paths
+                if slot.variable_id in paths
             ]
-            waiting += [(child_id, depth + 1, name) for child_id, name in reversed(following)]
+            waiting += [(child_id, depth + 1, name, is_place) for child_id, name, is_place in reversed(following)]
 
     def serialize(self) -> bytes:
         """The bytes of the TrackableObjectGraph, as TensorFlow writes it: what `parse_object_graph` takes.
