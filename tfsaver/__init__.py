@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from tfsaver.checkpoint.verify import verify_checkpoint as verify
     from tfsaver.compat.export import export_saved_model as export_saved_model
     from tfsaver.compat.v1.saver import Saver as Saver
+    from tfsaver.convert.convert import convert as convert
     from tfsaver.convert.tree import load as load
     from tfsaver.convert.tree import save as save
     from tfsaver.errors import SaverError as SaverError
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from tfsaver.tensor_bundle.merge import merge_bundles as merge_bundles
     from tfsaver.tensor_bundle.writer import BundleWriter as BundleWriter
 
-# Public name -> where it lives: the module, and its name there.
+# Public name -> where it lives: the module, and its name there. `convert` is a room and a verb: its module can be called.
 _HOMES = {
     "BundleWriter": ("tfsaver.tensor_bundle.writer", "BundleWriter"),
     "CheckpointReader": ("tfsaver.checkpoint.checkpoint_reader", "CheckpointReader"),
@@ -94,6 +95,7 @@ __all__ = [
     "Selection",
     "__version__",
     "checkpoint_exists",
+    "convert",
     "edit_saved_model",
     "export_saved_model",
     "freeze_saved_model",

@@ -26,6 +26,7 @@ from tfsaver.errors import SaverError
 VERBS = {
     "inspect": "what a checkpoint holds: names, types, shapes, sizes, values",
     "verify": "read every byte of checkpoints and check it",
+    "convert": "a checkpoint to safetensors, npz, torch, Keras or Orbax, and back",
     "saved-model": "what a SavedModel offers, what it can do, what is wrong with it",
 }
 
