@@ -10,6 +10,7 @@ from tfsaver._version import __version__
 from tfsaver.checkpoint.checkpoint_reader import CheckpointReader, load_checkpoint
 from tfsaver.cli import output, screen, survey, values
 from tfsaver.cli.arguments import checkpoint_path, regex
+from tfsaver.cli.objects import objects_lines, objects_records
 from tfsaver.cli.survey import Survey, TensorRow
 from tfsaver.cli.text import count, escape, human_size, shape_text, unescape
 
@@ -36,6 +37,8 @@ with \\x00 for what is not printable and \\\\ for a backslash; --values takes th
   totals              num_tensors, num_parameters, num_bytes of these tensors
   optimizers          name, num_slots, num_variables, num_others, num_bytes
   without_optimizers  the totals that remain
+  objects             with --objects: null, or of each object path (null where none leads to it), children (name: number
+                      in this list), values (name, full_name, key), slots (name, variable_id, node_id)
   errors              of tensors whose entries are damaged
 A byte of a name that is not UTF-8 is a lone surrogate, \\udc80 to \\udcff. Sizes are bytes.
 """
@@ -73,6 +76,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         action="extend",
         help="the values of these tensors, instead of the list",
+    )
+    shown.add_argument(
+        "--objects", action="store_true", help="the objects that a TensorFlow 2 checkpoint was written from, as a tree"
     )
     shown.add_argument("--stats", action="store_true", help="minimum, maximum, mean, NaNs: reads every value")
     shown.add_argument("--slices", action="store_true", help="the slices of partitioned variables one by one")
@@ -130,9 +136,15 @@ def _print(reader: CheckpointReader, found: Survey, rows: Sequence[TensorRow], a
             out.line(f"{escape(info.name)}  {info.dtype}  {shape_text(info.shape)}", "bold")
             out.line(text)
         return
+    # Before anything is printed, since it may not be there.
+    objects = list(objects_lines(reader)) if arguments.objects else []
     out.line(_headline(found), "bold")
     out.line()
-    if rows:
+    if objects:
+        for line in objects:
+            out.line(line)
+        out.line()
+    elif rows:
         out.table(*_table(reader, found, rows, arguments))
         out.line()
     _print_totals(out, found, rows)
@@ -237,6 +249,7 @@ def _count_tensors(total: survey.Totals, of_all: str = "") -> str:
 def _document(
     reader: CheckpointReader, found: Survey, rows: Sequence[TensorRow], arguments: argparse.Namespace
 ) -> dict[str, Any]:
+    objects = {"objects": objects_records(reader)} if arguments.objects else {}
     return {
         "tfsaver": __version__,
         "checkpoint": found.prefix,
@@ -249,6 +262,7 @@ def _document(
         "totals": survey.totals(rows)._asdict(),
         "optimizers": [optimizer._asdict() for optimizer in survey.optimizer_totals(rows)],
         "without_optimizers": survey.totals(row for row in rows if row.optimizer is None)._asdict(),
+        **objects,
         "errors": [str(error) for error in found.errors],
     }
 
