@@ -84,7 +84,7 @@ class TensorSliceReader:
         except FileNotFoundError:
             raise CheckpointNotFoundError(self.prefix, looked_for=[path]) from None
         self._files.append(file)
-        table = Table(file)
+        table = self._open_table(file)
         self._tables.append(table)
         what = f"meta record of {path}"
         value = table.get(saved_tensor_slices.META_KEY)
@@ -97,6 +97,9 @@ class TensorSliceReader:
         check_version(meta.versions, path)
         for saved in meta.tensor:
             self._register(saved, len(self._tables) - 1, f"{what}: {saved.name!r}")
+
+    def _open_table(self, file: file_io.RandomAccessFile) -> Table:
+        return Table(file)
 
     def _register(self, saved: schemas.SavedSliceMeta, shard_id: int, what: str) -> None:
         try:

@@ -49,8 +49,11 @@ class Table:
         self._footer_bytes = read_exactly(file, footer_offset, table_format.FOOTER_SIZE, "footer")
         self._footer = table_format.decode_footer(self._footer_bytes, file.path)
         index = self._read_block(self._footer.index_handle)
-        self._index_keys = index.keys
-        self._handles = [table_format.read_block_handle(value)[0] for value in index.values]
+        self._set_blocks(index.keys, [table_format.read_block_handle(value)[0] for value in index.values])
+
+    def _set_blocks(self, index_keys: list[bytes], handles: list[table_format.BlockHandle]) -> None:
+        self._index_keys = index_keys
+        self._handles = handles
         self._cached_block = functools.lru_cache(_NUM_CACHED_BLOCKS)(self._numbered_block)
 
     @property

@@ -39,7 +39,7 @@ from tfsaver.lib import crc32c, file_io
 from tfsaver.table.table import OnDamage, Table, raise_damage
 from tfsaver.tensor_bundle import naming, region_pieces, strings, variants
 from tfsaver.tensor_bundle.entry import BundleEntry, decode_entry
-from tfsaver.tensor_bundle.header import HEADER_KEY, decode_header
+from tfsaver.tensor_bundle.header import HEADER_KEY, BundleHeader, decode_header
 
 Array = np.ndarray[Any, Any]
 
@@ -69,11 +69,17 @@ class BundleReader:
         # A tensor's slices lie side by side in the index: its entry need not be parsed for each of them.
         self._slices_in = functools.lru_cache(4)(_slices_in)
         try:
-            self._table = Table(self._index_file)
-            self.header = decode_header(self._table.get(HEADER_KEY), self._index_path)
+            self._table = self._open_table(self._index_file)
+            self.header = self._read_header()
         except BaseException:
             self.close()
             raise
+
+    def _open_table(self, index: file_io.RandomAccessFile) -> Table:
+        return Table(index)
+
+    def _read_header(self) -> BundleHeader:
+        return decode_header(self._table.get(HEADER_KEY), self._index_path)
 
     @property
     def paths(self) -> list[str]:

@@ -1,0 +1,127 @@
+"""Reads what is left of a table whose end is lost or damaged: the footer, or the index block that it points at.
+
+Nothing but the index says where blocks begin, but they lie one behind the other from the first byte on, and each can be told
+by what is in it:
+
+    block = entry* | 00 00 00 00 (the first restart offset) | ... | number of restarts | type | checksum
+
+An entry's header says where the next one begins. Only the first key of a table can be empty, so that four zero bytes in
+place of any other header begin the restart offsets; their number ends the block, and its checksum must then fit. Of a
+compressed block one sees nothing: its end is where the checksum fits. The first block that is not found ends the search.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from tfsaver.errors import DataLossError
+from tfsaver.lib import coding, crc32c
+from tfsaver.lib.file_io import RandomAccessFile
+from tfsaver.table import format as table_format
+from tfsaver.table.block import Block
+from tfsaver.table.table import OnDamage, Table, raise_damage
+
+# Three varints of at most ten bytes each.
+_MAX_HEADER_SIZE = 30
+# A compressed block is at most as large as this: twice what TensorFlow and LevelDB put into one.
+_MAX_COMPRESSED_SIZE = 2 * table_format.BLOCK_SIZE
+
+
+class RecoveredTable(Table):
+    """A table that is opened whatever state its end is in; `get` and `items` find what is in the blocks that are sound.
+
+    Attributes:
+        damage: What is wrong with the table's end; None for a table that opens as any other.
+    """
+
+    def __init__(self, file: RandomAccessFile) -> None:
+        self.damage: DataLossError | None = None
+        try:
+            super().__init__(file)
+        except DataLossError as error:
+            self.damage = error
+            self._file = file
+            blocks = list(walk_blocks(file))
+            self._set_blocks([last_key for last_key, _ in blocks], [handle for _, handle in blocks])
+
+    def verify_unread_bytes(self, on_damage: OnDamage = raise_damage) -> None:
+        if self.damage is not None:
+            on_damage(self.damage)
+        else:
+            super().verify_unread_bytes(on_damage)
+
+
+def walk_blocks(file: RandomAccessFile) -> Iterator[tuple[bytes, table_format.BlockHandle]]:
+    """The last key and the place of each data block from the start of a file, as far as they follow each other soundly."""
+    start = 0
+    last_key: bytes | None = None
+    handles: list[bytes] = []
+    while (handle := _find_block(file, start)) is not None:
+        try:
+            block = Block(table_format.read_block(file, handle), f"block at byte {start} of {file.path}")
+        except DataLossError:
+            return
+        # Behind the data come the metaindex block, which is empty, and the index block, whose values are handles.
+        if not block.keys or block.values == handles:
+            return
+        if last_key is not None and block.keys[0] <= last_key:
+            return
+        last_key = block.keys[-1]
+        handles.append(handle.encode())
+        yield last_key, handle
+        start = handle.offset + handle.size + table_format.BLOCK_TRAILER_SIZE
+
+
+def _find_block(file: RandomAccessFile, start: int) -> table_format.BlockHandle | None:
+    handle = _find_by_entries(file, start)
+    return _find_by_checksum(file, start) if handle is None else handle
+
+
+def _find_by_entries(file: RandomAccessFile, start: int) -> table_format.BlockHandle | None:
+    position = start
+    count = 0
+    while position + 4 + 4 + table_format.BLOCK_TRAILER_SIZE <= file.size:
+        header = file.read(position, _MAX_HEADER_SIZE)
+        if count and header[:4] == bytes(4):
+            return _end_at_restarts(file, start, position, count)
+        try:
+            _, end = coding.read_varint(header, 0)
+            unshared, end = coding.read_varint(header, end)
+            value_size, end = coding.read_varint(header, end)
+        except DataLossError:
+            return None
+        position += end + unshared + value_size
+        count += 1
+    return None
+
+
+def _end_at_restarts(file: RandomAccessFile, start: int, position: int, count: int) -> table_format.BlockHandle | None:
+    """The block whose restart offsets begin at `position`, behind `count` entries."""
+    restarts = file.read(position, 4 * (count + 1))
+    for number in range(1, len(restarts) // 4):
+        value = coding.read_fixed32(restarts, 4 * number)
+        if value == number:
+            handle = table_format.BlockHandle(start, position + 4 * (number + 1) - start)
+            with contextlib.suppress(DataLossError):
+                table_format.read_block(file, handle)
+                return handle
+        # As an offset it is too small for so many entries of three bytes and more: no second number need be tried.
+        if value < 3 * number:
+            return None
+    return None
+
+
+def _find_by_checksum(file: RandomAccessFile, start: int) -> table_format.BlockHandle | None:
+    data = file.read(start, _MAX_COMPRESSED_SIZE + table_format.BLOCK_TRAILER_SIZE)
+    view = memoryview(data)
+    kind = bytes((table_format.SNAPPY_COMPRESSION,))
+    crc = done = 0
+    size = data.find(kind, 1)
+    while 0 < size <= len(data) - table_format.BLOCK_TRAILER_SIZE:
+        crc = crc32c.extend(crc, view[done : size + 1])
+        done = size + 1
+        if coding.read_fixed32(data, done) == crc32c.mask(crc):
+            return table_format.BlockHandle(start, size)
+        size = data.find(kind, done)
+    return None
