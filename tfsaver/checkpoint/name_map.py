@@ -62,11 +62,7 @@ class NameMap:
             InvalidArgumentError: Tensors would get one name, or a dict's names name nothing, or axes do not fit; says all.
         """
         found: list[str] = []
-        renamed: dict[str, Targets] = {name: (Renamed(name),) for name in names}
-        for step in self.steps:
-            reached = list(dict.fromkeys(target.name for targets in renamed.values() for target in targets))
-            changed = step.rename(reached, found)
-            renamed = {name: _follow(targets, changed, found) for name, targets in renamed.items()}
+        renamed = _take_steps(self.steps, names, found)
         found += _collisions(renamed)
         if problems is None:
             raise_problems("the mapping does not fit the names", found)
@@ -152,16 +148,23 @@ def add_scope(scope: str, *, separator: str = "/") -> NameMap:
 
 
 def _of_text(text: str) -> NameMap:
-    if text in TABLES:
-        return NameMap([TABLES[text].step])
-    if text.endswith(_FILE_ENDINGS):
-        file = read_name_map_file(text)
-        tables = NameMap(step for table in file.tables for step in _of_text(table).steps)
-        steps = [*tables.steps, *([RenameByRules(file.rules)] if file.rules else ())]
+    if not text.endswith(_FILE_ENDINGS):
+        return NameMap([_table(text)])
+    file = read_name_map_file(text)
+    try:
+        steps = [*map(_table, file.tables), *([RenameByRules(file.rules)] if file.rules else ())]
         return NameMap([_NamesFirst(file.names, steps)] if file.names else steps)
-    near = nearest_names(text, TABLES)
+    except InvalidArgumentError as error:
+        error.add_context(text)
+        raise
+
+
+def _table(name: str) -> Step:
+    if name in TABLES:
+        return TABLES[name].step
+    near = nearest_names(name, TABLES)
     hint = f"; did you mean {', '.join(map(repr, near))}?" if near else f"; there are {', '.join(TABLES)}"
-    raise InvalidArgumentError(f"no table of names {text!r}{hint} (a file ends in .toml or .json)")
+    raise InvalidArgumentError(f"no table of names {name!r}{hint} (a file ends in .toml or .json)")
 
 
 def _steps_of(mappings: Sequence[Any]) -> list[Step]:
@@ -184,17 +187,21 @@ class _NamesFirst:
 
     def __init__(self, names: Mapping[str, object], steps: Sequence[Step]) -> None:
         self._names = RenameByDict(names)
-        self._rest = NameMap(steps)
+        self._steps = tuple(steps)
 
     def rename(self, names: Sequence[str], problems: list[str]) -> Mapping[str, Targets]:
         """See `Step`."""
         done = self._names.rename(names, problems)
-        others: list[str] = []
-        rest = self._rest.apply((name for name in names if name not in done), problems=others)
-        # Collisions are said once, of the names as they are in the end.
-        collisions = set(_collisions(rest))
-        problems += (problem for problem in others if problem not in collisions)
-        return {**rest, **done}
+        return {**_take_steps(self._steps, (name for name in names if name not in done), problems), **done}
+
+
+def _take_steps(steps: Sequence[Step], names: Iterable[str], problems: list[str]) -> dict[str, Targets]:
+    renamed: dict[str, Targets] = {name: (Renamed(name),) for name in names}
+    for step in steps:
+        reached = list(dict.fromkeys(target.name for targets in renamed.values() for target in targets))
+        changed = step.rename(reached, problems)
+        renamed = {name: _follow(targets, changed, problems) for name, targets in renamed.items()}
+    return renamed
 
 
 def _follow(targets: Targets, changed: Mapping[str, Sequence[Renamed]], problems: list[str]) -> Targets:
@@ -216,7 +223,7 @@ def _collisions(renamed: Mapping[str, Targets]) -> list[str]:
             olds.setdefault(target.name, []).append(name)
     found = [f"{' and '.join(map(repr, olds[''][:3]))}: the new name is empty"] if "" in olds else []
     return found + [
-        f"{', '.join(map(repr, names[:-1]))} and {names[-1]!r} both become {new!r}"
+        f"{', '.join(map(repr, names[:-1]))} and {names[-1]!r} {'both' if len(names) == 2 else 'all'} become {new!r}"
         for new, names in olds.items()
         if len(names) > 1 and new
     ]

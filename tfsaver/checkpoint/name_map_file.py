@@ -24,7 +24,7 @@ import sys
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
-from tfsaver.checkpoint.name_steps import Renamed, Rule, Targets, raise_problems
+from tfsaver.checkpoint.name_steps import Renamed, Rule, Targets, as_axes, raise_problems
 from tfsaver.errors import InvalidArgumentError, nearest_names
 
 if sys.version_info >= (3, 11):
@@ -125,7 +125,11 @@ def _target(name: str, value: Any, problems: list[str]) -> Any:
     problems += _unknown_keys(f"names, {name!r}: ", value, _NAME_KEYS)
     if not isinstance(value.get("name"), str):
         problems.append(f"names, {name!r}: name is missing")
-    return Renamed(value.get("name", ""), value.get("transpose"))
+    try:
+        return Renamed(value.get("name", ""), as_axes(value.get("transpose")))
+    except InvalidArgumentError as error:
+        problems.append(f"names, {name!r}: {error}")
+        return None
 
 
 def _rule(number: int, value: Any, problems: list[str]) -> Rule:

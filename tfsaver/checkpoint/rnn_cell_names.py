@@ -109,6 +109,8 @@ def rename_rnn_cells(names: Sequence[str]) -> dict[str, str]:
 
 
 def _of_oldest(name: str, sharded: set[str]) -> str | None:
+    if "/Linear/" not in name and "LSTMCell/" not in name:
+        return None
     for pattern, new in _OLDEST_PATTERNS:
         if match := pattern.search(name):
             if match[0].endswith("_0") and name[: match.end() - 1] in sharded:
