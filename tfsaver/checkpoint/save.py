@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tfsaver.checkpoint import saved_tensor_slices
+from tfsaver.checkpoint.editing.write import write_source
 from tfsaver.checkpoint.object_based import object_based_source
 from tfsaver.checkpoint.object_graph_like import as_object_graph
 from tfsaver.checkpoint.tensor_slice_writer import TensorSliceWriter
@@ -31,7 +32,8 @@ def save_checkpoint(
 
     The files are those that TensorFlow's Saver writes for variables of these names and values, byte for byte. Values are
     taken from the mapping one at a time, so that a mapping which makes them on demand (an open checkpoint is one) is
-    never in memory as a whole; a V1 checkpoint's file is written at the end and does hold them until then.
+    never in memory as a whole, and of a source's large tensors there are only pieces; a V1 checkpoint's file is written at
+    the end and does hold them until then.
 
     Args:
         mapping: Names to arrays, or to what numpy makes arrays of; strings as str or bytes.
@@ -70,6 +72,8 @@ def save_checkpoint(
         mapping = object_based_source(tensors, as_object_graph(object_graph))
     if directory := file_io.split(path)[0]:
         file_io.make_directory(directory)
+    if isinstance(mapping, TensorSource):
+        return write_source(mapping, path, format=format, num_shards=num_shards, keep_slices=False, durable=durable)
     return (_save_v2 if format == "v2" else _save_v1)(mapping, path, num_shards, durable)
 
 

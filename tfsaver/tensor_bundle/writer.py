@@ -265,7 +265,7 @@ class BundleWriter:
     ) -> int:
         crc = count = 0
         for piece in pieces:
-            if piece.dtype != dtype.numpy:
+            if dtypes.from_numpy(piece.dtype) is not dtype:
                 raise InvalidArgumentError(f"{name!r}: a piece of {piece.dtype} of a tensor of {dtype}")
             count += piece.size
             for chunk in array_chunks.iterate_chunks(piece, dtype, self._header.byte_order):

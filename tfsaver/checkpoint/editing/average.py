@@ -1,0 +1,167 @@
+"""The mean of several checkpoints of one model, tensor by tensor and piece by piece.
+
+    floats, complex numbers    the mean, summed in float64 or complex128 and rounded once, to the tensors' own type
+    everything else            the last checkpoint's: a mean of steps, of words or of random states means nothing
+
+All checkpoints must have the same tensors, of the same types and shapes; whatever is not so is said at once. In checkpoints
+that were written from objects these are the keys; the description of the objects is the last one's, like the count of saves.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tfsaver import schemas
+from tfsaver.checkpoint.editing.cast_errors import is_complex, is_float
+from tfsaver.checkpoint.editing.edit import Checkpoint, describe, open_sources, write_result
+from tfsaver.checkpoint.editing.edit_report import Contents, EditReport, contents_of, count
+from tfsaver.checkpoint.editing.piecewise import PiecewiseSource
+from tfsaver.checkpoint.editing.view import View, object_graph_of, tensor_names
+from tfsaver.checkpoint.name_steps import raise_problems
+from tfsaver.checkpoint.tensor_source import Array, TensorSource
+from tfsaver.errors import InvalidArgumentError
+from tfsaver.framework.dtypes import DType
+from tfsaver.framework.region import Region
+from tfsaver.framework.tensor_info import TensorInfo
+from tfsaver.framework.tensor_slice import TensorSlice
+from tfsaver.lib import file_io
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from tfsaver.checkpoint.editing.edit import WriteOptions
+
+
+class AveragedSource(View):
+    """The mean of several sources.
+
+    Args:
+        sources: The sources.
+        weights: How much each counts; None for all the same. Only their proportions matter.
+
+    Raises:
+        InvalidArgumentError: The sources have not the same tensors, or the weights make no mean; says all.
+    """
+
+    def __init__(self, sources: Sequence[TensorSource], weights: Sequence[float] | None = None) -> None:
+        super().__init__(sources)
+        self._weights = _checked(weights, len(sources))
+        raise_problems("the checkpoints cannot be averaged", list(_differences(sources)))
+
+    def _find_names(self) -> Sequence[str]:
+        return tensor_names(self._sources[-1])
+
+    def _origin(self, name: str) -> tuple[PiecewiseSource, str]:
+        return self._sources[-1], name
+
+    def _edit_graph(self) -> schemas.TrackableObjectGraph | None:
+        return object_graph_of(self._sources[-1])
+
+    def _info(self, name: str) -> TensorInfo:
+        info = super()._info(name)
+        return info._replace(pieces=()) if is_averaged(info.dtype) else info
+
+    def _slices(self, name: str) -> tuple[TensorSlice, ...]:
+        slices = [source.slices(name) for source in self._sources]
+        if not is_averaged(self._sources[-1].info(name).dtype) or all(set(other) == set(slices[-1]) for other in slices):
+            return slices[-1]
+        return ()
+
+    def _read(self, name: str, region: Region | None) -> Array:
+        dtype = self._sources[-1].info(name).dtype
+        if not is_averaged(dtype):
+            return super()._read(name, region)
+        return self._mean((source.read(name, region) for source in self._sources), dtype)
+
+    def _pieces(self, name: str, stored: TensorSlice | None) -> Iterator[Array]:
+        dtype = self._sources[-1].info(name).dtype
+        if not is_averaged(dtype):
+            return super()._pieces(name, stored)
+        every = zip(*(source.pieces(name, stored) for source in self._sources), strict=True)
+        return (self._mean(iter(pieces), dtype) for pieces in every)
+
+    def _mean(self, values: Iterator[Array], dtype: DType) -> Array:
+        total: Array | None = None
+        for value, weight in zip(values, self._weights, strict=True):
+            wide = value.astype(np.complex128 if is_complex(dtype) else np.float64)
+            if weight != 1:
+                wide *= weight
+            total = wide if total is None else np.add(total, wide, out=total)
+        # There is at least one source.
+        mean: Array = (np.asarray(total) / math.fsum(self._weights)).astype(dtype.numpy)
+        return mean
+
+
+def is_averaged(dtype: DType) -> bool:
+    """Whether a mean of such elements means something."""
+    return is_float(dtype) or is_complex(dtype)
+
+
+def _checked(weights: Sequence[float] | None, num_sources: int) -> list[float]:
+    if not num_sources:
+        raise InvalidArgumentError("there are no checkpoints to average")
+    numbers = [1.0] * num_sources if weights is None else [float(weight) for weight in weights]
+    if len(numbers) != num_sources:
+        raise InvalidArgumentError(f"{count(len(numbers), 'weight')} for {count(num_sources, 'checkpoint')}")
+    if any(not math.isfinite(weight) or weight < 0 for weight in numbers) or not math.fsum(numbers):
+        raise InvalidArgumentError(f"weights are numbers of which none is negative and one is more than 0, not {numbers}")
+    return numbers
+
+
+def _differences(sources: Sequence[TensorSource]) -> Iterator[str]:
+    """Everything in which the sources differ from the last, in sentences."""
+    last = sources[-1]
+    names = set(tensor_names(last))
+    for source in sources[:-1]:
+        others = set(tensor_names(source))
+        yield from (f"{name!r} is not in {describe(source)}, but in {describe(last)}" for name in sorted(names - others))
+        yield from (f"{name!r} is not in {describe(last)}, but in {describe(source)}" for name in sorted(others - names))
+        for name in sorted(names & others):
+            one, other = source.info(name), last.info(name)
+            if one.dtype is not other.dtype or tuple(one.shape) != tuple(other.shape):
+                yield (
+                    f"{name!r} is {one.dtype} {list(one.shape)} in {describe(source)}, "
+                    f"{other.dtype} {list(other.shape)} in {describe(last)}"
+                )
+
+
+def average(
+    checkpoints: Sequence[Checkpoint],
+    prefix: file_io.PathLike,
+    *,
+    weights: Sequence[float] | None = None,
+    **options: Unpack[WriteOptions],
+) -> EditReport:
+    """Writes the mean of several checkpoints.
+
+    Args:
+        checkpoints: Paths, open sources, or arrays by name; of what has no mean, the last one's is taken.
+        prefix: The checkpoint to write.
+        weights: How much each counts; None for all the same.
+        **options: See `WriteOptions`.
+
+    Raises:
+        InvalidArgumentError: They have not the same tensors, says all; or the result would lie over one of them.
+
+    Example:
+        >>> tfsaver.average(["model.ckpt-8000", "model.ckpt-9000", "model.ckpt-10000"], "averaged")  # doctest: +SKIP
+    """
+    with open_sources(checkpoints) as sources:
+        view = AveragedSource(sources, weights)
+        written = write_result(view, prefix, sources, **options)
+        infos = [view.info(name) for name in view.names]
+        averaged = [info for info in infos if is_averaged(info.dtype)]
+        rest = [info.name for info in infos if not is_averaged(info.dtype)]
+        contents = Contents(len(averaged), sum(info.num_bytes for info in averaged))
+        notes = [f"averaged:  {contents}, of {count(len(sources), 'checkpoint')}"]
+        if rest:
+            more = f", and {len(rest) - 3:,} more" if len(rest) > 3 else ""
+            notes.append(f"from the last one, {describe(sources[-1])}: {', '.join(rest[:3])}{more}")
+        described = tuple(map(describe, sources))
+        return EditReport(
+            "average", described, written, contents_of(sources[-1:]), contents_of([view]), notes=tuple(notes)
+        )

@@ -1,0 +1,199 @@
+"""A checkpoint's tensors in another type, and what that costs them.
+
+    to a float type      the floats among the tensors
+    to a complex type    the complex ones
+    to an integer type   the integers, and only without loss: an integer that changes is another value, not a rounded one
+    by a pattern         whatever it names that are numbers; between integers and floats only what stays the same number
+
+Strings, booleans, quantised numbers and descriptions of objects stay what they are. What float elements lose is counted as
+they go by, and a number that the new type does not reach is an error unless the caller takes infinity for it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tfsaver.checkpoint.editing.cast_errors import CastErrors, is_complex, is_float, is_integer
+from tfsaver.checkpoint.editing.edit import Checkpoint, describe, open_sources, write_result
+from tfsaver.checkpoint.editing.edit_report import EditReport, contents_of
+from tfsaver.checkpoint.editing.piecewise import PiecewiseSource
+from tfsaver.checkpoint.editing.view import View, tensor_names
+from tfsaver.checkpoint.name_steps import raise_problems
+from tfsaver.checkpoint.selection import Selection
+from tfsaver.checkpoint.tensor_source import Array, TensorSource
+from tfsaver.errors import InvalidArgumentError
+from tfsaver.framework import dtypes
+from tfsaver.framework.dtypes import DType
+from tfsaver.framework.region import Region
+from tfsaver.framework.tensor_info import TensorInfo
+from tfsaver.framework.tensor_shape import num_elements
+from tfsaver.framework.tensor_slice import TensorSlice
+from tfsaver.lib import file_io
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from tfsaver.checkpoint.editing.edit import WriteOptions
+
+
+class CastSource(View):
+    """A source with some tensors in another type.
+
+    Args:
+        source: The source.
+        dtype: The type: a numpy type, or TensorFlow's name for one.
+        include: Patterns of which one must occur in the name of a tensor that is cast; a single one need not be in a list.
+        exclude: Patterns of which none may occur.
+        allow_overflow: Whether numbers out of the new type's range become infinite. Otherwise reading them is an error.
+        raises: Whether reading what must not be lost is an error; without, it is only in the report.
+
+    Attributes:
+        report: What each tensor that was read has lost so far, by name. What is read twice is counted twice.
+
+    Raises:
+        InvalidArgumentError: Nothing can be cast to that type, or a pattern is in no name.
+        UnimplementedError: No checkpoint can hold such a type.
+    """
+
+    def __init__(
+        self,
+        source: TensorSource,
+        dtype: Any,
+        include: str | Sequence[str] = (),
+        exclude: str | Sequence[str] = (),
+        *,
+        allow_overflow: bool = False,
+        raises: bool = True,
+    ) -> None:
+        super().__init__([source])
+        self._raises = raises
+        self._dtype = as_dtype(dtype)
+        self._allow_overflow = allow_overflow
+        self._cast_names = frozenset(_names_to_cast(source, self._dtype, include, exclude))
+        self.report: dict[str, CastErrors] = {}
+
+    def _find_names(self) -> Sequence[str]:
+        return tensor_names(self._sources[0])
+
+    def _origin(self, name: str) -> tuple[PiecewiseSource, str]:
+        return self._sources[0], name
+
+    def _info(self, name: str) -> TensorInfo:
+        info = super()._info(name)
+        if name not in self._cast_names:
+            return info
+        return TensorInfo(name, self._dtype, info.shape, num_elements(info.shape) * self._dtype.size, ())
+
+    def _read(self, name: str, region: Region | None) -> Array:
+        return self._cast(name, super()._read(name, region))
+
+    def _pieces(self, name: str, stored: TensorSlice | None) -> Iterator[Array]:
+        return (self._cast(name, piece) for piece in super()._pieces(name, stored))
+
+    def _cast(self, name: str, value: Array) -> Array:
+        if name not in self._cast_names:
+            return value
+        with np.errstate(all="ignore"):
+            result: Array = value.astype(self._dtype.numpy)
+        if name not in self.report:
+            self.report[name] = CastErrors(self._sources[0].info(name).dtype, self._dtype)
+        self.report[name].add(value, result)
+        if self._raises:
+            raise_losses({name: self.report[name]}, allow_overflow=self._allow_overflow)
+        return result
+
+
+def raise_losses(report: dict[str, CastErrors], *, allow_overflow: bool) -> None:
+    """One error of all that casting must not do.
+
+    Raises:
+        InvalidArgumentError: Integers changed, or numbers overflowed and that is not allowed.
+    """
+    problems = [f"{name!r}: {errors}" for name, errors in report.items() if errors.num_changed]
+    if not allow_overflow:
+        problems += [f"{name!r}: {errors}" for name, errors in report.items() if errors.num_overflowed]
+    raise_problems("casting loses values", problems)
+
+
+def as_dtype(dtype: Any) -> DType:
+    """A type of numbers, from a numpy type or from TensorFlow's name for it.
+
+    Raises:
+        InvalidArgumentError: It is no type of numbers.
+        UnimplementedError: It is none that a checkpoint can hold.
+    """
+    if isinstance(dtype, (DType, str)):
+        found = dtype if isinstance(dtype, DType) else dtypes.from_name(dtype)
+    else:
+        try:
+            found = dtypes.from_numpy(np.dtype(dtype))
+        except TypeError as error:
+            raise InvalidArgumentError(f"{dtype!r} is no type: {error}") from error
+    if not (is_float(found) or is_integer(found) or is_complex(found)):
+        raise InvalidArgumentError(f"{found} is no type of numbers that others can be cast to")
+    # Whether the installed ml_dtypes has it is better known now than at the first tensor.
+    _ = found.numpy
+    return found
+
+
+def _names_to_cast(
+    source: TensorSource, dtype: DType, include: str | Sequence[str], exclude: str | Sequence[str]
+) -> Iterable[str]:
+    names = tensor_names(source)
+    patterns = Selection(include=include or ".", exclude=exclude)  # type: ignore[arg-type]
+    for pattern in patterns.include if include else ():
+        if not any(re.search(pattern, name) for name in names):
+            raise InvalidArgumentError(f"{pattern!r}, to be cast, is in none of {len(names):,} names")
+    for name in names:
+        kind = source.info(name).dtype
+        if not any(re.search(pattern, name) for pattern in patterns.include):
+            continue
+        if any(re.search(pattern, name) for pattern in patterns.exclude) or kind is dtype:
+            continue
+        is_same_kind = any(is_kind(kind) and is_kind(dtype) for is_kind in (is_float, is_integer, is_complex))
+        is_number = is_float(kind) or is_integer(kind)
+        if is_same_kind or (include and is_number and not is_complex(dtype)):
+            yield name
+
+
+def cast(
+    checkpoint: Checkpoint,
+    prefix: file_io.PathLike,
+    dtype: Any,
+    *,
+    include: str | Sequence[str] = (),
+    exclude: str | Sequence[str] = (),
+    allow_overflow: bool = False,
+    **options: Unpack[WriteOptions],
+) -> EditReport:
+    """Writes a checkpoint with its tensors in another type.
+
+    Args:
+        checkpoint: A path, an open source, or arrays by name.
+        prefix: The checkpoint to write.
+        dtype: The type: a numpy type, or TensorFlow's name for one, as in ``bfloat16``.
+        include: Patterns of which one must occur in the name of a tensor that is cast; none for all of the type's kind.
+        exclude: Patterns of which none may occur.
+        allow_overflow: Whether numbers out of the type's range become infinite.
+        **options: See `WriteOptions`.
+
+    Raises:
+        InvalidArgumentError: Numbers overflow, or integers would change; says of all tensors how many. Nothing is written.
+
+    Example:
+        >>> print(tfsaver.cast("model.ckpt-1000", "half", "bfloat16", exclude="LayerNorm"))  # doctest: +SKIP
+    """
+    with open_sources([checkpoint]) as [source]:
+        # What is wrong is said of all tensors at once, at the end and before anything is visible.
+        view = CastSource(source, dtype, include, exclude, raises=False)
+        written = write_result(
+            view, prefix, [source], check=lambda: raise_losses(view.report, allow_overflow=allow_overflow), **options
+        )
+        notes = () if view.report else (f"note: there is nothing to cast to {as_dtype(dtype)}",)
+        return EditReport(
+            "cast", (describe(source),), written, contents_of([source]), contents_of([view]), cast=view.report, notes=notes
+        )

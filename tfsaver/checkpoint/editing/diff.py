@@ -1,0 +1,225 @@
+"""What two checkpoints differ in: names, types, shapes, values.
+
+Values are compared where the shapes are the same and the types are, or where both types are numbers (see `comparing`). The
+norm of a difference says little by itself: beside it stands its share of the norm of what was there before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from tfsaver.checkpoint.editing.comparing import ValueDifference, is_number, norm_of
+from tfsaver.checkpoint.editing.edit import Checkpoint, describe, open_sources
+from tfsaver.checkpoint.editing.edit_report import count
+from tfsaver.checkpoint.editing.piecewise import PiecewiseSource, as_piecewise
+from tfsaver.checkpoint.editing.rename import RenamedSource
+from tfsaver.checkpoint.name_map import NameMapLike
+from tfsaver.checkpoint.selection import Selectable, Selection
+from tfsaver.checkpoint.tensor_source import TensorSource
+from tfsaver.errors import InvalidArgumentError
+from tfsaver.framework.tensor_shape import Shape
+
+Progress = Callable[[int, int], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class TensorDifference:
+    """A tensor that both checkpoints have and that is not the same in them.
+
+    Attributes:
+        name: Its name.
+        dtypes: Its type in the one and in the other.
+        shapes: Its shape in the one and in the other.
+        values: What its elements differ in; None where they were not compared.
+        relative_norm: The norm of the difference in relation to the norm of the first; None where there is none.
+    """
+
+    name: str
+    dtypes: tuple[str, str]
+    shapes: tuple[Shape, Shape]
+    values: ValueDifference | None = None
+    relative_norm: float | None = None
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """What differs: ``dtype``, ``shape``, ``values``."""
+        facts = {
+            "dtype": self.dtypes[0] != self.dtypes[1],
+            "shape": self.shapes[0] != self.shapes[1],
+            "values": self.values is not None and self.values.num_different > 0,
+        }
+        return tuple(kind for kind, differs in facts.items() if differs)
+
+    def __str__(self) -> str:
+        facts = []
+        if self.dtypes[0] != self.dtypes[1]:
+            facts.append(f"{self.dtypes[0]} and {self.dtypes[1]}")
+        if self.shapes[0] != self.shapes[1]:
+            facts.append(f"shapes {list(self.shapes[0])} and {list(self.shapes[1])}")
+        if self.values is not None and self.values.num_different:
+            facts.append(f"{self.values.num_different:,} of {count(self.values.num_elements, 'element')} differ")
+            if self.values.sum_of_squares or self.values.max_abs:
+                facts.append(f"by at most {self.values.max_abs:.4g}")
+                relative = "" if self.relative_norm is None else f", {self.relative_norm:.3g} of the first"
+                facts.append(f"norm {self.values.norm:.4g}{relative}")
+            if self.values.num_not_finite:
+                facts.append(f"{self.values.num_not_finite:,} infinite or no number")
+        elif self.values is not None:
+            facts.append("equal values")
+        return f"{self.name}: {', '.join(facts)}"
+
+
+@dataclasses.dataclass(frozen=True)
+class DiffReport:
+    """What two checkpoints differ in; true when in anything.
+
+    Attributes:
+        checkpoints: What was compared.
+        only_in_a: Names that only the first has.
+        only_in_b: Names that only the second has.
+        different: The tensors that both have and that differ.
+        equal: The names of those that are the same.
+    """
+
+    checkpoints: tuple[str, str]
+    only_in_a: tuple[str, ...]
+    only_in_b: tuple[str, ...]
+    different: tuple[TensorDifference, ...]
+    equal: tuple[str, ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.only_in_a or self.only_in_b or self.different)
+
+    def lines(self) -> Iterator[str]:
+        """The report line by line."""
+        a, b = self.checkpoints
+        yield f"a: {a}"
+        yield f"b: {b}"
+        yield from (f"only in a: {name}" for name in self.only_in_a)
+        yield from (f"only in b: {name}" for name in self.only_in_b)
+        yield from (f"differs:   {item}" for item in self.different)
+        facts = [f"{count(len(self.equal), 'tensor')} equal"]
+        facts += [f"{len(self.different):,} different"] if self.different else []
+        facts += [f"{len(self.only_in_a):,} only in a"] if self.only_in_a else []
+        facts += [f"{len(self.only_in_b):,} only in b"] if self.only_in_b else []
+        yield ", ".join(facts)
+
+    def document(self) -> dict[str, Any]:
+        """The report as what JSON can hold."""
+        return {
+            "a": self.checkpoints[0],
+            "b": self.checkpoints[1],
+            "different": bool(self),
+            "only_in_a": list(self.only_in_a),
+            "only_in_b": list(self.only_in_b),
+            "tensors": [_record(item) for item in self.different],
+            "num_equal": len(self.equal),
+        }
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines())
+
+
+def diff(
+    a: Checkpoint,
+    b: Checkpoint,
+    *,
+    rtol: float = 0.0,
+    atol: float = 0.0,
+    ignore_dtype: bool = False,
+    selection: Selection | None = None,
+    mapping: NameMapLike = None,
+    progress: Progress | None = None,
+) -> DiffReport:
+    """Compares two checkpoints, of whatever formats.
+
+    Args:
+        a: A path, an open source, or arrays by name.
+        b: What it is compared with.
+        rtol: Numbers are equal that differ by at most ``atol + rtol * |b|``; without both, those that have the same bytes.
+        atol: See `rtol`.
+        ignore_dtype: Whether numbers of other types may be equal.
+        selection: Which tensors to compare; all when None.
+        mapping: The names that the tensors of `a` have in `b`, see `name_map`.
+        progress: Called with how many bytes of `a` are compared and how many there are.
+
+    Raises:
+        InvalidArgumentError: A tolerance is negative, or the mapping does not fit the names.
+        DataLossError: A tensor is damaged.
+    """
+    if rtol < 0 or atol < 0:
+        raise InvalidArgumentError(f"tolerances are not negative: rtol {rtol}, atol {atol}")
+    with contextlib.ExitStack() as stack:
+        both = [stack.enter_context(open_sources([item]))[0] for item in (a, b)]
+        descriptions = (describe(both[0]), describe(both[1]))
+        if mapping is not None:
+            both[0] = RenamedSource(both[0], mapping)
+        names_a, names_b = (_names(source, selection) for source in both)
+        source_a, source_b = map(as_piecewise, both)
+        common = [name for name in names_a if name in names_b]
+        total = sum(source_a.info(name).num_bytes for name in common)
+        done = 0
+        different, equal = [], []
+        for name in common:
+            found = _compare(source_a, source_b, name, ValueDifference(rtol, atol), ignore_dtype)
+            if found is None:
+                equal.append(name)
+            else:
+                different.append(found)
+            done += source_a.info(name).num_bytes
+            if progress is not None:
+                progress(done, total)
+        return DiffReport(
+            descriptions,
+            tuple(name for name in names_a if name not in names_b),
+            tuple(name for name in names_b if name not in names_a),
+            tuple(different),
+            tuple(equal),
+        )
+
+
+def _names(source: TensorSource, selection: Selection | None) -> dict[str, None]:
+    if selection is None:
+        return dict.fromkeys(source.names)
+    infos = {name: source.info(name) for name in source.names}
+    tensors = {name: Selectable(info.shape, info.num_bytes) for name, info in infos.items()}
+    return dict.fromkeys(selection.select(tensors).kept)
+
+
+def _compare(
+    a: PiecewiseSource, b: PiecewiseSource, name: str, values: ValueDifference, ignore_dtype: bool
+) -> TensorDifference | None:
+    """What the tensor of a name differs in; None where in nothing."""
+    one, other = a.info(name), b.info(name)
+    shapes = (tuple(one.shape), tuple(other.shape))
+    found = TensorDifference(name, (one.dtype.name, other.dtype.name), shapes)
+    is_same_type = one.dtype is other.dtype
+    if shapes[0] != shapes[1] or not (is_same_type or (is_number(one.dtype.numpy) and is_number(other.dtype.numpy))):
+        return found
+    for piece_a, piece_b in zip(a.pieces(name), b.pieces(name), strict=True):
+        values.add(piece_a, piece_b)
+    if not values.num_different and (is_same_type or ignore_dtype):
+        return None
+    relative = None
+    if values.sum_of_squares and (norm := norm_of(a.pieces(name))):
+        relative = values.norm / norm
+    return dataclasses.replace(found, values=values, relative_norm=relative)
+
+
+def _record(item: TensorDifference) -> dict[str, Any]:
+    values = item.values
+    return {
+        "name": item.name,
+        "kinds": list(item.kinds),
+        "dtypes": list(item.dtypes),
+        "shapes": [list(shape) for shape in item.shapes],
+        "num_elements": values and values.num_elements,
+        "num_different": values and values.num_different,
+        "num_not_finite": values and values.num_not_finite,
+        "max_abs": values and values.max_abs,
+        "norm": values and values.norm,
+        "relative_norm": item.relative_norm,
+    }

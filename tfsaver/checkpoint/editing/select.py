@@ -1,0 +1,144 @@
+"""Some of a checkpoint's tensors: a view, and the verb that writes it.
+
+What a selection leaves out is decided by `selection`, which see for the rules; here the tensors go, and with them what the
+description of the objects says of them. Two tensors are none of the model's and are kept whatever is included:
+
+    _CHECKPOINTABLE_OBJECT_GRAPH    the description itself, without what went
+    save_counter/...                TensorFlow 2 counts a checkpoint's saves in it, and misses it when it asserts that all
+                                    of a program was restored; it goes when a pattern to exclude says so
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from tfsaver import schemas
+from tfsaver.checkpoint.editing.edit import Checkpoint, describe, open_sources, write_result
+from tfsaver.checkpoint.editing.edit_report import EditReport, LeftOut, contents_of
+from tfsaver.checkpoint.editing.object_graph_pruning import prune_object_graph
+from tfsaver.checkpoint.editing.piecewise import PiecewiseSource
+from tfsaver.checkpoint.editing.view import View, object_graph_of, tensor_names
+from tfsaver.checkpoint.object_graph import read_object_graph
+from tfsaver.checkpoint.selection import Selectable, Selection, SelectionReport, as_selection
+from tfsaver.checkpoint.tensor_source import TensorSource
+from tfsaver.errors import InvalidArgumentError, TensorNotFoundError, nearest_names
+from tfsaver.framework.tensor_shape import num_elements
+from tfsaver.lib import file_io
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from tfsaver.checkpoint.editing.edit import WriteOptions
+
+SAVE_COUNTER = "save_counter/.ATTRIBUTES/VARIABLE_VALUE"
+
+
+class SelectedSource(View):
+    """Some tensors of a source.
+
+    Args:
+        source: The source.
+        names: The names of those to show.
+
+    Raises:
+        TensorNotFoundError: The source has no tensor of one of the names.
+    """
+
+    def __init__(self, source: TensorSource, names: Collection[str]) -> None:
+        super().__init__([source])
+        there = frozenset(tensor_names(source))
+        self._selected = [name for name in dict.fromkeys(names) if name in there]
+        for name in names:
+            if name not in there and name not in source:
+                raise TensorNotFoundError(name, checkpoint=repr(source), near=nearest_names(name, there))
+
+    def _find_names(self) -> Sequence[str]:
+        return self._selected
+
+    def _origin(self, name: str) -> tuple[PiecewiseSource, str]:
+        return self._sources[0], name
+
+    def _edit_graph(self) -> schemas.TrackableObjectGraph | None:
+        graph = object_graph_of(self._sources[0])
+        return graph and prune_object_graph(graph, tensor_names(self._sources[0]), frozenset(self._selected))
+
+
+def select(
+    checkpoint: Checkpoint,
+    prefix: file_io.PathLike,
+    selection: Selection | str | Sequence[str] | None = None,
+    *,
+    verb: str = "select",
+    left_out: Mapping[str, str] | None = None,
+    **options: Unpack[WriteOptions],
+) -> EditReport:
+    """Writes some of a checkpoint's tensors.
+
+    Args:
+        checkpoint: A path, an open source, or arrays by name.
+        prefix: The checkpoint to write.
+        selection: Which tensors: a `Selection`, or patterns of which one must occur in a name; None for all.
+        verb: What the report calls it.
+        left_out: Tensors to leave out before the selection is asked, and why.
+        **options: See `WriteOptions`.
+
+    Raises:
+        InvalidArgumentError: A pattern is in no name, nothing is kept, or the result would lie over its source.
+
+    Example:
+        >>> print(tfsaver.select("model.ckpt-1000", "bert", "^bert/"))  # doctest: +SKIP
+    """
+    with open_sources([checkpoint]) as [source]:
+        report = report_of_selection(source, selection, left_out or {})
+        view = SelectedSource(source, report.kept)
+        written = write_result(view, prefix, [source], **options)
+        return EditReport(
+            verb,
+            (describe(source),),
+            written,
+            contents_of([source]),
+            contents_of([view]),
+            left_out={name: LeftOut(reason, source.info(name).num_bytes) for name, reason in report.left_out.items()},
+            notes=report.notes,
+        )
+
+
+def report_of_selection(
+    source: TensorSource, selection: Selection | str | Sequence[str] | None, left_out: Mapping[str, str]
+) -> SelectionReport:
+    """What of a source is kept and what is left out; see `select`.
+
+    Raises:
+        InvalidArgumentError: A pattern is in no name, or nothing is kept.
+    """
+    names = tensor_names(source)
+    infos = {name: source.info(name) for name in names}
+    rest = {name: Selectable(info.shape, info.num_bytes) for name, info in infos.items() if name not in left_out}
+    reasons = {name: left_out[name] for name in names if name in left_out}
+    notes: tuple[str, ...] = ()
+    if selection is not None:
+        rules = as_selection(selection)
+        graph = read_object_graph(source)
+        counter = {SAVE_COUNTER: rest.pop(SAVE_COUNTER)} if SAVE_COUNTER in rest and not _is_excluded(rules) else {}
+        report = rules.select(rest, full_names=None if graph is None else graph.full_names_of_keys())
+        reasons.update(report.left_out)
+        notes = report.notes
+        rest.update(counter)
+    kept = tuple(name for name in names if name not in reasons)
+    if names and not kept:
+        raise InvalidArgumentError(f"nothing is kept of {len(names):,} tensors")
+    return SelectionReport(
+        kept,
+        {name: reasons[name] for name in names if name in reasons},
+        num_parameters_kept=sum(num_elements(infos[name].shape) for name in kept),
+        num_parameters_left_out=sum(num_elements(infos[name].shape) for name in reasons),
+        num_bytes_kept=sum(infos[name].num_bytes for name in kept),
+        num_bytes_left_out=sum(infos[name].num_bytes for name in reasons),
+        notes=notes,
+    )
+
+
+def _is_excluded(rules: Selection) -> bool:
+    return any(re.search(pattern, SAVE_COUNTER) for pattern in rules.exclude)

@@ -1,0 +1,145 @@
+"""A source that stands on others and shows them edited: what all such views have in common.
+
+In a checkpoint that was written from objects one tensor is none of the model's: it describes the objects, and every edit
+must change the description along with the tensors. A view computes it, and shows it under the name that it always has.
+"""
+
+from __future__ import annotations
+
+import abc
+import functools
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from tfsaver import schemas
+from tfsaver.checkpoint.editing.piecewise import PiecewiseSource, as_piecewise
+from tfsaver.checkpoint.object_graph import OBJECT_GRAPH_KEY, read_object_graph
+from tfsaver.checkpoint.tensor_source import Array, TensorSource
+from tfsaver.errors import TensorNotFoundError, nearest_names
+from tfsaver.framework import dtypes
+from tfsaver.framework.region import Region, as_tensor_slice
+from tfsaver.framework.tensor_info import TensorInfo
+from tfsaver.framework.tensor_slice import TensorSlice
+
+
+class View(PiecewiseSource):
+    """One source or several, edited.
+
+    A subclass says which tensors there are in `_find_names`, the description of the objects not among them, and overrides
+    what it changes of a tensor; what it does not override comes from `_origin`.
+
+    Args:
+        sources: What the view stands on; closed with it.
+    """
+
+    def __init__(self, sources: Sequence[TensorSource]) -> None:
+        self._sources = [as_piecewise(source) for source in sources]
+
+    @abc.abstractmethod
+    def _find_names(self) -> Sequence[str]:
+        """The names of the view's tensors."""
+
+    @abc.abstractmethod
+    def _origin(self, name: str) -> tuple[PiecewiseSource, str]:
+        """Where a tensor of the view comes from, and its name there."""
+
+    def _edit_graph(self) -> schemas.TrackableObjectGraph | None:
+        """The description of the objects as the view shows it; None where there is none."""
+        return object_graph_of(self._sources[0])
+
+    def _info(self, name: str) -> TensorInfo:
+        source, origin = self._origin(name)
+        return source.info(origin)._replace(name=name)
+
+    def _slices(self, name: str) -> tuple[TensorSlice, ...]:
+        source, origin = self._origin(name)
+        return source.slices(origin)
+
+    def _read(self, name: str, region: Region | None) -> Array:
+        source, origin = self._origin(name)
+        return source.read(origin, region)
+
+    def _pieces(self, name: str, stored: TensorSlice | None) -> Iterator[Array]:
+        source, origin = self._origin(name)
+        return source.pieces(origin, stored)
+
+    # What the view is to others.
+
+    @functools.cached_property
+    def _known(self) -> dict[str, None]:
+        names = set(self._find_names())
+        return dict.fromkeys(sorted(names if self._graph is None else names | {OBJECT_GRAPH_KEY}))
+
+    @functools.cached_property
+    def _graph(self) -> Array | None:
+        """The description of the objects as the string tensor that it is."""
+        graph = self._edit_graph()
+        if graph is None:
+            return None
+        value = np.empty((), object)
+        value[()] = graph.SerializeToString(deterministic=True)
+        return value
+
+    @property
+    def names(self) -> list[str]:
+        return list(self._known)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._known
+
+    def info(self, name: str) -> TensorInfo:
+        if name == OBJECT_GRAPH_KEY and self._graph is not None:
+            return TensorInfo(name, dtypes.STRING, (), len(self._graph.item()), ())
+        self._check(name)
+        return self._info(name)
+
+    def slices(self, name: str) -> tuple[TensorSlice, ...]:
+        if name == OBJECT_GRAPH_KEY:
+            return ()
+        self._check(name)
+        return self._slices(name)
+
+    def read(self, name: str, region: Region | None = None) -> Array:
+        if name == OBJECT_GRAPH_KEY and self._graph is not None:
+            if region is not None:
+                as_tensor_slice(region, (), name)
+            copy: Array = self._graph.copy()
+            return copy
+        self._check(name)
+        return self._read(name, region)
+
+    def pieces(self, name: str, stored: TensorSlice | None = None) -> Iterator[Array]:
+        if name == OBJECT_GRAPH_KEY and self._graph is not None:
+            return iter([self._graph.reshape(1)])
+        self._check(name)
+        return self._pieces(name, stored)
+
+    def close(self) -> None:
+        for source in self._sources:
+            source.close()
+
+    def _check(self, name: str) -> None:
+        if name not in self._known:
+            raise TensorNotFoundError(name, checkpoint=repr(self), near=nearest_names(name, self._known))
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {', '.join(map(repr, self._sources))}>"
+
+
+def tensor_names(source: TensorSource) -> list[str]:
+    """The names of a source's tensors without the one that describes objects."""
+    return [name for name in source.names if name != OBJECT_GRAPH_KEY]
+
+
+def object_graph_of(source: TensorSource) -> schemas.TrackableObjectGraph | None:
+    """What a checkpoint says of the objects that it was written from, to be edited; None where it was written from names.
+
+    Raises:
+        DataLossError: It is no object graph, or an edge of it leads nowhere.
+    """
+    if read_object_graph(source) is None:
+        return None
+    value: Any = source[OBJECT_GRAPH_KEY].item()
+    return schemas.TrackableObjectGraph.FromString(value)

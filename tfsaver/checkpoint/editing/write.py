@@ -1,0 +1,158 @@
+"""Writes a source of tensors as a checkpoint, in pieces.
+
+Whole tensors of fixed-size types are never in memory whole, nor are their slices; strings are, one tensor at a time. V1 is
+another matter: its file is written in the order of its keys when everything is known, and all is held until then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from tfsaver.checkpoint import saved_tensor_slices
+from tfsaver.checkpoint.editing.piecewise import PiecewiseSource, as_piecewise
+from tfsaver.checkpoint.tensor_slice_writer import TensorSliceWriter
+from tfsaver.checkpoint.tensor_source import Array, TensorSource
+from tfsaver.errors import InvalidArgumentError, UnimplementedError
+from tfsaver.framework.tensor_shape import num_elements
+from tfsaver.framework.tensor_slice import TensorSlice
+from tfsaver.lib import file_io
+from tfsaver.tensor_bundle.writer import BundleWriter
+
+Progress = Callable[[int, int], None]
+
+_FORMATS = ("v2", "v1")
+
+
+def write_source(
+    source: TensorSource,
+    prefix: file_io.PathLike,
+    *,
+    format: str = "v2",  # noqa: A002 - the word every saver uses for it
+    num_shards: int = 1,
+    keep_slices: bool = True,
+    durable: bool = True,
+    progress: Progress | None = None,
+    check: Callable[[], None] | None = None,
+) -> str:
+    """Writes all tensors of a source, in the order of their names.
+
+    Args:
+        source: What to write. It stays open.
+        prefix: The checkpoint's path without suffix. Missing directories are made.
+        format: ``v2``, or ``v1`` for programs that know nothing newer.
+        num_shards: How many data files there are; tensors and slices go to the one that has least.
+        keep_slices: Whether tensors that the source has in slices are written in these; else whole.
+        durable: Whether to return only once disks have the bytes.
+        progress: Called with how many bytes are written and how many there are.
+        check: Called when everything is written and nothing is visible yet: if it raises, nothing ever is.
+
+    Returns:
+        The checkpoint's name as `load_checkpoint` takes it: `prefix`, or the pattern of a V1 checkpoint in several files.
+
+    Raises:
+        InvalidArgumentError: An unknown format, fewer shards than one, an empty name.
+        UnimplementedError: A tensor of a type that the format cannot hold.
+        DataLossError: A tensor of the source is damaged.
+    """
+    path = file_io.as_path(prefix)
+    if format not in _FORMATS:
+        raise InvalidArgumentError(f"format {format!r} is unknown; known are {' and '.join(map(repr, _FORMATS))}")
+    if num_shards < 1:
+        raise InvalidArgumentError(f"num_shards is {num_shards}, at least 1 is needed")
+    tensors = as_piecewise(source)
+    if format == "v1":
+        _check_v1(tensors)
+    if directory := file_io.split(path)[0]:
+        file_io.make_directory(directory)
+    parts = _Parts(tensors, num_shards, keep_slices, progress)
+    if format == "v1":
+        return _write_v1(parts, path, durable, check)
+    with BundleWriter(path, num_shards=num_shards, durable=durable) as writer:
+        for name, stored, shard_id in parts:
+            info = tensors.info(name)
+            if info.dtype.has_fixed_size:
+                pieces = parts.counted(tensors.pieces(name, stored))
+                writer.add_pieces(name, info.dtype, info.shape, pieces, region=stored, shard_id=shard_id)
+            elif stored is None:
+                writer.add(name, parts.counted_whole(name, tensors.read(name)), shard_id=shard_id)
+            else:
+                value = parts.counted_whole(name, tensors.read(name, stored))
+                writer.add_slice(name, info.shape, stored, value, shard_id=shard_id)
+        if check is not None:
+            check()
+    return path
+
+
+class _Parts:
+    """What is written one after the other: tensors, or slices of them, with the shard that each goes to."""
+
+    def __init__(self, source: PiecewiseSource, num_shards: int, keep_slices: bool, progress: Progress | None) -> None:
+        self._source = source
+        self._sizes = [0] * num_shards
+        self._keep_slices = keep_slices
+        self._progress = progress
+        self._done = 0
+        self._total = sum(source.info(name).num_bytes for name in source.names) if progress is not None else 0
+
+    @property
+    def num_shards(self) -> int:
+        return len(self._sizes)
+
+    @property
+    def source(self) -> PiecewiseSource:
+        return self._source
+
+    def __iter__(self) -> Iterator[tuple[str, TensorSlice | None, int]]:
+        for name in self._source.names:
+            if not name:
+                raise InvalidArgumentError("a tensor has the empty name, which no checkpoint can hold")
+            info = self._source.info(name)
+            slices = self._source.slices(name) if self._keep_slices else ()
+            for stored in slices or (None,):
+                elements = num_elements(info.shape if stored is None else stored.resolve(info.shape, name).shape)
+                shard_id = self._sizes.index(min(self._sizes))
+                # Strings count as the pointers that they are in memory: how `save_checkpoint` has always dealt them out.
+                self._sizes[shard_id] += elements * (info.dtype.size or 8)
+                yield name, stored, shard_id
+
+    def counted(self, pieces: Iterator[Array]) -> Iterator[Array]:
+        """The pieces, and the progress that they are."""
+        for piece in pieces:
+            yield piece
+            self._count(piece.nbytes)
+
+    def counted_whole(self, name: str, value: Array) -> Array:
+        """A tensor that is written whole, and the progress that it is."""
+        self._count(self._source.info(name).num_bytes if self._progress is not None else 0)
+        return value
+
+    def _count(self, num_bytes: int) -> None:
+        if self._progress is not None:
+            # A tensor of strings in slices counts as often as it has some.
+            self._done = min(self._done + num_bytes, self._total)
+            self._progress(self._done, self._total)
+
+
+def _check_v1(source: PiecewiseSource) -> None:
+    if refused := [f"{name!r} is {source.info(name).dtype}" for name in source.names if not source.info(name).dtype.in_v1]:
+        more = f", and {len(refused) - 3:,} more" if len(refused) > 3 else ""
+        raise UnimplementedError(f"a V1 checkpoint cannot hold: {', '.join(refused[:3])}{more}; a V2 one can")
+
+
+def _write_v1(parts: _Parts, prefix: str, durable: bool, check: Callable[[], None] | None) -> str:
+    num_shards = parts.num_shards
+    paths = [prefix] if num_shards == 1 else [
+        saved_tensor_slices.shard_path(prefix, number, num_shards) for number in range(num_shards)
+    ]
+    writers = [TensorSliceWriter(path, durable=durable) for path in paths]
+    for name, stored, shard_id in parts:
+        value = parts.counted_whole(name, parts.source.read(name, stored))
+        if stored is None:
+            writers[shard_id].add(name, value)
+        else:
+            writers[shard_id].add_slice(name, parts.source.info(name).shape, stored, value)
+    if check is not None:
+        check()
+    for writer in writers:
+        writer.finish()
+    return prefix if num_shards == 1 else saved_tensor_slices.shard_pattern(prefix, num_shards)

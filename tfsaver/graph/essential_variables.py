@@ -1,0 +1,82 @@
+"""Which of a graph's variables only training needs: what the `.meta` beside a checkpoint knows better than names do.
+
+    slots      ApplyAdam(w, w/Adam, w/Adam_1, beta1_power/read, ...)    the variables that the operation that trains a
+                                                                       variable changes besides it
+    numbers    beta1_power                                             a scalar that such an operation reads
+    metrics    the collections metric_variables, local_variables       sums of an evaluation
+
+An optimizer that came with a model (BERT's) is made of plain assignments, in which nothing tells a slot from a moving mean:
+there names decide (see `checkpoint.optimizer_slots`). A variable that training changes is the model's whatever it is called.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from tfsaver import schemas
+from tfsaver.graph.graph_variable import GraphVariable
+from tfsaver.graph.tensor_names import node_of
+from tfsaver.graph.variables import find_variables, iterate_variable_defs
+
+_TRAINING_OP = re.compile(r"(?:Resource)?(?:Sparse)?Apply(?P<optimizer>[A-Z]\w*)")
+_READING_OPS = frozenset({"Identity", "ReadVariableOp"})
+_METRIC_COLLECTIONS = ("metric_variables", "local_variables")
+
+
+class TrainingState(NamedTuple):
+    """What a graph says of its variables, by their names in a checkpoint.
+
+    Attributes:
+        reasons: Of those that only training needs, why.
+        trained: Those that training changes.
+        global_steps: Those that count steps.
+    """
+
+    reasons: dict[str, str]
+    trained: frozenset[str]
+    global_steps: frozenset[str]
+
+
+def find_training_state(meta_graph: schemas.MetaGraphDef) -> TrainingState:
+    """Which variables of a graph only training needs.
+
+    Raises:
+        DataLossError: A variable, or what a collection says of one, cannot be read.
+        UnimplementedError: A variable of a type that no checkpoint can hold.
+    """
+    variables = {variable.node: variable for variable in find_variables(meta_graph)}
+    in_collection: dict[str, set[str]] = {}
+    for collection, definition in iterate_variable_defs(meta_graph):
+        in_collection.setdefault(collection, set()).add(node_of(definition.variable_name))
+    steps = in_collection.get("global_step", set())
+    trained = {node for node, variable in variables.items() if variable.trainable}
+    reasons: dict[str, str] = {}
+    training = [(node, match) for node in meta_graph.graph_def.node if (match := _TRAINING_OP.fullmatch(node.op))]
+    trained.update(node_of(node.input[0]) for node, _ in training if node.input)
+    reads = {
+        node.name: node_of(node.input[0])
+        for node in meta_graph.graph_def.node
+        if node.op in _READING_OPS and node.input and node_of(node.input[0]) in variables
+    }
+    for node, match in training:
+        for name in map(node_of, list(node.input)[1:]):
+            if name in variables and name not in trained:
+                reasons.setdefault(variables[name].name, f"state of the optimizer {match['optimizer']}, by the graph")
+            elif name in reads and reads[name] not in trained | steps and _is_fraction(variables[reads[name]]):
+                number = variables[reads[name]].name
+                reasons.setdefault(number, f"number of the optimizer {match['optimizer']}, by the graph")
+    for collection in _METRIC_COLLECTIONS:
+        for node_name in in_collection.get(collection, set()) - trained:
+            if node_name in variables and node_name not in in_collection.get("variables", ()):
+                reasons.setdefault(variables[node_name].name, f"in the graph's {collection}")
+    return TrainingState(
+        reasons,
+        frozenset(variables[node].name for node in trained if node in variables),
+        frozenset(variables[node].name for node in steps if node in variables),
+    )
+
+
+def _is_fraction(variable: GraphVariable) -> bool:
+    """Whether it is one number that is no count: a rate, or a power of one."""
+    return variable.shape == () and variable.dtype.name.startswith(("float", "bfloat"))

@@ -1,0 +1,123 @@
+"""A checkpoint without what only training needs: mostly a third of its size.
+
+What goes is told from two sides. The `.meta` beside the checkpoint, where there is one, says which variables its optimizers
+change besides those that they train. Names say it for optimizers that every graph spells alike, and that is all there is
+without a `.meta`. What the graph says is trained stays, whatever its name.
+
+The global step stays: it says which step the weights are of, evaluation reads it, and a program that restores all of its
+variables misses it; it takes eight bytes. Moving averages stay too: they are weights, and often the better ones.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from google.protobuf.message import DecodeError
+
+from tfsaver import schemas
+from tfsaver.checkpoint.checkpoint_reader import CheckpointReader
+from tfsaver.checkpoint.editing.edit import Checkpoint, open_sources
+from tfsaver.checkpoint.editing.edit_report import EditReport
+from tfsaver.checkpoint.editing.select import select
+from tfsaver.checkpoint.editing.view import tensor_names
+from tfsaver.checkpoint.object_graph import read_object_graph
+from tfsaver.checkpoint.optimizer_slots import find_optimizer_tensors
+from tfsaver.checkpoint.selection import Selection
+from tfsaver.checkpoint.tensor_source import TensorSource
+from tfsaver.errors import DataLossError, InvalidArgumentError
+from tfsaver.graph.essential_variables import TrainingState, find_training_state
+from tfsaver.lib import file_io
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from tfsaver.checkpoint.editing.edit import WriteOptions
+
+_GLOBAL_STEP = "global_step"
+_V1_SHARDS = re.compile(r"-\?{5,}-of-\d{5,}\Z|-\d{5,}-of-\d{5,}\Z")
+
+
+def strip(
+    checkpoint: Checkpoint,
+    prefix: file_io.PathLike,
+    *,
+    meta: file_io.PathLike | bool = True,
+    exclude: str | Sequence[str] = (),
+    keep: str | Sequence[str] = (),
+    without_global_step: bool = False,
+    **options: Unpack[WriteOptions],
+) -> EditReport:
+    """Writes a checkpoint without optimizer slots and other training state.
+
+    The `.meta` is not written along: its Saver asks for what went.
+
+    Args:
+        checkpoint: A path, an open source, or arrays by name.
+        prefix: The checkpoint to write.
+        meta: The path of a `.meta` that knows the variables; True for the one beside the checkpoint, if there is one; False
+            for names alone.
+        exclude: Patterns; tensors in whose names one occurs go too.
+        keep: Patterns; tensors in whose names one occurs stay, whatever they are.
+        without_global_step: Whether the global step goes too.
+        **options: See `WriteOptions`.
+
+    Raises:
+        InvalidArgumentError: Nothing would be left, or the result would lie over its source.
+        DataLossError: The `.meta` that was given cannot be read.
+
+    Example:
+        >>> print(tfsaver.strip("model.ckpt-1000", "stripped"))  # doctest: +SKIP
+    """
+    with open_sources([checkpoint]) as [source]:
+        path = _meta_path(source) if isinstance(meta, bool) else file_io.as_path(meta)
+        state = None
+        if path is not None and meta is not False:
+            state = find_training_state(_read_meta(path))
+        left_out = find_state(source, state, without_global_step=without_global_step)
+        kept = Selection(include=keep).include if keep else ()  # type: ignore[arg-type]
+        left_out = {name: why for name, why in left_out.items() if not any(re.search(item, name) for item in kept)}
+        selection = Selection(exclude=exclude) if exclude else None  # type: ignore[arg-type]
+        report = select(source, prefix, selection, verb="strip", left_out=left_out, **options)
+        known = "names alone" if state is None else f"{path} and names"
+        return dataclasses.replace(report, notes=(f"told from: {known}", *report.notes))
+
+
+def find_state(source: TensorSource, state: TrainingState | None, *, without_global_step: bool = False) -> dict[str, str]:
+    """The tensors of a source that only training needs, each with the reason.
+
+    Args:
+        source: The source.
+        state: What the graph says; None for names alone.
+        without_global_step: Whether the global step is such a tensor.
+    """
+    graph = read_object_graph(source)
+    shapes = {name: source.info(name).shape for name in tensor_names(source)}
+    reasons = {name: why for name, why in (state.reasons if state else {}).items() if name in shapes}
+    for name, found in find_optimizer_tensors(shapes, None if graph is None else graph.full_names_of_keys()).items():
+        if state is None or name not in state.trained:
+            reasons.setdefault(name, f"state of the optimizer {found.optimizer}")
+    for step in {_GLOBAL_STEP, *(state.global_steps if state else ())}:
+        reasons.pop(step, None)
+        if without_global_step and step in shapes:
+            reasons[step] = "the global step"
+    return {name: reasons[name] for name in shapes if name in reasons}
+
+
+def _meta_path(source: TensorSource) -> str | None:
+    """The `.meta` beside a checkpoint, if there is one."""
+    if not isinstance(source, CheckpointReader):
+        return None
+    path = f"{_V1_SHARDS.sub('', source.prefix)}.meta"
+    return path if file_io.exists(path) else None
+
+
+def _read_meta(path: str) -> schemas.MetaGraphDef:
+    try:
+        return schemas.MetaGraphDef.FromString(file_io.read_file(path))
+    except DecodeError as error:
+        raise DataLossError(f"{path}: no MetaGraphDef: {error}") from error
+    except FileNotFoundError as error:
+        raise InvalidArgumentError(f"{path}: there is no such .meta file") from error
