@@ -27,16 +27,28 @@ if TYPE_CHECKING:
     from tfsaver.checkpoint.checkpoint_reader import list_variables as list_variables
     from tfsaver.checkpoint.checkpoint_reader import load_checkpoint as load_checkpoint
     from tfsaver.checkpoint.checkpoint_reader import load_variable as load_variable
+    from tfsaver.checkpoint.editing.average import average as average
+    from tfsaver.checkpoint.editing.cast import cast as cast
+    from tfsaver.checkpoint.editing.diff import diff as diff
+    from tfsaver.checkpoint.editing.merge import merge as merge
+    from tfsaver.checkpoint.editing.rename import rename as rename
+    from tfsaver.checkpoint.editing.reshard import reshard as reshard
+    from tfsaver.checkpoint.editing.select import select as select
+    from tfsaver.checkpoint.editing.split import split as split
+    from tfsaver.checkpoint.restore_report import RestoreReport as RestoreReport
     from tfsaver.checkpoint.retention import Retention as Retention
     from tfsaver.checkpoint.save import save_checkpoint as save_checkpoint
     from tfsaver.checkpoint.selection import Selection as Selection
     from tfsaver.checkpoint.verify import verify_checkpoint as verify
     from tfsaver.compat.export import export_saved_model as export_saved_model
     from tfsaver.compat.v1.saver import Saver as Saver
+    from tfsaver.compat.v2.restore import compare as compare
+    from tfsaver.compat.v2.restore import restore as restore
     from tfsaver.convert.convert import convert as convert
     from tfsaver.convert.tree import load as load
     from tfsaver.convert.tree import save as save
     from tfsaver.errors import SaverError as SaverError
+    from tfsaver.graph.strip import strip as strip
     from tfsaver.saved_model.editing import edit_saved_model as edit_saved_model
     from tfsaver.saved_model.freezing import freeze_saved_model as freeze_saved_model
     from tfsaver.saved_model.loader import load_saved_model as load_saved_model
@@ -48,11 +60,16 @@ if TYPE_CHECKING:
 _HOMES = {
     "BundleWriter": ("tfsaver.tensor_bundle.writer", "BundleWriter"),
     "CheckpointReader": ("tfsaver.checkpoint.checkpoint_reader", "CheckpointReader"),
+    "RestoreReport": ("tfsaver.checkpoint.restore_report", "RestoreReport"),
     "Retention": ("tfsaver.checkpoint.retention", "Retention"),
     "Saver": ("tfsaver.compat.v1.saver", "Saver"),
     "SaverError": ("tfsaver.errors", "SaverError"),
     "Selection": ("tfsaver.checkpoint.selection", "Selection"),
+    "average": ("tfsaver.checkpoint.editing.average", "average"),
+    "cast": ("tfsaver.checkpoint.editing.cast", "cast"),
     "checkpoint_exists": ("tfsaver.checkpoint.checkpoint_management", "checkpoint_exists"),
+    "compare": ("tfsaver.compat.v2.restore", "compare"),
+    "diff": ("tfsaver.checkpoint.editing.diff", "diff"),
     "edit_saved_model": ("tfsaver.saved_model.editing", "edit_saved_model"),
     "export_saved_model": ("tfsaver.compat.export", "export_saved_model"),
     "freeze_saved_model": ("tfsaver.saved_model.freezing", "freeze_saved_model"),
@@ -63,10 +80,17 @@ _HOMES = {
     "load_checkpoint": ("tfsaver.checkpoint.checkpoint_reader", "load_checkpoint"),
     "load_saved_model": ("tfsaver.saved_model.loader", "load_saved_model"),
     "load_variable": ("tfsaver.checkpoint.checkpoint_reader", "load_variable"),
+    "merge": ("tfsaver.checkpoint.editing.merge", "merge"),
     "merge_bundles": ("tfsaver.tensor_bundle.merge", "merge_bundles"),
     "merge_saved_models": ("tfsaver.saved_model.merging", "merge_saved_models"),
+    "rename": ("tfsaver.checkpoint.editing.rename", "rename"),
+    "reshard": ("tfsaver.checkpoint.editing.reshard", "reshard"),
+    "restore": ("tfsaver.compat.v2.restore", "restore"),
     "save": ("tfsaver.convert.tree", "save"),
     "save_checkpoint": ("tfsaver.checkpoint.save", "save_checkpoint"),
+    "select": ("tfsaver.checkpoint.editing.select", "select"),
+    "split": ("tfsaver.checkpoint.editing.split", "split"),
+    "strip": ("tfsaver.graph.strip", "strip"),
     "verify": ("tfsaver.checkpoint.verify", "verify_checkpoint"),
 }
 _MODULES = frozenset(
@@ -89,13 +113,18 @@ _MODULES = frozenset(
 __all__ = [
     "BundleWriter",
     "CheckpointReader",
+    "RestoreReport",
     "Retention",
     "Saver",
     "SaverError",
     "Selection",
     "__version__",
+    "average",
+    "cast",
     "checkpoint_exists",
+    "compare",
     "convert",
+    "diff",
     "edit_saved_model",
     "export_saved_model",
     "freeze_saved_model",
@@ -106,10 +135,17 @@ __all__ = [
     "load_checkpoint",
     "load_saved_model",
     "load_variable",
+    "merge",
     "merge_bundles",
     "merge_saved_models",
+    "rename",
+    "reshard",
+    "restore",
     "save",
     "save_checkpoint",
+    "select",
+    "split",
+    "strip",
     "verify",
 ]
 
