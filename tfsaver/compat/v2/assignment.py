@@ -1,0 +1,149 @@
+"""From the tensors of a checkpoint into variables, all or none of them.
+
+What takes up to `HELD_SIZE` is read whole before the first variable changes, and each variable's old value is kept until
+the last one has its new one: whatever goes wrong in between, Ctrl-C included, they are put back. (A variable's old value
+costs no copy; TensorFlow gives the variable new memory for the new one.) What takes more is read twice, once to verify it
+and once to assign it, a tensor at a time: nothing is assigned before all was verified, and only an error of the device or of
+a disk that has changed in between could leave some variables new and some old.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tfsaver.checkpoint.checkpoint_reader import CheckpointReader
+from tfsaver.checkpoint.optimizer_state import OptimizerState, steps_from_powers
+from tfsaver.checkpoint.restore_report import MatchedTensor
+from tfsaver.checkpoint.target_matching import GLOBAL_STEP, STEPS
+from tfsaver.checkpoint.tensor_source import TensorSource
+from tfsaver.compat import _restore
+from tfsaver.compat._transfer import Array, aligned_empty
+from tfsaver.compat.v2.optimizers import GRADIENT_SUM, betas_of, rate_of
+from tfsaver.compat.v2.target_variable import TargetVariable
+from tfsaver.errors import InvalidArgumentError
+
+
+class Assignment(NamedTuple):
+    """A variable and the tensor that it gets."""
+
+    item: TargetVariable
+    tensor: MatchedTensor
+
+
+class Values:
+    """The values that variables get, read when they are asked for.
+
+    Args:
+        source: The checkpoint.
+        assignments: Who gets what.
+        state: What in the checkpoint belongs to optimizers.
+
+    Raises:
+        InvalidArgumentError: A sum of gradients is to become steps, and the optimizer's learning rate is not one number.
+    """
+
+    def __init__(self, source: TensorSource, assignments: Sequence[Assignment], state: OptimizerState) -> None:
+        self._source = source
+        self._assignments = assignments
+        self._state = state
+        sums = {key for slots in state.slots.values() for key in slots.get(GRADIENT_SUM, ())}
+        self._factors = {
+            id(item): -rate_of(item.optimizer)
+            for item, tensor in assignments
+            if item.slot is not None and tensor.key in sums
+        }
+
+    @property
+    def num_bytes(self) -> int:
+        """How much all of them take."""
+        return sum(tensor.num_bytes for _, tensor in self._assignments)
+
+    def __iter__(self) -> Iterator[tuple[TargetVariable, Array]]:
+        """Each variable and its value.
+
+        Raises:
+            DataLossError: The checkpoint is damaged.
+            InvalidArgumentError: A number does not fit into the dtype that it is to be cast to, or the number of steps
+                cannot be told.
+        """
+        verified: set[str] = set()
+        for item, tensor in self._assignments:
+            value = self._steps(item, tensor) if tensor.how == STEPS else self._read(item, tensor, verified)
+            value = _cast(value, item.dtype.numpy, item.names[0])
+            if id(item) in self._factors:
+                value = (value * self._factors[id(item)]).astype(value.dtype)
+            yield item, value
+
+    def _read(self, item: TargetVariable, tensor: MatchedTensor, verified: set[str]) -> Array:
+        part = item.part[1] if item.part is not None else None
+        if tensor.transpose is not None:
+            whole = np.ascontiguousarray(np.transpose(self._source.read(tensor.key), tensor.transpose))
+            return whole if part is None else np.ascontiguousarray(whole[part.resolve(whole.shape).indices])
+        if not isinstance(self._source, CheckpointReader):
+            return self._source.read(tensor.key, part)
+        out = aligned_empty(tensor.shape, self._source.info(tensor.key).dtype.numpy)
+        # A part of a tensor that is stored whole can only be verified with all of it: the first part does it for the others.
+        value = self._source.read(tensor.key, part, out=out, verify=tensor.key not in verified)
+        if not tensor.is_stored_sliced:
+            verified.add(tensor.key)
+        return value
+
+    def _steps(self, item: TargetVariable, tensor: MatchedTensor) -> Array:
+        """How many steps an optimizer has taken, from the powers of its betas or the program's counter."""
+        counted = int(self._source[GLOBAL_STEP]) if GLOBAL_STEP in self._source else None
+        steps = None
+        if tensor.key != GLOBAL_STEP and self._state.beta_powers is not None:
+            power1, power2 = (float(self._source[key]) for key in self._state.beta_powers)
+            steps = steps_from_powers(power1, power2, *betas_of(item.optimizer))
+        # The counter is exact where they agree; where not, another optimizer may have counted before this one.
+        if counted is not None and (steps is None or abs(counted - steps) <= max(1, steps // 100)):
+            steps = counted
+        if steps is None:
+            raise InvalidArgumentError(
+                f"{item.names[0]}: the powers of the betas in the checkpoint do not say how many steps of an Adam with the "
+                f"betas {betas_of(item.optimizer)} they are, and there is no {GLOBAL_STEP}: exclude it, and set it"
+            )
+        return np.asarray(steps, np.int64)
+
+
+def assign(values: Values) -> None:
+    """Assigns the values; the variables are as they were when it fails, see the module.
+
+    Raises:
+        DataLossError: The checkpoint is damaged.
+        InvalidArgumentError: See `Values`.
+    """
+    if values.num_bytes > _restore.HELD_SIZE:
+        for _ in values:
+            pass
+        for item, value in values:
+            item.assign(value)
+        return
+    _assign_or_put_back(list(values))
+
+
+def _assign_or_put_back(values: Iterable[tuple[TargetVariable, Array]]) -> None:
+    old: list[tuple[TargetVariable, Any]] = []
+    try:
+        for item, value in values:
+            old.append((item, item.current()))
+            item.assign(value)
+    except BaseException:
+        for item, before in reversed(old):
+            item.assign(before)
+        raise
+
+
+
+
+def _cast(value: Array, dtype: np.dtype[Any], name: str) -> Array:
+    if value.dtype == dtype:
+        return value
+    with np.errstate(over="ignore"):
+        cast = value.astype(dtype)
+    if dtype.kind in "iu" and not np.array_equal(cast.astype(value.dtype), value):
+        raise InvalidArgumentError(f"{name}: numbers of the {value.dtype} in the checkpoint do not fit into {dtype}")
+    return cast

@@ -1,0 +1,156 @@
+"""The objects of a program, by the edges that lead to them, and the same walk through the objects of a checkpoint.
+
+TensorFlow restores a checkpoint that was written from objects by going from both roots along edges of the same names. So
+does this, and takes edges for the same that only Keras's generations call differently:
+
+    Keras 2                      Keras 3
+    layer-2, layer_with_weights-1    _operations/2, and _functional between a Sequential and it
+    layer/kernel                     layer/_kernel
+    optimizer/iter                   optimizer/_iterations
+
+The lists in which an optimizer numbers all that it has (``_variables/3``) are not followed: one more number in front of it,
+and Adam's two moments change places.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from tfsaver.checkpoint.object_graph import VARIABLE_VALUE, ObjectGraph
+from tfsaver.compat import _tensorflow
+
+_SYNONYMS = {"iter": "_iterations", "_iterations": "iter", "iterations": "_iterations"}
+_NOT_FOLLOWED = frozenset({"_variables", "_trainable_variables", "_trainable_variables_indices", "_index_dict"})
+_NODES = frozenset({"_inbound_nodes", "_outbound_nodes", "_losses", "_losses_override", "_tracked"})
+
+
+def is_variable(value: Any) -> bool:
+    """Whether something can be assigned to: a variable of TensorFlow, of Keras 3, or of a distribution strategy."""
+    return hasattr(value, "assign") and hasattr(value, "shape") and hasattr(value, "dtype")
+
+
+def is_optimizer(value: Any) -> bool:
+    """Whether it is an optimizer of any Keras, or of `tf.compat.v1.train`."""
+    return hasattr(value, "apply_gradients") and hasattr(value, "variables")
+
+
+def is_trackable(value: Any) -> bool:
+    """Whether TensorFlow would save it as an object with children."""
+    return isinstance(value, _tensorflow.Trackable)
+
+
+def children_of(value: Any) -> dict[str, Any]:
+    """What an object, a dict or a list leads to, by the names of the edges."""
+    if is_variable(value):
+        return {}
+    if isinstance(value, Mapping):
+        return {str(name): child for name, child in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
+        return {str(index): child for index, child in enumerate(value)}
+    if not is_trackable(value):
+        return {}
+    hidden = _NOT_FOLLOWED | _NODES if is_optimizer(value) else _NODES
+    children = dict(_tensorflow.tf.train.TrackableView(value).children(value))
+    return {**_layer_edges(value), **{name: child for name, child in children.items() if name not in hidden}}
+
+
+def paths_of_variables(root: Any) -> dict[int, tuple[str, ...]]:
+    """The shortest path to each variable that is reached from an object, by the variable's id."""
+    paths: dict[int, tuple[str, ...]] = {}
+    seen = {id(root)}
+    waiting: list[tuple[Any, tuple[str, ...]]] = [(root, ())]
+    for value, path in waiting:
+        for name, child in children_of(value).items():
+            if id(child) in seen:
+                continue
+            seen.add(id(child))
+            if is_variable(child):
+                paths[id(child)] = (*path, name)
+            else:
+                waiting.append((child, (*path, name)))
+    return paths
+
+
+def node_at(graph: ObjectGraph, path: Sequence[str]) -> int | None:
+    """The object that a path in a checkpoint leads to; None when it leads nowhere."""
+    node_id = 0 if graph.nodes else None
+    for name in path:
+        node_id = None if node_id is None else graph.nodes[node_id].children.get(name)
+    return node_id
+
+
+def keys_below(graph: ObjectGraph, node_id: int) -> frozenset[str]:
+    """The tensors of an object of a checkpoint and of all that it leads to."""
+    seen = {node_id}
+    waiting = [node_id]
+    for number in waiting:
+        node = graph.nodes[number]
+        for child_id in (*node.children.values(), *(slot.node_id for slot in node.slots)):
+            if child_id not in seen:
+                seen.add(child_id)
+                waiting.append(child_id)
+    return frozenset(attribute.key for number in seen for attribute in graph.nodes[number].attributes)
+
+
+def descend(root: Any, path: Sequence[str]) -> Any:
+    """What a path leads to from an object of a program; None when it leads nowhere."""
+    for name in path:
+        root = children_of(root).get(name)
+    return root
+
+
+def keys_by_walking(root: Any, graph: ObjectGraph, start: Sequence[str] = ()) -> dict[int, tuple[str, ...]]:
+    """The tensors of an object-based checkpoint that stand where a program has its variables, by the variables' ids.
+
+    Args:
+        root: The program's objects.
+        graph: The checkpoint's.
+        start: The path in the checkpoint to the object that stands for `root`.
+    """
+    node_id = node_at(graph, start)
+    keys: dict[int, dict[str, None]] = {}
+    waiting = [] if node_id is None else [(node_id, root)]
+    seen = {(node_id, id(root))}
+    # Children that are made when they are asked for would be forgotten, and their ids given to others.
+    held = []
+    for number, value in waiting:
+        node = graph.nodes[number]
+        if is_variable(value):
+            for attribute in node.attributes:
+                if attribute.name == VARIABLE_VALUE:
+                    keys.setdefault(id(value), {})[attribute.key] = None
+            continue
+        children = children_of(value)
+        held.append(children)
+        for name, child_id in node.children.items():
+            child = next((children[other] for other in _spellings(name) if other in children), None)
+            if child is None and name == "_functional":
+                child = value
+            if child is not None and (child_id, id(child)) not in seen:
+                seen.add((child_id, id(child)))
+                waiting.append((child_id, child))
+    return {number: tuple(found) for number, found in keys.items()}
+
+
+def _spellings(name: str) -> Iterator[str]:
+    if name in _NOT_FOLLOWED:
+        return
+    yield name
+    if name in _SYNONYMS:
+        yield _SYNONYMS[name]
+    yield name.removeprefix("_") if name.startswith("_") else f"_{name}"
+
+
+def _layer_edges(model: Any) -> dict[str, Any]:
+    """The edges to a model's layers, under the names that Keras 2 and Keras 3 have for them."""
+    layers = getattr(model, "layers", None)
+    if not isinstance(layers, list) or not hasattr(model, "get_layer"):
+        return {}
+    edges: dict[str, Any] = {}
+    weighted = [layer for layer in layers if getattr(layer, "weights", None)] if model.built else []
+    edges.update((f"layer_with_weights-{index}", layer) for index, layer in enumerate(weighted))
+    edges.update((f"layer-{index}", layer) for index, layer in enumerate(layers))
+    has_input = bool(layers) and type(layers[0]).__name__ == "InputLayer"
+    edges["_operations"] = {str(index): layer for index, layer in enumerate(layers, 0 if has_input else 1)}
+    return edges

@@ -1,0 +1,260 @@
+"""Old weights into TensorFlow 2 and Keras: `restore`, and `compare`, which says whether they are there.
+
+    tfsaver.restore(model, "old/model.ckpt-1000", mapping={"w1": "dense/kernel"})
+    tfsaver.restore({"model": model, "optimizer": optimizer}, "old/model.ckpt-1000")
+
+The work is done elsewhere: `targets` finds the variables and their names, `tfsaver.checkpoint.target_matching` their
+tensors, `assignment` reads and assigns. Here it is put together, and nothing is assigned before everything is known to fit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from tfsaver.checkpoint.checkpoint_reader import load_checkpoint
+from tfsaver.checkpoint.name_map import NameMap, NameMapLike, as_name_map
+from tfsaver.checkpoint.name_steps import RenameScope
+from tfsaver.checkpoint.object_graph import ObjectGraph, read_object_graph
+from tfsaver.checkpoint.optimizer_state import OptimizerState, find_optimizer_state
+from tfsaver.checkpoint.restore_report import RestoreReport, WantedTensor
+from tfsaver.checkpoint.target_matching import Matching, WantedSlot, WantedVariable
+from tfsaver.checkpoint.target_report import report_on
+from tfsaver.checkpoint.tensor_names import TensorNames
+from tfsaver.checkpoint.tensor_source import TensorSource
+from tfsaver.compat.v2.assignment import Assignment, Values, assign
+from tfsaver.compat.v2.comparison import Comparison, compare_values
+from tfsaver.compat.v2.object_walk import descend, keys_below, keys_by_walking, node_at
+from tfsaver.compat.v2.target_variable import TargetVariable
+from tfsaver.compat.v2.targets import Target
+from tfsaver.errors import InvalidArgumentError, RestoreError
+from tfsaver.lib import file_io
+
+__all__ = ["compare", "restore"]
+
+
+def restore(
+    target: Any,
+    checkpoint: file_io.PathLike | TensorSource,
+    *,
+    mapping: NameMapLike = None,
+    by: str = "name",
+    scope: str | tuple[str, str] | None = None,
+    include: str | Sequence[str] = (),
+    exclude: str | Sequence[str] = (),
+    cast: bool = False,
+    strict: bool = True,
+    dry_run: bool = False,
+) -> RestoreReport:
+    """Gives the variables of a program the values that a checkpoint has for them: all of them, or none.
+
+    Args:
+        target: A `tf.Module`, a Keras model or layer, an optimizer, a variable, or a list or dict of these; also nested.
+            Models and optimizers must be built.
+        checkpoint: A path as `load_checkpoint` takes it (V1, V2, also a SavedModel's directory), or any open source.
+        mapping: From names in the checkpoint to names in the target: a dict, rules, a file, the name of a ready table, or a
+            function; see `tfsaver.checkpoint.name_map`. What it does not speak of keeps its name.
+        by: ``name``, or ``shape``: by dtype and shape, and by order where several have the same.
+        scope: Words in front of the names in the checkpoint, which the target's do not have; or the words there and the
+            words here. What is outside of it is left out. A mapping sees the names after this.
+        include: Patterns, as in `Selection`: of the target's variables only those in whose names one occurs.
+        exclude: Patterns that may not occur.
+        cast: Whether numbers of another dtype are converted.
+        strict: Whether it is an error that something is missing, ambiguous or of another dtype or shape. Otherwise the rest
+            is restored.
+        dry_run: Whether to report only; nothing but the index is read, and nothing assigned.
+
+    Returns:
+        What was, or would be, restored, and what was not.
+
+    Raises:
+        RestoreError: When strict: something does not fit; says all of it, and has the report. Nothing has changed.
+        CheckpointNotFoundError: There is none.
+        DataLossError: The checkpoint is damaged. Nothing has changed.
+        InvalidArgumentError: The arguments contradict each other, or the target has nothing to restore.
+        UnimplementedError: The variables are those of a graph.
+
+    Example:
+        >>> report = restore(model, "old/model.ckpt-1000", strict=False)  # doctest: +SKIP
+        >>> report.missing  # doctest: +SKIP
+        ()
+    """
+    with _Plan(target, checkpoint, mapping, by, scope, include, exclude, cast) as plan:
+        if strict and not plan.report.ok:
+            raise RestoreError(str(plan.report), report=plan.report)
+        if not dry_run:
+            assign(plan.values())
+        return plan.report
+
+
+def compare(
+    target: Any,
+    checkpoint: file_io.PathLike | TensorSource,
+    *,
+    mapping: NameMapLike = None,
+    by: str = "name",
+    scope: str | tuple[str, str] | None = None,
+    include: str | Sequence[str] = (),
+    exclude: str | Sequence[str] = (),
+    cast: bool = False,
+) -> Comparison:
+    """Whether every variable of a program is now what a checkpoint says, to the bit; nothing is assigned.
+
+    The arguments are those of `restore`, and are to be the same.
+
+    Returns:
+        The report, and which values differ, and how much; true in a condition when all is there and nothing differs.
+
+    Raises:
+        SaverError: As `restore`, but for the RestoreError: what is missing is in the report.
+    """
+    with _Plan(target, checkpoint, mapping, by, scope, include, exclude, cast) as plan:
+        return Comparison(plan.report, compare_values(plan.values()))
+
+
+class _Plan:
+    """Which variable gets what: everything that is known before values are read."""
+
+    def __init__(
+        self,
+        target: Any,
+        checkpoint: file_io.PathLike | TensorSource,
+        mapping: NameMapLike,
+        by: str,
+        scope: str | tuple[str, str] | None,
+        include: str | Sequence[str],
+        exclude: str | Sequence[str],
+        cast: bool,
+    ) -> None:
+        if by not in ("name", "shape"):
+            raise InvalidArgumentError(f"by is 'name' or 'shape', not {by!r}")
+        name_map = as_name_map(mapping)
+        old_scope, new_scope = _scopes(scope)
+        self._target = Target(target)
+        items = self._target.select(_patterns(include), _patterns(exclude))
+        self._stack = contextlib.ExitStack()
+        with contextlib.ExitStack() as stack:
+            source = checkpoint
+            if not isinstance(source, TensorSource):
+                source = stack.enter_context(load_checkpoint(source))
+            self._source = source
+            graph = read_object_graph(source)
+            node_id = None if graph is None else node_at(graph, old_scope)
+            among = None
+            if graph is not None and node_id is not None:
+                among = keys_below(graph, node_id) if old_scope else None
+            elif scope is not None:
+                step = RenameScope("/".join((*old_scope, "")), "/".join((*new_scope, "")), is_only=True)
+                name_map = NameMap([step, *name_map.steps])
+            names = TensorNames(source, graph, name_map, among)
+            self._state = _state(source, graph)
+            keys = {} if graph is None else keys_by_walking(descend(self._target.root, new_scope), graph, old_scope)
+            wanted, others = self._wanted(items, keys)
+            matching = Matching([*wanted.values(), *others], names, self._state, by=by, cast=cast)
+            self._stack = stack.pop_all()
+        prefix = getattr(source, "prefix", type(source).__name__)
+        version = getattr(source, "version", "V2")
+        report = report_on(matching, list(wanted.values()), names, checkpoint=prefix, version=version)
+        notes = (*self._target.notes, *report.notes)
+        if report.missing and graph is not None and scope is None:
+            notes += tuple(_notes_on_scopes(self._target.root, graph, {id(item.variable) for item in items}, len(keys)))
+        self.report = dataclasses.replace(report, notes=notes)
+        by_tensor = {wanted_item.tensor: item for item, wanted_item in wanted.items()}
+        self._assignments = [Assignment(by_tensor[tensor.wanted], tensor) for tensor in report.matched]
+
+    def __enter__(self) -> _Plan:
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        self._stack.close()
+
+    def values(self) -> Values:
+        """What the variables get."""
+        return Values(self._source, self._assignments, self._state)
+
+    def _wanted(
+        self, items: Sequence[TargetVariable], keys: dict[int, tuple[str, ...]]
+    ) -> tuple[dict[TargetVariable, WantedVariable], list[WantedVariable]]:
+        """What to look for, and the variables that slots belong to and that are not wanted themselves."""
+        labels = _labels(items, self._target)
+        known: dict[int, WantedVariable] = {}
+        wanted: dict[TargetVariable, WantedVariable] = {}
+        others: dict[Any, WantedVariable] = {}
+        by_name: dict[str, list[int]] = {}
+        by_id: dict[str, int] = {}
+
+        def add(item: TargetVariable, label: str, slot: WantedSlot | None) -> WantedVariable:
+            full_shape, tensor_slice = item.part or (None, None)
+            tensor = WantedTensor(label, item.dtype, item.shape, full_shape, tensor_slice)
+            found = keys.get(id(item.whole)) or keys.get(id(item.variable)) or ()
+            paths = self._target.paths(item)
+            identity = id(item.whole)
+            return WantedVariable(tensor, identity, item.names, paths, found, slot, item.counts, item.is_optional)
+
+        for item in self._target.variables:
+            if item.slot is None:
+                known[id(item.variable)] = add(item, labels.get(item, item.names[0]), None)
+                if hasattr(item.variable, "_unique_id"):
+                    by_id[str(item.variable._unique_id)] = id(item.variable)
+                for name in item.names:
+                    by_name.setdefault(name, []).append(id(item.variable))
+        for item in items:
+            if item.slot is None:
+                wanted[item] = known[id(item.variable)]
+                continue
+            number = by_id.get(item.slot.owner_id, id(item.slot.owner))
+            if number not in known and len(by_name.get(item.slot.owner_name, ())) == 1:
+                number = by_name[item.slot.owner_name][0]
+            owner = known.get(number) or others.get(item.slot.owner_name)
+            if owner is None:
+                # The slot has the variable's shape and dtype.
+                name = item.slot.owner_name
+                tensor = WantedTensor(name, item.dtype, item.shape)
+                owner = others[name] = WantedVariable(tensor, ("owner of", id(item.variable)), (name,))
+            wanted[item] = add(item, labels[item], WantedSlot(owner, item.slot.spellings, item.slot.known))
+        chosen = set(wanted.values())
+        owners = {item.slot.owner for item in chosen if item.slot is not None} - chosen
+        return wanted, list(owners)
+
+
+def _scopes(scope: str | tuple[str, str] | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The scope in the checkpoint and the scope in the program, word by word."""
+    if scope is None:
+        return (), ()
+    pair = (scope, "") if isinstance(scope, str) else tuple(scope)
+    if len(pair) != 2 or not all(isinstance(side, str) for side in pair):
+        raise InvalidArgumentError(f"scope is a name, or the name there and the name here, not {scope!r}")
+    old, new = (tuple(word for word in side.split("/") if word) for side in pair)
+    return old, new
+
+
+def _patterns(given: str | Sequence[str]) -> Sequence[str]:
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
+def _state(source: TensorSource, graph: ObjectGraph | None) -> OptimizerState:
+    shapes = {name: tuple(source.info(name).shape) for name in source.names}
+    return find_optimizer_state(shapes, None if graph is None else graph.full_names_of_keys())
+
+
+def _notes_on_scopes(root: Any, graph: ObjectGraph, wanted: set[int], num_found: int) -> Iterator[str]:
+    """Objects of the checkpoint that the target may be a part of."""
+    counts: dict[str, int] = {}
+    for name in graph.nodes[0].children if graph.nodes else ():
+        found = len(wanted & keys_by_walking(root, graph, (name,)).keys())
+        if found > num_found:
+            counts[name] = found
+    for name, found in sorted(counts.items(), key=lambda item: -item[1])[:3]:
+        yield f"scope={name!r} finds {found} of the {len(wanted)} variables as objects of the checkpoint"
+
+
+def _labels(items: Sequence[TargetVariable], target: Target) -> dict[TargetVariable, str]:
+    """For each variable the first of its names and paths that no other has; that a mapping can use, too."""
+    spellings = {item: (*item.names, *target.paths(item)) for item in items}
+    owners = Counter(name for name, _ in {(name, id(item.whole)) for item, names in spellings.items() for name in names})
+    return {item: next((name for name in names if owners[name] == 1), names[0]) for item, names in spellings.items()}
+
+

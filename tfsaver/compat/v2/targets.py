@@ -1,0 +1,200 @@
+"""What can be restored, as variables with names: a module, a Keras model or layer, an optimizer, lists and dicts of these.
+
+A variable is called
+
+    in a dict        what the dict calls it; in nested ones by all keys joined by /, or by those of the inner dicts alone
+    anywhere else    by its full name, as in ``dense/kernel``; in Keras 3 that is its path, ``sequential/dense/kernel``
+
+and is reached on a path from the target: attributes and edges joined by / (``layers/0/kernel``), an element of a list by its
+number. In a Keras model it is also called by its name without the model's in front.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from tfsaver.compat import _tensorflow
+from tfsaver.compat.v2.object_walk import children_of, is_optimizer, is_trackable, is_variable, paths_of_variables
+from tfsaver.compat.v2.optimizers import variables_of_optimizer
+from tfsaver.compat.v2.target_variable import TargetVariable, name_of
+from tfsaver.errors import InvalidArgumentError, UnimplementedError, nearest_names
+
+
+class Target:
+    """What is to be restored.
+
+    Args:
+        root: As the caller gave it.
+
+    Attributes:
+        root: The same.
+        variables: Its variables, each once.
+        notes: What a report should mention.
+
+    Raises:
+        InvalidArgumentError: It is nothing that has variables, or has none yet.
+        UnimplementedError: It belongs to a graph.
+    """
+
+    def __init__(self, root: Any) -> None:
+        if not _tensorflow.tf.executing_eagerly():
+            raise UnimplementedError("restore is for eager variables; tfsaver.Saver restores those of a graph")
+        self.root = root
+        self.notes: list[str] = []
+        found: dict[int, TargetVariable] = {}
+        for item in self._collect(root, ()):
+            item.check()
+            if (known := found.get(id(item.variable))) is None:
+                found[id(item.variable)] = item
+            else:
+                known.names = tuple(dict.fromkeys((*known.names, *item.names)))
+        self.variables = list(found.values())
+        if not self.variables:
+            raise InvalidArgumentError(f"there are no variables to restore in {_describe(root)}")
+        self._paths = paths_of_variables(root)
+        self._relative = dict(self._names_in_models())
+
+    def paths(self, item: TargetVariable) -> tuple[str, ...]:
+        """The paths on which a variable is reached."""
+        path = self._paths.get(id(item.whole)) or self._paths.get(id(item.variable))
+        own = ("/".join(path),) if path else ()
+        return (*own, *self._relative.get(id(item.variable), ()))
+
+    def select(self, include: Sequence[str], exclude: Sequence[str]) -> list[TargetVariable]:
+        """The variables with a name or path in which one of the patterns to include occurs, and none of those to exclude.
+
+        Raises:
+            InvalidArgumentError: A pattern is no regular expression, or occurs nowhere; or nothing is left.
+        """
+        if not include and not exclude:
+            return self.variables
+        spellings = {id(item): (*item.names, *self.paths(item)) for item in self.variables}
+
+        def occurs(patterns: Sequence[str]) -> set[int]:
+            found: set[int] = set()
+            for pattern in patterns:
+                try:
+                    search = re.compile(pattern).search
+                except (re.error, TypeError) as error:
+                    raise InvalidArgumentError(f"{pattern!r} is no regular expression: {error}") from error
+                matching = {number for number, names in spellings.items() if any(map(search, names))}
+                if not matching:
+                    near = nearest_names(pattern.strip("^$"), (name for names in spellings.values() for name in names))
+                    hint = f"; did you mean {', '.join(map(repr, near))}?" if near else ""
+                    raise InvalidArgumentError(f"{pattern!r} is in no name of the target's variables{hint}")
+                found |= matching
+            return found
+
+        kept = occurs(include) if include else set(spellings)
+        kept -= occurs(exclude)
+        if not kept:
+            raise InvalidArgumentError("include and exclude leave none of the target's variables")
+        return [item for item in self.variables if id(item) in kept]
+
+    def _collect(self, value: Any, keys: tuple[str, ...]) -> Iterator[TargetVariable]:
+        """The variables of a value that stands in dicts under these keys, the outermost first."""
+        if parts := _parts_of(value):
+            names = _names_in_dicts(keys) or (str(parts[0]._save_slice_info.full_name), name_of(value))
+            yield from (TargetVariable(part, tuple(dict.fromkeys(names)), whole=value) for part in parts)
+        elif is_variable(value):
+            yield _variable(value, _names_in_dicts(keys))
+        elif isinstance(value, Mapping):
+            for key, child in value.items():
+                if not isinstance(key, str):
+                    raise InvalidArgumentError(f"the keys of a target are names, not {key!r}")
+                yield from self._collect(child, (*keys, key))
+        elif isinstance(value, (list, tuple)):
+            for index, child in enumerate(value):
+                yield from self._collect(child, (*keys, str(index)) if keys else ())
+        elif is_optimizer(value):
+            yield from variables_of_optimizer(value)
+        elif _is_layer(value):
+            self._check_built(value)
+            for variable in value.weights:
+                yield from self._collect(variable, ())
+        elif is_trackable(value) or isinstance(value, _tensorflow.tf.Module):
+            yield from self._collect_objects(value)
+        else:
+            raise InvalidArgumentError(
+                f"nothing of a target can be {_describe(value)}: a tf.Module, a Keras model, layer or optimizer, a "
+                "variable, or lists and dicts of these"
+            )
+
+    def _collect_objects(self, root: Any) -> Iterator[TargetVariable]:
+        """The variables of the objects that an object leads to; of models and optimizers what they say is theirs."""
+        seen = {id(root)}
+        waiting = [root]
+        for value in waiting:
+            for name, child in children_of(value).items():
+                if id(child) in seen:
+                    continue
+                seen.add(id(child))
+                if is_variable(child) or is_optimizer(child) or _is_layer(child):
+                    for item in self._collect(child, ()):
+                        # TensorFlow's own count of saves, in every tf.train.Checkpoint.
+                        item.is_optional |= name == "save_counter" and value is root
+                        yield item
+                else:
+                    waiting.append(child)
+        if isinstance(root, _tensorflow.tf.Module):
+            for variable in root.variables:
+                if id(variable) not in seen:
+                    yield from self._collect(variable, ())
+
+    def _check_built(self, layer: Any) -> None:
+        if not layer.built:
+            raise InvalidArgumentError(
+                f"{_describe(layer)} is not built: it has no variables yet to restore into; call it on an input, or "
+                "build() it"
+            )
+        unbuilt = [inner.name for inner in layer._flatten_layers() if not inner.built]
+        if unbuilt:
+            shown = ", ".join(unbuilt[:5]) + (", ..." if len(unbuilt) > 5 else "")
+            self.notes.append(f"layers of {layer.name} that were never called have no variables, and got none: {shown}")
+
+    def _names_in_models(self) -> Iterator[tuple[int, tuple[str, ...]]]:
+        """The names that variables have in their Keras model, by the variables' ids."""
+        waiting = [self.root]
+        for value in waiting:
+            if isinstance(value, (Mapping, list, tuple)):
+                waiting += children_of(value).values()
+            elif _is_layer(value):
+                for variable in value.weights:
+                    name = name_of(variable)
+                    if name.startswith(f"{value.name}/"):
+                        yield id(variable), (name.removeprefix(f"{value.name}/"),)
+
+
+def _variable(value: Any, names: tuple[str, ...]) -> TargetVariable:
+    info = getattr(value, "_save_slice_info", None)
+    item = TargetVariable(value, names or (str(info.full_name) if info is not None else name_of(value),))
+    # Of a random generator, which a checkpoint from elsewhere cannot have.
+    item.is_optional = item.names[0].endswith("seed_generator_state")
+    return item
+
+
+def _names_in_dicts(keys: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple("/".join(keys[start:]) for start in range(len(keys)))
+
+
+def _parts_of(value: Any) -> list[Any]:
+    """The shards of a variable that is in some; none for any other."""
+    parts = getattr(value, "variables", None)
+    if not is_variable(value) and not isinstance(value, _tensorflow.PartitionedVariable):
+        return []
+    if isinstance(value, _tensorflow.PartitionedVariable):
+        parts = list(value)
+    if not isinstance(parts, (list, tuple)):
+        return []
+    return [part for part in parts if getattr(part, "_save_slice_info", None) is not None]
+
+
+def _is_layer(value: Any) -> bool:
+    return hasattr(value, "weights") and hasattr(value, "get_weights") and hasattr(value, "built")
+
+
+def _describe(value: Any) -> str:
+    name = getattr(value, "name", None)
+    return f"{type(value).__name__} {name!r}" if isinstance(name, str) else f"a {type(value).__name__}"
