@@ -139,17 +139,17 @@ class BundleReader:
             DataLossError: A slice that the tensor's entry lists is not in the index, or is something else.
         """
         full = self.entry(name)
-        found = []
-        for stored in full.slices:
-            what = f"entry of {name!r} {stored} in {self._index_path}"
-            value = self._table.get(tensor_slice.encode_key(_as_key(name), stored))
-            if value is None:
-                raise DataLossError(f"{what}: listed as a slice, but missing")
-            part = decode_entry(value, what)
-            if part.is_sliced or part.dtype is not full.dtype or part.shape != stored.resolve(full.shape, what).shape:
-                raise DataLossError(f"{what}: {part.dtype} of shape {list(part.shape)} is not that slice of the tensor")
-            found.append((stored, part))
-        return found
+        return [(stored, self._slice_entry(name, full, stored)) for stored in full.slices]
+
+    def _slice_entry(self, name: str, full: BundleEntry, stored: TensorSlice) -> BundleEntry:
+        what = f"entry of {name!r} {stored} in {self._index_path}"
+        value = self._table.get(tensor_slice.encode_key(_as_key(name), stored))
+        if value is None:
+            raise DataLossError(f"{what}: listed as a slice, but missing")
+        part = decode_entry(value, what)
+        if part.is_sliced or part.dtype is not full.dtype or part.shape != stored.resolve(full.shape, what).shape:
+            raise DataLossError(f"{what}: {part.dtype} of shape {list(part.shape)} is not that slice of the tensor")
+        return part
 
     def stored_entries(self, name: str) -> list[BundleEntry]:
         """The entries that point at a tensor's bytes: its own, or those of its slices."""

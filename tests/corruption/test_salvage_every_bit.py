@@ -1,0 +1,106 @@
+"""Whatever bit of a small checkpoint is flipped, wherever it is cut off: what is salvaged is what was written."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.corruption.test_any_bytes import FILES as ANY_FILES
+from tests.corruption.test_any_bytes import changes, with_changed_contents, with_changed_values
+from tests.corruption.victims import is_same, write_v1, write_v2
+from tfsaver.checkpoint.checkpoint_reader import load_checkpoint
+from tfsaver.checkpoint.salvage import salvage_checkpoint
+from tfsaver.checkpoint.verify import verify_checkpoint
+from tfsaver.errors import SaverError
+
+FILES = ["model.index", "model.data-00000-of-00002", "model.data-00001-of-00002", "model"]
+
+
+@pytest.fixture
+def victim(tmp_path: Path, request: pytest.FixtureRequest) -> tuple[Path, Path, dict[str, object]]:
+    """The checkpoint's path, the file of it that is damaged, and its tensors."""
+    path = tmp_path / "model"
+    expected = write_v1(path) if request.param == "model" else write_v2(path)
+    return path, tmp_path / request.param, expected
+
+
+def salvage(path: Path, expected: dict[str, object], *, keep_partial: bool = False) -> int:
+    """How many tensors are salvaged; all of them right, and none of the others forgotten."""
+    out = path.parent / "out" / "saved"
+    shutil.rmtree(out.parent, ignore_errors=True)
+    try:
+        report = salvage_checkpoint(path, out, keep_partial=keep_partial, durable=False)
+    except SaverError:
+        assert not out.parent.exists()
+        return 0
+    assert verify_checkpoint(out).ok
+    with load_checkpoint(out) as reader:
+        assert set(reader) == {*report.saved, *report.partial}
+        for name in report.saved:
+            assert is_same(reader[name], expected[name]), name
+    return len(report.saved)
+
+
+@pytest.mark.parametrize("victim", FILES, indirect=True)
+def test_flipped_bit_costs_at_most_what_it_is_in(victim: tuple[Path, Path, dict[str, object]]) -> None:
+    path, file, expected = victim
+    data = file.read_bytes()
+    counts = set()
+    for bit in range(8 * len(data)):
+        damaged = bytearray(data)
+        damaged[bit // 8] ^= 1 << bit % 8
+        file.write_bytes(damaged)
+        count = salvage(path, expected)
+        counts.add(count)
+        if ".data-" in file.name:
+            assert count == len(expected) - 1, bit
+    # A damaged footer or index block costs nothing, the one block with everything in it all.
+    assert counts == ({len(expected) - 1} if ".data-" in file.name else {0, len(expected)})
+
+
+@pytest.mark.parametrize("victim", FILES, indirect=True)
+def test_truncated_file_costs_at_most_what_was_behind(victim: tuple[Path, Path, dict[str, object]]) -> None:
+    path, file, expected = victim
+    data = file.read_bytes()
+    before = 0
+    for size in range(len(data) + 1):
+        file.write_bytes(data[:size])
+        count = salvage(path, expected)
+        assert count >= before, size
+        before = count
+    assert before == len(expected)
+
+
+any_bytes = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)
+
+
+@pytest.mark.parametrize("victim", ANY_FILES, indirect=True)
+@any_bytes
+@given(draws=st.data(), keep_partial=st.booleans())
+def test_random_changes_give_right_values_or_our_errors(
+    victim: tuple[Path, Path, dict[str, object]], draws: st.DataObject, keep_partial: bool
+) -> None:
+    path, file, expected = victim
+    (write_v1 if file.name == "model" else write_v2)(path)
+    file.write_bytes(draws.draw(changes(file.read_bytes())))
+    salvage(path, expected, keep_partial=keep_partial)
+
+
+@pytest.mark.parametrize("victim", ["model.index", "model"], indirect=True)
+@pytest.mark.parametrize("change", [with_changed_values, with_changed_contents])
+@any_bytes
+@given(draws=st.data())
+def test_hostile_files_give_only_our_errors(change, victim, draws) -> None:  # type: ignore[no-untyped-def]
+    path, file, _ = victim
+    (write_v1 if file.name == "model" else write_v2)(path)
+    file.write_bytes(change(file.read_bytes(), draws))
+    out = path.parent / "out" / "saved"
+    shutil.rmtree(out.parent, ignore_errors=True)
+    try:
+        salvage_checkpoint(path, out, keep_partial=True, durable=False)
+    except SaverError:
+        pass
