@@ -138,7 +138,8 @@ def convert(
     Raises:
         UnimplementedError: The target cannot hold some of the tensors; names all of them. Nothing is written.
         InvalidArgumentError: The arguments, the mapping or the objects do not fit; nothing is written.
-        NotFoundError: The source is not there, or objects of `like` have no tensor.
+        FileNotFoundError: The source is not there.
+        NotFoundError: Objects of `like` have no tensor.
         AlreadyExistsError: The target is there and may not be replaced.
         DataLossError: The source is damaged; the target is as it was.
         MissingExtraError: The library of a format is not installed.

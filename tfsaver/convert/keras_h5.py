@@ -31,6 +31,7 @@ from tfsaver.lib import file_io
 
 # Types that HDF5 cannot say, or not so that h5py gives the same back.
 _UNKNOWN = frozenset({"string", "variant", "resource"})
+_SUFFIX = ".weights.h5"
 _OPAQUE_BFLOAT16 = np.dtype("V2")
 _FROM_ELSEWHERE = 2
 
@@ -68,10 +69,12 @@ def save_keras(
         MissingExtraError: h5py is not installed.
         UnimplementedError: Tensors of types that HDF5 has not (strings of TensorFlow, float8, integers narrower than a
             byte), or whose names are not the paths of a tree.
-        InvalidArgumentError: What there is and what `like` has differ; says all.
+        InvalidArgumentError: What there is and what `like` has differ, says all; or the path has another suffix.
     """
     h5py = _library()
     target = local_path(path)
+    if not target.endswith(_SUFFIX):
+        raise InvalidArgumentError(f"{target} does not end in {_SUFFIX}: Keras takes any other .h5 for the older layout")
     clashing = clashes(source.names)
 
     def objection(info: TensorInfo) -> str | None:

@@ -32,7 +32,7 @@ from tfsaver.errors import DataLossError, SaverError, UnimplementedError
 from tfsaver.framework import dtypes, tensor_util
 from tfsaver.framework.dtypes import DType
 from tfsaver.framework.tensor_info import TensorInfo
-from tfsaver.framework.tensor_shape import Shape
+from tfsaver.framework.tensor_shape import Shape, num_elements
 from tfsaver.lib import file_io
 
 _SUFFIX = ".npy"
@@ -123,10 +123,14 @@ class _NpzSource(FileSource):
         try:
             with self._archive.open(member) as file:
                 shape, stored = _read_header(file)
+                size = self._archive.getinfo(member).file_size - file.tell()
         except (ValueError, EOFError, zipfile.BadZipFile) as error:
             raise DataLossError(f"{path}: member {member!r} is no array: {error}") from error
         if stored.hasobject:
             return "holds Python objects, which only pickle could read"
+        # Before anything is allocated: a header may say any shape.
+        if min(shape, default=0) < 0 or num_elements(shape) * stored.itemsize != size:
+            raise DataLossError(f"{path}: member {member!r} has {size} bytes for {stored} {list(shape)}")
         try:
             return _stored_type(stored), shape
         except SaverError:
@@ -137,11 +141,8 @@ class _NpzSource(FileSource):
             with self._archive.open(name + _SUFFIX) as file:
                 array: Array = np.lib.format.read_array(file, allow_pickle=False)
                 # The archive's checksum is compared when a member ends.
-                if file.read(1):
-                    raise DataLossError(f"{name!r} is longer than its shape {list(info.shape)} says")
+                file.read(1)
         except (zipfile.BadZipFile, EOFError, ValueError) as error:
-            if isinstance(error, SaverError):
-                raise
             raise DataLossError(f"{name!r} is damaged: {error}") from error
         if info.dtype is dtypes.STRING:
             return tensor_util.as_tensor(array, name)[0]

@@ -13,6 +13,7 @@ memory: while a directory is written, all of its arrays are in it, once. They ar
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -107,6 +108,8 @@ class _OrbaxSource(FileSource):
     def __init__(self, path: str) -> None:
         self._library = _library()
         self._directory = os.path.abspath(path)
+        if not file_io.exists(self._directory):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
         if not file_io.is_directory(self._directory):
             raise DataLossError(f"{path} is no directory, and no Orbax checkpoint")
         self._checkpointer = self._library.Checkpointer(self._library.PyTreeCheckpointHandler())

@@ -12,6 +12,7 @@ torch saves from memory: while a file is written, all of its tensors are in it, 
 from __future__ import annotations
 
 import pickle
+import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -151,15 +152,25 @@ def _library() -> Any:
 
 def _load_file(torch: Any, path: str) -> Any:
     try:
-        # Files of before torch 1.6 are no archives, and cannot be mapped.
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+        with warnings.catch_warnings():
+            # Which pickle protocol a file has is nothing that a user could change.
+            warnings.simplefilter("ignore")
+            # Files of before torch 1.6 are no archives, and cannot be mapped.
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except OSError:
+        raise
     except pickle.UnpicklingError as error:
         raise UnimplementedError(
             f"{path} holds more than tensors and plain containers, or is damaged; tfsaver runs no code of a file, and torch "
-            f"says: {str(error).strip().splitlines()[0]}"
+            f"says: {_first_line(error)}"
         ) from error
-    except (RuntimeError, EOFError, ValueError) as error:
-        raise DataLossError(f"{path} is no sound file of torch: {str(error).strip().splitlines()[0]}") from error
+    except Exception as error:
+        # A damaged pickle is an error of any kind: the interpreter of its instructions checks little.
+        raise DataLossError(f"{path} is no sound file of torch: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _flatten(value: Any, path: str) -> Iterator[tuple[str, Any]]:
