@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tfsaver.checkpoint.checkpoint_reader import list_variables as list_variables
     from tfsaver.checkpoint.checkpoint_reader import load_checkpoint as load_checkpoint
     from tfsaver.checkpoint.checkpoint_reader import load_variable as load_variable
+    from tfsaver.checkpoint.doctor import diagnose as diagnose
     from tfsaver.checkpoint.editing.average import average as average
     from tfsaver.checkpoint.editing.cast import cast as cast
     from tfsaver.checkpoint.editing.diff import diff as diff
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from tfsaver.checkpoint.editing.split import split as split
     from tfsaver.checkpoint.restore_report import RestoreReport as RestoreReport
     from tfsaver.checkpoint.retention import Retention as Retention
+    from tfsaver.checkpoint.salvage import salvage_checkpoint as salvage
     from tfsaver.checkpoint.save import save_checkpoint as save_checkpoint
     from tfsaver.checkpoint.selection import Selection as Selection
     from tfsaver.checkpoint.verify import verify_checkpoint as verify
@@ -70,6 +72,7 @@ _HOMES = {
     "checkpoint_exists": ("tfsaver.checkpoint.checkpoint_management", "checkpoint_exists"),
     "compare": ("tfsaver.compat.v2.restore", "compare"),
     "diff": ("tfsaver.checkpoint.editing.diff", "diff"),
+    "diagnose": ("tfsaver.checkpoint.doctor", "diagnose"),
     "edit_saved_model": ("tfsaver.saved_model.editing", "edit_saved_model"),
     "export_saved_model": ("tfsaver.compat.export", "export_saved_model"),
     "freeze_saved_model": ("tfsaver.saved_model.freezing", "freeze_saved_model"),
@@ -87,6 +90,7 @@ _HOMES = {
     "reshard": ("tfsaver.checkpoint.editing.reshard", "reshard"),
     "restore": ("tfsaver.compat.v2.restore", "restore"),
     "save": ("tfsaver.convert.tree", "save"),
+    "salvage": ("tfsaver.checkpoint.salvage", "salvage_checkpoint"),
     "save_checkpoint": ("tfsaver.checkpoint.save", "save_checkpoint"),
     "select": ("tfsaver.checkpoint.editing.select", "select"),
     "split": ("tfsaver.checkpoint.editing.split", "split"),
@@ -124,6 +128,7 @@ __all__ = [
     "checkpoint_exists",
     "compare",
     "convert",
+    "diagnose",
     "diff",
     "edit_saved_model",
     "export_saved_model",
@@ -141,6 +146,7 @@ __all__ = [
     "rename",
     "reshard",
     "restore",
+    "salvage",
     "save",
     "save_checkpoint",
     "select",

@@ -26,6 +26,7 @@ from tfsaver.errors import SaverError
 VERBS = {
     "inspect": "what a checkpoint holds: names, types, shapes, sizes, values",
     "verify": "read every byte of checkpoints and check it",
+    "doctor": "what is wrong with a directory of checkpoints; mend it, salvage a damaged one",
     "convert": "a checkpoint to safetensors, npz, torch, Keras or Orbax, and back",
     "saved-model": "what a SavedModel offers, what it can do, what is wrong with it",
 }
@@ -41,6 +42,7 @@ examples:
   tfsaver inspect model.ckpt-1000 --values global_step  the value of a tensor
   tfsaver inspect model.ckpt-1000 --json                all of it for a program
   tfsaver verify model.ckpt-*.index && deploy           go on only when every byte is sound
+  tfsaver doctor run/ --fix                             find the newest sound checkpoint and mend the state file
   tfsaver saved-model show export/                      signatures, variables, assets
   tfsaver saved-model scan export/ && serve             go on only when the graph computes and does nothing else
 

@@ -1,0 +1,177 @@
+"""What ``tfsaver doctor`` prints: for people, and as JSON."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from tfsaver._version import __version__
+from tfsaver.checkpoint.diagnosis import Diagnosis, Examined
+from tfsaver.checkpoint.leftovers import Cleaning
+from tfsaver.checkpoint.salvage_report import SalvageReport
+from tfsaver.checkpoint.state_repair import StateRepair
+from tfsaver.cli import output, screen
+from tfsaver.cli.text import count, escape, escape_message, human_size
+
+
+def print_diagnosis(out: screen.Screen, diagnosis: Diagnosis) -> None:
+    """The checkpoints as a table, what is wrong, and a line that says it all."""
+    directory = escape(diagnosis.directory or ".")
+    if diagnosis.checkpoints:
+        columns = [
+            screen.Column("checkpoint", style="cyan"),
+            screen.Column("format"),
+            screen.Column("step", is_number=True),
+            screen.Column("written"),
+            screen.Column("size", is_number=True),
+            screen.Column("meta"),
+            screen.Column("state"),
+        ]
+        out.table(columns, [_row(each) for each in diagnosis.checkpoints])
+        out.line()
+    for finding in diagnosis.findings:
+        if finding.kind != "leftover":
+            where = escape(finding.where)
+            # The file is said once, where the message names it too.
+            message = escape_message(finding.message)
+            word = "PROBLEM" if finding.is_problem else "note"
+            out.line(f"{word}: {where}: {message}", "red" if finding.is_problem else "")
+    newest = diagnosis.newest_sound
+    problems = count(len(diagnosis.problems), "problem")
+    summary = f"{directory}: {count(len(diagnosis.checkpoints), 'checkpoint')}, {problems}"
+    if newest is not None:
+        out.line(f"{summary}; the newest sound one is {escape(newest.found.name)}", "green" if diagnosis.ok else "bold red")
+    else:
+        out.line(f"{summary}; none is sound", "bold red")
+
+
+def _row(each: Examined) -> list[str]:
+    found = each.found
+    return [
+        escape(found.name),
+        found.version,
+        "" if found.step is None else str(found.step),
+        time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(found.time)),
+        human_size(found.num_bytes),
+        "" if found.meta_graph is None else "yes",
+        _state(each),
+    ]
+
+
+def _state(each: Examined) -> str:
+    if each.damage:
+        return "damaged"
+    if each.error is not None:
+        return "unreadable"
+    return "sound" if each.is_read else "not read"
+
+
+def print_cleaning(out: screen.Screen, cleaning: Cleaning, is_done: bool) -> None:
+    """The leftovers, and what became or would become of them."""
+    for leftover in cleaning.removed:
+        verb = "removed" if is_done else "left by a killed save"
+        out.line(f"{verb}: {escape(leftover.path)}, {human_size(leftover.num_bytes)}")
+    for leftover, reason in cleaning.kept:
+        out.line(f"left by a save, and kept: {escape(leftover.path)}, {human_size(leftover.num_bytes)}: {reason}")
+    if cleaning.removed and not is_done:
+        out.line(f"--clean removes {count(len(cleaning.removed), 'leftover')}, {human_size(cleaning.num_bytes)}")
+
+
+def print_repair(out: screen.Screen, repair: StateRepair) -> None:
+    """What was done to the state file."""
+    path = escape(repair.path)
+    if not repair.is_changed:
+        out.line(f"{path} is right already", "green")
+    else:
+        kept = f"; the old one is {escape(repair.kept_as)}" if repair.kept_as else ""
+        out.line(f"{path} is written anew: {escape(repair.newest)} is the newest of {len(repair.listed)}{kept}", "green")
+    for text in repair.dropped:
+        out.line(f"  no longer listed: {escape(text)}")
+    if repair.unlisted:
+        out.line(
+            f"  {count(len(repair.unlisted), 'checkpoint')} in no list, left alone: --list-all lists them, and a Saver may "
+            "then remove the oldest"
+        )
+
+
+def print_json(diagnosis: Diagnosis, repair: StateRepair | None, cleaning: Cleaning, is_cleaned: bool) -> None:
+    """All of it for a program."""
+    state, newest = diagnosis.state, diagnosis.newest_sound
+    leftovers = [(leftover, is_cleaned, None) for leftover in cleaning.removed]
+    leftovers += [(leftover, False, reason) for leftover, reason in cleaning.kept]  # type: ignore[misc]
+    output.print_json(
+        {
+            "tfsaver": __version__,
+            "ok": diagnosis.ok or repair is not None,
+            "directory": diagnosis.directory,
+            "state_file": state.path if state.is_there else None,
+            "newest": state.newest and state.newest.text,
+            "newest_sound": newest and newest.found.prefix,
+            "checkpoints": [_checkpoint_record(each) for each in diagnosis.checkpoints],
+            "findings": [
+                {"kind": each.kind, "where": each.where, "message": each.message, "is_problem": each.is_problem}
+                for each in diagnosis.findings
+            ],
+            "leftovers": [
+                {"path": each.path, "num_bytes": each.num_bytes, "time": each.time, "removed": removed, "reason": reason}
+                for each, removed, reason in leftovers
+            ],
+            "fix": repair
+            and {
+                "path": repair.path,
+                "newest": repair.newest,
+                "listed": repair.listed,
+                "dropped": repair.dropped,
+                "unlisted": repair.unlisted,
+                "kept_as": repair.kept_as,
+                "changed": repair.is_changed,
+            },
+        }
+    )
+
+
+def _checkpoint_record(each: Examined) -> dict[str, Any]:
+    found = each.found
+    return {
+        "prefix": found.prefix,
+        "format": found.version,
+        "step": found.step,
+        "time": found.time,
+        "num_bytes": found.num_bytes,
+        "meta_graph": found.meta_graph,
+        "state": _state(each),
+        "num_tensors": each.num_tensors if each.is_read else None,
+        "damage": [
+            {
+                "message": damage.message,
+                "file": damage.path,
+                "offset": damage.offset,
+                "size": damage.size,
+                "tensors": list(damage.tensors),
+            }
+            for damage in each.damage
+        ],
+    }
+
+
+def print_salvage(out: screen.Screen, report: SalvageReport) -> None:
+    """What was saved and what was lost."""
+    for sentence in report.damage:
+        out.line(f"damaged: {escape_message(sentence)}", "red")
+    for name, reason in report.lost.items():
+        out.line(f"lost: {escape(name)}: {escape_message(reason)}", "red")
+    for name, slices in report.partial.items():
+        out.line(f"in part: {escape(name)}, without {', '.join(slices)}", "red")
+    for note in report.notes:
+        out.line(f"note: {escape_message(note)}")
+    saved = count(len(report.saved), "tensor")
+    lost = f"{count(len(report.lost), 'tensor')} lost" if report.lost else "no tensor known to be lost"
+    where = f" to {escape(report.out)}" if report.out is not None else ""
+    out.line(f"{escape(report.prefix)}: {saved} saved{where}, {human_size(report.num_bytes)}; {lost}", "bold")
+
+
+def print_salvage_json(report: SalvageReport) -> None:
+    """All of it for a program."""
+    document = {"tfsaver": __version__, "ok": report.is_complete, "checkpoint": report.prefix, "out": report.out}
+    rest = {"num_bytes": report.num_bytes, "saved": list(report.saved), "partial": report.partial, "lost": report.lost}
+    output.print_json({**document, **rest, "damage": report.damage, "notes": report.notes})
