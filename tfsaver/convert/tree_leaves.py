@@ -7,12 +7,14 @@ that what lies on another device comes to this one piece by piece. Nothing is co
 from __future__ import annotations
 
 import abc
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
 
 from tfsaver.convert.tree_structure import Leaf
+from tfsaver.convert.tree_values import is_unicode
 from tfsaver.errors import DataLossError, UnimplementedError
 from tfsaver.framework import dtypes, tensor_util
 from tfsaver.framework.dtypes import DType
@@ -40,11 +42,13 @@ class TensorLeaf(abc.ABC):
 
     kind: ClassVar[str] = "numpy"
 
-    def __init__(self, dtype: DType, shape: Shape, identity: Hashable = None, **options: Any) -> None:
+    def __init__(
+        self, dtype: DType, shape: Shape, identity: Hashable = None, options: Mapping[str, Any] = MappingProxyType({})
+    ) -> None:
         self.dtype = dtype
         self.shape = shape
         self.identity = None if identity is None else (type(self), identity)
-        self.options = options
+        self.options = dict(options)
 
     @property
     def num_bytes(self) -> int:
@@ -83,7 +87,7 @@ class ArrayLeaf(TensorLeaf):
 
     def __init__(self, value: Any, identity: Hashable = None, **options: Any) -> None:
         self._array, dtype = tensor_util.as_tensor(value)
-        super().__init__(dtype, self._array.shape, identity, **options)
+        super().__init__(dtype, self._array.shape, identity, options)
 
     @property
     def num_bytes(self) -> int:
@@ -160,17 +164,19 @@ def restore_array(array: Array, leaf: Leaf) -> Any:
 
 
 def _text(array: Array) -> dict[str, str]:
-    if array.dtype.kind in "SU":
+    if array.dtype.kind == "S":
         return {"text": array.dtype.str[1:]}
-    if array.dtype.kind == "T":
-        return {"text": "T"}
-    if array.dtype.kind == "O":
-        kinds = set(map(type, array.reshape(-1).tolist()))
-        if kinds == {str}:
-            return {"text": "O"}
-        if kinds - {bytes}:
-            raise UnimplementedError(f"an array of objects holds {' and '.join(sorted(kind.__name__ for kind in kinds))}")
-    return {}
+    if array.dtype.kind not in "OUT":
+        return {}
+    elements = array.reshape(-1).tolist()
+    kinds = set(map(type, elements))
+    if array.dtype.kind == "O" and kinds <= {bytes}:
+        return {}
+    if kinds - {str}:
+        raise UnimplementedError(f"an array of objects holds {' and '.join(sorted(kind.__name__ for kind in kinds))}")
+    if not all(map(is_unicode, elements)):
+        raise UnimplementedError("an array holds a text that has no UTF-8 form")
+    return {"text": array.dtype.str[1:] if array.dtype.kind == "U" else array.dtype.kind}
 
 
 def _with_text(array: Array, text: str, leaf: Leaf) -> Array:
@@ -195,6 +201,6 @@ def _with_text(array: Array, text: str, leaf: Leaf) -> Array:
 
 def _decoded(element: Any, leaf: Leaf) -> str:
     try:
-        return str(element, "utf-8", "surrogateescape")
+        return str(element, "utf-8")
     except (TypeError, UnicodeDecodeError) as error:
         raise DataLossError(f"{leaf.key!r} is said to be text: {error}") from error

@@ -107,8 +107,10 @@ class _Walk:
     def _node(self, place: _Place) -> Node:
         value = place.value
         if tree_values.is_value(value):
-            if isinstance(value, (str, bytes)) and len(value) > tree_values.MAX_TEXT:
-                return self._tensor(place.path, LongText(value) if isinstance(value, str) else LongBytes(value))
+            if isinstance(value, bytes) and len(value) > tree_values.MAX_TEXT:
+                return self._tensor(place.path, LongBytes(value))
+            if isinstance(value, str) and len(value) > tree_values.MAX_TEXT and tree_values.is_unicode(value):
+                return self._tensor(place.path, LongText(value))
             return Value(value)
         if type(value) in (list, tuple):
             children = self._branch(place, map(str, range(len(value))), value)
@@ -177,7 +179,7 @@ def _names_of_keys(value: dict[Any, Any]) -> list[str]:
         if type(key) not in (str, int):
             raise UnimplementedError(f"the key {key!r} is {_a(type(key))}: keys are str or int")
         name = str(key)
-        if any("\ud800" <= letter <= "\udfff" for letter in name):
+        if not tree_values.is_unicode(name):
             raise UnimplementedError(f"the key {key!r} is no text that has a UTF-8 form")
         if name in names:
             raise UnimplementedError(f"the keys {names[name]!r} and {key!r} have one name in a checkpoint")

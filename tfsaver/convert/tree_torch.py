@@ -63,7 +63,7 @@ class TorchLeaf(TensorLeaf):
         if value.numel():
             memory = (str(value.device), value.data_ptr(), tuple(value.shape), value.stride())
             identity = (*memory, name, value.is_conj(), value.is_neg())
-        super().__init__(stored, tuple(self._raw.shape), identity, **options)
+        super().__init__(stored, tuple(self._raw.shape), identity, options)
 
     def all(self) -> Array:
         """Its values: its own memory where that is this machine's."""
@@ -125,6 +125,9 @@ def restore_tensor(array: Array, leaf: Leaf, torch: Any) -> Any:
         tensor = torch.from_numpy(array.view(carrier)).view(getattr(torch, name))
     else:
         tensor = torch.from_numpy(array)
+    if not tensor.numel():
+        # The strides of an empty array are not those of a tensor of its shape.
+        tensor = torch.empty(array.shape, dtype=tensor.dtype)
     options = leaf.options if leaf.kind == "torch" else {}
     try:
         if disguise := options.get("dtype"):

@@ -26,6 +26,11 @@ def is_value(value: Any) -> bool:
     return type(value) in _TYPES
 
 
+def is_unicode(text: str) -> bool:
+    """Whether a text has a UTF-8 form: whether no halves of surrogate pairs are in it."""
+    return text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
 def to_record(value: Any) -> dict[str, Any]:
     """The value as a JSON object."""
     if type(value) is int and not -(1 << 63) <= value < 1 << 63:
@@ -36,7 +41,7 @@ def to_record(value: Any) -> dict[str, Any]:
         return {"complex": struct.pack(">dd", value.real, value.imag).hex()}
     if type(value) is bytes:
         return {"bytes": base64.b64encode(value).decode()}
-    if type(value) is str and any("\ud800" <= letter <= "\udfff" for letter in value):
+    if type(value) is str and not is_unicode(value):
         return {"str": base64.b64encode(value.encode("utf-8", "surrogatepass")).decode()}
     return {"value": value}
 
@@ -57,10 +62,17 @@ def from_record(record: dict[str, Any]) -> Any:
     if kind == "int":
         return int(value, 16)
     if kind == "float":
-        return struct.unpack(">d", bytes.fromhex(value))[0]
+        return _floats(value, 1)[0]
     if kind == "complex":
-        return complex(*struct.unpack(">dd", bytes.fromhex(value)))
+        return complex(*_floats(value, 2))
     if kind not in ("bytes", "str"):
         raise KeyError(kind)
     data = base64.b64decode(value, validate=True)
     return data if kind == "bytes" else data.decode("utf-8", "surrogatepass")
+
+
+def _floats(text: str, count: int) -> tuple[float, ...]:
+    data = bytes.fromhex(text)
+    if len(data) != 8 * count:
+        raise ValueError(f"{len(data)} bytes for {count} floats")
+    return struct.unpack(f">{count}d", data)
