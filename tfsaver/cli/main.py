@@ -28,10 +28,19 @@ VERBS = {
     "verify": "read every byte of checkpoints and check it",
     "doctor": "what is wrong with a directory of checkpoints; mend it, salvage a damaged one",
     "convert": "a checkpoint to safetensors, npz, torch, Keras or Orbax, and back",
+    "strip": "a checkpoint without optimizer slots and other training state",
+    "select": "some of a checkpoint's tensors",
+    "rename": "a checkpoint's tensors under other names",
+    "cast": "a checkpoint's numbers in another type, with what that costs",
+    "average": "the mean of several checkpoints",
+    "merge": "several checkpoints as one",
+    "split": "one checkpoint as several",
+    "diff": "what two checkpoints differ in",
+    "reshard": "the same tensors in more or fewer files, or in the other format",
     "saved-model": "what a SavedModel offers, what it can do, what is wrong with it",
 }
 
-_DESCRIPTION = "Look into TensorFlow's checkpoints and SavedModels and check them, without TensorFlow."
+_DESCRIPTION = "Look into TensorFlow's checkpoints and SavedModels, check and edit them, without TensorFlow."
 _EPILOG = """\
 A checkpoint may be given as its prefix (model.ckpt-1000), as one of its files, or as the directory of a SavedModel or
 of checkpoints, which means the latest; V1 and V2 alike.
@@ -43,6 +52,8 @@ examples:
   tfsaver inspect model.ckpt-1000 --json                all of it for a program
   tfsaver verify model.ckpt-*.index && deploy           go on only when every byte is sound
   tfsaver doctor run/ --fix                             find the newest sound checkpoint and mend the state file
+  tfsaver strip model.ckpt-1000 stripped                without optimizer state: a third of the size
+  tfsaver diff model.ckpt-1000 model.ckpt-2000          what changed, with norms
   tfsaver saved-model show export/                      signatures, variables, assets
   tfsaver saved-model scan export/ && serve             go on only when the graph computes and does nothing else
 

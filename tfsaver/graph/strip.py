@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING
 from google.protobuf.message import DecodeError
 
 from tfsaver import schemas
-from tfsaver.checkpoint.checkpoint_reader import CheckpointReader
-from tfsaver.checkpoint.editing.edit import Checkpoint, open_sources
+from tfsaver.checkpoint.editing.edit import Checkpoint, meta_graph_of, open_sources
 from tfsaver.checkpoint.editing.edit_report import EditReport
 from tfsaver.checkpoint.editing.select import select
 from tfsaver.checkpoint.editing.view import tensor_names
@@ -37,7 +36,6 @@ if TYPE_CHECKING:
     from tfsaver.checkpoint.editing.edit import WriteOptions
 
 _GLOBAL_STEP = "global_step"
-_V1_SHARDS = re.compile(r"-\?{5,}-of-\d{5,}\Z|-\d{5,}-of-\d{5,}\Z")
 
 
 def strip(
@@ -72,7 +70,7 @@ def strip(
         >>> print(tfsaver.strip("model.ckpt-1000", "stripped"))  # doctest: +SKIP
     """
     with open_sources([checkpoint]) as [source]:
-        path = _meta_path(source) if isinstance(meta, bool) else file_io.as_path(meta)
+        path = meta_graph_of(source) if isinstance(meta, bool) else file_io.as_path(meta)
         state = None
         if path is not None and meta is not False:
             state = find_training_state(_read_meta(path))
@@ -104,14 +102,6 @@ def find_state(source: TensorSource, state: TrainingState | None, *, without_glo
         if without_global_step and step in shapes:
             reasons[step] = "the global step"
     return {name: reasons[name] for name in shapes if name in reasons}
-
-
-def _meta_path(source: TensorSource) -> str | None:
-    """The `.meta` beside a checkpoint, if there is one."""
-    if not isinstance(source, CheckpointReader):
-        return None
-    path = f"{_V1_SHARDS.sub('', source.prefix)}.meta"
-    return path if file_io.exists(path) else None
 
 
 def _read_meta(path: str) -> schemas.MetaGraphDef:

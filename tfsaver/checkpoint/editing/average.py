@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tfsaver import schemas
+from tfsaver.checkpoint.checkpoint_management import checkpoint_exists, get_checkpoint_state
 from tfsaver.checkpoint.editing.cast_errors import is_complex, is_float
-from tfsaver.checkpoint.editing.edit import Checkpoint, describe, open_sources, write_result
+from tfsaver.checkpoint.editing.edit import Checkpoint, copy_meta_graph, describe, open_sources, write_result
 from tfsaver.checkpoint.editing.edit_report import Contents, EditReport, contents_of, count
 from tfsaver.checkpoint.editing.piecewise import PiecewiseSource
 from tfsaver.checkpoint.editing.view import View, object_graph_of, tensor_names
@@ -129,11 +130,33 @@ def _differences(sources: Sequence[TensorSource]) -> Iterator[str]:
                 )
 
 
+def last_checkpoints(directory: file_io.PathLike, number: int) -> list[str]:
+    """The newest checkpoints of a directory, as its state file names them, oldest first.
+
+    Those that the state file names elsewhere are looked for beside it, as `latest_checkpoint` does.
+
+    Raises:
+        InvalidArgumentError: There are not so many.
+    """
+    if number < 1:
+        raise InvalidArgumentError(f"the last {number} checkpoints are none")
+    path = file_io.as_path(directory)
+    state = get_checkpoint_state(path)
+    named = list(state.all_model_checkpoint_paths) if state is not None else []
+    beside = [item if checkpoint_exists(item) else file_io.join(path, file_io.split(item)[1]) for item in named]
+    found = [item for item in beside if checkpoint_exists(item)]
+    if len(found) < number:
+        there = count(len(found), "checkpoint")
+        raise InvalidArgumentError(f"{path!r}: its state file names {there} that are there, not {number}")
+    return found[-number:]
+
+
 def average(
     checkpoints: Sequence[Checkpoint],
     prefix: file_io.PathLike,
     *,
     weights: Sequence[float] | None = None,
+    with_meta: bool = False,
     **options: Unpack[WriteOptions],
 ) -> EditReport:
     """Writes the mean of several checkpoints.
@@ -142,6 +165,7 @@ def average(
         checkpoints: Paths, open sources, or arrays by name; of what has no mean, the last one's is taken.
         prefix: The checkpoint to write.
         weights: How much each counts; None for all the same.
+        with_meta: Whether the `.meta` beside the last one is copied too: the mean has the same tensors.
         **options: See `WriteOptions`.
 
     Raises:
@@ -161,6 +185,8 @@ def average(
         if rest:
             more = f", and {len(rest) - 3:,} more" if len(rest) > 3 else ""
             notes.append(f"from the last one, {describe(sources[-1])}: {', '.join(rest[:3])}{more}")
+        if with_meta:
+            notes.append(copy_meta_graph(sources[-1], written, durable=options.get("durable", True)))
         described = tuple(map(describe, sources))
         return EditReport(
             "average", described, written, contents_of(sources[-1:]), contents_of([view]), notes=tuple(notes)

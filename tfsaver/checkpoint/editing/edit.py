@@ -11,7 +11,8 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from tfsaver.checkpoint.checkpoint_management import checkpoint_exists
+from tfsaver.checkpoint import saved_tensor_slices
+from tfsaver.checkpoint.checkpoint_management import meta_graph_filename
 from tfsaver.checkpoint.checkpoint_reader import CheckpointReader, load_checkpoint
 from tfsaver.checkpoint.editing.piecewise import as_piecewise, as_source
 from tfsaver.checkpoint.editing.write import write_source
@@ -94,7 +95,7 @@ def write_result(
         UnimplementedError: The format cannot hold one of the tensors.
     """
     path = file_io.as_path(prefix)
-    refuse_overwriting(path, sources, overwrite=overwrite)
+    refuse_overwriting(path, sources, overwrite=overwrite, format=format, num_shards=num_shards)
     if not dry_run:
         return write_source(
             view,
@@ -124,20 +125,48 @@ def read_all(view: TensorSource, progress: Callable[[int, int], None] | None = N
                 progress(min(done, total), total)
 
 
-def refuse_overwriting(prefix: str, sources: Iterable[TensorSource], *, overwrite: bool) -> None:
+def refuse_overwriting(
+    prefix: str,
+    sources: Iterable[TensorSource],
+    *,
+    overwrite: bool = False,
+    format: str = "v2",  # noqa: A002
+    num_shards: int = 1,
+    **_others: Any,
+) -> None:
     """See `write_result`."""
     target = _resolved(prefix)
+    shard = saved_tensor_slices.shard_path(target, 0, num_shards)
     for source in sources:
         if not isinstance(source, CheckpointReader):
             continue
         occupied = {_resolved(path) for path in (source.prefix, *source.paths)}
-        if {target, f"{target}.index"} & occupied:
+        if {target, f"{target}.index", shard} & occupied:
             raise InvalidArgumentError(
                 f"{prefix!r} is the checkpoint that is read: a result goes to another prefix, since whoever stops a "
                 "checkpoint being replaced by itself has neither the old one nor the new one"
             )
-    if not overwrite and checkpoint_exists(prefix):
+    is_there = file_io.exists(f"{prefix}.index") or (file_io.exists(prefix) and not file_io.is_directory(prefix))
+    if not overwrite and (is_there or (format == "v1" and file_io.exists(shard))):
         raise AlreadyExistsError(f"{prefix!r}: there is a checkpoint already, and overwriting it was not asked for")
+
+
+def copy_meta_graph(source: TensorSource, written: str | None, *, durable: bool = True) -> str:
+    """Copies the `.meta` beside a checkpoint to a result that has the same tensors; returns what to say of it."""
+    path = meta_graph_of(source)
+    if path is None:
+        return f"note: there is no .meta with {describe(source)}"
+    if written is not None:
+        file_io.write_file(meta_graph_filename(written), file_io.read_file(path), durable=durable)
+    return f"copied:    {path}"
+
+
+def meta_graph_of(source: TensorSource) -> str | None:
+    """The path of the `.meta` beside a checkpoint; None where there is none."""
+    if not isinstance(source, CheckpointReader):
+        return None
+    path = meta_graph_filename(source.prefix)
+    return path if file_io.exists(path) else None
 
 
 def _resolved(path: str) -> str:

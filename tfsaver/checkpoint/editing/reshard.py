@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tfsaver.checkpoint.editing.edit import Checkpoint, describe, open_sources, write_result
+from tfsaver.checkpoint.editing.edit import Checkpoint, copy_meta_graph, describe, open_sources, write_result
 from tfsaver.checkpoint.editing.edit_report import EditReport, contents_of, count
 from tfsaver.checkpoint.editing.piecewise import as_piecewise
 from tfsaver.lib import file_io
@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 
 
 def reshard(
-    checkpoint: Checkpoint, prefix: file_io.PathLike, *, merge_slices: bool = False, **options: Unpack[WriteOptions]
+    checkpoint: Checkpoint,
+    prefix: file_io.PathLike,
+    *,
+    merge_slices: bool = False,
+    with_meta: bool = False,
+    **options: Unpack[WriteOptions],
 ) -> EditReport:
     """Writes a checkpoint's tensors, unchanged, in files of another number or format.
 
@@ -29,6 +34,7 @@ def reshard(
         checkpoint: A path, an open source, or arrays by name.
         prefix: The checkpoint to write.
         merge_slices: Whether partitioned tensors become whole ones.
+        with_meta: Whether the `.meta` beside the checkpoint is copied too: it fits the same tensors in other files.
         **options: See `WriteOptions`; among them are `num_shards` and `format`.
 
     Raises:
@@ -47,5 +53,7 @@ def reshard(
         if num_sliced:
             what = "made whole" if merge_slices else "left in their slices"
             notes.append(f"slices:    {count(num_sliced, 'partitioned tensor')} {what}")
+        if with_meta:
+            notes.append(copy_meta_graph(source, written, durable=options.get("durable", True)))
         contents = contents_of([source])
         return EditReport("reshard", (describe(source),), written, contents, contents, notes=tuple(notes))

@@ -71,7 +71,7 @@ def split(
     with open_sources([checkpoint]) as [source]:
         shares = _deal_out(source, parts, None if rest is None else file_io.as_path(rest))
         for prefix in shares:
-            refuse_overwriting(prefix, [source], overwrite=options.get("overwrite", False))
+            refuse_overwriting(prefix, [source], **options)
         reports = {}
         for prefix, names in shares.items():
             view = SelectedSource(source, names)
