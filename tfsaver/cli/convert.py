@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
-from tfsaver.cli import output
-from tfsaver.cli.arguments import checkpoint_path, regex
+from tfsaver._version import __version__
+from tfsaver.cli import editing, output
+from tfsaver.cli.arguments import checkpoint_path
 from tfsaver.cli.text import escape, escape_message
 from tfsaver.convert.convert import convert
 from tfsaver.convert.formats import FORMATS
@@ -20,11 +20,7 @@ _EPILOG = f"""\
 formats; without --to the suffix of NEW says which, and v2 is what it means when it says nothing:
 {_FORMATS}
 
---map may be given several times, and the mappings are applied one after the other, from the old name to the new one:
-  old=new, old=     a name, and the new one; without a new one the tensor is left out
-  names.toml        a file, .toml or .json
-  bert-to-pytorch   a ready table; a wrong name lists them
-
+{editing.MAPPING_EPILOG}\
 A tensor that NEW cannot hold is an error that names all such tensors, and nothing is written. A file is replaced in one
 step when it is complete; a directory or a checkpoint only with --overwrite.
 
@@ -46,16 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("new", metavar="NEW", type=checkpoint_path, help="the file to write; of a checkpoint, its prefix")
     parser.add_argument("--from", dest="source_format", metavar="FORMAT", choices=FORMATS, help="what OLD is")
     parser.add_argument("--to", "--format", dest="format", metavar="FORMAT", choices=FORMATS, help="what NEW is to be")
-    parser.add_argument(
-        "--map", dest="mapping", metavar="MAP", action="append", default=[], help="rename: old=new, a file, or a ready table"
-    )
-    parser.add_argument(
-        "--include", metavar="REGEX", type=regex, action="append", default=[], help="only tensors whose old name has it"
-    )
-    parser.add_argument(
-        "--exclude", metavar="REGEX", type=regex, action="append", default=[], help="no tensors whose old name has it"
-    )
-    parser.add_argument("--essential", action="store_true", help="without the state of optimizers")
+    editing.add_mapping(parser)
+    editing.add_patterns(parser, "only tensors in whose old name it is", "no tensors in whose old name it is")
+    parser.add_argument("--essential", action="store_true", help="without what only training needs: optimizer slots and such")
     parser.add_argument("--dtype", metavar="TYPE", help="what floating-point tensors become, as in bfloat16")
     parser.add_argument(
         "--names", choices=KINDS, default="path", help="what to call tensors of an object-based checkpoint (path)"
@@ -65,7 +54,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--shards", metavar="N", type=int, default=1, help="how many data files a checkpoint gets (1)")
     parser.add_argument("--overwrite", action="store_true", help="replace a directory or a checkpoint that is there")
+    parser.add_argument("-v", "--verbose", action="store_true", help="name every tensor, not the first ones of each kind")
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
+    parser.add_argument("--json", action="store_true", help="what was done as one JSON object, every tensor in it")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -76,9 +67,9 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.new,
             format=arguments.format,
             source_format=arguments.source_format,
-            mapping=_mapping(arguments.mapping),
-            include=[pattern.pattern for pattern in arguments.include],
-            exclude=[pattern.pattern for pattern in arguments.exclude],
+            mapping=editing.mapping_of(arguments.mapping),
+            include=editing.patterns_of(arguments.include),
+            exclude=editing.patterns_of(arguments.exclude),
             essential=arguments.essential,
             dtype=arguments.dtype,
             names=arguments.names,
@@ -87,22 +78,10 @@ def run(arguments: argparse.Namespace) -> int:
             overwrite=arguments.overwrite,
             progress=progress,
         )
-    if not arguments.quiet:
+    if arguments.json:
+        output.print_json({"tfsaver": __version__, **report.document()})
+    elif not arguments.quiet:
         out = output.open_screen()
-        for line in report.lines():
+        for line in report.lines(all_names=arguments.verbose):
             out.line(escape_message(line))
     return 0
-
-
-def _mapping(given: list[str]) -> list[Any] | None:
-    """What stands behind the options: names side by side are one mapping, so that two can change places."""
-    mappings: list[Any] = []
-    for text in given:
-        old, separator, new = text.partition("=")
-        if not separator:
-            mappings.append(text)
-            continue
-        if not mappings or not isinstance(mappings[-1], dict):
-            mappings.append({})
-        mappings[-1][old] = new or None
-    return mappings or None

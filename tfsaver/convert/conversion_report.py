@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import collections
 import dataclasses
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tfsaver.checkpoint.editing.cast_errors import CastErrors
 from tfsaver.framework.dtypes import DType
@@ -34,6 +34,11 @@ class ConvertedTensor(NamedTuple):
     num_bytes: int
     is_transposed: bool
     old_dtype: DType
+
+    def __str__(self) -> str:
+        old = "" if self.old_name == self.name else f"{self.old_name} -> "
+        turned = ", transposed" if self.is_transposed else ""
+        return f"{old}{self.name} {self.dtype} {list(self.shape)}{turned}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,44 +73,73 @@ class ConversionReport:
     @property
     def renamed(self) -> dict[str, list[str]]:
         """The new names of the tensors that have others than before, by the old ones."""
-        found: dict[str, list[str]] = collections.defaultdict(list)
+        found: dict[str, list[str]] = defaultdict(list)
         for tensor in self.tensors:
             if tensor.old_name != tensor.name:
                 found[tensor.old_name].append(tensor.name)
         return dict(found)
 
-    def lines(self) -> Iterator[str]:
-        """The report in lines."""
+    def lines(self, *, all_names: bool = False) -> Iterator[str]:
+        """The report line by line.
+
+        Args:
+            all_names: Whether every name is in it, or only the first ones of each kind.
+        """
         yield f"{self.source} ({self.source_format}) -> {self.target} ({self.format})"
+        casts = Counter((item.old_dtype.name, item.dtype.name) for item in self.tensors if item.old_dtype != item.dtype)
         changes = [
-            f"{number:,} {word}"
-            for number, word in (
-                (sum(tensor.old_name != tensor.name for tensor in self.tensors), "renamed"),
-                (sum(tensor.is_transposed for tensor in self.tensors), "transposed"),
-            )
-            if number
+            *_numbers(renamed=sum(item.old_name != item.name for item in self.tensors)),
+            *_numbers(transposed=sum(item.is_transposed for item in self.tensors)),
+            *(f"{number:,} cast from {old} to {new}" for (old, new), number in sorted(casts.items())),
         ]
-        casts = collections.Counter(
-            (tensor.old_dtype.name, tensor.dtype.name) for tensor in self.tensors if tensor.old_dtype != tensor.dtype
-        )
-        changes += [f"{number:,} cast from {old} to {new}" for (old, new), number in sorted(casts.items())]
         detail = f"; {', '.join(changes)}" if changes else ""
-        yield f"  written:  {_count(len(self.tensors), 'tensor')}, {_count(self.num_bytes, 'byte')}{detail}"
-        names_by_reason = collections.defaultdict(list)
+        yield f"written:   {_count(len(self.tensors), 'tensor')}, {_count(self.num_bytes, 'byte')}{detail}"
+        if all_names:
+            yield from (f"  {item}" for item in self.tensors)
+        if self.left_out:
+            yield f"left out:  {_count(len(self.left_out), 'tensor')}"
+        names_by_reason: dict[str, list[str]] = {}
         for name, reason in self.left_out.items():
-            names_by_reason[reason].append(name)
-        if names_by_reason:
-            yield f"  left out: {_count(len(self.left_out), 'tensor')}"
+            names_by_reason.setdefault(reason, []).append(name)
         for reason, names in names_by_reason.items():
-            more = f", and {len(names) - _NAMES_IN_TEXT:,} more" if len(names) > _NAMES_IN_TEXT else ""
-            yield f"    {reason}: {', '.join(names[:_NAMES_IN_TEXT])}{more}"
+            shown = names if all_names else names[:_NAMES_IN_TEXT]
+            more = f", and {len(names) - len(shown):,} more" if len(names) > len(shown) else ""
+            yield f"  {reason}: {', '.join(shown)}{more}"
         if self.cast:
             worst = max(self.cast, key=lambda name: self.cast[name].badness)
-            yield f"  cast:     {worst} lost most: {self.cast[worst]}"
-        yield from (f"  {note}" for note in self.notes)
+            yield f"cast:      {worst} lost most: {self.cast[worst]}"
+        yield from self.notes
+
+    def document(self) -> dict[str, Any]:
+        """The report as what JSON can hold."""
+        return {
+            "source": self.source,
+            "source_format": self.source_format,
+            "target": self.target,
+            "format": self.format,
+            "num_bytes": self.num_bytes,
+            "tensors": [
+                {
+                    "old_name": item.old_name,
+                    "name": item.name,
+                    "old_dtype": item.old_dtype.name,
+                    "dtype": item.dtype.name,
+                    "shape": list(item.shape),
+                    "is_transposed": item.is_transposed,
+                }
+                for item in self.tensors
+            ],
+            "left_out": [{"name": name, "reason": reason} for name, reason in self.left_out.items()],
+            "cast": [{"name": name, **errors.document()} for name, errors in self.cast.items()],
+            "notes": list(self.notes),
+        }
 
     def __str__(self) -> str:
         return "\n".join(self.lines())
+
+
+def _numbers(**numbers: int) -> list[str]:
+    return [f"{number:,} {word}" for word, number in numbers.items() if number]
 
 
 def _count(number: int, noun: str) -> str:

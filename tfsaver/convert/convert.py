@@ -27,6 +27,7 @@ from tfsaver.checkpoint.object_graph_like import SAVE_COUNTER_KEY, as_object_gra
 from tfsaver.checkpoint.selection import Selectable, Selection
 from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.convert.conversion_report import ConversionReport, ConvertedTensor
+from tfsaver.convert.essential import training_state
 from tfsaver.convert.fitting import check_fits, no_type
 from tfsaver.convert.formats import Format, format_of_source, format_of_target
 from tfsaver.convert.object_names import ReadableSource, readable_names
@@ -122,7 +123,8 @@ def convert(
         mapping: From old names to new ones, with transposes; see `name_map`.
         include: Patterns, of which one must occur in an old name.
         exclude: Patterns, of which none may.
-        essential: Whether the state of optimizers is left out.
+        essential: Whether what only training needs is left out: the state of optimizers, told from the `.meta` beside the
+            checkpoint, where there is one, and from names.
         dtype: What floating-point tensors become, as in ``bfloat16``.
         names: What to call the tensors of an object-based checkpoint: by ``path``, by ``full`` name, by ``key``.
         like: For ``object``, the objects: an object-based checkpoint or a SavedModel, a nested dict of names, a graph. For
@@ -147,9 +149,9 @@ def convert(
     Example:
         >>> print(tfsaver.convert("bert_model.ckpt", "bert.safetensors", essential=True))  # doctest: +SKIP
         bert_model.ckpt (V2 checkpoint) -> bert.safetensors (safetensors file)
-          written:  47 tensors, 96,488 bytes
-          left out: 92 tensors
-            state of the optimizer adam: bert/embeddings/LayerNorm/beta/adam_m, ...
+        written:   47 tensors, 96,488 bytes
+        left out:  92 tensors
+          state of the optimizer Adam: bert/embeddings/LayerNorm/beta/adam_m, ...
     """
     path = file_io.as_path(target)
     written = format_of_target(path, format)
@@ -209,12 +211,13 @@ def _choose(
         if essential and SAVE_COUNTER_KEY in keys:
             keys.remove(SAVE_COUNTER_KEY)
             left_out[origin.names[SAVE_COUNTER_KEY]] = "the count of saves"
+    if essential:
+        reasons = training_state(origin.source)
+        left_out.update({origin.names[key]: reasons[key] for key in keys if key in reasons})
+        keys = [key for key in keys if key not in reasons]
+        if not keys and origin.names:
+            raise InvalidArgumentError(f"{origin.path} holds nothing but what only training needs")
     tensors = {key: _selectable(origin.source, key) for key in keys}
-    if essential and tensors:
-        full_names = None if origin.graph is None else origin.graph.full_names_of_keys()
-        report = Selection(without_optimizer=True).select(tensors, full_names=full_names)
-        left_out.update({origin.names[key]: reason for key, reason in report.left_out.items()})
-        tensors = {key: tensors[key] for key in report.kept}
     if include or exclude:
         # Patterns see the names that people read.
         by_name = {origin.names[key]: tensor for key, tensor in tensors.items()}
