@@ -29,15 +29,15 @@ def of_state_file(diagnosis: Diagnosis) -> Iterator[Finding]:
         if entry.is_there and not entry.is_here:
             beside = f"; {local!r} is also in this directory, which was probably copied" if local else ""
             yield Finding("entry-elsewhere", state.path, f"{what}, which is in another directory{beside}", bool(local))
-        elif not entry.is_there and local is not None and not entry.is_here:
+        elif not entry.is_there and local is not None:
             yield Finding("entry-moved", state.path, f"{what}, which is not there; {local!r} is in this directory")
-        elif not entry.is_there and local is None:
+        elif not entry.is_there:
             yield Finding("entry-missing", state.path, f"{what}, which is not there")
         elif entry.text.startswith("/"):
             yield Finding("entry-absolute", state.path, f"{what}: wrong as soon as the directory moves", is_problem=False)
     if state.newest is not None and (recorded := checkpoints.get(state.newest.name_in(checkpoints) or "")) is not None:
         listed_names = {entry.name_in(checkpoints) for entry in state.recorded}
-        unlisted = [each.found for each in diagnosis.checkpoints if each.found.name not in listed_names]
+        unlisted = [each.found for each in diagnosis.checkpoints if each.is_usable and each.found.name not in listed_names]
         if newer := [found.name for found in unlisted if is_newer(found, recorded)]:
             message = f"names {recorded.name!r} as the newest; newer, and not listed: {listed(newer)}"
             yield Finding("state-file-behind", state.path, message)

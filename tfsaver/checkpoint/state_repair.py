@@ -129,8 +129,10 @@ def _must_change(diagnosis: Diagnosis, paths: list[str]) -> bool:
     state = diagnosis.state
     if state.error is not None or state.newest is None:
         return True
-    is_portable = not any(
-        entry.text.startswith("/") and entry.name_in(diagnosis.survey.checkpoints) for entry in state.recorded
+    is_portable = all(
+        entry.is_here and entry.is_there and not entry.text.startswith("/")
+        for entry in state.recorded
+        if entry.name_in(diagnosis.survey.checkpoints) is not None
     )
     old = [_prefix_of(entry, diagnosis) for entry in state.entries]
     return not is_portable or _prefix_of(state.newest, diagnosis) != paths[-1] or (old or paths[-1:]) != paths

@@ -152,7 +152,7 @@ def _entry(directory: str, text: str) -> StateEntry:
         is_there = checkpoint_exists(path) and (not file_io.is_directory(path) or file_io.exists(f"{path}.index"))
     except (OSError, InvalidArgumentError):
         is_there = False
-    return StateEntry(text, path, is_here, is_there, (name,) if is_here else tuple(last_parts(text)))
+    return StateEntry(text, path, is_here, is_there, tuple(dict.fromkeys([name] * is_here + last_parts(text))))
 
 
 def _is_same_directory(a: str, b: str) -> bool:
