@@ -57,6 +57,11 @@ def test_memory_of_this_machine_is_stored_as_it_is() -> None:
     assert stored.__array_interface__["data"][0] == array.unsafe_buffer_pointer()
 
 
+def test_arrays_are_read_in_parts_too() -> None:
+    planned = PlannedTree([jnp.arange(24).reshape(4, 6)])
+    assert planned.read("0/.ATTRIBUTES/VARIABLE_VALUE", np.s_[1:3, 2]).tolist() == [8, 14]
+
+
 def test_one_array_in_two_places_is_stored_once(tmp_path: pathlib.Path) -> None:
     array = jnp.ones(3)
     loaded = round_trip({"a": array, "b": {"c": array}, "d": array + 0}, tmp_path)

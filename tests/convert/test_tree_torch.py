@@ -133,6 +133,15 @@ def test_nothing_is_copied_on_the_way_out_and_in(tmp_path: pathlib.Path) -> None
     assert {tensor.data_ptr() for tensor in loaded.values()} <= set(read)
 
 
+def test_tensors_are_read_in_parts_too() -> None:
+    base = torch.arange(24.0).reshape(4, 6)
+    tree = {"f": base, "b": base.to(torch.bfloat16).T, "c": torch.complex(base, base).conj()}
+    planned = PlannedTree(tree)
+    for name, tensor in tree.items():
+        part = planned.read(f"{name}/.ATTRIBUTES/VARIABLE_VALUE", np.s_[1:3, 2])
+        assert part.astype(np.complex64).tolist() == tensor[1:3, 2].to(torch.complex64).tolist()
+
+
 def make_model(seed: int, classes: int = 3) -> Any:
     torch.manual_seed(seed)
     return torch.nn.Sequential(

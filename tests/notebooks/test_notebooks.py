@@ -104,8 +104,9 @@ def test_there_are_notebooks():
 
 def skip_what_is_missing(notebook: Notebook) -> None:
     source = "\n".join(cell.source for cell in code_cells(notebook))
-    if re.search(r"^\s*import tensorflow", source, re.MULTILINE) and importlib.util.find_spec("tensorflow") is None:
-        pytest.skip("needs tensorflow: pip install 'tfsaver[tensorflow]'")
+    for module in ("tensorflow", "torch"):
+        if re.search(rf"^\s*import {module}", source, re.MULTILINE) and importlib.util.find_spec(module) is None:
+            pytest.skip(f"needs {module}: pip install 'tfsaver[{module}]'")
 
 
 @every_notebook
