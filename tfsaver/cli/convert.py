@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--to", "--format", dest="format", metavar="FORMAT", choices=FORMATS, help="what NEW is to be")
     editing.add_mapping(parser)
     editing.add_patterns(parser, "only tensors in whose old name it is", "no tensors in whose old name it is")
-    parser.add_argument("--essential", action="store_true", help="without what only training needs: optimizer slots and such")
+    parser.add_argument("--essential", action="store_true", help="without what only training needs, such as slots")
     parser.add_argument("--dtype", metavar="TYPE", help="what floating-point tensors become, as in bfloat16")
     parser.add_argument(
         "--names", choices=KINDS, default="path", help="what to call tensors of an object-based checkpoint (path)"

@@ -30,7 +30,7 @@ from tfsaver.convert.conversion_report import ConversionReport, ConvertedTensor
 from tfsaver.convert.essential import training_state
 from tfsaver.convert.fitting import check_fits, no_type
 from tfsaver.convert.formats import Format, format_of_source, format_of_target
-from tfsaver.convert.object_names import ReadableSource, readable_names
+from tfsaver.convert.object_names import ReadableSource, keys_of_readable_names, readable_names
 from tfsaver.errors import InvalidArgumentError, UnimplementedError
 from tfsaver.framework.dtypes import DType
 from tfsaver.framework.tensor_info import TensorInfo
@@ -263,7 +263,9 @@ def _edit(
     if cast is not None:
         old_dtypes = {name: before.info(name).dtype for name in before.names}
     if is_for_objects:
-        view = objects = object_based_source(view, as_object_graph(like), mapping)
+        graph = as_object_graph(like)
+        keys = keys_of_readable_names(graph)
+        view = objects = object_based_source(view, graph, [mapping, lambda name: keys.get(name, name)])
         old_names = dict(objects.report.matched)
         old_dtypes = {name: old_dtypes[old] for name, old in old_names.items() if old in old_dtypes}
     elif written.name == "object" and origin.graph is None:

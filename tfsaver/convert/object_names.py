@@ -24,6 +24,7 @@ from tfsaver.errors import InvalidArgumentError
 KINDS = ("path", "full", "key")
 
 _ATTRIBUTES = "/.ATTRIBUTES/"
+_VARIABLE = f"{_ATTRIBUTES}{VARIABLE_VALUE}"
 
 
 def readable_names(keys: Sequence[str], graph: ObjectGraph, kind: str = "path") -> dict[str, str]:
@@ -42,6 +43,12 @@ def readable_names(keys: Sequence[str], graph: ObjectGraph, kind: str = "path") 
         full_names = graph.full_names_of_keys()
         names = _unique({key: full_names.get(key) or names[key] for key in keys}, names)
     return names
+
+
+def keys_of_readable_names(graph: ObjectGraph) -> dict[str, str]:
+    """The keys of values that are no variables, by their paths: objects are searched for variables alone by path."""
+    names = readable_names(list(graph.tensors), graph)
+    return {name: key for key, name in names.items() if split_attribute(key) != (name, _VARIABLE)}
 
 
 class ReadableSource(View):
