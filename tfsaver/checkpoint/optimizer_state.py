@@ -94,12 +94,17 @@ def steps_from_powers(power1: float, power2: float, beta1: float, beta2: float) 
     Both powers must say the same, as far as they can: with other betas than those of the training, they do not.
     """
     counts = []
+    least = -0.5
     for power, beta in ((power1, beta1), (power2, beta2)):
         # As TensorFlow multiplied it: 0.999 is a little more than that in a float32, which is steps after many of them.
         factor = float(np.float32(beta))
-        if 0 < factor < 1 and _LEAST_POWER < power < 1:
+        if not 0 < factor < 1 or power >= 1:
+            continue
+        if power > _LEAST_POWER:
             counts.append(math.log(power) / math.log(factor) - 1)
-    if not counts or min(counts) < -0.5 or max(counts) - min(counts) > max(1.0, _TOLERANCE * max(counts)):
+        else:
+            least = max(least, math.log(_LEAST_POWER) / math.log(factor) - 1)
+    if not counts or min(counts) < least or max(counts) - min(counts) > max(1.0, _TOLERANCE * max(counts)):
         return None
     return max(round(counts[0]), 0)
 

@@ -38,6 +38,8 @@ STEPS = "the steps that were taken"
 
 _FLOATS = frozenset({"bfloat16", "float16", "float32", "float64", *(f"float8_{kind}" for kind in ("e5m2", "e4m3fn"))})
 _INTEGERS = frozenset(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
+# One kind of optimizer is mostly everywhere the same: a few variables say it.
+_MAX_NOTES = 3
 _DIGITS = re.compile(r"(\d+)")
 
 
@@ -119,7 +121,8 @@ class Matching:
         self._cast = cast
         self.state = state
         self._wanted = wanted
-        self._available = set(names.keys).difference(names.mapped)
+        self._keys = set(names.keys)
+        self._available = self._keys.difference(names.mapped)
         self._stored: dict[tuple[str, tuple[int, ...] | None], StoredTensor] = {}
         self.found: dict[WantedVariable, Found] = {}
         self.ambiguous: dict[WantedVariable, AmbiguousTensor] = {}
@@ -245,6 +248,9 @@ class Matching:
                 self._doubt(item, [key], f"also found for {others}")
 
     def _match_slots(self, items: Sequence[WantedVariable]) -> None:
+        # A mapping that renames a variable may rename its slots with it, to names that are no variable's: they are free all
+        # the same.
+        free = self._keys.difference(found.key for found in self.found.values())
         for item in items:
             slot = item.slot
             if slot is None or not self._is_open(item) or (owner := self.found.get(slot.owner)) is None:
@@ -252,9 +258,10 @@ class Matching:
             there = self.state.slots.get(owner.key, {})
             if other := [spelling for spelling in there if spelling not in slot.known]:
                 note = f"{owner.key} has slots of another kind of optimizer: {', '.join(sorted(other))}"
-                self.notes += [note] if not self.notes or len(self.notes) < 5 else []
+                if note not in self.notes and len(self.notes) < _MAX_NOTES:
+                    self.notes.append(note)
                 continue
-            keys = [key for spelling in slot.spellings for key in there.get(spelling, ()) if key in self._available]
+            keys = [key for spelling in slot.spellings for key in there.get(spelling, ()) if key in free]
             if len(keys) == 1:
                 # What turns the variable turns its slot.
                 self.found[item] = Found(keys[0], owner.transpose, f"slot of {owner.key}")
@@ -265,7 +272,8 @@ class Matching:
         rates = [item for item in self._wanted if item.counts == "rate" and self._is_open(item)]
         steps = [item for item in self._wanted if item.counts in ("steps", "adam steps") and self._is_open(item)]
         for items, there in ((rates, self.state.rates), (steps, self.state.counters)):
-            free = [key for key in there if key in self._available]
+            taken = {found.key for found in self.found.values()}
+            free = [key for key in there if key in self._keys and key not in taken]
             if len(items) == len(free) == 1:
                 self.found[items[0]] = Found(free[0], None, "optimizer")
         for item in steps:
@@ -273,7 +281,7 @@ class Matching:
                 continue
             if len(steps) == 1 and item.counts == "adam steps" and self.state.beta_powers is not None:
                 self.found[item] = Found(self.state.beta_powers[0], None, STEPS)
-            elif GLOBAL_STEP in self._available and GLOBAL_STEP in self._names.by_name:
+            elif GLOBAL_STEP in self._keys:
                 self.found[item] = Found(GLOBAL_STEP, None, STEPS)
 
     def _match_shapes(self, items: Sequence[WantedVariable]) -> None:

@@ -51,6 +51,7 @@ class Target:
             else:
                 known.names = tuple(dict.fromkeys((*known.names, *item.names)))
         self.variables = list(found.values())
+        _join_parts(self.variables)
         if not self.variables:
             raise InvalidArgumentError(f"there are no variables to restore in {_describe(root)}")
         self._paths = paths_of_variables(root)
@@ -175,24 +176,35 @@ def _variable(value: Any, names: tuple[str, ...]) -> TargetVariable:
     return item
 
 
+def _join_parts(variables: Sequence[TargetVariable]) -> None:
+    """Has the parts of one variable, where they are given one by one, know that they belong together."""
+    wholes: dict[tuple[str, tuple[int, ...]], list[TargetVariable]] = {}
+    for item in variables:
+        if item.part is not None and item.whole is item.variable:
+            siblings = wholes.setdefault((item.names[0], item.part[0]), [])
+            # The same part once more is another variable of that name.
+            if all(other.part != item.part for other in siblings):
+                item.whole = siblings[0].whole if siblings else item.variable
+                siblings.append(item)
+
+
 def _names_in_dicts(keys: tuple[str, ...]) -> tuple[str, ...]:
     return tuple("/".join(keys[start:]) for start in range(len(keys)))
 
 
 def _parts_of(value: Any) -> list[Any]:
     """The shards of a variable that is in some; none for any other."""
-    parts = getattr(value, "variables", None)
-    if not is_variable(value) and not isinstance(value, _tensorflow.PartitionedVariable):
-        return []
     if isinstance(value, _tensorflow.PartitionedVariable):
-        parts = list(value)
+        return list(value)
+    parts = getattr(value, "variables", None) if is_variable(value) else None
     if not isinstance(parts, (list, tuple)):
         return []
     return [part for part in parts if getattr(part, "_save_slice_info", None) is not None]
 
 
 def _is_layer(value: Any) -> bool:
-    return hasattr(value, "weights") and hasattr(value, "get_weights") and hasattr(value, "built")
+    # Asked of the class: Keras 2 raises an error of its own for the weights of what is not built.
+    return all(hasattr(type(value), name) for name in ("weights", "get_weights")) and hasattr(value, "built")
 
 
 def _describe(value: Any) -> str:
