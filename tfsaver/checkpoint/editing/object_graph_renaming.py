@@ -52,14 +52,17 @@ def follow_variables(graph: schemas.TrackableObjectGraph, new_names: NewNames) -
         for slot in node.slot_variables:
             key = keys.get(slot.slot_variable_node_id, "")
             variable = keys.get(slot.original_variable_node_id, "")
-            if followed.get(key) != (key,) or variable not in followed or _SLOT not in key:
+            if key not in followed or variable not in followed or _SLOT not in key:
                 continue
             path, _, attribute = key.partition(ATTRIBUTES)
-            _, _, rest = path.partition(_SLOT)
+            old_variable, _, rest = path.partition(_SLOT)
+            targets = [target.partition(ATTRIBUTES)[0] for target in followed[variable]]
+            # A rule about the beginning of names has renamed the variable's part of the key, and not the optimizer's.
+            if followed[key] not in [(f"{start}{key.removeprefix(old_variable)}",) for start in (old_variable, *targets)]:
+                continue
             optimizer, _, slot_name = rest.rpartition("/")
             if optimizer_id in paths:
                 optimizer = "/".join(paths[optimizer_id])
-            targets = [target.partition(ATTRIBUTES)[0] for target in followed[variable]]
             # Of a variable with copies the slot stays with the first.
             followed[key] = tuple(f"{target}{_SLOT}{optimizer}/{slot_name}{ATTRIBUTES}{attribute}" for target in targets[:1])
     return followed

@@ -19,7 +19,7 @@ import numpy as np
 from tfsaver.checkpoint.checkpoint_reader import CheckpointReader
 from tfsaver.checkpoint.editing.stored_pieces import StoredPieces
 from tfsaver.checkpoint.tensor_source import Array, ArraySource, TensorSource
-from tfsaver.errors import InvalidArgumentError
+from tfsaver.errors import DataLossError, InvalidArgumentError
 from tfsaver.framework.region import Region
 from tfsaver.framework.tensor_info import TensorInfo
 from tfsaver.framework.tensor_shape import Shape, num_elements
@@ -168,8 +168,12 @@ class _BundleSource(_WholeSource):
             yield from super().pieces(name, stored)
         elif stored is None and self._bundle.entry(name).is_sliced:
             # All slices are checked once; block by block, a slice would be checked as often as a block meets it.
-            for _ in self._bundle.verify_tensor(name):
-                pass
+            try:
+                for _ in self._bundle.verify_tensor(name):
+                    pass
+            except DataLossError as error:
+                error.add_context(f"tensor {name!r}")
+                raise
             yield from recut(_flat(self._bundle.read(name, block, verify=False)) for block in blocks(shape))
         else:
             yield from self._stored.iterate(name, stored)

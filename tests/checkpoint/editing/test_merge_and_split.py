@@ -1,0 +1,92 @@
+"""Checkpoints become one and several: no tensor is lost, and none is taken in silence."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tfsaver
+from tests.checkpoint.editing.edited import assert_same, read
+from tfsaver import load_checkpoint
+from tfsaver.errors import AlreadyExistsError, InvalidArgumentError
+
+TRUNK = {"trunk/w": np.arange(4.0), "shared": np.array([np.nan, 0.0]), "step": np.int64(1)}
+HEAD = {"head/w": np.arange(3.0), "shared": np.array([np.nan, 0.0]), "step": np.int64(2)}
+
+
+def test_same_tensors_are_no_conflict(save: Any, tmp_path: pathlib.Path) -> None:
+    one, two = dict(TRUNK), {name: value for name, value in HEAD.items() if name != "step"}
+    report = tfsaver.merge([save("a", one), save("b", two)], tmp_path / "out")
+    assert_same(read(report.prefix), {**one, **two})
+    assert list(report.left_out) == [f"shared of {tmp_path / 'b'}"]
+
+
+def test_conflicts_are_one_error(save: Any, tmp_path: pathlib.Path) -> None:
+    other = {**HEAD, "trunk/w": np.zeros(4, np.float32), "shared": np.array([np.nan, -0.0])}
+    with pytest.raises(InvalidArgumentError) as caught:
+        tfsaver.merge([save("a", TRUNK), save("b", other)], tmp_path / "out")
+    said = str(caught.value)
+    assert "'trunk/w'" in said and "float64 [4] and float32 [4]" in said
+    assert "'shared'" in said and "1 of 2 elements differ" in said
+    assert "'step'" in said
+    assert not list(tmp_path.glob("out*"))
+
+
+@pytest.mark.parametrize(("choice", "step"), [("first", 1), ("last", 2)])
+def test_caller_may_say_whose_tensor_is_taken(save: Any, tmp_path: pathlib.Path, choice: str, step: int) -> None:
+    a, b = save("a", TRUNK), save("b", HEAD)
+    report = tfsaver.merge([a, b], tmp_path / "out", on_conflict=choice)
+    assert read(report.prefix)["step"] == step
+    loser, winner = (b, a) if choice == "first" else (a, b)
+    assert report.left_out[f"step of {loser}"] == (f"taken from {winner}", 8)
+
+
+def test_merging_takes_known_choices_and_at_least_one(save: Any, tmp_path: pathlib.Path) -> None:
+    with pytest.raises(InvalidArgumentError, match="on_conflict is 'mine'"):
+        tfsaver.merge([TRUNK], tmp_path / "out", on_conflict="mine")
+    with pytest.raises(InvalidArgumentError, match="no checkpoints to merge"):
+        tfsaver.merge([], tmp_path / "out")
+
+
+def test_slices_are_merged_as_they_are(partitioned: str, tmp_path: pathlib.Path) -> None:
+    report = tfsaver.merge([partitioned, {"more": np.ones(2)}], tmp_path / "out")
+    with load_checkpoint(report.prefix or "") as new:
+        assert len(new.info("columns").slices) == 2
+        assert new["more"].tolist() == [1, 1]
+
+
+def test_split_and_merged_again_is_the_same(cases: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    case = cases / "v2_tiny_bert_keras_bert" / "bert_model.ckpt"
+    parts = {str(tmp_path / "slots"): ["adam_m$", "adam_v$"], str(tmp_path / "layers"): "/layer_"}
+    report = tfsaver.split(case, parts, rest=tmp_path / "rest")
+    assert {pathlib.Path(prefix).name: part.after.num_tensors for prefix, part in report.parts.items()} == {
+        "slots": 92,
+        "layers": 32,
+        "rest": 15,
+    }
+    assert all("_slot" not in name and "/layer_" not in name for name in read(str(tmp_path / "rest")))
+    tfsaver.merge(list(report.parts), tmp_path / "again")
+    assert not tfsaver.diff(case, tmp_path / "again")
+    assert "split: wrote" in str(report)
+
+
+def test_what_has_no_place_is_an_error_before_anything_is_written(save: Any, tmp_path: pathlib.Path) -> None:
+    prefix = save("m", TRUNK)
+    out = str(tmp_path / "out")
+    with pytest.raises(InvalidArgumentError, match="2 tensors belong to no part.*shared, step"):
+        tfsaver.split(prefix, {out: "^trunk"})
+    with pytest.raises(InvalidArgumentError, match="gets no tensor"):
+        tfsaver.split(prefix, {out: ".", str(tmp_path / "none"): "step"})
+    with pytest.raises(InvalidArgumentError, match="prefix of two parts"):
+        tfsaver.split(prefix, {out: "step"}, rest=out)
+    with pytest.raises(InvalidArgumentError, match="at least one part"):
+        tfsaver.split(prefix, {})
+    with pytest.raises(InvalidArgumentError, match="is the checkpoint that is read"):
+        tfsaver.split(prefix, {out: "step"}, rest=prefix, overwrite=True)
+    save("there", {"a": [1]})
+    with pytest.raises(AlreadyExistsError):
+        tfsaver.split(prefix, {out: "step"}, rest=tmp_path / "there")
+    assert not list(tmp_path.glob("out*"))
