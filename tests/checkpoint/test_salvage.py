@@ -85,7 +85,9 @@ def test_missing_shard_costs_its_tensors(tmp_path):
 def test_damaged_block_of_the_index_costs_its_tensors_and_a_neighbour_has_their_names(tmp_path):
     prefix = save(tmp_path / "m-2")
     save(tmp_path / "m-1")
-    flip(in_blocks(prefix), 700)
+    index = in_blocks(prefix)
+    flip(index, 700)
+    flip(index, 710)
     report = salvage(prefix)
     assert 30 < len(report.saved) < 50 and len(report.damage) == 1 and "stored CRC32C" in report.damage[0]
     [note] = report.notes
@@ -96,7 +98,9 @@ def test_damaged_block_of_the_index_costs_its_tensors_and_a_neighbour_has_their_
 
 def test_first_block_of_the_index_takes_the_header_with_it_and_the_file_names_say_the_shards(tmp_path):
     prefix = save(tmp_path / "m", num_shards=2)
-    flip(in_blocks(prefix), 5)
+    index = in_blocks(prefix)
+    flip(index, 5)
+    flip(index, 9)
     report = salvage(prefix)
     assert 40 < len(report.saved) < 50
     assert "the header is lost: taken to be a bundle of 2 data files" in report.notes[0]
@@ -104,6 +108,14 @@ def test_first_block_of_the_index_takes_the_header_with_it_and_the_file_names_sa
     shutil.rmtree(tmp_path / "out")
     with pytest.raises(DataLossError):
         salvage_checkpoint(prefix, tmp_path / "out" / "saved")
+
+
+def test_one_flipped_bit_of_the_index_costs_nothing(tmp_path):
+    prefix = save(tmp_path / "m")
+    flip(f"{prefix}.index", 123)
+    report = salvage(prefix)
+    assert len(report.saved) == 50 and not report.lost and not report.damage
+    assert report.notes == [f"bit 0 of byte 123 of {prefix}.index was flipped: with it put right the checksum fits"]
 
 
 @pytest.mark.parametrize("size", [-1, -48, -60])

@@ -37,7 +37,6 @@ def salvage(path: Path, expected: dict[str, object], *, keep_partial: bool = Fal
     except SaverError:
         assert not out.parent.exists()
         return 0
-    assert verify_checkpoint(out).ok
     with load_checkpoint(out) as reader:
         assert set(reader) == {*report.saved, *report.partial}
         for name in report.saved:
@@ -58,8 +57,10 @@ def test_flipped_bit_costs_at_most_what_it_is_in(victim: tuple[Path, Path, dict[
         counts.add(count)
         if ".data-" in file.name:
             assert count == len(expected) - 1, bit
-    # A damaged footer or index block costs nothing, the one block with everything in it all.
-    assert counts == ({len(expected) - 1} if ".data-" in file.name else {0, len(expected)})
+    # In an index a flipped bit is found and put right. In V1 a damaged footer or index block costs nothing, the one block
+    # with everything in it all.
+    expected_counts = {"model.index": {len(expected)}, "model": {0, len(expected)}}
+    assert counts == expected_counts.get(file.name, {len(expected) - 1})
 
 
 @pytest.mark.parametrize("victim", FILES, indirect=True)
@@ -73,6 +74,7 @@ def test_truncated_file_costs_at_most_what_was_behind(victim: tuple[Path, Path, 
         assert count >= before, size
         before = count
     assert before == len(expected)
+    assert verify_checkpoint(path.parent / "out" / "saved").ok
 
 
 any_bytes = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)

@@ -6,6 +6,7 @@ out and listed with the reason. The old files are not touched.
     data with flipped bytes           the tensors that have them are lost, the others are not
     a data file that ends early       the tensors behind its end
     a data file that is missing       its tensors
+    one flipped bit in the index      nothing: its checksum shows which bit it was, and those of the tensors that it was
     a damaged block of the index      the tensors whose entries are in it; mostly an index has one block, and all is lost
     an index that ends early          the tensors of the blocks that are not whole
     an index that is missing          all: nothing else has the names. See `borrow_index`

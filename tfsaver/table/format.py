@@ -102,8 +102,17 @@ def _read_block(file: RandomAccessFile, handle: BlockHandle) -> bytes:
     computed = crc32c.value(memoryview(data)[: handle.size + 1])
     if stored != computed:
         raise ChecksumError(what, stored=stored, computed=computed)
-    compression = data[handle.size]
-    contents = data[: handle.size]
+    return decode_block(data, what)
+
+
+def decode_block(stored: bytes, what: str) -> bytes:
+    """The contents of a stored block, whose checksum is taken to be right, decompressed.
+
+    Raises:
+        DataLossError: Unknown compression, or a damaged Snappy stream.
+    """
+    compression = stored[-BLOCK_TRAILER_SIZE]
+    contents = stored[:-BLOCK_TRAILER_SIZE]
     if compression == NO_COMPRESSION:
         return contents
     if compression == SNAPPY_COMPRESSION:

@@ -15,28 +15,38 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from tfsaver.errors import DataLossError
+from tfsaver.errors import ChecksumError, DataLossError
 from tfsaver.lib import coding, crc32c
 from tfsaver.lib.file_io import RandomAccessFile
 from tfsaver.table import format as table_format
 from tfsaver.table.block import Block
+from tfsaver.table.flipped_bit import repaired
 from tfsaver.table.table import OnDamage, Table, raise_damage
 
 # Three varints of at most ten bytes each.
 _MAX_HEADER_SIZE = 30
 # A compressed block is at most as large as this: twice what TensorFlow and LevelDB put into one.
 _MAX_COMPRESSED_SIZE = 2 * table_format.BLOCK_SIZE
+# The search takes a step for each byte.
+_MAX_REPAIRED_SIZE = 4 * table_format.BLOCK_SIZE
 
 
 class RecoveredTable(Table):
     """A table that is opened whatever state its end is in; `get` and `items` find what is in the blocks that are sound.
 
+    Args:
+        file: The table; stays open, and belongs to the caller.
+        repair_bits: Whether a block of which one bit was flipped is put right; `flipped_bit` says when that can be trusted.
+
     Attributes:
         damage: What is wrong with the table's end; None for a table that opens as any other.
+        repairs: The bits that were put right, in words.
     """
 
-    def __init__(self, file: RandomAccessFile) -> None:
+    def __init__(self, file: RandomAccessFile, *, repair_bits: bool = False) -> None:
         self.damage: DataLossError | None = None
+        self.repairs: dict[str, None] = {}
+        self._repair_bits = repair_bits
         try:
             super().__init__(file)
         except DataLossError as error:
@@ -44,6 +54,29 @@ class RecoveredTable(Table):
             self._file = file
             blocks = list(walk_blocks(file))
             self._set_blocks([last_key for last_key, _ in blocks], [handle for _, handle in blocks])
+
+    def _read_block(self, handle: table_format.BlockHandle) -> Block:
+        try:
+            return super()._read_block(handle)
+        except ChecksumError:
+            block = self._repaired(handle) if self._repair_bits and handle.size <= _MAX_REPAIRED_SIZE else None
+            if block is None:
+                raise
+            return block
+
+    def _repaired(self, handle: table_format.BlockHandle) -> Block | None:
+        found = repaired(self._file.read(handle.offset, handle.size + table_format.BLOCK_TRAILER_SIZE))
+        if found is None:
+            return None
+        stored, number = found
+        try:
+            contents = table_format.decode_block(stored, self._what(handle))
+            block = Block(contents, self._what(handle))
+        except DataLossError:
+            return None
+        byte, bit = handle.offset + number // 8, number % 8
+        self.repairs[f"bit {bit} of byte {byte} of {self.path} was flipped: with it put right the checksum fits"] = None
+        return block
 
     def verify_unread_bytes(self, on_damage: OnDamage = raise_damage) -> None:
         if self.damage is not None:

@@ -47,7 +47,8 @@ class RecoveredBundle(BundleReader):
         super().__init__(prefix)
 
     def _open_table(self, index: file_io.RandomAccessFile) -> Table:
-        table = RecoveredTable(index)
+        # The tensors' own checksums are the second proof that a repaired entry is right.
+        table = self._recovered_table = RecoveredTable(index, repair_bits=True)
         if table.damage is not None:
             self.damage.append(table.damage)
             if not table.num_blocks:
@@ -84,6 +85,7 @@ class RecoveredBundle(BundleReader):
             else:
                 # A slice whose tensor's own entry is lost would pass for a tensor of that strange name.
                 self.lost_slices[whole] = None
+        self.assumptions += self._recovered_table.repairs
         return names
 
     def slice_entries(self, name: str) -> list[tuple[TensorSlice, BundleEntry]]:
