@@ -16,6 +16,9 @@ import numpy as np
 from tfsaver.checkpoint.tensor_source import Array
 from tfsaver.framework.dtypes import DType
 
+# Elements that are looked at in one go: few enough that what is computed of them stays in a processor's cache.
+_BLOCK = 1 << 15
+
 
 @dataclasses.dataclass
 class CastErrors:
@@ -49,12 +52,13 @@ class CastErrors:
     def add(self, old: Array, new: Array) -> None:
         """Counts a piece."""
         self.num_elements += old.size
-        if not old.size:
-            return
-        if is_integer(self.source) or is_integer(self.target):
-            self._add_integers(old, new)
-        else:
-            self._add_floats(_widened(old), _widened(new))
+        old, new = old.reshape(-1), new.reshape(-1)
+        for start in range(0, old.size, _BLOCK):
+            one, other = old[start : start + _BLOCK], new[start : start + _BLOCK]
+            if is_integer(self.source) or is_integer(self.target):
+                self._add_integers(one, other)
+            else:
+                self._add_floats(_widened(one), _widened(other))
 
     def _add_integers(self, old: Array, new: Array) -> None:
         with np.errstate(all="ignore"):
@@ -63,17 +67,23 @@ class CastErrors:
         self.num_changed += int(old.size - np.count_nonzero(same))
 
     def _add_floats(self, old: Array, new: Array) -> None:
-        is_finite = np.isfinite(old)
-        is_overflow = is_finite & ~np.isfinite(new)
-        is_underflow = (new == 0) & (old != 0)
-        self.num_overflowed += int(np.count_nonzero(is_overflow))
-        self.num_underflowed += int(np.count_nonzero(is_underflow))
-        is_near = is_finite & ~is_overflow
-        difference = np.abs(np.subtract(new, old, where=is_near, out=np.zeros_like(old)))
+        is_near = np.isfinite(new)
+        if not is_near.all():
+            is_finite = np.isfinite(old)
+            self.num_overflowed += int(np.count_nonzero(is_finite & ~is_near))
+            is_near &= is_finite
+            old, new = old[is_near], new[is_near]
+            if not old.size:
+                return
+        difference, size = np.abs(new - old), np.abs(old)
         self.max_abs = max(self.max_abs, float(difference.max()))
-        is_related = is_near & ~is_underflow & (old != 0)
-        relative = np.divide(difference, np.abs(old), where=is_related, out=np.zeros(difference.shape, difference.dtype))
-        self.max_relative = max(self.max_relative, float(relative.max()))
+        is_zero = new == 0
+        if is_zero.any():
+            self.num_underflowed += int(np.count_nonzero(is_zero & (size != 0)))
+            # An old zero is a new one too, so that nothing is divided by it.
+            difference, size = difference[~is_zero], size[~is_zero]
+        if size.size:
+            self.max_relative = max(self.max_relative, float(np.divide(difference, size, out=difference).max()))
 
     def document(self) -> dict[str, Any]:
         """The facts as what JSON can hold."""

@@ -127,6 +127,8 @@ class _WholeSource(PiecewiseSource):
 
     def __init__(self, source: TensorSource) -> None:
         self._source = source
+        # Views, writers and reports all ask, and an open checkpoint decodes its answer anew.
+        self._infos: dict[str, TensorInfo] = {}
 
     @property
     def names(self) -> list[str]:
@@ -136,13 +138,16 @@ class _WholeSource(PiecewiseSource):
         return name in self._source
 
     def info(self, name: str) -> TensorInfo:
-        return self._source.info(name)
+        info = self._infos.get(name)
+        if info is None:
+            info = self._infos[name] = self._source.info(name)
+        return info
 
     def read(self, name: str, region: Region | None = None) -> Array:
         return self._source.read(name, region)
 
     def slices(self, name: str) -> tuple[TensorSlice, ...]:
-        return self._source.info(name).slices
+        return self.info(name).slices
 
     def pieces(self, name: str, stored: TensorSlice | None = None) -> Iterator[Array]:
         yield from cut(self._source.read(name, stored))
@@ -163,10 +168,10 @@ class _BundleSource(_WholeSource):
         self._stored = StoredPieces(bundle, PIECE_ELEMENTS)
 
     def pieces(self, name: str, stored: TensorSlice | None = None) -> Iterator[Array]:
-        dtype, shape = self._bundle.dtype_and_shape(name)
-        if not dtype.has_fixed_size:
+        info = self.info(name)
+        if not info.dtype.has_fixed_size:
             yield from super().pieces(name, stored)
-        elif stored is None and self._bundle.entry(name).is_sliced:
+        elif stored is None and info.slices:
             # All slices are checked once; block by block, a slice would be checked as often as a block meets it.
             try:
                 for _ in self._bundle.verify_tensor(name):
@@ -174,7 +179,7 @@ class _BundleSource(_WholeSource):
             except DataLossError as error:
                 error.add_context(f"tensor {name!r}")
                 raise
-            yield from recut(_flat(self._bundle.read(name, block, verify=False)) for block in blocks(shape))
+            yield from recut(_flat(self._bundle.read(name, block, verify=False)) for block in blocks(info.shape))
         else:
             yield from self._stored.iterate(name, stored)
 
