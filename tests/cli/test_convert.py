@@ -86,6 +86,7 @@ def test_verbose_names_every_tensor(trained: str, tmp_path: Path, capsys: pytest
         ([], "the following arguments are required: OLD, NEW"),
         (["a", "b", "--to", "onnx"], "invalid choice: 'onnx'"),
         (["a", "b", "--include", "("], "is no regular expression"),
+        (["a", "b", "--metadata", "pt"], "'pt' is not of the form KEY=TEXT"),
         (["a", ""], "a path must not be empty"),
     ],
 )

@@ -311,6 +311,7 @@ def test_arguments_that_make_no_sense(trained: str, tmp_path: Path) -> None:
         ({"format": "npy"}, "no format 'npy'; did you mean 'npz'?"),
         ({"source_format": "hdf"}, "no format 'hdf'; there are v2, "),
         ({"like": trained}, "like is for the formats object and keras"),
+        ({"metadata": {"format": "pt"}}, "metadata is for the format safetensors"),
         ({"mapping": {"nothing": "w"}}, "'nothing' names nothing"),
         ({"include": "nothing"}, "'nothing', to be included, is in none"),
         ({"exclude": "."}, "keeps none"),

@@ -102,6 +102,15 @@ def test_our_file_is_the_librarys_byte_for_byte(tmp_path: Path) -> None:
     assert saved(tensors, tmp_path / "ours").read_bytes() == (tmp_path / "theirs.safetensors").read_bytes()
 
 
+def test_metadata_stands_in_the_header(tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    save_safetensors(ArraySource({"w": np.ones(1)}), path, metadata={"format": "pt"})
+    with safetensors.safe_open(path, "numpy") as file:
+        assert file.metadata() == {"format": "pt"}
+    with open_safetensors(path) as source:
+        assert source.names == ["w"]
+
+
 def test_one_error_names_all_that_cannot_go(tmp_path: Path) -> None:
     tensors = every_tensor([*_NO_TYPE, "float32"], [(2,)]) | {"text": strings(b"a"), "__metadata__": np.ones(1)}
     with pytest.raises(UnimplementedError) as error:

@@ -52,6 +52,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--like", metavar="MODEL", type=checkpoint_path, help="with object and keras: what the model itself has written"
     )
+    parser.add_argument(
+        "--metadata", metavar="KEY=TEXT", type=_key_and_text, action="append", default=[], help="with safetensors: format=pt"
+    )
     parser.add_argument("--shards", metavar="N", type=int, default=1, help="how many data files a checkpoint gets (1)")
     parser.add_argument("--overwrite", action="store_true", help="replace a directory or a checkpoint that is there")
     parser.add_argument("-v", "--verbose", action="store_true", help="name every tensor, not the first ones of each kind")
@@ -74,6 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
             dtype=arguments.dtype,
             names=arguments.names,
             like=arguments.like,
+            metadata=dict(arguments.metadata),
             num_shards=arguments.shards,
             overwrite=arguments.overwrite,
             progress=progress,
@@ -85,3 +89,10 @@ def run(arguments: argparse.Namespace) -> int:
         for line in report.lines(all_names=arguments.verbose):
             out.line(escape_message(line))
     return 0
+
+
+def _key_and_text(text: str) -> tuple[str, str]:
+    key, separator, value = text.partition("=")
+    if not (key and separator):
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form KEY=TEXT")
+    return key, value

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tfsaver.checkpoint.editing.piecewise import as_piecewise
-from tfsaver.checkpoint.tensor_source import TensorSource
+from tfsaver.checkpoint.editing.piecewise import PiecewiseSource
 from tfsaver.framework import array_chunks
 from tfsaver.framework.tensor_info import TensorInfo
 
 
-def chunks(source: TensorSource, info: TensorInfo) -> Iterator[memoryview]:
+def chunks(source: PiecewiseSource, info: TensorInfo) -> Iterator[memoryview]:
     """The bytes of a tensor of a fixed-size type.
 
     Raises:
         DataLossError: The source is damaged, which may be known only after the last piece.
     """
-    for piece in as_piecewise(source).pieces(info.name):
+    for piece in source.pieces(info.name):
         yield from array_chunks.iterate_chunks(piece, info.dtype)

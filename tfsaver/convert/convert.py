@@ -105,6 +105,7 @@ def convert(
     dtype: str | None = None,
     names: str = "path",
     like: Any = None,
+    metadata: Mapping[str, str] | None = None,
     num_shards: int = 1,
     overwrite: bool = False,
     durable: bool = True,
@@ -129,6 +130,7 @@ def convert(
         names: What to call the tensors of an object-based checkpoint: by ``path``, by ``full`` name, by ``key``.
         like: For ``object``, the objects: an object-based checkpoint or a SavedModel, a nested dict of names, a graph. For
             ``keras``, a weights file of the same model.
+        metadata: For ``safetensors``, texts for the header; programs around PyTorch look for ``{"format": "pt"}``.
         num_shards: How many data files a checkpoint gets.
         overwrite: Whether a directory or a checkpoint that is there may be replaced.
         durable: Whether to return only once disks have the bytes.
@@ -159,10 +161,12 @@ def convert(
         raise InvalidArgumentError(f"num_shards is for checkpoints, and a {written.description} is to be written")
     if like is not None and written.name not in ("object", "keras"):
         raise InvalidArgumentError(f"like is for the formats object and keras, and a {written.description} is to be written")
+    if metadata and written.name != "safetensors":
+        raise InvalidArgumentError(f"metadata is for the format safetensors, and a {written.description} is to be written")
     with _opened(source, source_format, names) as origin:
         chosen = _choose(origin, include, exclude, essential, is_object=written.name == "object")
         edited = _edit(origin, chosen, written, mapping, dtype, like)
-        result = _write(edited, path, written, origin, like, num_shards, overwrite, durable, progress)
+        result = _write(edited, path, written, origin, like, metadata, num_shards, overwrite, durable, progress)
         return ConversionReport(
             origin.path,
             origin.format,
@@ -282,6 +286,7 @@ def _write(
     written: Format,
     origin: _Origin,
     like: Any,
+    metadata: Mapping[str, str] | None,
     num_shards: int,
     overwrite: bool,
     durable: bool,
@@ -302,6 +307,8 @@ def _write(
         return write_result(edited.view, path, [origin.source], **options) or path
     if written.name == "keras":
         options["like"] = like
+    elif written.name == "safetensors":
+        options["metadata"] = metadata
     elif written.name == "orbax":
         options["overwrite"] = overwrite
     written.save(edited.view, path, **options)

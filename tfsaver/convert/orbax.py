@@ -8,7 +8,7 @@ A name with slashes is a path in the tree: ``encoder/layer_0/kernel`` is ``tree[
 ``kernel`` is one key, ``tree["encoder"]["layer_0"]["kernel/Adam"]``.
 
 Arrays stay numpy's on both ways, so that no device and no ``jax_enable_x64`` decides about their types. Orbax saves from
-memory: while a directory is written, all of its arrays are in it, once. They are read a group at a time.
+memory: while a directory is written, all of its arrays are in it, and what becomes of them. They are read in groups.
 """
 
 from __future__ import annotations

@@ -12,11 +12,12 @@ Its numpy side reads no float8; those bytes are read at their offsets, after the
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
+from tfsaver.checkpoint.editing.piecewise import as_piecewise
 from tfsaver.checkpoint.tensor_source import Array, TensorSource
 from tfsaver.convert.atomic import atomic_file, local_path
 from tfsaver.convert.chunks import chunks
@@ -69,11 +70,20 @@ def save_safetensors(
     source: TensorSource,
     path: file_io.PathLike,
     *,
+    metadata: Mapping[str, str] | None = None,
     durable: bool = True,
     progress: Callable[[int, int], None] | None = None,
     check: Callable[[], None] | None = None,
 ) -> None:
     """Writes tensors as a safetensors file, a piece in memory at a time.
+
+    Args:
+        source: The tensors.
+        path: The file.
+        metadata: Texts for the file's header; programs around PyTorch look for ``{"format": "pt"}``.
+        durable: Whether to return only once disks have the bytes.
+        progress: Called with the bytes that are done and that there are.
+        check: Called when everything is written and nothing is visible; an error of it prevents that.
 
     Raises:
         MissingExtraError: The library is not installed.
@@ -94,17 +104,18 @@ def save_safetensors(
             accepted[name] = _accepts(library, name)
         return None if accepted[name] else f"safetensors {library.__version__} does not write {name} yet"
 
+    tensors = as_piecewise(source)
     infos = check_fits(source, "a safetensors file", objection)
     total = sum(info.num_bytes for info in infos)
     with atomic_file(target, durable=durable) as temporary:
-        _lay_out(library, infos, temporary)
+        _lay_out(library, infos, metadata, temporary)
         offsets = _offsets(temporary)
         done = 0
         with open(temporary, "r+b", buffering=0) as file:
             # In the order of the file, which is not that of the names.
             for info in sorted(infos, key=lambda item: offsets[item.name]):
                 file.seek(offsets[info.name])
-                for chunk in chunks(source, info):
+                for chunk in chunks(tensors, info):
                     _write_all(file, chunk)
                     done += len(chunk)
                     if progress is not None:
@@ -181,11 +192,11 @@ def _offsets(path: str) -> dict[str, int]:
     return {name: 8 + size + entry["data_offsets"][0] for name, entry in header.items() if name != _METADATA}
 
 
-def _lay_out(library: Any, infos: list[TensorInfo], path: str) -> None:
+def _lay_out(library: Any, infos: list[TensorInfo], metadata: Mapping[str, str] | None, path: str) -> None:
     """Writes the file with zeros in the place of all values."""
     specs = _zeros(library, [(info.name, info.dtype.name, info.shape, info.num_bytes) for info in infos])
     try:
-        library.serialize_file(specs[0], path)
+        library.serialize_file(specs[0], path, metadata=dict(metadata) if metadata else None)
     except library.SafetensorError as error:
         tensors = f"safetensors {library.__version__} cannot write these {len(infos)} tensors"
         raise UnimplementedError(f"{tensors}: {error}") from error
