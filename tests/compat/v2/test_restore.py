@@ -286,3 +286,19 @@ def test_thousands_of_variables_are_matched_at_once(tf: Any, cases: pathlib.Path
         target = {name: tf.Variable(np.zeros(reader.shape(name), reader.dtype(name))) for name in reader}
     assert len(target) == 5001
     assert tfsaver.restore(target, path).ok and tfsaver.compare(target, path)
+
+
+def test_variables_of_a_strategy_get_the_value_in_every_replica(tf: Any, two_devices: None, checkpoint: str) -> None:
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    with strategy.scope():
+        bias = tf.Variable([0.0, 0.0], name="dense/bias")
+    assert tfsaver.restore([bias], checkpoint).ok and tfsaver.compare([bias], checkpoint)
+    assert [replica.numpy().tolist() for replica in strategy.experimental_local_results(bias)] == [[7, 8], [7, 8]]
+    with pytest.raises(RestoreError):
+        tfsaver.restore({"dense/bias": bias, "dense/kernel": tf.Variable(1.0)}, checkpoint)
+
+
+def test_source_of_tensors_may_be_a_view(module: Any, checkpoint: str) -> None:
+    arrays = {name: np.asarray(value) for name, value in TENSORS.items()}
+    report = tfsaver.restore(module, ArraySource(arrays))
+    assert report.ok and tfsaver.compare(module, checkpoint)

@@ -212,3 +212,26 @@ def test_model_of_the_other_keras_is_restored_by_its_objects(tf: Any, tmp_path: 
         net = model(tf, 2, 2)
         assert tfsaver.restore(net, root.write(str(tmp_path / f"layout-{number}"))).ok
         assert_equal(arrays(net.weights), list(tensors.values()))
+
+
+def test_mixed_precision_keeps_its_variables_in_their_own_dtype(tf: Any, tmp_path: pathlib.Path) -> None:
+    layer = tf.keras.layers.Dense(2, name="fc", dtype="mixed_float16")
+    layer.build([None, 3])
+    names = [getattr(variable, "path", variable.name).removesuffix(":0") for variable in layer.weights]
+    values = [np.ones([3, 2], np.float32) / 3, np.ones(2, np.float32) / 7]
+    path = tfsaver.save_checkpoint(dict(zip(names, values, strict=True)), tmp_path / "model")
+    assert tfsaver.restore(layer, path).ok and tfsaver.compare(layer, path)
+    assert_equal(arrays(layer.weights), values)
+
+
+def test_optimizer_inside_of_a_loss_scale_is_restored(tf: Any, tmp_path: pathlib.Path) -> None:
+    net = model(tf, 2)
+    optimizer = tf.keras.mixed_precision.LossScaleOptimizer(tf.keras.optimizers.Adam())
+    optimizer.build(net.trainable_variables)
+    path = tf.train.Checkpoint(model=net, optimizer=optimizer).write(str(tmp_path / "objects"))
+    variables = optimizer.variables() if callable(optimizer.variables) else optimizer.variables
+    expected = arrays(variables)
+    for variable in variables:
+        variable.assign(np.zeros(variable.shape) if variable.dtype != bool else False)
+    assert tfsaver.restore({"model": net, "optimizer": optimizer}, path).ok
+    assert_equal(arrays(variables), expected)

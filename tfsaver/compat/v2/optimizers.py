@@ -73,6 +73,15 @@ def variables_of_optimizer(optimizer: Any) -> Iterator[TargetVariable]:
             )
         yield from (TargetVariable(variable, (name_of(variable),), optimizer=optimizer) for variable in variables)
         return
+    variables = optimizer.variables() if callable(optimizer.variables) else optimizer.variables
+    if (inner := getattr(optimizer, "inner_optimizer", None)) is not None:
+        # A loss scale around an optimizer, whose own numbers no other program has.
+        inside = list(variables_of_optimizer(inner))
+        yield from inside
+        known = {id(item.variable) for item in inside}
+        for variable in _unique([variable for variable in variables if id(variable) not in known]):
+            yield TargetVariable(variable, (name_of(variable),), optimizer=optimizer, is_optional=True)
+        return
     is_legacy = isinstance(getattr(optimizer, "_slots", None), Mapping)
     slots = dict(_legacy_slots(optimizer) if is_legacy else _slots(optimizer))
     # The older of the two generations that have lists says so only in private.
@@ -81,7 +90,6 @@ def variables_of_optimizer(optimizer: Any) -> Iterator[TargetVariable]:
             f"the optimizer {optimizer.name!r} is not built: it has no slots yet to restore into; "
             "call optimizer.build(model.trainable_variables) first"
         )
-    variables = optimizer.variables() if callable(optimizer.variables) else optimizer.variables
     rate = getattr(optimizer, "_learning_rate", None)
     steps = "adam steps" if hasattr(optimizer, "beta_1") or "beta_1" in getattr(optimizer, "_hyper", ()) else "steps"
     numbers: dict[int, str] = {id(optimizer.iterations): steps, id(rate): "rate"}
