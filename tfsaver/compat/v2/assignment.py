@@ -9,7 +9,7 @@ a disk that has changed in between could leave some variables new and some old.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -125,12 +125,16 @@ def assign(values: Values) -> None:
     _assign_or_put_back(list(values))
 
 
-def _assign_or_put_back(values: Iterable[tuple[TargetVariable, Array]]) -> None:
+def _assign_or_put_back(values: list[tuple[TargetVariable, Array]]) -> None:
     old: list[tuple[TargetVariable, Any]] = []
+    # Taken out of the list one by one: what was assigned need not stay, so that the old values take its room.
+    values.reverse()
     try:
-        for item, value in values:
+        while values:
+            item, value = values.pop()
             old.append((item, item.current()))
             item.assign(value)
+            del value
     except BaseException:
         for item, before in reversed(old):
             item.assign(before)
