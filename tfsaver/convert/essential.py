@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import re
-
 from google.protobuf.message import DecodeError
 
 from tfsaver import schemas
-from tfsaver.checkpoint.checkpoint_reader import CheckpointReader
+from tfsaver.checkpoint.editing.edit import meta_graph_of
 from tfsaver.checkpoint.editing.select import SelectedSource
 from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.errors import DataLossError, UnimplementedError
 from tfsaver.graph.essential_variables import TrainingState, find_training_state
 from tfsaver.graph.strip import find_state
 from tfsaver.lib import file_io
-
-_V1_SHARDS = re.compile(r"-(\?{5,}|\d{5,})-of-\d{5,}\Z")
 
 
 def training_state(source: TensorSource) -> dict[str, str]:
@@ -30,10 +26,8 @@ def training_state(source: TensorSource) -> dict[str, str]:
 
 
 def _state_of_meta(source: TensorSource) -> TrainingState | None:
-    if not isinstance(source, CheckpointReader):
-        return None
-    path = f"{_V1_SHARDS.sub('', source.prefix)}.meta"
-    if not file_io.exists(path):
+    path = meta_graph_of(source)
+    if path is None:
         return None
     try:
         return find_training_state(schemas.MetaGraphDef.FromString(file_io.read_file(path)))
