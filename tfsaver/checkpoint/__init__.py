@@ -5,4 +5,7 @@
 `checkpoint_state` know which checkpoint is the latest. `matching` compares what a program wants with what a checkpoint has,
 `restore_report` says what came of it, `renames` which other names may be meant; `object_graph` is what a checkpoint says of
 the objects that it was written from.
+
+Of a directory that is not well `directory_survey` and `state_survey` say what is there, `doctor` what is wrong;
+`state_repair`, `leftovers` and `salvage` do something about it, and `latest_verified` finds the newest sound checkpoint.
 """
