@@ -7,6 +7,7 @@ user's Jupyter settings. Text must be the same; of a picture only that there is 
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import json
 import pathlib
@@ -104,9 +105,12 @@ def test_there_are_notebooks():
 
 def skip_what_is_missing(notebook: Notebook) -> None:
     source = "\n".join(cell.source for cell in code_cells(notebook))
-    for module in ("tensorflow", "torch"):
+    for module in ("tensorflow", "torch", "safetensors"):
         if re.search(rf"^\s*import {module}", source, re.MULTILINE) and importlib.util.find_spec(module) is None:
             pytest.skip(f"needs {module}: pip install 'tfsaver[{module}]'")
+    # Asked for its version without being imported: that would bring TensorFlow into this process.
+    if re.search(r"^\s*import keras", source, re.MULTILINE) and int(importlib.metadata.version("keras").partition(".")[0]) < 3:
+        pytest.skip("needs keras: pip install --upgrade keras")
 
 
 @every_notebook
