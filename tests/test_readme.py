@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
+import importlib
 import pathlib
 import re
+import shlex
 
 import pytest
 
@@ -20,13 +23,32 @@ def _needs_session(text: str) -> bool:
     return "Session" in text or "export_saved_model" in text
 
 
+def _needs_other_program(text: str) -> bool:
+    return _needs_session(text) or "import keras" in text or "import torch" in text
+
+
+def _run_after_the_first(program: str) -> tuple[dict[str, object], str]:
+    """Runs the block that imports a program, after the first one, which imports the others.
+
+    Returns:
+        The names that it leaves, and the block that follows: what it prints, if it prints anything.
+    """
+    blocks = _blocks()
+    namespace: dict[str, object] = {}
+    first = next(text for language, text in blocks if language == "python")
+    exec(compile(first, "README.md", "exec"), namespace)
+    number = next(number for number, (_, text) in enumerate(blocks) if f"import {program}\n" in text)
+    exec(compile(blocks[number][1], f"README.md, block {number}", "exec"), namespace)
+    return namespace, blocks[number + 1][1]
+
+
 def test_python_blocks_run_and_print_what_stands_below_them(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     namespace: dict[str, object] = {}
     blocks = _blocks()
     num_run = 0
     for number, (language, text) in enumerate(blocks):
-        if language != "python" or _needs_session(text):
+        if language != "python" or _needs_other_program(text):
             continue
         exec(compile(text, f"README.md, block {number}", "exec"), namespace)
         num_run += 1
@@ -45,6 +67,44 @@ def test_comments_say_what_the_expressions_give(tmp_path, monkeypatch):
     assert len(said) == 3
     for expression, value in said:
         assert repr(eval(expression, namespace)) == value
+
+
+def test_keras_example_prints_what_stands_below_it(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("tensorflow")
+    pytest.importorskip("keras", minversion="3")
+    monkeypatch.chdir(tmp_path)
+    namespace, below = _run_after_the_first("keras")
+    assert capsys.readouterr().out == below
+    assert (namespace["network"].layers[0].kernel.numpy() == 1).all()
+
+
+def test_torch_example_runs(tmp_path, monkeypatch):
+    torch = pytest.importorskip("torch")
+    monkeypatch.chdir(tmp_path)
+    namespace, _ = _run_after_the_first("torch")
+    assert namespace["loaded"]["epoch"] == 3
+    assert torch.equal(namespace["loaded"]["model"]["weight"], namespace["layer"].weight)
+
+
+def test_commands_have_these_verbs_and_options():
+    commands = [line for language, text in _blocks() if language == "sh" for line in text.splitlines()]
+    ours = [shlex.split(line, comments=True) for line in commands if line.startswith("tfsaver ")]
+    assert len(ours) >= 10
+    for _, verb, *arguments in ours:
+        parser = argparse.ArgumentParser(exit_on_error=False)
+        importlib.import_module(f"tfsaver.cli.{verb.replace('-', '_')}").add_arguments(parser)
+        parser.parse_args(arguments)
+
+
+def test_links_lead_somewhere():
+    text = _README.read_text("utf-8")
+    headings = {
+        re.sub(r"[^\w -]", "", line.lstrip("# ")).lower().replace(" ", "-") for line in re.findall("(?m)^#+ .*", text)
+    }
+    links = re.findall(r"\]\(([^)]+)\)", text)
+    assert len(links) >= 10
+    for link in links:
+        assert link[1:] in headings if link.startswith("#") else (_README.parent / link).exists(), link
 
 
 def test_session_examples_run(tmp_path, monkeypatch):
