@@ -164,6 +164,7 @@ def from_name(name: str) -> DType:
         raise UnimplementedError(f"dtype {name!r} is none that a checkpoint can hold; known: {known}") from None
 
 
+@functools.lru_cache(256)
 def from_numpy(dtype: np.dtype[Any]) -> DType:
     """The type under which arrays of `dtype` are stored; its byte order does not matter.
 

@@ -7,8 +7,12 @@ every entry is a place to start from.
 from __future__ import annotations
 
 import os
+import struct
 
 from tfsaver.lib import coding
+
+# A fixed32 for each restart, and one for their number.
+_RESTART_SIZE = 4
 
 
 class BlockBuilder:
@@ -32,7 +36,7 @@ class BlockBuilder:
     @property
     def size(self) -> int:
         """Bytes that `finish` would give now."""
-        return len(self._entries) + len(self.restart_array())
+        return len(self._entries) + _RESTART_SIZE * (len(self._restarts) + 1)
 
     def entry_header(self, key: bytes, value_size: int) -> bytes:
         """What stands before the value of the next entry; makes `key` the last one."""
@@ -45,6 +49,9 @@ class BlockBuilder:
         self._num_since_restart += 1
         self._last_key = key
         unshared = key[shared:]
+        if shared | len(unshared) | value_size < 128:
+            # Each is a varint of one byte.
+            return bytes((shared, len(unshared), value_size)) + unshared
         return b"".join(map(coding.encode_varint, (shared, len(unshared), value_size))) + unshared
 
     def add(self, key: bytes, value: bytes) -> None:
@@ -53,7 +60,7 @@ class BlockBuilder:
 
     def restart_array(self) -> bytes:
         """What stands behind the entries."""
-        return b"".join(map(coding.encode_fixed32, (*self._restarts, len(self._restarts))))
+        return struct.pack(f"<{len(self._restarts) + 1}I", *self._restarts, len(self._restarts))
 
     def finish(self) -> bytes:
         return bytes(self._entries) + self.restart_array()
