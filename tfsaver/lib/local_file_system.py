@@ -9,6 +9,9 @@ from __future__ import annotations
 import errno
 import os
 
+# What one call takes at most: IOV_MAX.
+_MAX_PIECES = 1024
+
 
 class LocalRandomAccessFile:
     """A file open for positioned reads."""
@@ -83,6 +86,18 @@ class LocalWritableFile:
         view = memoryview(data).cast("B")
         while view:
             view = view[os.write(self.descriptor, view) :]
+
+    def append_all(self, pieces: list[bytes | bytearray | memoryview]) -> None:
+        """Appends several buffers in as few calls as the system allows."""
+        for start in range(0, len(pieces), _MAX_PIECES):
+            part = pieces[start : start + _MAX_PIECES]
+            written = os.writev(self.descriptor, part)
+            for piece in part:
+                # Whatever the system did not take.
+                view = memoryview(piece).cast("B")
+                if written < len(view):
+                    self.append(view[written:])
+                written = max(0, written - len(view))
 
     def sync(self) -> None:
         os.fsync(self.descriptor)

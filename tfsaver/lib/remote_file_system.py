@@ -59,6 +59,10 @@ class RemoteWritableFile:
     def append(self, data: bytes | bytearray | memoryview) -> None:
         self._file.write(data)
 
+    def append_all(self, pieces: list[bytes | bytearray | memoryview]) -> None:
+        for piece in pieces:
+            self._file.write(piece)
+
     def sync(self) -> None:
         self._file.flush()
 
