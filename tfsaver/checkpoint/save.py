@@ -83,7 +83,7 @@ def _in_key_order(mapping: Mapping[str, Any]) -> list[str]:
 
 def _save_v2(mapping: Mapping[str, Any], prefix: str, num_shards: int, durable: bool) -> str:
     sizes = [0] * num_shards
-    with BundleWriter(prefix, num_shards=num_shards, durable=durable) as writer:
+    with BundleWriter(prefix, num_shards=num_shards, durable=durable, overlapped=True) as writer:
         for name in _in_key_order(mapping):
             array, _ = tensor_util.as_tensor(mapping[name], name)
             shard_id = sizes.index(min(sizes))

@@ -44,6 +44,10 @@ from tfsaver.tensor_bundle.header import HEADER_KEY, BundleHeader, decode_header
 Array = np.ndarray[Any, Any]
 
 
+# Some 400 bytes each.
+_NUM_KEPT_ENTRIES = 1 << 14
+
+
 class BundleReader:
     """An open V2 checkpoint. Several threads may read from it at once.
 
@@ -68,6 +72,8 @@ class BundleReader:
         self._is_closed = False
         # A tensor's slices lie side by side in the index: its entry need not be parsed for each of them.
         self._slices_in = functools.lru_cache(4)(_slices_in)
+        # A tensor is asked about several times: whether it fits, where it is, what its bytes are.
+        self._entries: dict[str, BundleEntry] = {}
         try:
             self._table = self._open_table(self._index_file)
             self.header = self._read_header()
@@ -111,11 +117,16 @@ class BundleReader:
         Raises:
             TensorNotFoundError: There is no such tensor; names the nearest ones.
         """
-        key = _as_key(name)
-        value = self._table.get(key) if key else None
-        if value is None:
-            raise TensorNotFoundError(name, checkpoint=self.prefix, near=nearest_names(name, self.names))
-        return decode_entry(value, f"entry of {name!r} in {self._index_path}")
+        entry = self._entries.get(name)
+        if entry is None:
+            key = _as_key(name)
+            value = self._table.get(key) if key else None
+            if value is None:
+                raise TensorNotFoundError(name, checkpoint=self.prefix, near=nearest_names(name, self.names))
+            entry = decode_entry(value, f"entry of {name!r} in {self._index_path}")
+            if len(self._entries) < _NUM_KEPT_ENTRIES:
+                self._entries[name] = entry
+        return entry
 
     def dtype_and_shape(self, name: str) -> tuple[DType, Shape]:
         """A tensor's type and full shape."""
@@ -176,14 +187,14 @@ class BundleReader:
             entry = self.entry(name)
             resolved = (region or TensorSlice.full(len(entry.shape))).resolve(entry.shape, repr(name))
             if not entry.is_sliced:
-                self._check_present(entry)
+                self.check_present(entry)
                 out = _checked_out(out, name, entry, resolved)
                 self._fill(entry, resolved, out, verify)
                 return out
             parts = self.slice_entries(name)
             slices = TensorSliceSet(name, entry.shape, [stored for stored, _ in parts])
             for number, _ in slices.plan(resolved):
-                self._check_present(parts[number][1])
+                self.check_present(parts[number][1])
             out = _checked_out(out, name, entry, resolved)
             slices.assemble(resolved, out, lambda number, part, target: self._fill(parts[number][1], part, target, verify))
         except DataLossError as error:
@@ -204,7 +215,7 @@ class BundleReader:
         for entry in self.stored_entries(name):
             try:
                 if entry.dtype.has_fixed_size:
-                    with self._located(entry):
+                    with self.located(entry):
                         yield from self._verify_fixed_size(entry)
                 else:
                     self._read_elements(entry)
@@ -264,12 +275,17 @@ class BundleReader:
         """The file of a shard."""
         return naming.data_path(self.prefix, shard_id, self.header.num_shards)
 
-    def _check_present(self, entry: BundleEntry) -> None:
-        """That the file holds the bytes that an entry promises: before an array is made for them."""
-        with self._located(entry):
-            self._data_file(entry)
+    def check_present(self, entry: BundleEntry) -> None:
+        """Checks that the file holds the bytes that an entry promises: before an array is made for them.
 
-    def _data_file(self, entry: BundleEntry) -> file_io.RandomAccessFile:
+        Raises:
+            TruncatedError: It ends before.
+            CheckpointNotFoundError: There is no such file.
+        """
+        with self.located(entry):
+            self.data_file(entry)
+
+    def data_file(self, entry: BundleEntry) -> file_io.RandomAccessFile:
         """The open file in which an entry's bytes lie, all of them."""
         with self._lock:
             if self._is_closed:
@@ -290,12 +306,13 @@ class BundleReader:
             )
         return file
 
-    def _located(self, entry: BundleEntry) -> AbstractContextManager[None]:
+    def located(self, entry: BundleEntry) -> AbstractContextManager[None]:
+        """Says of every DataLossError in the block that it is about an entry's bytes."""
         return DataLossError.located(self.data_path(entry.shard_id), entry.offset, entry.size)
 
     def _fill(self, entry: BundleEntry, region: TensorSlice, out: Array, verify: bool) -> None:
         if entry.dtype.has_fixed_size:
-            with self._located(entry):
+            with self.located(entry):
                 self._fill_fixed_size(entry, region, out, verify)
         else:
             elements = np.empty(num_elements(entry.shape), object)
@@ -304,7 +321,7 @@ class BundleReader:
 
     def _fill_fixed_size(self, entry: BundleEntry, region: TensorSlice, out: Array, verify: bool) -> None:
         crc = 0
-        file = self._data_file(entry)
+        file = self.data_file(entry)
         if region.shape == entry.shape and out.flags.c_contiguous:
             crc = self._read_into(file, entry.offset, out.reshape(-1).view(np.uint8), crc)
             self._as_numpy(entry, out.reshape(-1).view(np.uint8))
@@ -317,7 +334,7 @@ class BundleReader:
                     self._as_numpy(entry, raw)
                     out[piece.target] = raw.view(entry.dtype.numpy).reshape(piece.shape)[piece.source]
         if verify:
-            self._check(entry, file, crc)
+            self.check_crc(entry, crc)
 
     def _read_into(self, file: file_io.RandomAccessFile, offset: int, raw: Array, crc: int) -> int:
         """Fills a uint8 array from the file; returns the checksum extended by its bytes."""
@@ -336,18 +353,18 @@ class BundleReader:
         entry.dtype.unpacked_bits(raw)
 
     def _verify_fixed_size(self, entry: BundleEntry) -> Iterator[int]:
-        file = self._data_file(entry)
+        file = self.data_file(entry)
         buffer = np.empty(min(entry.size, array_chunks.CHUNK_SIZE), np.uint8)
         crc = 0
         for start in range(0, entry.size, array_chunks.CHUNK_SIZE):
             raw = buffer[: min(array_chunks.CHUNK_SIZE, entry.size - start)]
             crc = self._read_into(file, entry.offset + start, raw, crc)
             yield len(raw)
-        self._check(entry, file, crc)
+        self.check_crc(entry, crc)
 
     def _read_elements(self, entry: BundleEntry) -> list[bytes]:
-        with self._located(entry):
-            return self._decode_elements(entry, self._data_file(entry))
+        with self.located(entry):
+            return self._decode_elements(entry, self.data_file(entry))
 
     def _decode_elements(self, entry: BundleEntry, file: file_io.RandomAccessFile) -> list[bytes]:
         data = memoryview(file_io.read_exactly(file, entry.offset, entry.size, str(entry.dtype)))
@@ -366,13 +383,18 @@ class BundleReader:
         except DataLossError as error:
             error.add_context(f"bytes {entry.offset} to {entry.offset + entry.size} of {file.path}")
             raise
-        self._check(entry, file, crc)
+        self.check_crc(entry, crc)
         return elements
 
-    def _check(self, entry: BundleEntry, file: file_io.RandomAccessFile, crc: int) -> None:
+    def check_crc(self, entry: BundleEntry, crc: int) -> None:
+        """Compares the checksum of a tensor's bytes with the one that the index has.
+
+        Raises:
+            ChecksumError: They differ.
+        """
         stored = crc32c.unmask(entry.crc32c)
         if stored != crc:
-            what = f"bytes {entry.offset} to {entry.offset + entry.size} of {file.path}"
+            what = f"bytes {entry.offset} to {entry.offset + entry.size} of {self.data_path(entry.shard_id)}"
             raise ChecksumError(what, stored=stored, computed=crc)
 
 

@@ -121,7 +121,7 @@ class RecoveredBundle(BundleReader):
     def _damage_of(self, entry: BundleEntry) -> Exception | None:
         try:
             if entry.dtype.has_fixed_size:
-                with self._located(entry):
+                with self.located(entry):
                     for _ in self._verify_fixed_size(entry):
                         pass
             else:

@@ -25,6 +25,7 @@ from tfsaver.framework.tensor_shape import Shape, num_elements
 from tfsaver.framework.tensor_slice import TensorSlice
 from tfsaver.lib import crc32c, file_io
 from tfsaver.lib.file_io import Buffer
+from tfsaver.lib.overlapped_file import OverlappedFile
 from tfsaver.table.table_builder import TableBuilder
 from tfsaver.tensor_bundle import naming, strings, variants
 from tfsaver.tensor_bundle.entry import BundleEntry
@@ -34,16 +35,25 @@ from tfsaver.tensor_bundle.header import HEADER_KEY, BundleHeader
 class _Shard:
     """One data file while it is written."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, overlapped: bool) -> None:
         self.path = path
         self.temporary = file_io.temporary_name(path)
-        self.file = file_io.open_for_writing(self.temporary)
+        file = file_io.open_for_writing(self.temporary)
+        self.file: file_io.WritableFile = OverlappedFile(file) if overlapped else file
         self.offset = 0
         self.is_placed = False
 
     def append(self, data: Buffer) -> None:
         self.file.append(data)
         self.offset += memoryview(data).nbytes
+
+    def complete(self, durable: bool) -> None:
+        """Waits until all is written, on the disk if asked for, and closes the file."""
+        if isinstance(self.file, OverlappedFile):
+            self.file.drain()
+        if durable:
+            self.file.sync()
+        self.file.close()
 
 
 class BundleWriter:
@@ -54,6 +64,8 @@ class BundleWriter:
         num_shards: How many data files there are.
         byte_order: ``little`` or ``big``; every reader takes both, and little is what all machines of today want.
         durable: Whether `finish` returns only once disks have the bytes.
+        overlapped: Whether each data file is written by a thread of its own while the next tensors are prepared. What is
+            added is then borrowed: it must not change before `finish` has returned.
 
     Raises:
         InvalidArgumentError: An argument is out of its range.
@@ -64,7 +76,13 @@ class BundleWriter:
     """
 
     def __init__(
-        self, prefix: file_io.PathLike, *, num_shards: int = 1, byte_order: str = "little", durable: bool = True
+        self,
+        prefix: file_io.PathLike,
+        *,
+        num_shards: int = 1,
+        byte_order: str = "little",
+        durable: bool = True,
+        overlapped: bool = False,
     ) -> None:
         if num_shards < 1:
             raise InvalidArgumentError(f"num_shards is {num_shards}, at least 1 is needed")
@@ -79,7 +97,7 @@ class BundleWriter:
         try:
             make_last_directory(self.prefix)
             for shard_id in range(num_shards):
-                self._shards.append(_Shard(naming.data_path(self.prefix, shard_id, num_shards)))
+                self._shards.append(_Shard(naming.data_path(self.prefix, shard_id, num_shards), overlapped))
         except BaseException:
             self.discard()
             raise
@@ -198,9 +216,7 @@ class BundleWriter:
         self._check_unfinished()
         try:
             for shard in self._shards:
-                if self._durable:
-                    shard.file.sync()
-                shard.file.close()
+                shard.complete(self._durable)
             write_index(
                 self.prefix, self._header, self._entries, durable=self._durable, before_it_appears=self._place_shards
             )

@@ -1,0 +1,303 @@
+"""Reads many tensors of a bundle at once, in the order of their bytes, on several threads.
+
+    data file    [a][b][c] [      large      ][d][e] ...
+    tasks         one       one for each piece  one
+
+Small neighbours are read by one system call and copied out of its buffer, large tensors are cut into pieces that several
+threads read into their places; the checksum of a piece is computed while its bytes are in the cache, and those of one
+tensor are put together at the end. What is stored in another form than it has in memory (strings, slices, bytes of the
+other order) is read as always, each by one thread.
+
+Where no array is given to read into, small ones are cut from slabs that begin and lie as TensorFlow wants them: one large
+piece of memory is had much faster than thousands of small ones.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import math
+import sys
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+from tfsaver.errors import DataLossError, InvalidArgumentError, ShapeMismatchError, TruncatedError
+from tfsaver.framework.dtypes import DType
+from tfsaver.lib import crc32c, file_io, workers
+from tfsaver.tensor_bundle.entry import BundleEntry
+from tfsaver.tensor_bundle.reader import BundleReader
+
+Array: TypeAlias = "np.ndarray[Any, Any]"
+
+# What TensorFlow takes over without a copy begins at a multiple of this.
+ALIGNMENT = 64
+
+# Large enough that a task's cost vanishes, small enough that the threads end together.
+_PIECE_SIZE = 8 << 20
+# Between reading and hashing, bytes stay in a processor's cache up to this.
+_HASHED_SIZE = 1 << 20
+# Tensors below this share a system call with their neighbours, as long as what lies between them is little.
+_SMALL_SIZE = 256 << 10
+_GROUP_SIZE = 1 << 20
+_MAX_GAP = 4 << 10
+# numpy asks for huge pages from 4 MiB; of a slab this large, few are cut off at its ends.
+_SLAB_SIZE = 32 << 20
+
+Task: TypeAlias = "Callable[[], None]"
+
+
+class _Whole(NamedTuple):
+    """A tensor that lies in the file as it does in memory; `raw` is where its bytes go, None when nobody wants them."""
+
+    name: str
+    entry: BundleEntry
+    raw: Array | None
+
+
+def read_tensors(
+    reader: BundleReader,
+    names: Iterable[str],
+    *,
+    out: Mapping[str, Array] | None = None,
+    num_workers: int | None = None,
+) -> dict[str, Array]:
+    """Reads tensors whole; every byte is checked against its checksum.
+
+    Args:
+        reader: The open bundle.
+        names: Which tensors.
+        out: Arrays to fill, by name; the others are made.
+        num_workers: How many threads read; None for as many as there are cores.
+
+    Returns:
+        The arrays by name, in the order of `names`. Those that are made begin at multiples of 64 bytes, and small ones
+        share their memory with their neighbours in the file: all of it is kept as long as one of them is.
+
+    Raises:
+        TensorNotFoundError: There is no such tensor.
+        DataLossError: The bytes are not those that were written, or some are missing.
+        ShapeMismatchError: An array to fill has another shape.
+        InvalidArgumentError: An array to fill has another dtype, or cannot be filled.
+    """
+    out = out or {}
+    order = list(dict.fromkeys(names))
+    entries = _entries_by_place(reader, order)
+    arrays: dict[str, Array] = {}
+    others = []
+    wholes = []
+    slabs = _Slabs(sum(entry.size for entry in entries.values()))
+    for name, entry in entries.items():
+        if not _lies_as_in_memory(reader, entry) or (name in out and not out[name].flags.c_contiguous):
+            others.append(name)
+            continue
+        arrays[name] = _checked(out[name], name, entry) if name in out else slabs.empty(entry.shape, entry.dtype)
+        wholes.append(_Whole(name, entry, arrays[name].reshape(-1).view(np.uint8)))
+
+    def read_other(name: str) -> None:
+        arrays[name] = reader.read(name, out=out.get(name))
+
+    _read_wholes(reader, wholes, [lambda name=name: read_other(name) for name in others], num_workers)  # type: ignore[misc]
+    return {name: arrays[name] for name in order}
+
+
+def verify_tensors(reader: BundleReader, names: Iterable[str], *, num_workers: int | None = None) -> None:
+    """Reads tensors and compares their checksums, and keeps nothing of them.
+
+    Args:
+        reader: The open bundle.
+        names: Which tensors.
+        num_workers: How many threads read; None for as many as there are cores.
+
+    Raises:
+        TensorNotFoundError: There is no such tensor.
+        DataLossError: The bytes are not those that were written, or some are missing.
+    """
+    entries = _entries_by_place(reader, names)
+    wholes = [_Whole(name, entry, None) for name, entry in entries.items() if _lies_as_in_memory(reader, entry)]
+    others = entries.keys() - {whole.name for whole in wholes}
+
+    def verify_other(name: str) -> None:
+        for _ in reader.verify_tensor(name):
+            pass
+
+    _read_wholes(reader, wholes, [lambda name=name: verify_other(name) for name in others], num_workers)  # type: ignore[misc]
+
+
+def _entries_by_place(reader: BundleReader, names: Iterable[str]) -> dict[str, BundleEntry]:
+    """The entries of tensors in the order of their bytes; each file holds what its entries promise."""
+    entries = {name: reader.entry(name) for name in names}
+    for name, entry in entries.items():
+        if not entry.slices:
+            try:
+                reader.data_file(entry)
+            except DataLossError as error:
+                _located(error, reader, name, entry)
+                raise
+    return dict(sorted(entries.items(), key=lambda item: (item[1].shard_id, item[1].offset)))
+
+
+def _read_wholes(reader: BundleReader, wholes: list[_Whole], others: list[Task], num_workers: int | None) -> None:
+    checksums: list[tuple[_Whole, list[tuple[int, int]]]] = []
+    run_tasks([*_tasks_of(reader, wholes, checksums), *others], num_workers)
+    for whole, pieces in checksums:
+        crc = pieces[0][0]
+        for piece_crc, size in pieces[1:]:
+            crc = crc32c.combine(crc, piece_crc, size)
+        _check(reader, whole, crc)
+
+
+def run_tasks(tasks: Collection[Task], num_workers: int | None = None) -> None:
+    """Runs tasks on several threads; the first error ends it, and is raised when no task runs any more."""
+    num_workers = min(workers.num_usable_cores() if num_workers is None else num_workers, len(tasks))
+    if num_workers <= 1:
+        for task in tasks:
+            task()
+        return
+    waiting = iter(tasks)
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        # An iterator over a list gives each of its items to one thread.
+        for task in waiting:
+            if errors:
+                return
+            try:
+                task()
+            except BaseException as error:  # noqa: BLE001 - raised again below, by the thread that called
+                errors.append(error)
+                return
+
+    with concurrent.futures.ThreadPoolExecutor(num_workers, "tfsaver-reader") as pool:
+        for _ in range(num_workers - 1):
+            pool.submit(work)
+        work()
+    if errors:
+        raise errors[0]
+
+
+def aligned_empty(shape: Collection[int], dtype: np.dtype[Any]) -> Array:
+    """A new array that begins where TensorFlow wants it, so that it may be taken over without a copy."""
+    if dtype.hasobject:
+        return np.empty(tuple(shape), dtype)
+    return _aligned_bytes(math.prod(shape) * dtype.itemsize).view(dtype).reshape(tuple(shape))
+
+
+def _aligned_bytes(size: int) -> Array:
+    memory = np.empty(size + ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % ALIGNMENT
+    return memory[start : start + size]
+
+
+class _Slabs:
+    """Cuts small arrays from large pieces of memory, of which no more is had than is needed."""
+
+    def __init__(self, total_size: int) -> None:
+        self._slab = np.empty(0, np.uint8)
+        self._slab_size = min(_SLAB_SIZE, total_size)
+
+    def empty(self, shape: tuple[int, ...], dtype: DType) -> Array:
+        size = math.prod(shape) * dtype.size
+        if size >= self._slab_size // 4:
+            return aligned_empty(shape, dtype.numpy)
+        if len(self._slab) < size:
+            self._slab = _aligned_bytes(self._slab_size)
+        raw, self._slab = self._slab[:size], self._slab[-(-size // ALIGNMENT) * ALIGNMENT :]
+        return raw.view(dtype.numpy).reshape(shape)
+
+
+def _lies_as_in_memory(reader: BundleReader, entry: BundleEntry) -> bool:
+    dtype = entry.dtype
+    if entry.is_sliced or not dtype.has_fixed_size or dtype.num_bits < 8 * dtype.size:
+        return False
+    return reader.header.byte_order == sys.byteorder or dtype.swap <= 1
+
+
+def _checked(array: Array, name: str, entry: BundleEntry) -> Array:
+    if array.shape != entry.shape:
+        raise ShapeMismatchError(f"out for {name}", expected=entry.shape, actual=array.shape)
+    if array.dtype != entry.dtype.numpy:
+        raise InvalidArgumentError(f"out for {name!r} has dtype {array.dtype}, the tensor {entry.dtype}")
+    if not array.flags.writeable:
+        raise InvalidArgumentError(f"out for {name!r} is read-only")
+    return array
+
+
+def _tasks_of(
+    reader: BundleReader, wholes: list[_Whole], checksums: list[tuple[_Whole, list[tuple[int, int]]]]
+) -> Iterator[Task]:
+    group: list[_Whole] = []
+    for whole in wholes:
+        entry = whole.entry
+        if entry.size > _SMALL_SIZE:
+            num_pieces = -(-entry.size // _PIECE_SIZE)
+            pieces = [(0, 0)] * num_pieces
+            checksums.append((whole, pieces))
+            for number in range(num_pieces):
+                yield lambda whole=whole, number=number, pieces=pieces: _read_piece(reader, whole, number, pieces)  # type: ignore[misc]
+            continue
+        if group and not _is_near(group, entry):
+            yield lambda group=group: _read_group(reader, group)  # type: ignore[misc]
+            group = []
+        group.append(whole)
+    if group:
+        yield lambda: _read_group(reader, group)
+
+
+def _is_near(group: list[_Whole], entry: BundleEntry) -> bool:
+    first, last = group[0].entry, group[-1].entry
+    if entry.shard_id != last.shard_id or not 0 <= entry.offset - (last.offset + last.size) <= _MAX_GAP:
+        return False
+    return entry.offset + entry.size - first.offset <= _GROUP_SIZE
+
+
+def _read_piece(reader: BundleReader, whole: _Whole, number: int, pieces: list[tuple[int, int]]) -> None:
+    start = number * _PIECE_SIZE
+    size = min(_PIECE_SIZE, whole.entry.size - start)
+    scratch = np.empty(min(size, _HASHED_SIZE) if whole.raw is None else 0, np.uint8)
+    file = reader.data_file(whole.entry)
+    crc = 0
+    for position in range(start, start + size, _HASHED_SIZE):
+        chunk_size = min(_HASHED_SIZE, start + size - position)
+        chunk = scratch[:chunk_size] if whole.raw is None else whole.raw[position : position + chunk_size]
+        _fill(reader, whole, file, whole.entry.offset + position, chunk.data)
+        crc = crc32c.extend(crc, chunk.data)
+    pieces[number] = (crc, size)
+
+
+def _read_group(reader: BundleReader, group: list[_Whole]) -> None:
+    first, last = group[0], group[-1]
+    offset = first.entry.offset
+    buffer = np.empty(last.entry.offset + last.entry.size - offset, np.uint8)
+    _fill(reader, first, reader.data_file(first.entry), offset, buffer.data)
+    for whole in group:
+        start = whole.entry.offset - offset
+        raw = buffer[start : start + whole.entry.size]
+        if whole.raw is not None:
+            whole.raw[:] = raw
+        _check(reader, whole, crc32c.value(raw.data))
+
+
+def _fill(
+    reader: BundleReader, whole: _Whole, file: file_io.RandomAccessFile, offset: int, buffer: memoryview
+) -> None:
+    count = file.readinto(offset, buffer)
+    if count != len(buffer):
+        error = TruncatedError(f"bytes at {offset} of {file.path}", wanted=len(buffer), available=count)
+        _located(error, reader, whole.name, whole.entry)
+        raise error
+
+
+def _check(reader: BundleReader, whole: _Whole, crc: int) -> None:
+    try:
+        reader.check_crc(whole.entry, crc)
+    except DataLossError as error:
+        _located(error, reader, whole.name, whole.entry)
+        raise
+
+
+def _located(error: DataLossError, reader: BundleReader, name: str, entry: BundleEntry) -> None:
+    """Says of an error which tensor and which bytes it is about."""
+    if error.path is None:
+        error.path, error.offset, error.size = reader.data_path(entry.shard_id), entry.offset, entry.size
+    error.add_context(f"tensor {name!r}")
