@@ -15,6 +15,7 @@ from tfsaver import load_checkpoint, schemas
 from tfsaver.compat import _transfer
 from tfsaver.compat._save import save_variables
 from tfsaver.errors import InvalidArgumentError
+from tfsaver.lib import overlapped_file
 
 V1, V2 = schemas.SaverDef.V1, schemas.SaverDef.V2
 
@@ -49,13 +50,16 @@ def save(session: Session, path: pathlib.Path, version: int = V2, count: int = 5
     save_variables(session, [bindings], str(path), str(path), version=version, durable=False)
 
 
-def test_values_are_let_go_of_before_the_next_are_fetched(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_transfer, "BATCH_SIZE", 40)
+def test_values_are_let_go_of_when_they_are_written(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    size = 16 << 20
+    monkeypatch.setattr(_transfer, "BATCH_SIZE", size)
     session = WatchingSession()
-    save(session, tmp_path / "model")
-    assert session.held == [0, 0, 0, 0, 0]
+    bindings = [binding(f"v{index}", np.full(size, index, np.uint8)) for index in range(8)]
+    save_variables(session, [bindings], *[str(tmp_path / "model")] * 2, version=V2, durable=False)
+    # What waits to be written, the value that is being handed over and the one that is being written.
+    assert max(session.held) * size <= overlapped_file.MAX_PENDING + 2 * size
     with load_checkpoint(tmp_path / "model") as reader:
-        assert {name: value[0] for name, value in reader.items()} == {f"v{index}": index for index in range(5)}
+        assert {name: value[0] for name, value in reader.items()} == {f"v{index}": index for index in range(8)}
 
 
 def test_one_missing_directory_is_made_for_v2(tmp_path: pathlib.Path) -> None:

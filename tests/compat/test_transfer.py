@@ -10,6 +10,7 @@ import pytest
 from tests.compat.stand_ins import Session, binding
 from tfsaver.compat import _transfer
 from tfsaver.compat._binding import Binding, GraphVariable
+from tfsaver.tensor_bundle.bulk_reader import aligned_empty
 
 
 def names(bindings: list[Binding], runs: list[tuple[Any, Any]]) -> list[list[str]]:
@@ -76,8 +77,8 @@ def test_nothing_to_assign_is_no_run() -> None:
 @pytest.mark.parametrize("shape", [(), (0,), (1,), (3, 5), (1000, 7)], ids=str)
 def test_new_arrays_begin_where_tensorflow_takes_them_over(shape: tuple[int, ...]) -> None:
     for dtype in (np.dtype(np.float32), np.dtype(np.uint8), np.dtype([("qint8", "i1")]), np.dtype(np.complex128)):
-        array = _transfer.aligned_empty(shape, dtype)
+        array = aligned_empty(shape, dtype)
         assert (array.shape, array.dtype) == (shape, dtype)
         assert array.size == 0 or array.ctypes.data % 64 == 0
         assert array.flags.c_contiguous and array.flags.writeable
-    assert _transfer.aligned_empty(shape, np.dtype(object)).shape == shape
+    assert aligned_empty(shape, np.dtype(object)).shape == shape

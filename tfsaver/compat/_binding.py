@@ -17,6 +17,7 @@ graph. Then a placeholder and an Assign are added once, where the graph still ta
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -69,13 +70,18 @@ class GraphVariable:
     def label(self) -> str:
         return str(self.operation.name)
 
-    @property
+    @functools.cached_property
     def data_type(self) -> int:
         return int(self.tensor.dtype.base_dtype.as_datatype_enum)
 
     @property
     def group(self) -> None:
         return None
+
+    @functools.cached_property
+    def _known(self) -> dict[tuple[int, ...], Assignment]:
+        """The assignments that were found before, by shape: an operation stays in its graph."""
+        return {}
 
     def check_assignable(self, shape: Sequence[int]) -> None:
         """Makes sure that `assignment` finds a way.
@@ -91,6 +97,12 @@ class GraphVariable:
         Raises:
             UnimplementedError: No assignment of the graph can be fed, and the graph is finalized, so that none can be added.
         """
+        key = tuple(shape)
+        if key not in self._known:
+            self._known[key] = self._find_assignment(key)
+        return self._known[key]
+
+    def _find_assignment(self, shape: tuple[int, ...]) -> Assignment:
         graph = self.operation.graph
         for operation in self._assignments():
             value = operation.inputs[1]
@@ -104,11 +116,14 @@ class GraphVariable:
         return self._add_assignment()
 
     def _assignments(self) -> Iterator[Any]:
-        """The assignments to this variable, best first: its initializer, then those that make nothing else run."""
+        """The assignments to this variable, best first: a Saver's, its initializer, then those that make nothing else run.
+
+        What a session has to prepare for a Saver's is the least: there is nothing behind the value but the reading of it.
+        """
         consumers = [op for op in self.operation.outputs[0].consumers() if self._is_assignment(op)]
         if self.initializer is not None and self._is_assignment(self.initializer):
             consumers = [self.initializer, *(op for op in consumers if op.name != self.initializer.name)]
-        yield from sorted(consumers, key=lambda op: bool(op.control_inputs))
+        yield from sorted(consumers, key=lambda op: (bool(op.control_inputs), not _is_of_saver(op)))
 
     def _is_assignment(self, operation: Any) -> bool:
         return operation.type in _ASSIGNMENTS and operation.inputs[0].name == self.operation.outputs[0].name
@@ -125,6 +140,14 @@ class GraphVariable:
                 else:
                     operation = tf.raw_ops.Assign(ref=target, value=value, validate_shape=False).op
         return Assignment(operation, value.name)
+
+
+def _is_of_saver(assignment: Any) -> bool:
+    """Whether what an operation assigns is what a Saver's node read."""
+    source = assignment.inputs[1].op
+    if source.type == "Identity":
+        source = source.inputs[0].op
+    return str(source.type) == "RestoreV2"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -176,7 +199,7 @@ class Binding:
     full_shape: tuple[int, ...] | None = None
     tensor_slice: TensorSlice | None = None
 
-    @property
+    @functools.cached_property
     def dtype(self) -> dtypes.DType:
         return dtypes.from_data_type(self.variable.data_type)
 

@@ -15,6 +15,7 @@ which may refuse them; such objects get theirs before the variables do.
 
 from __future__ import annotations
 
+import concurrent.futures
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -24,6 +25,7 @@ from tfsaver.compat import _matching, _paths, _transfer
 from tfsaver.compat._binding import Binding
 from tfsaver.compat._matching import Match
 from tfsaver.compat._transfer import Array
+from tfsaver.tensor_bundle.bulk_reader import aligned_empty
 
 HELD_SIZE = 1 << 30
 
@@ -59,13 +61,17 @@ def restore_variables(
         for item in matches:
             # Found again when it is assigned; here it shows what cannot be assigned while nothing has been.
             item.binding.variable.check_assignable(_value_shape(item, reshape))
-        values = _read(reader, matches, reshape)
         if report.num_bytes <= HELD_SIZE:
-            _transfer.assign(session, _drained(list(values)))
+            with concurrent.futures.ThreadPoolExecutor(1, "tfsaver-restore") as pool:
+                reading = pool.submit(lambda: list(_read(reader, matches, reshape, HELD_SIZE)))
+                _transfer.prepare_assign(session, [(item.binding, _value_shape(item, reshape)) for item in matches])
+                values = reading.result()
+                # The future would hold on to the list otherwise, though not to what is taken out of it.
+                del reading
+            _transfer.assign(session, _drained(values), batch_size=HELD_SIZE)
             return report
-        for _ in values:
-            pass
-        _transfer.assign(session, _read(reader, matches, reshape))
+        reader.verify_tensors({item.tensor.key for item in matches})
+        _transfer.assign(session, _read_ahead(_read(reader, matches, reshape, _transfer.BATCH_SIZE)))
         return report
 
 
@@ -80,16 +86,47 @@ def compare_variables(bindings: Sequence[Binding], path: str, *, reshape: bool =
         return _matching.match(bindings, reader, reshape=reshape)[1]
 
 
-def _read(reader: CheckpointReader, matches: Sequence[Match], reshape: bool) -> Iterator[tuple[Binding, Array]]:
-    verified = set()
+def _read(
+    reader: CheckpointReader, matches: Sequence[Match], reshape: bool, batch_size: int
+) -> Iterator[tuple[Binding, Array]]:
+    """The values of variables, read in batches: small ones together, each on as many threads as there are cores."""
+    batch: list[Match] = []
+    size = 0
     for item in matches:
+        if batch and size + item.tensor.num_bytes > batch_size:
+            yield from _read_batch(reader, batch, reshape)
+            batch, size = [], 0
+        batch.append(item)
+        size += item.tensor.num_bytes
+    yield from _read_batch(reader, batch, reshape)
+
+
+def _read_batch(reader: CheckpointReader, batch: Sequence[Match], reshape: bool) -> Iterator[tuple[Binding, Array]]:
+    wholes = {item.tensor.key for item in batch if item.binding.tensor_slice is None}
+    values = reader.read_tensors(wholes)
+    verified = set()
+    for item in batch:
         binding, tensor = item
-        out = _transfer.aligned_empty(tensor.shape, binding.dtype.numpy)
-        # A part of a tensor that is stored whole can only be verified with all of it: the first part does it for the others.
-        value = reader.read(tensor.key, binding.tensor_slice, out=out, verify=tensor.key not in verified)
-        if not tensor.is_stored_sliced:
-            verified.add(tensor.key)
+        # Taken out: a second variable that gets the same tensor must not live in the same memory.
+        value = values.pop(tensor.key, None) if binding.tensor_slice is None else None
+        if value is None:
+            out = aligned_empty(tensor.shape, binding.dtype.numpy)
+            # Of a tensor that is stored whole, the first part verifies all of it.
+            value = reader.read(tensor.key, binding.tensor_slice, out=out, verify=tensor.key not in verified)
+            if not tensor.is_stored_sliced:
+                verified.add(tensor.key)
         yield binding, value.reshape(_value_shape(item, reshape))
+
+
+def _read_ahead(values: Iterator[tuple[Binding, Array]]) -> Iterator[tuple[Binding, Array]]:
+    """The same values, each read while the one before is assigned."""
+    with concurrent.futures.ThreadPoolExecutor(1, "tfsaver-restore") as pool:
+        following = pool.submit(next, values, None)
+        while (value := following.result()) is not None:
+            following = pool.submit(next, values, None)
+            yield value
+            # Let go of before the next is waited for.
+            del value
 
 
 def _drained(values: list[tuple[Binding, Array]]) -> Iterator[tuple[Binding, Array]]:

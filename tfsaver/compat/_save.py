@@ -76,7 +76,7 @@ def _open(
     files: contextlib.ExitStack, path: str, num_shards: int, *, is_v2: bool, sharded: bool, durable: bool
 ) -> BundleWriter | list[TensorSliceWriter]:
     if is_v2:
-        return files.enter_context(BundleWriter(path, num_shards=num_shards, durable=durable))
+        return files.enter_context(BundleWriter(path, num_shards=num_shards, durable=durable, overlapped=True))
     names = [f"{path}-{shard_id:05d}-of-{num_shards:05d}" for shard_id in range(num_shards)] if sharded else [path]
     files.push(functools.partial(_remove_after_error, [name for name in names if not file_io.exists(name)]))
     return [files.enter_context(TensorSliceWriter(name, durable=durable)) for name in names]

@@ -15,6 +15,8 @@ from typing import Any
 from tfsaver.errors import MissingExtraError
 
 _CLASSES = {
+    "BaseSession": "tensorflow.python.client.session",
+    "CallableOptions": "tensorflow.core.protobuf.config_pb2",
     "SessionInterface": "tensorflow.python.client.session",
     "RefVariable": "tensorflow.python.ops.ref_variable",
     "BaseResourceVariable": "tensorflow.python.ops.resource_variable_ops",
@@ -32,6 +34,8 @@ _CLASSES = {
 _MODULES = {"meta_graph": "tensorflow.python.framework.meta_graph"}
 
 tf: Any
+BaseSession: Any
+CallableOptions: Any
 SessionInterface: Any
 RefVariable: Any
 BaseResourceVariable: Any

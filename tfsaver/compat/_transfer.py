@@ -17,17 +17,16 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from tfsaver.compat import _prepared_runs
 from tfsaver.compat._binding import Binding, EagerVariable
 from tfsaver.compat._saveables import Saveable, SavedTensor
 
 Array: TypeAlias = "np.ndarray[Any, Any]"
 
-BATCH_SIZE = 32 << 20
+BATCH_SIZE = 64 << 20
 
 _logger = logging.getLogger(__name__)
 
-# What TensorFlow takes over without a copy: arrays whose first byte lies at a multiple of this.
-_ALIGNMENT = 64
 # A string's size is known only once it is there; this is a guess for the grouping into batches.
 _STRING_SIZE = 64
 
@@ -53,13 +52,20 @@ def fetch(session: Any, bindings: Sequence[Binding]) -> Iterator[tuple[Binding, 
             yield binding, binding.to_array(values.pop())
 
 
-def assign(session: Any, values: Iterable[tuple[Binding, Array]]) -> None:
+def assign(session: Any, values: Iterable[tuple[Binding, Array]], *, batch_size: int | None = None) -> None:
     """Assigns values to variables in batches, as they come.
 
     Two variables may share the tensor that their initializers read, and one run cannot feed it two values: the second
     starts a new batch. An object that is no variable gets its values in a run of its own, when the last of them is there.
     The arrays must stay as they are afterwards: a resource variable may go on living in an array's own memory.
+
+    Args:
+        session: Where graph variables get their values; None when all are eager ones.
+        values: Variables and their values.
+        batch_size: The bytes of a batch. Each that was never run before is prepared by the session, which takes long in
+            a large graph: values that are in memory anyway better go in one.
     """
+    limit = BATCH_SIZE if batch_size is None else batch_size
     operations: list[Any] = []
     feeds: dict[str, Array] = {}
     size = 0
@@ -77,31 +83,38 @@ def assign(session: Any, values: Iterable[tuple[Binding, Array]]) -> None:
             variable.assign(value)
             continue
         assignment = variable.assignment(value.shape)
-        if operations and (assignment.value_name in feeds or size + value.nbytes > BATCH_SIZE):
-            session.run(operations, feeds)
+        if operations and (assignment.value_name in feeds or size + value.nbytes > limit):
+            _prepared_runs.run(session, operations, feeds)
             operations, feeds, size = [], {}, 0
         operations.append(assignment.operation)
         feeds[assignment.value_name] = value
         size += value.nbytes
     if operations:
-        session.run(operations, feeds)
+        _prepared_runs.run(session, operations, feeds)
 
 
-def aligned_empty(shape: Sequence[int], dtype: np.dtype[Any]) -> Array:
-    """A new array that begins where TensorFlow wants it, so that it may be taken over without a copy."""
-    if dtype.hasobject:
-        return np.empty(shape, dtype)
-    size = math.prod(shape) * dtype.itemsize
-    memory = np.empty(size + _ALIGNMENT, np.uint8)
-    start = -memory.ctypes.data % _ALIGNMENT
-    return memory[start : start + size].view(dtype).reshape(shape)
+def prepare_assign(session: Any, shapes: Iterable[tuple[Binding, Sequence[int]]]) -> None:
+    """Has a session prepare what `assign` of all of these in one batch will ask of it: while their values are read, say."""
+    operations: list[Any] = []
+    feeds: dict[str, None] = {}
+    for binding, shape in shapes:
+        if isinstance(binding.variable, SavedTensor | EagerVariable):
+            continue
+        assignment = binding.variable.assignment(shape)
+        if assignment.value_name in feeds:
+            _prepared_runs.prepare(session, operations, list(feeds))
+            operations, feeds = [], {}
+        operations.append(assignment.operation)
+        feeds[assignment.value_name] = None
+    if operations:
+        _prepared_runs.prepare(session, operations, list(feeds))
 
 
 def _run(session: Any, batch: Sequence[Binding]) -> list[Any]:
     variables: list[Any] = [binding.variable for binding in batch]
     if session is None:
         return [variable.read() for variable in variables]
-    return list(session.run([variable.tensor for variable in variables]))
+    return _prepared_runs.fetch(session, [variable.tensor for variable in variables])
 
 
 def _batches(bindings: Sequence[Binding]) -> Iterator[list[Binding]]:

@@ -20,10 +20,11 @@ from tfsaver.checkpoint.restore_report import MatchedTensor
 from tfsaver.checkpoint.target_matching import GLOBAL_STEP, STEPS
 from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.compat import _restore
-from tfsaver.compat._transfer import Array, aligned_empty
+from tfsaver.compat._transfer import Array
 from tfsaver.compat.v2.optimizers import GRADIENT_SUM, betas_of, rate_of
 from tfsaver.compat.v2.target_variable import TargetVariable
 from tfsaver.errors import InvalidArgumentError
+from tfsaver.tensor_bundle.bulk_reader import aligned_empty
 
 
 class Assignment(NamedTuple):
