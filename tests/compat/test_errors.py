@@ -48,12 +48,13 @@ def test_error_leaves_as_tensorflows_class(tf: Any, ours: Exception, theirs: str
 KEPT: list[errors.SaverError | OSError] = [
     errors.MissingExtraError("p", extra="e", purpose="it"),
     errors.PathConflictError("state and checkpoint"),
+    errors.RestoreError("2 of 5 tensors are missing", report=None),
     OSError(errno.EINTR, "interrupted"),
 ]
 
 
 @pytest.mark.parametrize("error", KEPT, ids=lambda error: type(error).__name__)
-def test_error_that_tensorflow_has_no_class_for_stays(tf: Any, error: errors.SaverError | OSError) -> None:
+def test_error_that_tensorflow_has_no_class_for_or_that_carries_a_report_stays(tf: Any, error: errors.SaverError | OSError) -> None:
     assert translate(error) is error
 
 

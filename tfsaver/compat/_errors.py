@@ -23,6 +23,8 @@ from tfsaver.compat import _tensorflow
 _CLASSES: tuple[tuple[type[errors.SaverError], str | None], ...] = (
     (errors.PathConflictError, None),
     (errors.MissingExtraError, None),
+    # It carries a report, and is both of the classes that TensorFlow raises.
+    (errors.RestoreError, None),
     (errors.DataLossError, "DataLossError"),
     (errors.NotFoundError, "NotFoundError"),
     (errors.InvalidArgumentError, "InvalidArgumentError"),
