@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from tfsaver.checkpoint.checkpoint_reader import list_variables as list_variables
     from tfsaver.checkpoint.checkpoint_reader import load_checkpoint as load_checkpoint
     from tfsaver.checkpoint.checkpoint_reader import load_variable as load_variable
-    from tfsaver.checkpoint.doctor import diagnose as diagnose
+    from tfsaver.checkpoint.doctor.doctor import diagnose as diagnose
+    from tfsaver.checkpoint.doctor.salvage import salvage_checkpoint as salvage
     from tfsaver.checkpoint.editing.average import average as average
     from tfsaver.checkpoint.editing.cast import cast as cast
     from tfsaver.checkpoint.editing.diff import diff as diff
@@ -36,9 +37,8 @@ if TYPE_CHECKING:
     from tfsaver.checkpoint.editing.reshard import reshard as reshard
     from tfsaver.checkpoint.editing.select import select as select
     from tfsaver.checkpoint.editing.split import split as split
-    from tfsaver.checkpoint.restore_report import RestoreReport as RestoreReport
+    from tfsaver.checkpoint.restoring.restore_report import RestoreReport as RestoreReport
     from tfsaver.checkpoint.retention import Retention as Retention
-    from tfsaver.checkpoint.salvage import salvage_checkpoint as salvage
     from tfsaver.checkpoint.save import save_checkpoint as save_checkpoint
     from tfsaver.checkpoint.selection import Selection as Selection
     from tfsaver.checkpoint.verify import verify_checkpoint as verify
@@ -47,8 +47,8 @@ if TYPE_CHECKING:
     from tfsaver.compat.v2.restore import compare as compare
     from tfsaver.compat.v2.restore import restore as restore
     from tfsaver.convert.convert import convert as convert
-    from tfsaver.convert.tree import load as load
-    from tfsaver.convert.tree import save as save
+    from tfsaver.convert.trees.tree import load as load
+    from tfsaver.convert.trees.tree import save as save
     from tfsaver.errors import SaverError as SaverError
     from tfsaver.graph.strip import strip as strip
     from tfsaver.saved_model.editing import edit_saved_model as edit_saved_model
@@ -62,7 +62,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "BundleWriter": ("tfsaver.tensor_bundle.writer", "BundleWriter"),
     "CheckpointReader": ("tfsaver.checkpoint.checkpoint_reader", "CheckpointReader"),
-    "RestoreReport": ("tfsaver.checkpoint.restore_report", "RestoreReport"),
+    "RestoreReport": ("tfsaver.checkpoint.restoring.restore_report", "RestoreReport"),
     "Retention": ("tfsaver.checkpoint.retention", "Retention"),
     "Saver": ("tfsaver.compat.v1.saver", "Saver"),
     "SaverError": ("tfsaver.errors", "SaverError"),
@@ -72,14 +72,14 @@ _HOMES = {
     "checkpoint_exists": ("tfsaver.checkpoint.checkpoint_management", "checkpoint_exists"),
     "compare": ("tfsaver.compat.v2.restore", "compare"),
     "diff": ("tfsaver.checkpoint.editing.diff", "diff"),
-    "diagnose": ("tfsaver.checkpoint.doctor", "diagnose"),
+    "diagnose": ("tfsaver.checkpoint.doctor.doctor", "diagnose"),
     "edit_saved_model": ("tfsaver.saved_model.editing", "edit_saved_model"),
     "export_saved_model": ("tfsaver.compat.export", "export_saved_model"),
     "freeze_saved_model": ("tfsaver.saved_model.freezing", "freeze_saved_model"),
     "get_checkpoint_state": ("tfsaver.checkpoint.checkpoint_management", "get_checkpoint_state"),
     "latest_checkpoint": ("tfsaver.checkpoint.checkpoint_management", "latest_checkpoint"),
     "list_variables": ("tfsaver.checkpoint.checkpoint_reader", "list_variables"),
-    "load": ("tfsaver.convert.tree", "load"),
+    "load": ("tfsaver.convert.trees.tree", "load"),
     "load_checkpoint": ("tfsaver.checkpoint.checkpoint_reader", "load_checkpoint"),
     "load_saved_model": ("tfsaver.saved_model.loader", "load_saved_model"),
     "load_variable": ("tfsaver.checkpoint.checkpoint_reader", "load_variable"),
@@ -89,8 +89,8 @@ _HOMES = {
     "rename": ("tfsaver.checkpoint.editing.rename", "rename"),
     "reshard": ("tfsaver.checkpoint.editing.reshard", "reshard"),
     "restore": ("tfsaver.compat.v2.restore", "restore"),
-    "save": ("tfsaver.convert.tree", "save"),
-    "salvage": ("tfsaver.checkpoint.salvage", "salvage_checkpoint"),
+    "save": ("tfsaver.convert.trees.tree", "save"),
+    "salvage": ("tfsaver.checkpoint.doctor.salvage", "salvage_checkpoint"),
     "save_checkpoint": ("tfsaver.checkpoint.save", "save_checkpoint"),
     "select": ("tfsaver.checkpoint.editing.select", "select"),
     "split": ("tfsaver.checkpoint.editing.split", "split"),

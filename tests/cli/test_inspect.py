@@ -12,7 +12,7 @@ import pytest
 import tfsaver
 from tests.cli.conftest import TRAINED
 from tests.cli.process import change_index, make_big_endian
-from tfsaver.checkpoint.object_graph import OBJECT_GRAPH_KEY
+from tfsaver.checkpoint.objects.object_graph import OBJECT_GRAPH_KEY
 from tfsaver.cli.main import main
 from tfsaver.framework.tensor_slice import TensorSlice
 from tfsaver.tensor_bundle.writer import BundleWriter

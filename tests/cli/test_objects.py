@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import tfsaver
-from tfsaver.checkpoint.object_graph_builder import ObjectGraphBuilder
+from tfsaver.checkpoint.objects.object_graph_builder import ObjectGraphBuilder
 from tfsaver.cli.main import main
 
 VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"

@@ -14,7 +14,7 @@ import pytest
 import tfsaver
 from tests.convert.neighbours import every_tensor, lines_of, types_but
 from tests.tensor_bundle.tensors import assert_equal
-from tfsaver.checkpoint.name_map import Rule
+from tfsaver.checkpoint.names.name_map import Rule
 from tfsaver.convert.conversion_report import ConversionReport
 from tfsaver.convert.convert import convert
 from tfsaver.convert.formats import FORMATS, format_of_source, format_of_target
@@ -61,7 +61,7 @@ def trained(tmp_path: Path) -> str:
 @pytest.fixture
 def objects(tmp_path: Path) -> str:
     """Written from objects: a layer with a variable, its slot, a table's keys, the count of saves."""
-    from tfsaver.checkpoint.object_graph_builder import ObjectGraphBuilder
+    from tfsaver.checkpoint.objects.object_graph_builder import ObjectGraphBuilder
 
     builder = ObjectGraphBuilder()
     builder.variable(("net", "kernel"), "dense/kernel")
@@ -169,7 +169,7 @@ def test_names_of_objects_are_paths_or_full_names(objects: str, tmp_path: Path) 
 
 
 def test_names_that_are_not_of_one_tensor_alone_are_not_used() -> None:
-    from tfsaver.checkpoint.object_graph_builder import ObjectGraphBuilder
+    from tfsaver.checkpoint.objects.object_graph_builder import ObjectGraphBuilder
 
     builder = ObjectGraphBuilder()
     end = "/.ATTRIBUTES/VARIABLE_VALUE"

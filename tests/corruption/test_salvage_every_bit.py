@@ -13,7 +13,7 @@ from tests.corruption.test_any_bytes import FILES as ANY_FILES
 from tests.corruption.test_any_bytes import changes, with_changed_contents, with_changed_values
 from tests.corruption.victims import is_same, write_v1, write_v2
 from tfsaver.checkpoint.checkpoint_reader import load_checkpoint
-from tfsaver.checkpoint.salvage import salvage_checkpoint
+from tfsaver.checkpoint.doctor.salvage import salvage_checkpoint
 from tfsaver.checkpoint.verify import verify_checkpoint
 from tfsaver.errors import DataLossError, SaverError
 

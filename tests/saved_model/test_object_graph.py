@@ -8,8 +8,8 @@ import shutil
 import pytest
 
 from tfsaver import load_checkpoint, save_checkpoint, schemas
-from tfsaver.checkpoint.object_graph import read_object_graph
-from tfsaver.checkpoint.object_graph_like import SAVE_COUNTER_KEY
+from tfsaver.checkpoint.objects.object_graph import read_object_graph
+from tfsaver.checkpoint.objects.object_graph_like import SAVE_COUNTER_KEY
 from tfsaver.errors import CheckpointNotFoundError, DataLossError, InvalidArgumentError
 from tfsaver.saved_model.loader import load_saved_model
 from tfsaver.saved_model.object_graph import object_graph_like, object_graph_of_saved_model

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from tfsaver.checkpoint.checkpoint_state import path_or_empty, state_file_path
-from tfsaver.checkpoint.damage import describe_damage
-from tfsaver.checkpoint.directory_survey import FoundCheckpoint, survey_directory
-from tfsaver.checkpoint.state_survey import StateFile, in_order_of_age, read_state_file
+from tfsaver.checkpoint.doctor.damage import describe_damage
+from tfsaver.checkpoint.doctor.directory_survey import FoundCheckpoint, survey_directory
+from tfsaver.checkpoint.doctor.state_survey import StateFile, in_order_of_age, read_state_file
 from tfsaver.checkpoint.verify import verify_checkpoint
 from tfsaver.errors import SaverError
 from tfsaver.lib import file_io

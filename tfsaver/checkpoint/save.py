@@ -7,8 +7,8 @@ from typing import Any
 
 from tfsaver.checkpoint import saved_tensor_slices
 from tfsaver.checkpoint.editing.write import write_source
-from tfsaver.checkpoint.object_based import object_based_source
-from tfsaver.checkpoint.object_graph_like import as_object_graph
+from tfsaver.checkpoint.objects.object_based import object_based_source
+from tfsaver.checkpoint.objects.object_graph_like import as_object_graph
 from tfsaver.checkpoint.tensor_slice_writer import TensorSliceWriter
 from tfsaver.checkpoint.tensor_source import ArraySource, TensorSource
 from tfsaver.errors import InvalidArgumentError

@@ -22,8 +22,8 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from tfsaver.checkpoint.checkpoint_reader import CheckpointReader
-from tfsaver.checkpoint.object_graph import OBJECT_GRAPH_KEY, read_object_graph
-from tfsaver.checkpoint.optimizer_slots import find_optimizer_tensors
+from tfsaver.checkpoint.objects.object_graph import OBJECT_GRAPH_KEY, read_object_graph
+from tfsaver.checkpoint.optimizers.optimizer_slots import find_optimizer_tensors
 from tfsaver.errors import InvalidArgumentError, nearest_names
 from tfsaver.framework.tensor_shape import Shape
 

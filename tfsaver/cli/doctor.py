@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from tfsaver.checkpoint.doctor import diagnose
-from tfsaver.checkpoint.leftovers import MIN_AGE, clean_leftovers
-from tfsaver.checkpoint.salvage import salvage_checkpoint
-from tfsaver.checkpoint.state_repair import repair_state_file
+from tfsaver.checkpoint.doctor.doctor import diagnose
+from tfsaver.checkpoint.doctor.leftovers import MIN_AGE, clean_leftovers
+from tfsaver.checkpoint.doctor.salvage import salvage_checkpoint
+from tfsaver.checkpoint.doctor.state_repair import repair_state_file
 from tfsaver.cli import doctor_report, output
 from tfsaver.cli.arguments import checkpoint_path
 from tfsaver.cli.text import escape

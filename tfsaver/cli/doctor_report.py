@@ -6,10 +6,10 @@ import time
 from typing import Any
 
 from tfsaver._version import __version__
-from tfsaver.checkpoint.diagnosis import Diagnosis, Examined
-from tfsaver.checkpoint.leftovers import Cleaning
-from tfsaver.checkpoint.salvage_report import SalvageReport
-from tfsaver.checkpoint.state_repair import StateRepair
+from tfsaver.checkpoint.doctor.diagnosis import Diagnosis, Examined
+from tfsaver.checkpoint.doctor.leftovers import Cleaning
+from tfsaver.checkpoint.doctor.salvage_report import SalvageReport
+from tfsaver.checkpoint.doctor.state_repair import StateRepair
 from tfsaver.cli import output, screen
 from tfsaver.cli.text import count, escape, escape_message, human_size
 

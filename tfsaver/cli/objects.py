@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tfsaver.checkpoint.checkpoint_reader import CheckpointReader
-from tfsaver.checkpoint.object_graph import read_object_graph
+from tfsaver.checkpoint.objects.object_graph import read_object_graph
 from tfsaver.cli.text import escape, human_size, shape_text
 from tfsaver.errors import DataLossError, InvalidArgumentError
 

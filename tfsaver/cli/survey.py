@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from tfsaver.checkpoint.checkpoint_reader import CheckpointReader
-from tfsaver.checkpoint.object_graph import OBJECT_GRAPH_KEY, full_names_of_keys
-from tfsaver.checkpoint.optimizer_slots import OptimizerTensor, find_moving_averages, find_optimizer_tensors
+from tfsaver.checkpoint.objects.object_graph import OBJECT_GRAPH_KEY, full_names_of_keys
+from tfsaver.checkpoint.optimizers.optimizer_slots import OptimizerTensor, find_moving_averages, find_optimizer_tensors
 from tfsaver.checkpoint.tensor_slice_reader import TensorSliceReader
 from tfsaver.errors import SaverError
 from tfsaver.framework.tensor_info import TensorInfo

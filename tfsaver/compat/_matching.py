@@ -1,7 +1,7 @@
 """Bindings against a checkpoint: which tensor each variable gets, and the errors when something is wrong.
 
-The comparison itself is `tfsaver.checkpoint.matching`; here are TensorFlow's two sentences for what came of it, which
-callers look for, with the whole report behind them.
+The comparison itself is `tfsaver.checkpoint.restoring.matching`; here are TensorFlow's two sentences for what came of it,
+which callers look for, with the whole report behind them.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from tfsaver.checkpoint.checkpoint_reader import CheckpointReader
-from tfsaver.checkpoint.matching import match_tensors
-from tfsaver.checkpoint.restore_report import MatchedTensor, RestoreReport, WantedTensor
+from tfsaver.checkpoint.restoring.matching import match_tensors
+from tfsaver.checkpoint.restoring.restore_report import MatchedTensor, RestoreReport, WantedTensor
 from tfsaver.compat._binding import Binding
 from tfsaver.errors import InvalidArgumentError, NotFoundError
 

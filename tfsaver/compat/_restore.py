@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tfsaver.checkpoint.checkpoint_reader import CheckpointReader
-from tfsaver.checkpoint.restore_report import RestoreReport
+from tfsaver.checkpoint.restoring.restore_report import RestoreReport
 from tfsaver.compat import _matching, _paths, _transfer
 from tfsaver.compat._binding import Binding
 from tfsaver.compat._matching import Match

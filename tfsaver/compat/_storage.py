@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from tfsaver.checkpoint.restore_report import RestoreReport
+from tfsaver.checkpoint.restoring.restore_report import RestoreReport
 from tfsaver.compat import _matching, _runtime, _saver_nodes
 from tfsaver.compat._binding import Binding, GraphVariable
 from tfsaver.compat._restore import compare_variables, restore_variables

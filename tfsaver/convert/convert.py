@@ -20,10 +20,10 @@ from tfsaver.checkpoint.editing.edit import write_result
 from tfsaver.checkpoint.editing.piecewise import as_source
 from tfsaver.checkpoint.editing.rename import RenamedSource
 from tfsaver.checkpoint.editing.select import SelectedSource
-from tfsaver.checkpoint.name_map import NameMapLike
-from tfsaver.checkpoint.object_based import object_based_source
-from tfsaver.checkpoint.object_graph import OBJECT_GRAPH_KEY, ObjectGraph, read_object_graph
-from tfsaver.checkpoint.object_graph_like import SAVE_COUNTER_KEY, as_object_graph
+from tfsaver.checkpoint.names.name_map import NameMapLike
+from tfsaver.checkpoint.objects.object_based import object_based_source
+from tfsaver.checkpoint.objects.object_graph import OBJECT_GRAPH_KEY, ObjectGraph, read_object_graph
+from tfsaver.checkpoint.objects.object_graph_like import SAVE_COUNTER_KEY, as_object_graph
 from tfsaver.checkpoint.selection import Selectable, Selection
 from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.convert.conversion_report import ConversionReport, ConvertedTensor

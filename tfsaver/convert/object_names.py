@@ -16,8 +16,8 @@ from collections.abc import Mapping, Sequence
 
 from tfsaver.checkpoint.editing.piecewise import PiecewiseSource
 from tfsaver.checkpoint.editing.view import View
-from tfsaver.checkpoint.name_steps import split_attribute
-from tfsaver.checkpoint.object_graph import OBJECT_GRAPH_KEY, VARIABLE_VALUE, ObjectGraph
+from tfsaver.checkpoint.names.name_steps import split_attribute
+from tfsaver.checkpoint.objects.object_graph import OBJECT_GRAPH_KEY, VARIABLE_VALUE, ObjectGraph
 from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.errors import InvalidArgumentError
 

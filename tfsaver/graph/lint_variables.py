@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from tfsaver import schemas
-from tfsaver.checkpoint.object_graph import OBJECT_GRAPH_KEY
+from tfsaver.checkpoint.objects.object_graph import OBJECT_GRAPH_KEY
 from tfsaver.errors import SaverError
 from tfsaver.framework.dtypes import DType
 from tfsaver.framework.tensor_shape import Shape

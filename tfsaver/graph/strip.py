@@ -22,8 +22,8 @@ from tfsaver.checkpoint.editing.edit import Checkpoint, meta_graph_of, open_sour
 from tfsaver.checkpoint.editing.edit_report import EditReport
 from tfsaver.checkpoint.editing.select import select
 from tfsaver.checkpoint.editing.view import tensor_names
-from tfsaver.checkpoint.object_graph import read_object_graph
-from tfsaver.checkpoint.optimizer_slots import find_optimizer_tensors
+from tfsaver.checkpoint.objects.object_graph import read_object_graph
+from tfsaver.checkpoint.optimizers.optimizer_slots import find_optimizer_tensors
 from tfsaver.checkpoint.selection import Selection
 from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.errors import DataLossError, InvalidArgumentError

@@ -13,9 +13,9 @@ import os
 from collections.abc import Sequence
 
 from tfsaver import schemas
-from tfsaver.checkpoint import object_graph_like as checkpoints
-from tfsaver.checkpoint.object_graph import ObjectGraph
-from tfsaver.checkpoint.object_graph_builder import ObjectGraphBuilder, Path
+from tfsaver.checkpoint.objects import object_graph_like as checkpoints
+from tfsaver.checkpoint.objects.object_graph import ObjectGraph
+from tfsaver.checkpoint.objects.object_graph_builder import ObjectGraphBuilder, Path
 from tfsaver.errors import DataLossError, InvalidArgumentError
 from tfsaver.framework import dtypes
 from tfsaver.lib import file_io

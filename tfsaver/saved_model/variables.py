@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from tfsaver.checkpoint import object_graph
 from tfsaver.checkpoint.checkpoint_reader import CheckpointReader
+from tfsaver.checkpoint.objects import object_graph
 from tfsaver.errors import TensorNotFoundError, nearest_names
 from tfsaver.framework.dtypes import DType
 from tfsaver.framework.tensor_info import TensorInfo

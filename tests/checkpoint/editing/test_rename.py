@@ -12,7 +12,7 @@ import tfsaver
 from tests.checkpoint.editing.edited import assert_same, read
 from tfsaver import load_checkpoint
 from tfsaver.checkpoint.editing.rename import RenamedSource
-from tfsaver.checkpoint.name_map import Renamed, Rule
+from tfsaver.checkpoint.names.name_map import Renamed, Rule
 from tfsaver.checkpoint.tensor_source import ArraySource
 from tfsaver.errors import InvalidArgumentError
 

@@ -10,7 +10,7 @@ import pytest
 
 import tfsaver
 from tfsaver import Selection, load_checkpoint
-from tfsaver.checkpoint.object_graph import read_object_graph
+from tfsaver.checkpoint.objects.object_graph import read_object_graph
 
 VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from tfsaver import load_checkpoint, save_checkpoint
-from tfsaver.checkpoint.name_map import NameMapLike
-from tfsaver.checkpoint.object_based import object_based_source
-from tfsaver.checkpoint.object_graph_like import object_graph_like
+from tfsaver.checkpoint.names.name_map import NameMapLike
+from tfsaver.checkpoint.objects.object_based import object_based_source
+from tfsaver.checkpoint.objects.object_graph_like import object_graph_like
 from tfsaver.checkpoint.tensor_source import ArraySource, TensorSource
 from tfsaver.compat.v2.object_graph import object_graph_of
 

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from tfsaver import load_checkpoint, save_checkpoint
-from tfsaver.checkpoint.object_based import object_based_source
-from tfsaver.checkpoint.object_graph import OBJECT_GRAPH_KEY
-from tfsaver.checkpoint.object_graph_like import SAVE_COUNTER_KEY
-from tfsaver.checkpoint.restore_report import WantedTensor
+from tfsaver.checkpoint.objects.object_based import object_based_source
+from tfsaver.checkpoint.objects.object_graph import OBJECT_GRAPH_KEY
+from tfsaver.checkpoint.objects.object_graph_like import SAVE_COUNTER_KEY
+from tfsaver.checkpoint.restoring.restore_report import WantedTensor
 from tfsaver.checkpoint.tensor_source import ArraySource
 from tfsaver.compat.v2.object_graph import object_graph_of
 from tfsaver.errors import InvalidArgumentError

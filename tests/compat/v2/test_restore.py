@@ -80,10 +80,10 @@ def test_mapping_takes_all_that_a_name_map_takes(tf: Any, module: Any, tmp_path:
         '[[rules]]\npattern = "^fc/weights$"\nreplacement = "dense/kernel"\ntranspose = true\n'
         '[[rules]]\npattern = "^global_step$"\nreplacement = "step"\n'
     )
-    kernel = tfsaver.checkpoint.name_map.Renamed("layer/w", (1, 0))
+    kernel = tfsaver.checkpoint.names.name_map.Renamed("layer/w", (1, 0))
     for mapping in (
         {"fc/weights": kernel, "fc/biases": "dense/bias", "global_step": "step"},
-        [tfsaver.checkpoint.name_map.Rule("^fc/weights", "dense/kernel", True), ("^fc/biases", "dense/bias"), ("global_", "")],
+        [tfsaver.checkpoint.names.name_map.Rule("^fc/weights", "dense/kernel", True), ("^fc/biases", "dense/bias"), ("global_", "")],
         str(tmp_path / "names.toml"),
     ):
         for variable in module.variables:

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import tfsaver
-from tfsaver.checkpoint.object_graph import OBJECT_GRAPH_KEY
-from tfsaver.checkpoint.optimizer_slots import find_optimizer_tensors
+from tfsaver.checkpoint.objects.object_graph import OBJECT_GRAPH_KEY
+from tfsaver.checkpoint.optimizers.optimizer_slots import find_optimizer_tensors
 from tfsaver.errors import RestoreError
 
 BERT = "v2_tiny_bert_keras_bert/bert_model.ckpt"

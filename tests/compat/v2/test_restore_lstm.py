@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import tfsaver
-from tfsaver.checkpoint.lstm_cells import KerasLSTMSource
+from tfsaver.checkpoint.editing.lstm_cells import KerasLSTMSource
 from tfsaver.checkpoint.tensor_source import ArraySource
 from tfsaver.errors import InvalidArgumentError, TensorNotFoundError, UnimplementedError
 

@@ -22,7 +22,7 @@ from tfsaver.checkpoint.editing.edit import Checkpoint, copy_meta_graph, describ
 from tfsaver.checkpoint.editing.edit_report import Contents, EditReport, contents_of, count
 from tfsaver.checkpoint.editing.piecewise import PiecewiseSource
 from tfsaver.checkpoint.editing.view import View, object_graph_of, tensor_names
-from tfsaver.checkpoint.name_steps import raise_problems
+from tfsaver.checkpoint.names.name_steps import raise_problems
 from tfsaver.checkpoint.tensor_source import Array, TensorSource
 from tfsaver.errors import InvalidArgumentError
 from tfsaver.framework.dtypes import DType

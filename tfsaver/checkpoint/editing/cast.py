@@ -22,7 +22,7 @@ from tfsaver.checkpoint.editing.edit import Checkpoint, describe, open_sources, 
 from tfsaver.checkpoint.editing.edit_report import EditReport, contents_of
 from tfsaver.checkpoint.editing.piecewise import PiecewiseSource
 from tfsaver.checkpoint.editing.view import View, tensor_names
-from tfsaver.checkpoint.name_steps import raise_problems
+from tfsaver.checkpoint.names.name_steps import raise_problems
 from tfsaver.checkpoint.selection import Selection
 from tfsaver.checkpoint.tensor_source import Array, TensorSource
 from tfsaver.errors import InvalidArgumentError

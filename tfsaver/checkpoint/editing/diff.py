@@ -16,7 +16,7 @@ from tfsaver.checkpoint.editing.edit import Checkpoint, describe, open_sources
 from tfsaver.checkpoint.editing.edit_report import count
 from tfsaver.checkpoint.editing.piecewise import PiecewiseSource, as_piecewise
 from tfsaver.checkpoint.editing.rename import RenamedSource
-from tfsaver.checkpoint.name_map import NameMapLike
+from tfsaver.checkpoint.names.name_map import NameMapLike
 from tfsaver.checkpoint.selection import Selectable, Selection
 from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.errors import InvalidArgumentError

@@ -19,7 +19,7 @@ from tfsaver.checkpoint.editing.object_graph_parts import TensorsOfKeys
 from tfsaver.checkpoint.editing.piecewise import PiecewiseSource
 from tfsaver.checkpoint.editing.select import SAVE_COUNTER
 from tfsaver.checkpoint.editing.view import View, object_graph_of, tensor_names
-from tfsaver.checkpoint.name_steps import raise_problems
+from tfsaver.checkpoint.names.name_steps import raise_problems
 from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.errors import InvalidArgumentError
 from tfsaver.lib import file_io

@@ -16,7 +16,7 @@ from typing import TypeAlias
 
 from tfsaver import schemas
 from tfsaver.checkpoint.editing.object_graph_parts import TensorsOfKeys, leading_to_values, without_nodes
-from tfsaver.checkpoint.object_graph import unescape
+from tfsaver.checkpoint.objects.object_graph import unescape
 from tfsaver.errors import InvalidArgumentError
 
 Path: TypeAlias = "tuple[str, ...]"

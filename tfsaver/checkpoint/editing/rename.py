@@ -20,8 +20,8 @@ from tfsaver.checkpoint.editing.edit import Checkpoint, describe, open_sources, 
 from tfsaver.checkpoint.editing.edit_report import EditReport, LeftOut, contents_of
 from tfsaver.checkpoint.editing.piecewise import PiecewiseSource, cut
 from tfsaver.checkpoint.editing.view import View, object_graph_of, tensor_names
-from tfsaver.checkpoint.name_map import NameMapLike, Renamed, as_name_map
-from tfsaver.checkpoint.name_steps import raise_problems, split_attribute
+from tfsaver.checkpoint.names.name_map import NameMapLike, Renamed, as_name_map
+from tfsaver.checkpoint.names.name_steps import raise_problems, split_attribute
 from tfsaver.checkpoint.tensor_source import Array, TensorSource
 from tfsaver.framework.region import Region, as_tensor_slice
 from tfsaver.framework.tensor_info import TensorInfo

@@ -20,7 +20,7 @@ from tfsaver.checkpoint.editing.edit_report import EditReport, LeftOut, contents
 from tfsaver.checkpoint.editing.object_graph_pruning import prune_object_graph
 from tfsaver.checkpoint.editing.piecewise import PiecewiseSource
 from tfsaver.checkpoint.editing.view import View, object_graph_of, tensor_names
-from tfsaver.checkpoint.object_graph import read_object_graph
+from tfsaver.checkpoint.objects.object_graph import read_object_graph
 from tfsaver.checkpoint.selection import Selectable, Selection, SelectionReport, as_selection
 from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.errors import InvalidArgumentError, TensorNotFoundError, nearest_names

@@ -14,7 +14,7 @@ from tfsaver.checkpoint.editing.edit import Checkpoint, describe, open_sources, 
 from tfsaver.checkpoint.editing.edit_report import EditReport, contents_of
 from tfsaver.checkpoint.editing.select import SAVE_COUNTER, SelectedSource
 from tfsaver.checkpoint.editing.view import tensor_names
-from tfsaver.checkpoint.object_graph import read_object_graph
+from tfsaver.checkpoint.objects.object_graph import read_object_graph
 from tfsaver.checkpoint.selection import Selectable, Selection, as_selection
 from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.errors import InvalidArgumentError

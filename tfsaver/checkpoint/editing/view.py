@@ -15,7 +15,7 @@ import numpy as np
 
 from tfsaver import schemas
 from tfsaver.checkpoint.editing.piecewise import PiecewiseSource, as_piecewise
-from tfsaver.checkpoint.object_graph import OBJECT_GRAPH_KEY, read_object_graph
+from tfsaver.checkpoint.objects.object_graph import OBJECT_GRAPH_KEY, read_object_graph
 from tfsaver.checkpoint.tensor_source import Array, TensorSource
 from tfsaver.errors import TensorNotFoundError, nearest_names
 from tfsaver.framework import dtypes

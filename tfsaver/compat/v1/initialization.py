@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tfsaver.checkpoint.checkpoint_reader import CheckpointReader
-from tfsaver.checkpoint.object_graph import read_object_graph
+from tfsaver.checkpoint.objects.object_graph import read_object_graph
 from tfsaver.compat import _tensorflow
 from tfsaver.compat.v1 import checkpoint_utils
 from tfsaver.errors import InvalidArgumentError, nearest_names

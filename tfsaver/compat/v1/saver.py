@@ -21,7 +21,7 @@ import numpy as np
 from tfsaver import schemas
 from tfsaver.checkpoint import checkpoint_management
 from tfsaver.checkpoint.checkpoint_state import STATE_FILE_NAME
-from tfsaver.checkpoint.restore_report import RestoreReport
+from tfsaver.checkpoint.restoring.restore_report import RestoreReport
 from tfsaver.checkpoint.retention import Retention as Policy
 from tfsaver.checkpoint.selection import Selection, SelectionReport, as_selection
 from tfsaver.compat import _paths, _saver_graph, _tensorflow

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tfsaver.checkpoint.checkpoint_reader import CheckpointReader
-from tfsaver.checkpoint.optimizer_state import OptimizerState, steps_from_powers
-from tfsaver.checkpoint.restore_report import MatchedTensor
-from tfsaver.checkpoint.target_matching import GLOBAL_STEP, STEPS
+from tfsaver.checkpoint.optimizers.optimizer_state import OptimizerState, steps_from_powers
+from tfsaver.checkpoint.restoring.restore_report import MatchedTensor
+from tfsaver.checkpoint.restoring.target_matching import GLOBAL_STEP, STEPS
 from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.compat import _restore
 from tfsaver.compat._transfer import Array

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tfsaver.checkpoint.restore_report import RestoreReport
+from tfsaver.checkpoint.restoring.restore_report import RestoreReport
 from tfsaver.compat._transfer import Array
 from tfsaver.compat.v2.assignment import Values
 

@@ -17,9 +17,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tfsaver.checkpoint.checkpoint_reader import load_checkpoint
-from tfsaver.checkpoint.object_graph import OBJECT_GRAPH_KEY, ObjectGraph, read_object_graph
-from tfsaver.checkpoint.object_graph_builder import Kind, ObjectGraphBuilder, Path
-from tfsaver.checkpoint.object_graph_like import SAVE_COUNTER, add_save_counter
+from tfsaver.checkpoint.objects.object_graph import OBJECT_GRAPH_KEY, ObjectGraph, read_object_graph
+from tfsaver.checkpoint.objects.object_graph_builder import Kind, ObjectGraphBuilder, Path
+from tfsaver.checkpoint.objects.object_graph_like import SAVE_COUNTER, add_save_counter
 from tfsaver.compat import _tensorflow
 from tfsaver.compat._binding import static_shape
 from tfsaver.errors import InvalidArgumentError

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from tfsaver.checkpoint.object_graph import VARIABLE_VALUE, ObjectGraph
+from tfsaver.checkpoint.objects.object_graph import VARIABLE_VALUE, ObjectGraph
 from tfsaver.compat import _tensorflow
 
 _SYNONYMS = {"iter": "_iterations", "_iterations": "iter", "iterations": "_iterations"}

@@ -3,8 +3,8 @@
     tfsaver.restore(model, "old/model.ckpt-1000", mapping={"w1": "dense/kernel"})
     tfsaver.restore({"model": model, "optimizer": optimizer}, "old/model.ckpt-1000")
 
-The work is done elsewhere: `targets` finds the variables and their names, `tfsaver.checkpoint.target_matching` their
-tensors, `assignment` reads and assigns. Here it is put together, and nothing is assigned before everything is known to fit.
+The work is done elsewhere: `targets` finds the variables and their names, `restoring.target_matching` their tensors,
+`assignment` reads and assigns. Here it is put together, and nothing is assigned before everything is known to fit.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tfsaver.checkpoint.checkpoint_reader import load_checkpoint
-from tfsaver.checkpoint.name_map import NameMap, NameMapLike, as_name_map
-from tfsaver.checkpoint.name_steps import RenameScope
-from tfsaver.checkpoint.object_graph import ObjectGraph, read_object_graph
-from tfsaver.checkpoint.optimizer_state import OptimizerState, find_optimizer_state
-from tfsaver.checkpoint.restore_report import RestoreReport, WantedTensor
-from tfsaver.checkpoint.target_matching import Matching, WantedSlot, WantedVariable
-from tfsaver.checkpoint.target_report import report_on
-from tfsaver.checkpoint.tensor_names import TensorNames
+from tfsaver.checkpoint.names.name_map import NameMap, NameMapLike, as_name_map
+from tfsaver.checkpoint.names.name_steps import RenameScope
+from tfsaver.checkpoint.names.tensor_names import TensorNames
+from tfsaver.checkpoint.objects.object_graph import ObjectGraph, read_object_graph
+from tfsaver.checkpoint.optimizers.optimizer_state import OptimizerState, find_optimizer_state
+from tfsaver.checkpoint.restoring.restore_report import RestoreReport, WantedTensor
+from tfsaver.checkpoint.restoring.target_matching import Matching, WantedSlot, WantedVariable
+from tfsaver.checkpoint.restoring.target_report import report_on
 from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.compat.v2.assignment import Assignment, Values, assign
 from tfsaver.compat.v2.comparison import Comparison, compare_values
@@ -56,7 +56,7 @@ def restore(
             Models and optimizers must be built.
         checkpoint: A path as `load_checkpoint` takes it (V1, V2, also a SavedModel's directory), or any open source.
         mapping: From names in the checkpoint to names in the target: a dict, rules, a file, the name of a ready table, or a
-            function; see `tfsaver.checkpoint.name_map`. What it does not speak of keeps its name.
+            function; see `tfsaver.checkpoint.names.name_map`. What it does not speak of keeps its name.
         by: ``name``, or ``shape``: by dtype and shape, and by order where several have the same.
         scope: Words in front of the names in the checkpoint, which the target's do not have; or the words there and the
             words here. What is outside of it is left out. A mapping sees the names after this.

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tfsaver.checkpoint.tensor_names import plain
+from tfsaver.checkpoint.names.tensor_names import plain
 from tfsaver.compat import _tensorflow
 from tfsaver.compat._binding import static_shape
 from tfsaver.compat._transfer import Array
@@ -29,7 +29,7 @@ class SlotOf:
         owner: The variable that it is kept for, where the optimizer has it at hand.
         owner_id: What the optimizer knows the variable by, where it has not; else empty.
         owner_name: The variable's name.
-        spellings: What checkpoints call such a slot, see `tfsaver.checkpoint.optimizer_state`.
+        spellings: What checkpoints call such a slot, see `tfsaver.checkpoint.optimizers.optimizer_state`.
         known: What they call any slot of an optimizer of this kind.
     """
 

@@ -1,0 +1,108 @@
+"""What a doctor says of a directory of checkpoints.
+
+What is found is of two kinds: a problem is a checkpoint that is damaged, or what makes a program that asks for the latest
+checkpoint get the wrong one, a damaged one, or none; a remark is what only takes space or may surprise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tfsaver.checkpoint.doctor.damage import Damage
+from tfsaver.checkpoint.doctor.directory_survey import DirectorySurvey, FoundCheckpoint
+from tfsaver.checkpoint.doctor.state_survey import StateFile
+from tfsaver.checkpoint.retention_file import LedgerPage
+
+
+@dataclass
+class Examined:
+    """A checkpoint of the directory and what is known of it.
+
+    Attributes:
+        found: Its files.
+        is_read: Whether all of its bytes were read.
+        damage: What is wrong with it; of a checkpoint that was not read only what its files' names and its index say.
+        num_tensors: How many tensors were read.
+        error: Why it could not be read: it is for newer readers, or the system refuses.
+    """
+
+    found: FoundCheckpoint
+    is_read: bool = False
+    damage: list[Damage] = field(default_factory=list)
+    num_tensors: int = 0
+    error: Exception | None = None
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether every byte was read and is right."""
+        return self.is_read and not self.damage
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether nothing is known that is wrong with it."""
+        return not self.damage and self.error is None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something to say of a directory.
+
+    Attributes:
+        kind: A word for programs.
+        where: The file or the checkpoint it is about.
+        message: What it is.
+        is_problem: Whether it is wrong, and not only worth knowing.
+    """
+
+    kind: str
+    where: str
+    message: str
+    is_problem: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.message}"
+
+
+@dataclass
+class Diagnosis:
+    """What a doctor says of a directory.
+
+    Attributes:
+        directory: The directory.
+        survey: What lies in it.
+        state: What its state file says.
+        ledger: What its retention ledger says; None where there is none that can be read.
+        checkpoints: Its checkpoints, oldest first.
+        findings: What is wrong, and what is worth knowing.
+    """
+
+    directory: str
+    survey: DirectorySurvey
+    state: StateFile
+    ledger: LedgerPage | None = None
+    checkpoints: list[Examined] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def problems(self) -> list[Finding]:
+        """What is wrong."""
+        return [finding for finding in self.findings if finding.is_problem]
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems
+
+    @property
+    def newest_sound(self) -> Examined | None:
+        """The newest checkpoint of which every byte was read and is right."""
+        return next((each for each in reversed(self.checkpoints) if each.is_sound), None)
+
+    def __str__(self) -> str:
+        newest = self.newest_sound
+        lines = [
+            f"{self.directory or '.'}: {len(self.checkpoints)} checkpoints, {len(self.problems)} problems; "
+            + (f"{newest.found.prefix} is the newest that is sound" if newest else "none is sound"),
+            *(f"  {finding}" for finding in self.findings),
+        ]
+        return "\n".join(lines)

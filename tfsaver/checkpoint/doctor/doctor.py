@@ -1,0 +1,91 @@
+"""Looks at a directory of checkpoints as a doctor does: what is there, what is wrong with it, what can be done.
+
+A diagnosis changes nothing: `state_repair` mends the state file, `leftovers` removes what killed saves left, `salvage` puts
+what is left of a damaged checkpoint into a new one.
+"""
+
+from __future__ import annotations
+
+from tfsaver.checkpoint.checkpoint_state import path_or_empty, state_file_path
+from tfsaver.checkpoint.doctor.damage import Damage, describe_damage
+from tfsaver.checkpoint.doctor.diagnosis import Diagnosis, Examined, Finding
+from tfsaver.checkpoint.doctor.directory_survey import survey_directory
+from tfsaver.checkpoint.doctor.findings import of_checkpoints, of_ledger, of_other_files, of_state_file
+from tfsaver.checkpoint.doctor.state_survey import in_order_of_age, read_state_file
+from tfsaver.checkpoint.latest_verified import Progress
+from tfsaver.checkpoint.retention_file import LEDGER_SUFFIX, read_ledger
+from tfsaver.checkpoint.verify import verify_checkpoint
+from tfsaver.errors import NotFoundError, SaverError
+from tfsaver.lib import file_io
+
+
+def diagnose(
+    directory: file_io.PathLike,
+    latest_filename: file_io.PathLike | None = None,
+    *,
+    verify_all: bool = False,
+    progress: Progress | None = None,
+) -> Diagnosis:
+    """Says what is in a directory of checkpoints and what is wrong with it; nothing is changed.
+
+    Checkpoints are read from the newest to the oldest, every byte, until one is sound.
+
+    Args:
+        directory: The directory.
+        latest_filename: The name of the state file, if it is not `checkpoint`.
+        verify_all: Reads the older checkpoints too.
+        progress: Called with the checkpoint that is read, the bytes done and the bytes there are.
+
+    Raises:
+        NotFoundError: There is no such directory.
+    """
+    directory = path_or_empty(directory)
+    if directory and not file_io.is_directory(directory):
+        raise NotFoundError(f"no directory {directory!r}")
+    state = read_state_file(directory, latest_filename)
+    ledger_path = f"{state_file_path(directory, latest_filename)}{LEDGER_SUFFIX}"
+    ledger, findings = None, []
+    try:
+        ledger = read_ledger(ledger_path)
+    except (SaverError, OSError) as error:
+        findings.append(Finding("ledger-unreadable", ledger_path, f"nobody knows what is pinned: {error}"))
+    hints = [name for entry in state.recorded for name in entry.names]
+    if ledger is not None:
+        hints += [entry.name for entry in ledger.entries]
+    survey = survey_directory(directory, file_io.split(state.path)[1], hints)
+    diagnosis = Diagnosis(directory, survey, state, ledger, findings=findings)
+    recorded = [entry.name for entry in ledger.entries] if ledger else []
+    recorded += [name for entry in state.recorded if (name := entry.name_in(survey.checkpoints)) is not None]
+    diagnosis.checkpoints = [Examined(found) for found in in_order_of_age(survey.checkpoints.values(), recorded)]
+    _examine(diagnosis, verify_all, progress)
+    diagnosis.findings += of_state_file(diagnosis)
+    diagnosis.findings += of_checkpoints(diagnosis)
+    diagnosis.findings += of_ledger(diagnosis, ledger_path)
+    diagnosis.findings += of_other_files(survey)
+    return diagnosis
+
+
+def _examine(diagnosis: Diagnosis, verify_all: bool, progress: Progress | None) -> None:
+    """Reads checkpoints from the newest to the oldest, and the one that the state file names whatever its age."""
+    names = diagnosis.survey.checkpoints
+    newest = None if diagnosis.state.newest is None else diagnosis.state.newest.name_in(names)
+    has_sound = False
+    for each in reversed(diagnosis.checkpoints):
+        if verify_all or not has_sound or each.found.name == newest:
+            _read(each, progress)
+            has_sound = has_sound or each.is_sound
+        else:
+            each.damage += [Damage(path, None, None, (), f"{path} is missing") for path in each.found.missing]
+
+
+def _read(each: Examined, progress: Progress | None) -> None:
+    prefix = each.found.prefix
+    try:
+        report = verify_checkpoint(prefix, progress=progress and (lambda done, total: progress(prefix, done, total)))
+    except (SaverError, OSError) as error:
+        missing = [Damage(path, None, None, (), f"{path} is missing") for path in each.found.missing]
+        each.damage, each.error = missing, None if missing else error
+        return
+    each.is_read = True
+    each.damage = describe_damage(report)
+    each.num_tensors = report.num_tensors

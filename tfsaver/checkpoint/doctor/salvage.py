@@ -1,0 +1,252 @@
+"""Writes what is left of a damaged checkpoint as a new one.
+
+Every piece of the old one is read and compared with its checksum. What fits is written, bit for bit; what does not is left
+out and listed with the reason. The old files are not touched.
+
+    data with flipped bytes           the tensors that have them are lost, the others are not
+    a data file that ends early       the tensors behind its end
+    a data file that is missing       its tensors
+    one flipped bit in the index      nothing: its checksum shows which bit it was, and those of the tensors that it was
+    a damaged block of the index      the tensors whose entries are in it; mostly an index has one block, and all is lost
+    an index that ends early          the tensors of the blocks that are not whole
+    an index that is missing          all: nothing else has the names. See `borrow_index`
+    a damaged block of a V1 file      the tensors in it; all of the file if it is the first block
+
+Of a partitioned tensor the sound slices alone can be kept, if that is asked for. What a checkpoint that was written from
+objects says of them is made true of what is left.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable
+
+from tfsaver import schemas
+from tfsaver.checkpoint import checkpoint_files, checkpoint_location, saved_tensor_slices
+from tfsaver.checkpoint.checkpoint_reader import CheckpointReader
+from tfsaver.checkpoint.doctor.damage import listed
+from tfsaver.checkpoint.doctor.recovered_slices import RecoveredSlices
+from tfsaver.checkpoint.doctor.salvage_report import SalvageReport
+from tfsaver.checkpoint.editing.object_graph_parts import TensorsOfKeys
+from tfsaver.checkpoint.editing.object_graph_pruning import prune_object_graph
+from tfsaver.checkpoint.editing.select import SelectedSource
+from tfsaver.checkpoint.editing.view import object_graph_of
+from tfsaver.checkpoint.editing.write import write_source
+from tfsaver.checkpoint.objects.object_graph import OBJECT_GRAPH_KEY, parse_object_graph
+from tfsaver.errors import AlreadyExistsError, CheckpointNotFoundError, DataLossError, SaverError
+from tfsaver.framework.tensor_shape import num_elements
+from tfsaver.framework.tensor_slice import TensorSlice
+from tfsaver.lib import file_io
+from tfsaver.tensor_bundle import naming
+from tfsaver.tensor_bundle.reader import BundleReader
+from tfsaver.tensor_bundle.recovery import RecoveredBundle, data_files
+
+# Called with the tensors that were checked and how many there are.
+Progress = Callable[[int, int], None]
+
+_V1_SHARD = re.compile(r"(.*)-(?:\d{5,}|\?{5,})-of-(\d{5,})\Z", re.DOTALL)
+_DATA = re.compile(r"(.+)\.data-\d{5,}-of-\d{5,}\Z", re.DOTALL)
+
+
+def salvage_checkpoint(
+    checkpoint: file_io.PathLike,
+    out: file_io.PathLike,
+    *,
+    keep_partial: bool = False,
+    dry_run: bool = False,
+    durable: bool = True,
+    progress: Progress | None = None,
+) -> SalvageReport:
+    """Writes the tensors of a damaged checkpoint that are still what was written.
+
+    Args:
+        checkpoint: Its prefix, or one of its files.
+        out: The prefix of the new checkpoint, a V2 one; nothing of that name may be there.
+        keep_partial: Keeps the sound slices of a partitioned tensor of which others are lost. Programs that read all of it
+            refuse it then; `load_checkpoint` and TensorFlow read the slices that are there.
+        dry_run: Writes nothing; the report is the same.
+        durable: Whether to return only once disks have the bytes.
+        progress: Called as tensors are checked.
+
+    Raises:
+        CheckpointNotFoundError: There is none, or its index is missing.
+        AlreadyExistsError: There is something at `out` already.
+        DataLossError: Nothing can be saved.
+        UnimplementedError: It was written for newer readers.
+    """
+    target = file_io.as_path(out)
+    if checkpoint_files.checkpoint_exists(target) or data_files(target):
+        raise AlreadyExistsError(f"{target} is there already: what is salvaged goes to a new place")
+    with _open(file_io.as_path(checkpoint)) as reader:
+        salvage = _Salvage(reader, keep_partial, progress)
+        report = salvage.report
+        if not dry_run:
+            source = SalvagedSource(reader, report, salvage.sound_slices, salvage.has_graph)
+            report.out = write_source(source, target, durable=durable)
+    return report
+
+
+class RecoveredReader(CheckpointReader):
+    """A damaged checkpoint, open as far as it can be."""
+
+    def __init__(self, recovered: RecoveredBundle | RecoveredSlices, version: str) -> None:
+        self._reader = self.recovered = recovered
+        self.version = version
+        self.prefix = recovered.prefix
+        self._sound_names = recovered.sound_names()
+
+    @property
+    def names(self) -> list[str]:
+        return self._sound_names
+
+
+class SalvagedSource(SelectedSource):
+    """The tensors, and the slices of tensors, that are sound.
+
+    Args:
+        reader: The checkpoint.
+        report: Which tensors are saved and which are lost.
+        sound_slices: Of those of which not everything is, the slices that are.
+        has_graph: Whether what the checkpoint says of objects is sound.
+    """
+
+    def __init__(
+        self,
+        reader: RecoveredReader,
+        report: SalvageReport,
+        sound_slices: dict[str, tuple[TensorSlice, ...]],
+        has_graph: bool,
+    ) -> None:
+        super().__init__(reader, [name for name in (*report.saved, *report.partial) if name != OBJECT_GRAPH_KEY])
+        self._names_before = [*report.saved, *report.partial, *report.lost]
+        self._sound_slices = sound_slices
+        self._has_graph = has_graph
+
+    def _slices(self, name: str) -> tuple[TensorSlice, ...]:
+        return self._sound_slices.get(name) or super()._slices(name)
+
+    def _edit_graph(self) -> schemas.TrackableObjectGraph | None:
+        graph = object_graph_of(self._sources[0]) if self._has_graph else None
+        # What the index has lost is not among the source's names, and is gone all the same.
+        return graph and prune_object_graph(graph, self._names_before, frozenset(self._selected))
+
+
+class _Salvage:
+    """Checks everything, and notes what came of it."""
+
+    def __init__(self, reader: RecoveredReader, keep_partial: bool, progress: Progress | None) -> None:
+        self._reader = reader
+        self._keep_partial = keep_partial
+        self.report = SalvageReport(reader.prefix)
+        self.sound_slices: dict[str, tuple[TensorSlice, ...]] = {}
+        self.has_graph = False
+        for number, name in enumerate(reader.names):
+            self._check(name)
+            if progress is not None:
+                progress(number + 1, len(reader.names))
+        self._check_graph()
+        self._note_damage()
+        if not self.report.saved and not self.report.partial:
+            reason = "; ".join(self.report.damage or list(self.report.lost.values())[:3]) or "it holds no tensors"
+            raise DataLossError(f"nothing of {reader.prefix} can be saved: {reason}")
+
+    def _check(self, name: str) -> None:
+        report = self.report
+        sound: list[tuple[TensorSlice | None, int]] = []
+        damaged: list[tuple[TensorSlice | None, Exception]] = []
+        try:
+            shape = self._reader.shape(name)
+            for piece, size, error in self._reader.recovered.check(name):
+                if error is None:
+                    sound.append((piece, size))
+                else:
+                    damaged.append((piece, error))
+        except (SaverError, OSError) as error:
+            report.lost[name] = str(error)
+            return
+        slices = tuple(piece for piece, _ in sound if piece is not None)
+        missing = num_elements(shape) - sum(num_elements(piece.resolve(shape).shape) for piece in slices)
+        is_whole = not damaged and (not missing or any(piece is None for piece, _ in sound))
+        if is_whole:
+            report.saved[name] = sum(size for _, size in sound)
+        elif slices and self._keep_partial:
+            self.sound_slices[name] = slices
+            report.partial[name] = [str(piece) for piece, _ in damaged] or [f"{missing} elements in files that are lost"]
+        else:
+            reasons = [str(error) if piece is None else f"{piece}: {error}" for piece, error in damaged]
+            kept = f" ({len(slices)} of its {len(slices) + len(damaged)} slices are sound)" if slices else ""
+            report.lost[name] = (reasons[0] if reasons else f"{missing} elements are in files that are lost") + kept
+
+    def _check_graph(self) -> None:
+        """Whether what is said of objects can be kept, and which names it knows that are lost."""
+        if OBJECT_GRAPH_KEY not in self.report.saved:
+            if OBJECT_GRAPH_KEY in self.report.lost:
+                self.report.notes.append("the description of the objects is lost: what is saved is found by its keys alone")
+            return
+        try:
+            graph = parse_object_graph(self._reader[OBJECT_GRAPH_KEY].item())
+        except (SaverError, AttributeError, ValueError) as error:
+            del self.report.saved[OBJECT_GRAPH_KEY]
+            self.report.lost[OBJECT_GRAPH_KEY] = str(error)
+            return
+        self.has_graph = True
+        tensors = TensorsOfKeys(self._reader.names)
+        for attribute in graph.attributes:
+            if not tensors.of(attribute.key):
+                self.report.lost.setdefault(attribute.key, "its entry in the index is lost; the objects have it")
+
+    def _note_damage(self) -> None:
+        recovered, report = self._reader.recovered, self.report
+        report.damage = [str(error) for error in recovered.damage]
+        if isinstance(recovered, RecoveredBundle):
+            report.notes += recovered.assumptions
+            for name in recovered.lost_slices:
+                report.lost.setdefault(name, "its entry in the index is lost; only slices of it are named")
+        if recovered.damage and not self.has_graph:
+            known = {*self._reader.names, *report.lost}
+            neighbour, names = _names_of_neighbour(report.prefix)
+            if unknown := [name for name in names if name not in known]:
+                report.notes.append(f"names that {neighbour} has and that are not found here: {listed(unknown, 10)}")
+            elif neighbour is None:
+                report.notes.append("which other tensors there were, nothing here says")
+
+
+def _open(path: str) -> RecoveredReader:
+    """The checkpoint that a path means, damaged as it may be."""
+    if match := re.fullmatch(r"(.+)\.index", path, re.DOTALL) or _DATA.fullmatch(path):
+        path = match[1]
+    if file_io.exists(naming.index_path(path)):
+        return _opened(RecoveredBundle(path), "V2")
+    if files := data_files(path):
+        found = f"{listed([file_io.split(file)[1] for file in files])} without it: nothing else says which tensors these are"
+        raise CheckpointNotFoundError(path, looked_for=[naming.index_path(path)], found=found)
+    if match := _V1_SHARD.fullmatch(path):
+        num_shards = int(match[2])
+        paths = [saved_tensor_slices.shard_path(match[1], number, num_shards) for number in range(num_shards)]
+        if any(map(file_io.exists, paths)):
+            return _opened(RecoveredSlices(saved_tensor_slices.shard_pattern(match[1], num_shards), paths), "V1")
+    location = checkpoint_location.locate_checkpoint(path)
+    if location.version == "V2":
+        return _opened(RecoveredBundle(location.prefix), "V2")
+    return _opened(RecoveredSlices(location.prefix, location.paths), "V1")
+
+
+def _opened(recovered: RecoveredBundle | RecoveredSlices, version: str) -> RecoveredReader:
+    try:
+        return RecoveredReader(recovered, version)
+    except BaseException:
+        recovered.close()
+        raise
+
+
+def _names_of_neighbour(prefix: str) -> tuple[str | None, list[str]]:
+    """The names in another checkpoint of the same series and directory, which most likely are this one's too."""
+    directory, own = file_io.split(prefix)
+    for name in file_io.list_directory(directory):
+        base = name.removesuffix(".index")
+        if base in (name, own) or checkpoint_files.series_of(base) != checkpoint_files.series_of(own):
+            continue
+        with contextlib.suppress(SaverError, OSError), BundleReader(file_io.join(directory, base)) as reader:
+            return reader.prefix, reader.names
+    return None, []

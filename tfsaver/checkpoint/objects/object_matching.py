@@ -1,0 +1,253 @@
+"""Tensors of any names against the values of a graph of objects.
+
+A tensor is for a value when its name, after the mapping, is one of these; the first that is found counts:
+
+    net/dense/kernel/.ATTRIBUTES/VARIABLE_VALUE    the value's key
+    dense/kernel                                   its full name: what the variable is called in its program
+    net/dense/kernel                               its path, as it stands in the key
+
+The full name is what a checkpoint that was written from names and a program of today have in common; where several
+variables have one (``Variable``), it says nothing. Where the tensors were written from objects themselves, the names that
+their variables had count as well, after the tensors' own, and a mapping may speak of them. Nothing is read but dtypes and
+shapes.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence, Set
+from typing import NamedTuple
+
+from tfsaver.checkpoint.names import renames
+from tfsaver.checkpoint.names.name_map import NameMapLike, as_name_map
+from tfsaver.checkpoint.names.name_steps import Renamed
+from tfsaver.checkpoint.objects.object_graph import (
+    OBJECT_GRAPH_KEY,
+    VARIABLE_VALUE,
+    Attribute,
+    ObjectGraph,
+    read_object_graph,
+)
+from tfsaver.checkpoint.objects.objects_report import AmbiguousTensor, ObjectsReport
+from tfsaver.checkpoint.restoring.matching import is_compatible, shape_text
+from tfsaver.checkpoint.restoring.restore_report import MismatchedTensor, MissingTensor, WantedTensor
+from tfsaver.checkpoint.tensor_source import TensorSource
+from tfsaver.errors import nearest_names
+from tfsaver.framework.tensor_info import TensorInfo
+from tfsaver.framework.tensor_shape import Shape
+
+_SUFFIX = f"/.ATTRIBUTES/{VARIABLE_VALUE}"
+
+# Comparing two names costs microseconds; beyond so many pairs of them, a hint is not worth the wait.
+_MAX_COMPARISONS = 50_000
+
+
+class Origin(NamedTuple):
+    """Where a value comes from.
+
+    Attributes:
+        name: The tensor's name in the source.
+        transpose: The order that its axes are brought into; None leaves them.
+    """
+
+    name: str
+    transpose: tuple[int, ...] | None
+
+
+class ObjectMatch(NamedTuple):
+    """What came of a comparison.
+
+    Attributes:
+        origins: Where each value comes from, by the names of its tensors in the new checkpoint.
+        dropped: The keys of the graph's values that have no tensor that fits.
+        report: All of it, to be told.
+    """
+
+    origins: dict[str, Origin]
+    dropped: frozenset[str]
+    report: ObjectsReport
+
+
+def match_objects(
+    source: TensorSource,
+    graph: ObjectGraph,
+    name_map: NameMapLike = None,
+    *,
+    defaults: Set[str] = frozenset(),
+    allow_unused: bool = False,
+) -> ObjectMatch:
+    """Finds a tensor for each value of a graph of objects.
+
+    Args:
+        source: The tensors.
+        graph: The objects.
+        name_map: What the tensors' names become before they are compared; see `name_map`.
+        defaults: The keys that have a value already, in case the source has none.
+        allow_unused: Whether the report takes tensors that no value gets for right.
+
+    Raises:
+        InvalidArgumentError: The mapping does not fit the names.
+        DataLossError: An entry of the source's index, or its object graph, is damaged.
+    """
+    offers = _Offers(source, name_map)
+    counts = Counter(attribute.full_name for attribute in graph.attributes)
+    known = sorted(graph.tensors)
+    origins: dict[str, Origin] = {}
+    given: list[str] = []
+    missing: dict[str, Attribute] = {}
+    ambiguous: dict[tuple[str, str], list[str]] = {}
+    mismatched: list[MismatchedTensor] = []
+    dropped: set[str] = set()
+    for attribute in graph.attributes:
+        for name in _tensors_of(attribute, known, offers):
+            full_name = attribute.full_name if name == attribute.key else ""
+            is_unique = counts[full_name] == 1
+            origin = offers.find(name, full_name if is_unique else "")
+            if origin is None and full_name and not is_unique and (several := offers.find("", full_name)):
+                ambiguous.setdefault((several.name, full_name), []).append(name)
+                dropped.add(attribute.key)
+            elif origin is None and name in defaults:
+                given.append(name)
+            elif origin is None:
+                missing[name] = attribute
+                dropped.add(attribute.key)
+            elif wrong := _mismatch(name, origin, source.info(origin.name), graph.tensors.get(name)):
+                mismatched.append(wrong)
+                dropped.add(attribute.key)
+            else:
+                origins[name] = origin
+    spoken_of = {origin.name for origin in origins.values()} | {item.key for item in mismatched}
+    spoken_of |= {name for name, _ in ambiguous} | offers.left_out | {OBJECT_GRAPH_KEY}
+    unused = [name for name in source.names if name not in spoken_of]
+    mapping = _suggest(missing, unused, source, offers.full_names, graph.tensors)
+    report = ObjectsReport(
+        checkpoint=str(getattr(source, "prefix", "the tensors")),
+        matched={name: origin.name for name, origin in origins.items()},
+        defaults=tuple(given),
+        missing=tuple(_missing(missing, unused, offers.full_names, mapping)),
+        ambiguous=tuple(AmbiguousTensor(name, full_name, tuple(keys)) for (name, full_name), keys in ambiguous.items()),
+        mismatched=tuple(mismatched),
+        unused=tuple(unused),
+        full_names=graph.full_names_of_keys(),
+        mapping={name: key for key, name in mapping.items()},
+        is_unused_wrong=not allow_unused,
+    )
+    return ObjectMatch(origins, frozenset(dropped), report)
+
+
+class _Offers:
+    """The tensors of a source by the names that the mapping gives them."""
+
+    def __init__(self, source: TensorSource, name_map: NameMapLike) -> None:
+        objects = read_object_graph(source)
+        names = [name for name in source.names if name != OBJECT_GRAPH_KEY]
+        there = set(names)
+        full_names = {} if objects is None else objects.full_names_of_keys()
+        self.full_names = {key: name for key, name in full_names.items() if name and key in there}
+        counts = Counter(self.full_names.values())
+        keys = {name: key for key, name in self.full_names.items() if counts[name] == 1 and name not in there}
+        renamed = as_name_map(name_map).apply([*names, *keys])
+        # A variable that is left out by what it was called is left out.
+        self.left_out = {keys.get(name, name) for name, targets in renamed.items() if not targets}
+        self._exact: dict[str, Origin] = {}
+        self._called: dict[str, Origin] = {}
+        for name, targets in renamed.items():
+            offered = self._called if name in keys else self._exact
+            # What a mapping says of a variable by what it was called is as good as if it said it by its key.
+            if name in keys and targets != (Renamed(name),):
+                offered = self._exact
+            for target in targets:
+                if keys.get(name, name) not in self.left_out:
+                    offered[target.name] = Origin(keys.get(name, name), target.transpose)
+        for name, origin in self._exact.items():
+            self._called.setdefault(name.removesuffix(_SUFFIX), origin)
+        self._sorted = sorted(self._exact)
+
+    def find(self, key: str, full_name: str) -> Origin | None:
+        """The tensor that is for the value of this key and full name; either may be empty."""
+        for name in (key, full_name):
+            if name and name in self._exact:
+                return self._exact[name]
+        path = key.removesuffix(_SUFFIX)
+        if path != key and path in self._exact:
+            return self._exact[path]
+        return self._called.get(full_name) if full_name else None
+
+    def beginning_with(self, key: str) -> list[str]:
+        """The names offered that begin so, where the key itself is none."""
+        return [] if key in self._exact else _beginning_with(self._sorted, key)
+
+
+def _tensors_of(attribute: Attribute, known: Sequence[str], offers: _Offers) -> Sequence[str]:
+    """The names of a value's tensors: its key, or names that begin with it, as far as anybody knows them."""
+    if attribute.name == VARIABLE_VALUE:
+        return (attribute.key,)
+    return _beginning_with(known, attribute.key) or offers.beginning_with(attribute.key) or (attribute.key,)
+
+
+def _beginning_with(names: Sequence[str], text: str) -> list[str]:
+    start = bisect.bisect_left(names, text)
+    end = start
+    while end < len(names) and names[end].startswith(text):
+        end += 1
+    return list(names[start:end])
+
+
+def _mismatch(name: str, origin: Origin, info: TensorInfo, wanted: WantedTensor | None) -> MismatchedTensor | None:
+    shape = tuple(info.shape)
+    if origin.transpose is not None:
+        if len(origin.transpose) != len(shape):
+            return MismatchedTensor(name, origin.name, "axes", str(list(origin.transpose)), shape_text(shape))
+        shape = tuple(shape[axis] for axis in origin.transpose)
+    if wanted is None:
+        return None
+    if info.dtype.data_type != wanted.dtype.data_type:
+        return MismatchedTensor(name, origin.name, "dtype", wanted.dtype.name, info.dtype.name)
+    if not is_compatible(shape, wanted.shape):
+        return MismatchedTensor(name, origin.name, "shape", shape_text(wanted.shape), shape_text(shape))
+    return None
+
+
+def _suggest(
+    missing: Mapping[str, Attribute],
+    unused: Sequence[str],
+    source: TensorSource,
+    full_names: Mapping[str, str],
+    tensors: Mapping[str, WantedTensor],
+) -> dict[str, str]:
+    """The unused tensor that each missing value most likely is, by key."""
+    if not missing or not unused:
+        return {}
+    words = {name: full_names.get(name) or name for name in unused}
+    kinds: dict[tuple[int, Shape], dict[str, str]] = {}
+    for name in unused:
+        info = source.info(name)
+        kinds.setdefault((info.dtype.data_type, tuple(info.shape)), {})[name] = words[name]
+    fitting: dict[str, Mapping[str, str]] = {}
+    key_of_label: dict[str, str] = {}
+    for key, attribute in missing.items():
+        # Two variables of one name are judged by their paths.
+        label = attribute.full_name if attribute.full_name not in key_of_label and attribute.full_name else key
+        key_of_label[label] = key
+        wanted = tensors.get(key)
+        if wanted is None:
+            fitting[label] = words
+        elif wanted.shape is not None and None not in wanted.shape:
+            exact = tuple(size for size in wanted.shape if size is not None)
+            fitting[label] = kinds.setdefault((wanted.dtype.data_type, exact), {})
+    return {key_of_label[label]: name for label, name in renames.most_likely(fitting).items()}
+
+
+def _missing(
+    missing: Mapping[str, Attribute], unused: Sequence[str], full_names: Mapping[str, str], mapping: Mapping[str, str]
+) -> Iterator[MissingTensor]:
+    """The missing values, with names to mention beside them."""
+    for index, (key, attribute) in enumerate(missing.items()):
+        likely = (mapping[key],) if key in mapping else ()
+        near: tuple[str, ...] = ()
+        if index * len(unused) <= _MAX_COMPARISONS:
+            words = {full_names.get(name) or name.removesuffix(_SUFFIX): name for name in unused}
+            near = nearest_names(attribute.full_name or key.removesuffix(_SUFFIX), words)
+            near = tuple(words[word] for word in near)
+        yield MissingTensor(key, (*likely, *(name for name in near if name not in likely))[:3])

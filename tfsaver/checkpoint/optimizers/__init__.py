@@ -1,0 +1,1 @@
+"""What optimizers keep in checkpoints: which tensors are slots, of what, and what another library calls them."""

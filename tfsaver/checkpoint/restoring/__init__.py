@@ -1,0 +1,1 @@
+"""What a program wants against what a checkpoint has, and the report about it."""

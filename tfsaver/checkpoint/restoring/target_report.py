@@ -1,0 +1,125 @@
+"""The report about the variables of a program and the tensors of a checkpoint, once it is known which is which.
+
+Beside what fits and what does not it says what may help: names that look alike, a mapping that finds what is missing, and
+the ready tables that would find some of it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from tfsaver.checkpoint.names.name_map import NameMap
+from tfsaver.checkpoint.names.rename_tables import TABLES
+from tfsaver.checkpoint.names.tensor_names import TensorNames, plain
+from tfsaver.checkpoint.restoring.matching import MAX_COMPARISONS, is_compatible, likely_tensors
+from tfsaver.checkpoint.restoring.restore_report import (
+    MatchedTensor,
+    MismatchedTensor,
+    MissingTensor,
+    RestoreReport,
+    WantedTensor,
+)
+from tfsaver.checkpoint.restoring.target_matching import GLOBAL_STEP, STEPS, Matching, WantedVariable
+from tfsaver.errors import nearest_names
+
+_PAIRS_IN_TEXT = 12
+
+
+def report_on(
+    matching: Matching, wanted: Sequence[WantedVariable], names: TensorNames, *, checkpoint: str, version: str
+) -> RestoreReport:
+    """What a checkpoint has for some variables.
+
+    Args:
+        matching: Who gets what.
+        wanted: The variables to report on.
+        names: The checkpoint's tensors.
+        checkpoint: What to call it.
+        version: Its format.
+    """
+    matched: list[MatchedTensor] = []
+    mismatched: dict[str, MismatchedTensor] = {}
+    missing: dict[str, WantedVariable] = {}
+    left: dict[str, None] = {}
+    for item in wanted:
+        if item in matching.found:
+            result = matching.compare(item)
+            if isinstance(result, MatchedTensor):
+                matched.append(result)
+            else:
+                mismatched.setdefault(result.name, result)
+        elif item not in matching.ambiguous:
+            if item.is_optional:
+                left[item.tensor.name] = None
+            else:
+                missing.setdefault(item.tensor.name, item)
+    used = {matching.found[item].key for item in wanted if item in matching.found}
+    if any(item.how == STEPS for item in matched):
+        used |= {*(matching.state.beta_powers or ()), GLOBAL_STEP}
+    unexpected = tuple(key for key in names.keys if key not in used)
+    taken = matching.state.tensors.union(found.key for found in matching.found.values())
+    candidates = {key: names.spelling(key) for key in unexpected if key not in taken}
+    tensors = {name: item.tensor for name, item in missing.items()}
+    likely = likely_tensors(tensors, candidates, names.info) if missing else {}
+    spelled = list(candidates.values())
+    counts = Counter(spelled)
+    mapping = {candidates[key]: name for name, key in likely.items() if counts[candidates[key]] == 1}
+    ambiguous = {item.tensor.name: matching.ambiguous[item] for item in wanted if item in matching.ambiguous}
+    return RestoreReport(
+        checkpoint=checkpoint,
+        version=version,
+        matched=tuple(matched),
+        missing=tuple(
+            MissingTensor(name, _near(name, candidates[likely[name]] if name in likely else None, spelled, index))
+            for index, name in enumerate(missing)
+        ),
+        mismatched=tuple(mismatched.values()),
+        unexpected=unexpected,
+        withheld=(),
+        full_names=names.full_names,
+        mapping=mapping,
+        ambiguous=tuple(ambiguous.values()),
+        left=tuple(left),
+        notes=(*matching.notes, *_notes_on_order(matched), *_notes_on_tables(tensors, candidates, names)),
+    )
+
+
+def _near(name: str, likely: str | None, names: Sequence[str], index: int) -> tuple[str, ...]:
+    first = (likely,) if likely else ()
+    if index * len(names) > MAX_COMPARISONS:
+        return first
+    return (*first, *(other for other in nearest_names(name, names) if other not in first))[:3]
+
+
+def _notes_on_order(matched: Sequence[MatchedTensor]) -> list[str]:
+    """Which pairs rest on nothing but their order: a person should look at them."""
+    pairs = [f"{item.key} -> {item.name}" for item in matched if item.how == "shape and order"]
+    if not pairs:
+        return []
+    more = f", and {len(pairs) - _PAIRS_IN_TEXT} more" if len(pairs) > _PAIRS_IN_TEXT else ""
+    return [f"paired by their order, since others have their shape too: {', '.join(pairs[:_PAIRS_IN_TEXT])}{more}"]
+
+
+def _notes_on_tables(missing: dict[str, WantedTensor], candidates: dict[str, str], names: TensorNames) -> list[str]:
+    """Which ready tables would find some of what is missing."""
+    if not missing:
+        return []
+    keys_of = {spelling: key for key, spelling in candidates.items()}
+    notes = []
+    for table, entry in TABLES.items():
+        found = 0
+        for old, targets in NameMap([entry.step]).apply(keys_of, problems=[]).items():
+            for target in targets:
+                wanted = missing.get(plain(target.name)) if target.name != old else None
+                if wanted is None:
+                    continue
+                info = names.info(keys_of[old])
+                shape = tuple(info.shape)
+                if target.transpose is not None and len(target.transpose) == len(shape):
+                    shape = tuple(shape[axis] for axis in target.transpose)
+                fits = is_compatible(shape, wanted.full_shape or wanted.shape)
+                found += fits and info.dtype.data_type == wanted.dtype.data_type
+        if found:
+            notes.append(f"mapping={table!r} finds {found} of the {len(missing)} that are missing ({entry.description})")
+    return notes
