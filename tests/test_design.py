@@ -10,7 +10,23 @@ import pytest
 _ROOT = pathlib.Path(__file__).resolve().parent.parent
 _PICTURE = (_ROOT / "docs" / "design.md").read_text("utf-8").partition("## Decisions")[0]
 # Folders of which the picture names every file; the others list most of theirs in their own `__init__.py`.
-_LISTED = ("lib", "table", "framework", "tensor_bundle", "checkpoint", "checkpoint/editing", "graph", "convert", "compat/v2")
+_LISTED = (
+    "lib",
+    "table",
+    "framework",
+    "tensor_bundle",
+    "checkpoint",
+    "checkpoint/doctor",
+    "checkpoint/editing",
+    "checkpoint/names",
+    "checkpoint/objects",
+    "checkpoint/optimizers",
+    "checkpoint/restoring",
+    "graph",
+    "convert",
+    "convert/trees",
+    "compat/v2",
+)
 _IN_THEIR_OWN = ("saved_model", "compat")
 
 
