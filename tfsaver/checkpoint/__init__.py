@@ -1,8 +1,8 @@
 """Named variables through time: one reader for both generations of checkpoints, and what surrounds the files.
 
-Here: `checkpoint_reader` opens whatever a path means; `tensor_slice_reader` and `tensor_slice_writer` are the V1 format (V2 is
-`tfsaver.tensor_bundle`); `save` writes a mapping, `verify` reads every byte; `checkpoint_management` and `checkpoint_state`
-know which checkpoint is the latest; `tensor_source` is the one face of everything that has named tensors.
+Here: `checkpoint_reader` opens whatever a path means; `tensor_slice_reader` and `tensor_slice_writer` are the V1 format (V2
+is `tfsaver.tensor_bundle`); `save` writes a mapping, `verify` reads every byte; `checkpoint_management` and
+`checkpoint_state` know which checkpoint is the latest; `tensor_source` is the one face of everything with named tensors.
 
 A folder for each of the larger matters:
 

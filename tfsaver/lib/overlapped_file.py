@@ -69,7 +69,7 @@ class OverlappedFile:
         """
         if self._gathered:
             self._hand_over()
-        self._join()
+        self._waiting.join()
         self._raise_error()
 
     def sync(self) -> None:
@@ -111,3 +111,4 @@ class OverlappedFile:
                     self._error = error
             # What was written need not wait for the next.
             del batch
+            self._waiting.task_done()

@@ -72,7 +72,7 @@ def decode_entry(value: bytes, what: str) -> BundleEntry:
         offset=proto.offset,
         size=proto.size,
         crc32c=proto.crc32c,
-        slices=tuple(tensor_slice.from_proto(item, what) for item in proto.slices),
+        slices=tuple([tensor_slice.from_proto(item, what) for item in proto.slices]),
     )
     _check(entry, what)
     return entry

@@ -68,6 +68,7 @@ class BundleReader:
         except (FileNotFoundError, NotADirectoryError):
             raise CheckpointNotFoundError(self.prefix, looked_for=[self._index_path]) from None
         self._data_files: dict[int, file_io.RandomAccessFile] = {}
+        self._data_paths: dict[int, str] = {}
         self._lock = threading.Lock()
         self._is_closed = False
         # A tensor's slices lie side by side in the index: its entry need not be parsed for each of them.
@@ -136,7 +137,10 @@ class BundleReader:
     def info(self, name: str) -> TensorInfo:
         """What the index says of a tensor, in the form that both formats share."""
         entry = self.entry(name)
-        stored = self.slice_entries(name) if entry.is_sliced else [(None, entry)]
+        if not entry.slices:
+            place = StoredPiece(self.data_path(entry.shard_id), entry.shard_id, entry.offset, entry.size, None)
+            return TensorInfo(name, entry.dtype, entry.shape, entry.size, (place,))
+        stored = self.slice_entries(name)
         pieces = tuple(
             StoredPiece(self.data_path(part.shard_id), part.shard_id, part.offset, part.size, stored_slice)
             for stored_slice, part in stored
@@ -273,7 +277,10 @@ class BundleReader:
 
     def data_path(self, shard_id: int) -> str:
         """The file of a shard."""
-        return naming.data_path(self.prefix, shard_id, self.header.num_shards)
+        path = self._data_paths.get(shard_id)
+        if path is None:
+            path = self._data_paths[shard_id] = naming.data_path(self.prefix, shard_id, self.header.num_shards)
+        return path
 
     def check_present(self, entry: BundleEntry) -> None:
         """Checks that the file holds the bytes that an entry promises: before an array is made for them.

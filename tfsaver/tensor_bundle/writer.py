@@ -49,11 +49,15 @@ class _Shard:
 
     def complete(self, durable: bool) -> None:
         """Waits until all is written, on the disk if asked for, and closes the file."""
-        if isinstance(self.file, OverlappedFile):
-            self.file.drain()
+        self.drain()
         if durable:
             self.file.sync()
         self.file.close()
+
+    def drain(self) -> None:
+        """Waits until what was appended is written and no longer needed."""
+        if isinstance(self.file, OverlappedFile):
+            self.file.drain()
 
 
 class BundleWriter:
@@ -287,6 +291,8 @@ class BundleWriter:
             for chunk in array_chunks.iterate_chunks(piece, dtype, self._header.byte_order):
                 crc = crc32c.extend(crc, chunk)
                 shard.append(chunk)
+            # Whoever makes the pieces may make the next in the memory of this one.
+            shard.drain()
         if count != num_elements(shape):
             raise ShapeMismatchError(f"{name!s}, in pieces", expected=shape, actual=(count,))
         return crc

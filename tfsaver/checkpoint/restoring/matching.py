@@ -48,16 +48,17 @@ def match_tensors(wanted: Sequence[WantedTensor], reader: CheckpointReader, *, r
         DataLossError: An entry of the index, or the object graph, is damaged.
     """
     full_names = keys = None
-    if any(item.name not in reader for item in wanted) and (graph := read_object_graph(reader)) is not None:
-        full_names = {key: name for key, name in graph.full_names_of_keys().items() if key in reader}
-        keys = {name: key for name, key in graph.keys_of_full_names().items() if key in reader}
+    there = set(reader.names)
+    if not all(item.name in there for item in wanted) and (graph := read_object_graph(reader)) is not None:
+        full_names = {key: name for key, name in graph.full_names_of_keys().items() if key in there}
+        keys = {name: key for name, key in graph.keys_of_full_names().items() if key in there}
     stored: dict[str, StoredTensor] = {}
     matched: list[MatchedTensor] = []
     mismatched: dict[str, MismatchedTensor] = {}
     missing: dict[str, WantedTensor] = {}
     used = {OBJECT_GRAPH_KEY}
     for item in wanted:
-        key = item.name if item.name in reader else (keys or {}).get(item.name)
+        key = item.name if item.name in there else (keys or {}).get(item.name)
         if key is None:
             missing.setdefault(item.name, item)
             continue
@@ -96,6 +97,9 @@ class StoredTensor:
         """The tensor as what is wanted, or what keeps it from being that."""
         info = self.info
         shape = tuple(info.shape)
+        if shape == wanted.shape and wanted.tensor_slice is None and self.slices is None and info.dtype is wanted.dtype:
+            # What nearly all tensors are.
+            return MatchedTensor(wanted, info.name, shape, info.num_bytes, False)
 
         def differs(fact: str, expected: str, actual: str) -> MismatchedTensor:
             return MismatchedTensor(wanted.name, info.name, fact, expected, actual)
