@@ -61,3 +61,18 @@ def test_names_that_have_nothing_to_do_with_each_other_are_no_pair() -> None:
 
 def test_candidates_are_judged_by_the_name_they_come_with() -> None:
     assert most_likely({"dense/kernel": {"net/k": "dense/kernel_1", "net/b": "other"}}) == {"dense/kernel": "net/k"}
+
+
+def test_variable_is_meant_and_not_its_moving_average() -> None:
+    there = ["model/hidden/weights", "model/hidden/biases"]
+    averages = [f"{name}/ExponentialMovingAverage" for name in there]
+    here = ["hidden/kernel", "hidden/bias"]
+    expected = dict(zip(here, there, strict=True))
+    assert pair(here, [*averages, *there]) == expected
+    wanted = [f"{name}/ExponentialMovingAverage" for name in here]
+    assert pair([*wanted, *here], [*there, *averages]) == {**dict(zip(wanted, averages, strict=True)), **expected}
+
+
+def test_average_left_over_is_given_to_no_other_name() -> None:
+    there = ["tower/hidden_layer/weights", "tower/hidden_layer/weights/ExponentialMovingAverage"]
+    assert pair(["hidden_layer/kernel", "hidden_layer/weights_of_tower_average"], there) == {"hidden_layer/kernel": there[0]}

@@ -10,7 +10,8 @@
 Names are compared word by word, where one may have words in front that the other has not: first as they are, then with the
 words that libraries renamed taken for one, then without numbers; at last by their letters. In each round the pairs that are
 most alike are settled first, and no tensor is given to two names. Where two candidates are equally alike, there is no
-telling, and none is taken.
+telling, and none is taken. A variable and its moving average are no such two: the one is for a name without that word, the
+other for a name with it.
 """
 
 from __future__ import annotations
@@ -42,7 +43,10 @@ _SYNONYMS = {
     "moving_var": "moving_variance",
     "running_var": "moving_variance",
 }
-_IGNORED = frozenset({"ExponentialMovingAverage", "VARIABLE_VALUE", "ATTRIBUTES"})
+_AVERAGE = "ExponentialMovingAverage"
+_IGNORED = frozenset({_AVERAGE, "VARIABLE_VALUE", "ATTRIBUTES"})
+# So much less alike are a variable and an average: it decides nothing but what would be a draw.
+_OTHER_KIND = 1e-6
 _NUMBERED = re.compile(r"_\d+\Z")
 _SEPARATORS = re.compile(r"[/.]+")
 
@@ -104,10 +108,10 @@ def _pairs_by_words(
             indexes[id(keys)] = _index({key: words_of(other) for key, other in keys.items() if key not in taken})
         whole, ends = indexes[id(keys)]
         for key in ends.get(words, ()):
-            yield len(words) / len(words_of(keys[key])), name, key
+            yield len(words) / len(words_of(keys[key])) - _difference(name, keys[key]), name, key
         for start in range(1, len(words)):
             for key in whole.get(words[start:], ()):
-                yield (len(words) - start) / len(words), name, key
+                yield (len(words) - start) / len(words) - _difference(name, keys[key]), name, key
 
 
 def _index(words_of_keys: Mapping[str, Words]) -> tuple[dict[Words, list[str]], dict[Words, list[str]]]:
@@ -128,11 +132,16 @@ def _pairs_by_letters(candidates: Mapping[str, Mapping[str, str]], closed: Set[s
             continue
         matcher = difflib.SequenceMatcher(b=name, autojunk=False)
         for key, other in keys.items():
-            if key in taken:
+            if key in taken or (_AVERAGE in name) != (_AVERAGE in other):
                 continue
             matcher.set_seq1(other)
             is_near = matcher.real_quick_ratio() >= _MIN_LIKENESS and matcher.quick_ratio() >= _MIN_LIKENESS
             yield matcher.ratio() if is_near else 0.0, name, key
+
+
+def _difference(name: str, other: str) -> float:
+    """What the likeness of two names loses when one is an average's and the other is not."""
+    return 0.0 if (_AVERAGE in name) == (_AVERAGE in other) else _OTHER_KIND
 
 
 def _plain_words(name: str) -> Words:
