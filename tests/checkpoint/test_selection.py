@@ -44,6 +44,23 @@ def test_patterns_are_searched_for_anywhere() -> None:
     assert kept(Selection(exclude=["/"])) == ["beta1_power", "global_step"]
 
 
+def test_patterns_see_the_paths_of_objects_and_their_whole_keys() -> None:
+    end = "/.ATTRIBUTES/VARIABLE_VALUE"
+    names = ["net/dense/kernel", "net/dense/bias", "net/dense/kernel/.OPTIMIZER_SLOT/opt/m", "save_counter"]
+    tensors = {name + end: Selectable((2,), 8) for name in names} | {"table/.ATTRIBUTES/table-keys": Selectable((2,), 8)}
+
+    def chosen(**rules: str) -> list[str]:
+        return [name.removesuffix(end) for name in Selection(**rules).select(tensors).kept]  # type: ignore[arg-type]
+
+    assert chosen(include="/kernel$") == ["net/dense/kernel"]
+    assert chosen(include="/m$") == ["net/dense/kernel/.OPTIMIZER_SLOT/opt/m"]
+    assert chosen(include="kernel/.ATTRIBUTES/VARIABLE_VALUE$") == ["net/dense/kernel"]
+    assert chosen(include="-keys$") == ["table/.ATTRIBUTES/table-keys"]
+    assert chosen(include="^net/", exclude="(bias|/m)$") == ["net/dense/kernel"]
+    with pytest.raises(InvalidArgumentError, match="did you mean 'net/dense/kernel'"):
+        chosen(include="^net/dense/kernl$")
+
+
 def test_what_only_the_program_knows_is_given_as_names() -> None:
     assert kept(Selection(trainable_only=True), trainable=["bert/kernel", "head/bias"]) == ["bert/kernel", "head/bias"]
     assert kept(Selection(collection="moving"), in_collection={"global_step"}) == ["global_step"]

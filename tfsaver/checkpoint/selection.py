@@ -9,7 +9,8 @@ to write, in the order of these questions, and the first that says no is the rea
     exclude              does none of these?
     without_optimizer    is it no state of an optimizer?                   (see `optimizer_slots`)
 
-Patterns are regular expressions, searched for anywhere in a name: ``^bert/`` is a scope, ``/kernel$`` an ending.
+Patterns are regular expressions, searched for anywhere in a name: ``^bert/`` is a scope, ``/kernel$`` an ending. In a
+checkpoint that was written from objects they are searched for in the path, as rules that rename are, and in the whole key.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from tfsaver.checkpoint.checkpoint_reader import CheckpointReader
-from tfsaver.checkpoint.objects.object_graph import OBJECT_GRAPH_KEY, read_object_graph
+from tfsaver.checkpoint.names.name_steps import split_attribute
+from tfsaver.checkpoint.objects.object_graph import DESCRIPTIONS, read_object_graph
 from tfsaver.checkpoint.optimizers.optimizer_slots import find_optimizer_tensors
 from tfsaver.errors import InvalidArgumentError, nearest_names
 from tfsaver.framework.tensor_shape import Shape
@@ -166,20 +168,20 @@ class Selection:
             notes=tuple(
                 f"note: {pattern!r}, to be excluded, is in no name"
                 for pattern in self.exclude
-                if not any(re.search(pattern, name) for name in tensors)
+                if not any(occurs_in(pattern, name) for name in tensors)
             ),
         )
 
     def select_from(self, reader: CheckpointReader) -> SelectionReport:
         """Decides about the tensors of a checkpoint, which says nothing of what is trained or in which collection.
 
-        An object-based checkpoint's description of its objects is no tensor of the model, and is not in the report.
+        What describes the objects of an object-based checkpoint is no tensor of the model, and is not in the report.
 
         Raises:
             InvalidArgumentError: As for `select`.
         """
         graph = read_object_graph(reader)
-        infos = (info for info in reader.infos() if info.name != OBJECT_GRAPH_KEY)
+        infos = (info for info in reader.infos() if info.name not in DESCRIPTIONS)
         tensors = {info.name: Selectable(info.shape, info.num_bytes) for info in infos}
         return self.select(tensors, full_names=None if graph is None else graph.full_names_of_keys())
 
@@ -206,9 +208,9 @@ class Selection:
         if self.include:
             included: set[str] = set()
             for pattern in self.include:
-                matching = {name for name in tensors if re.search(pattern, name)}
+                matching = {name for name in tensors if occurs_in(pattern, name)}
                 if not matching:
-                    near = nearest_names(pattern.strip("^$"), tensors)
+                    near = nearest_names(pattern.strip("^$"), {split_attribute(name)[0] for name in tensors})
                     hint = f"; did you mean {', '.join(map(repr, near))}?" if near else ""
                     raise InvalidArgumentError(
                         f"{pattern!r}, to be included, is in none of {_count(len(tensors), 'name')}{hint}"
@@ -216,12 +218,18 @@ class Selection:
                 included |= matching
             leave_out((name for name in tensors if name not in included), "not included")
         for pattern in self.exclude:
-            leave_out((name for name in tensors if re.search(pattern, name)), f"excluded by {pattern!r}")
+            leave_out((name for name in tensors if occurs_in(pattern, name)), f"excluded by {pattern!r}")
         if self.without_optimizer:
             shapes = {name: tensor.shape for name, tensor in tensors.items() if tensor.shape is not None}
             for name, found in find_optimizer_tensors(shapes, full_names).items():
                 leave_out([name], f"state of the optimizer {found.optimizer}")
         return reasons
+
+
+def occurs_in(pattern: str, name: str) -> bool:
+    """Whether a pattern occurs in a tensor's name: in the path of an object, or in all of the key."""
+    path, attribute = split_attribute(name)
+    return re.search(pattern, path) is not None or (attribute != "" and re.search(pattern, name) is not None)
 
 
 def _known(names: Collection[str] | None, rule: str, what: str) -> Collection[str]:

@@ -101,7 +101,7 @@ class ArraySource(TensorSource):
         if region is None:
             return array
         part, dropped = as_tensor_slice(region, array.shape, name)
-        result: Array = array[part.resolve(array.shape).indices].squeeze(dropped)
+        result: Array = array[(*part.resolve(array.shape).indices, ...)].squeeze(dropped)
         return result
 
     def _tensor(self, name: str) -> tuple[Array, DType]:

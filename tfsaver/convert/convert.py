@@ -22,7 +22,13 @@ from tfsaver.checkpoint.editing.rename import RenamedSource
 from tfsaver.checkpoint.editing.select import SelectedSource
 from tfsaver.checkpoint.names.name_map import NameMapLike
 from tfsaver.checkpoint.objects.object_based import object_based_source
-from tfsaver.checkpoint.objects.object_graph import OBJECT_GRAPH_KEY, ObjectGraph, read_object_graph
+from tfsaver.checkpoint.objects.object_graph import (
+    DESCRIPTIONS,
+    OBJECT_GRAPH_KEY,
+    TREE_KEY,
+    ObjectGraph,
+    read_object_graph,
+)
 from tfsaver.checkpoint.objects.object_graph_like import SAVE_COUNTER_KEY, as_object_graph
 from tfsaver.checkpoint.selection import Selectable, Selection
 from tfsaver.checkpoint.tensor_source import TensorSource
@@ -77,7 +83,7 @@ class _Edited:
 
     def tensors(self) -> tuple[ConvertedTensor, ...]:
         """The tensors that were written."""
-        infos = (self.view.info(name) for name in self.view.names if name != OBJECT_GRAPH_KEY)
+        infos = (self.view.info(name) for name in self.view.names if name not in DESCRIPTIONS)
         return tuple(
             ConvertedTensor(
                 self.old_names.get(info.name, info.name),
@@ -212,6 +218,8 @@ def _choose(
     keys = list(origin.names)
     if origin.graph is not None and not is_object:
         left_out[OBJECT_GRAPH_KEY] = "describes the objects of the program"
+        if TREE_KEY in origin.source:
+            left_out[TREE_KEY] = "describes what tfsaver.load gives back"
         if essential and SAVE_COUNTER_KEY in keys:
             keys.remove(SAVE_COUNTER_KEY)
             left_out[origin.names[SAVE_COUNTER_KEY]] = "the count of saves"

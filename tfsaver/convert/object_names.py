@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from tfsaver.checkpoint.editing.piecewise import PiecewiseSource
 from tfsaver.checkpoint.editing.view import View
 from tfsaver.checkpoint.names.name_steps import split_attribute
-from tfsaver.checkpoint.objects.object_graph import OBJECT_GRAPH_KEY, VARIABLE_VALUE, ObjectGraph
+from tfsaver.checkpoint.objects.object_graph import DESCRIPTIONS, VARIABLE_VALUE, ObjectGraph
 from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.errors import InvalidArgumentError
 
@@ -28,14 +28,14 @@ _VARIABLE = f"{_ATTRIBUTES}{VARIABLE_VALUE}"
 
 
 def readable_names(keys: Sequence[str], graph: ObjectGraph, kind: str = "path") -> dict[str, str]:
-    """The names of the tensors of an object-based checkpoint, by key; without the one that describes the objects.
+    """The names of the tensors of an object-based checkpoint, by key; without those that describe the objects.
 
     Raises:
         InvalidArgumentError: There is no such kind of names.
     """
     if kind not in KINDS:
         raise InvalidArgumentError(f"names={kind!r}; there are {', '.join(map(repr, KINDS))}")
-    keys = [key for key in keys if key != OBJECT_GRAPH_KEY]
+    keys = [key for key in keys if key not in DESCRIPTIONS]
     if kind == "key":
         return {key: key for key in keys}
     names = _unique({key: _path(key) for key in keys}, {key: key for key in keys})

@@ -11,7 +11,6 @@ variables misses it; it takes eight bytes. Moving averages stay too: they are we
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -24,7 +23,7 @@ from tfsaver.checkpoint.editing.select import select
 from tfsaver.checkpoint.editing.view import tensor_names
 from tfsaver.checkpoint.objects.object_graph import read_object_graph
 from tfsaver.checkpoint.optimizers.optimizer_slots import find_optimizer_tensors
-from tfsaver.checkpoint.selection import Selection
+from tfsaver.checkpoint.selection import Selection, occurs_in
 from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.errors import DataLossError, InvalidArgumentError
 from tfsaver.graph.essential_variables import TrainingState, find_training_state
@@ -76,7 +75,7 @@ def strip(
             state = find_training_state(_read_meta(path))
         left_out = find_state(source, state, without_global_step=without_global_step)
         kept = Selection(include=keep).include if keep else ()  # type: ignore[arg-type]
-        left_out = {name: why for name, why in left_out.items() if not any(re.search(item, name) for item in kept)}
+        left_out = {name: why for name, why in left_out.items() if not any(occurs_in(item, name) for item in kept)}
         selection = Selection(exclude=exclude) if exclude else None  # type: ignore[arg-type]
         report = select(source, prefix, selection, verb="strip", left_out=left_out, **options)
         known = "names alone" if state is None else f"{path} and names"

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tfsaver
-from tfsaver.convert.trees.structure import MAX_DEPTH, TREE_KEY, Branch, Leaf, Value, node_names, parse, serialize
+from tfsaver.checkpoint.objects.object_graph import TREE_KEY
+from tfsaver.convert.trees.structure import MAX_DEPTH, Branch, Leaf, Value, node_names, parse, serialize
 from tfsaver.errors import DataLossError, SaverError, UnimplementedError
 
 TREE = [

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 import tfsaver
+from tfsaver.checkpoint.objects.object_graph import TREE_KEY
 from tfsaver.convert.trees.plan import PlannedTree
-from tfsaver.convert.trees.structure import TREE_KEY
 from tfsaver.errors import DataLossError, InvalidArgumentError, MissingExtraError
 
 torch = pytest.importorskip("torch")

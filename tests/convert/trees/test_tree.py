@@ -19,12 +19,12 @@ from hypothesis.extra import numpy as np_st
 import tfsaver
 from tests.convert.trees.trees import same
 from tfsaver.checkpoint.names.name_map import Rule
-from tfsaver.checkpoint.objects.object_graph import read_object_graph
+from tfsaver.checkpoint.objects.object_graph import TREE_KEY, read_object_graph
 from tfsaver.checkpoint.tensor_source import ArraySource
 from tfsaver.convert.trees.building import build
 from tfsaver.convert.trees.of_checkpoint import read_tree
 from tfsaver.convert.trees.plan import PlannedTree
-from tfsaver.convert.trees.structure import MAX_DEPTH, TREE_KEY, Leaf
+from tfsaver.convert.trees.structure import MAX_DEPTH, Leaf
 from tfsaver.convert.trees.tensors import WantedTensor, read_tensors
 from tfsaver.errors import (
     CheckpointNotFoundError,

@@ -30,10 +30,11 @@ from tfsaver.checkpoint.doctor.recovered_slices import RecoveredSlices
 from tfsaver.checkpoint.doctor.salvage_report import SalvageReport
 from tfsaver.checkpoint.editing.object_graph_parts import TensorsOfKeys
 from tfsaver.checkpoint.editing.object_graph_pruning import prune_object_graph
+from tfsaver.checkpoint.editing.piecewise import PiecewiseSource
 from tfsaver.checkpoint.editing.select import SelectedSource
 from tfsaver.checkpoint.editing.view import object_graph_of
 from tfsaver.checkpoint.editing.write import write_source
-from tfsaver.checkpoint.objects.object_graph import OBJECT_GRAPH_KEY, parse_object_graph
+from tfsaver.checkpoint.objects.object_graph import DESCRIPTIONS, OBJECT_GRAPH_KEY, TREE_KEY, parse_object_graph
 from tfsaver.errors import AlreadyExistsError, CheckpointNotFoundError, DataLossError, SaverError
 from tfsaver.framework.tensor_shape import num_elements
 from tfsaver.framework.tensor_slice import TensorSlice
@@ -118,10 +119,11 @@ class SalvagedSource(SelectedSource):
         sound_slices: dict[str, tuple[TensorSlice, ...]],
         has_graph: bool,
     ) -> None:
-        super().__init__(reader, [name for name in (*report.saved, *report.partial) if name != OBJECT_GRAPH_KEY])
+        super().__init__(reader, [name for name in (*report.saved, *report.partial) if name not in DESCRIPTIONS])
         self._names_before = [*report.saved, *report.partial, *report.lost]
         self._sound_slices = sound_slices
         self._has_graph = has_graph
+        self._has_tree = TREE_KEY in report.saved
 
     def _slices(self, name: str) -> tuple[TensorSlice, ...]:
         return self._sound_slices.get(name) or super()._slices(name)
@@ -130,6 +132,9 @@ class SalvagedSource(SelectedSource):
         graph = object_graph_of(self._sources[0]) if self._has_graph else None
         # What the index has lost is not among the source's names, and is gone all the same.
         return graph and prune_object_graph(graph, self._names_before, frozenset(self._selected))
+
+    def _find_tree(self) -> PiecewiseSource | None:
+        return super()._find_tree() if self._has_tree else None
 
 
 class _Salvage:
@@ -147,6 +152,7 @@ class _Salvage:
                 progress(number + 1, len(reader.names))
         self._check_graph()
         self._note_damage()
+        self._check_tree()
         if not self.report.saved and not self.report.partial:
             reason = "; ".join(self.report.damage or list(self.report.lost.values())[:3]) or "it holds no tensors"
             raise DataLossError(f"nothing of {reader.prefix} can be saved: {reason}")
@@ -195,6 +201,12 @@ class _Salvage:
         for attribute in graph.attributes:
             if not tensors.of(attribute.key):
                 self.report.lost.setdefault(attribute.key, "its entry in the index is lost; the objects have it")
+
+    def _check_tree(self) -> None:
+        """Lets go of the structure that `tfsaver.save` noted, where it may name what is lost."""
+        if TREE_KEY in self.report.saved and not self.report.is_complete:
+            del self.report.saved[TREE_KEY]
+            self.report.notes.append("the structure that tfsaver.save noted may name what is lost, and went")
 
     def _note_damage(self) -> None:
         recovered, report = self._reader.recovered, self.report

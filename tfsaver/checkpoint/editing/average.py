@@ -62,6 +62,9 @@ class AveragedSource(View):
     def _edit_graph(self) -> schemas.TrackableObjectGraph | None:
         return object_graph_of(self._sources[-1])
 
+    def _find_tree(self) -> PiecewiseSource | None:
+        return self._sources[-1]
+
     def _info(self, name: str) -> TensorInfo:
         info = super()._info(name)
         return info._replace(pieces=()) if is_averaged(info.dtype) else info

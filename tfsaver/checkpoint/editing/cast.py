@@ -11,7 +11,6 @@ they go by, and a number that the new type does not reach is an error unless the
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +22,7 @@ from tfsaver.checkpoint.editing.edit_report import EditReport, contents_of
 from tfsaver.checkpoint.editing.piecewise import PiecewiseSource
 from tfsaver.checkpoint.editing.view import View, tensor_names
 from tfsaver.checkpoint.names.name_steps import raise_problems
-from tfsaver.checkpoint.selection import Selection
+from tfsaver.checkpoint.selection import Selection, occurs_in
 from tfsaver.checkpoint.tensor_source import Array, TensorSource
 from tfsaver.errors import InvalidArgumentError
 from tfsaver.framework import dtypes
@@ -146,13 +145,13 @@ def _names_to_cast(
     names = tensor_names(source)
     patterns = Selection(include=include or ".", exclude=exclude)  # type: ignore[arg-type]
     for pattern in patterns.include if include else ():
-        if not any(re.search(pattern, name) for name in names):
+        if not any(occurs_in(pattern, name) for name in names):
             raise InvalidArgumentError(f"{pattern!r}, to be cast, is in none of {len(names):,} names")
     for name in names:
         kind = source.info(name).dtype
-        if not any(re.search(pattern, name) for pattern in patterns.include):
+        if not any(occurs_in(pattern, name) for pattern in patterns.include):
             continue
-        if any(re.search(pattern, name) for pattern in patterns.exclude) or kind is dtype:
+        if any(occurs_in(pattern, name) for pattern in patterns.exclude) or kind is dtype:
             continue
         is_same_kind = any(is_kind(kind) and is_kind(dtype) for is_kind in (is_float, is_integer, is_complex))
         is_number = is_float(kind) or is_integer(kind)

@@ -1,7 +1,8 @@
 """What two checkpoints differ in: names, types, shapes, values.
 
 Values are compared where the shapes are the same and the types are, or where both types are numbers (see `comparing`). The
-norm of a difference says little by itself: beside it stands its share of the norm of what was there before.
+norm of a difference says little by itself: beside it stands its share of the norm of what was there before. The structure
+that `tfsaver.save` notes beside tensors is compared where both have it; who has it not lacks no tensor.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from tfsaver.checkpoint.editing.edit_report import count
 from tfsaver.checkpoint.editing.piecewise import PiecewiseSource, as_piecewise
 from tfsaver.checkpoint.editing.rename import RenamedSource
 from tfsaver.checkpoint.names.name_map import NameMapLike
+from tfsaver.checkpoint.objects.object_graph import TREE_KEY
 from tfsaver.checkpoint.selection import Selectable, Selection
 from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.errors import InvalidArgumentError
@@ -174,8 +176,8 @@ def diff(
                 progress(done, total)
         return DiffReport(
             descriptions,
-            tuple(name for name in names_a if name not in names_b),
-            tuple(name for name in names_b if name not in names_a),
+            tuple(name for name in names_a if name not in names_b and name != TREE_KEY),
+            tuple(name for name in names_b if name not in names_a and name != TREE_KEY),
             tuple(different),
             tuple(equal),
         )

@@ -16,6 +16,7 @@ from tfsaver.checkpoint.checkpoint_management import meta_graph_filename
 from tfsaver.checkpoint.checkpoint_reader import CheckpointReader, load_checkpoint
 from tfsaver.checkpoint.editing.piecewise import as_piecewise, as_source
 from tfsaver.checkpoint.editing.write import write_source
+from tfsaver.checkpoint.objects.object_graph import TREE_KEY
 from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.errors import AlreadyExistsError, InvalidArgumentError
 from tfsaver.lib import file_io
@@ -167,6 +168,13 @@ def meta_graph_of(source: TensorSource) -> str | None:
         return None
     path = meta_graph_filename(source.prefix)
     return path if file_io.exists(path) else None
+
+
+def notes_on_tree(view: TensorSource, sources: Iterable[TensorSource]) -> tuple[str, ...]:
+    """What to say where a result has no longer the structure that `tfsaver.save` notes beside tensors."""
+    if TREE_KEY in view or not any(TREE_KEY in source for source in sources):
+        return ()
+    return ("note: the structure that tfsaver.save noted fits no longer and went; load gives dicts and lists of arrays",)
 
 
 def _resolved(path: str) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from tfsaver import schemas
 from tfsaver.checkpoint.editing.comparing import ValueDifference
-from tfsaver.checkpoint.editing.edit import Checkpoint, describe, open_sources, write_result
+from tfsaver.checkpoint.editing.edit import Checkpoint, describe, notes_on_tree, open_sources, write_result
 from tfsaver.checkpoint.editing.edit_report import EditReport, LeftOut, contents_of
 from tfsaver.checkpoint.editing.object_graph_merging import merge_object_graphs
 from tfsaver.checkpoint.editing.object_graph_parts import TensorsOfKeys
@@ -155,4 +155,5 @@ def merge(
             contents_of(sources),
             contents_of([view]),
             left_out=left_out,
+            notes=notes_on_tree(view, sources),
         )

@@ -77,7 +77,8 @@ def as_source(tensors: Any) -> TensorSource:
 
 def cut(array: Array) -> Iterator[Array]:
     """The pieces of an array in memory."""
-    return recut(_flat(array[block.indices]) for block in blocks(array.shape))
+    # Without the dots, what is in a scalar of objects is no array.
+    return recut(_flat(array[(*block.indices, ...)]) for block in blocks(array.shape))
 
 
 def recut(arrays: Iterable[Array]) -> Iterator[Array]:

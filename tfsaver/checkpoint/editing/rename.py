@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from tfsaver import schemas
 from tfsaver.checkpoint.editing import object_graph_renaming
-from tfsaver.checkpoint.editing.edit import Checkpoint, describe, open_sources, write_result
+from tfsaver.checkpoint.editing.edit import Checkpoint, describe, notes_on_tree, open_sources, write_result
 from tfsaver.checkpoint.editing.edit_report import EditReport, LeftOut, contents_of
 from tfsaver.checkpoint.editing.piecewise import PiecewiseSource, cut
 from tfsaver.checkpoint.editing.view import View, object_graph_of, tensor_names
@@ -166,6 +166,7 @@ def rename(
                 for old, targets in view.new_names.items()
                 if targets and targets != (Renamed(old),)
             },
+            notes=notes_on_tree(view, [source]),
         )
 
 

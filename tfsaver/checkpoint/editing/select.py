@@ -1,27 +1,26 @@
 """Some of a checkpoint's tensors: a view, and the verb that writes it.
 
 What a selection leaves out is decided by `selection`, which see for the rules; here the tensors go, and with them what the
-description of the objects says of them. Two tensors are none of the model's and are kept whatever is included:
+descriptions say of them, see `view`. Two tensors are none of the model's and are kept whatever is included:
 
-    _CHECKPOINTABLE_OBJECT_GRAPH    the description itself, without what went
+    _CHECKPOINTABLE_OBJECT_GRAPH    the description of the objects, without what went
     save_counter/...                TensorFlow 2 counts a checkpoint's saves in it, and misses it when it asserts that all
                                     of a program was restored; it goes when a pattern to exclude says so
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from tfsaver import schemas
-from tfsaver.checkpoint.editing.edit import Checkpoint, describe, open_sources, write_result
+from tfsaver.checkpoint.editing.edit import Checkpoint, describe, notes_on_tree, open_sources, write_result
 from tfsaver.checkpoint.editing.edit_report import EditReport, LeftOut, contents_of
 from tfsaver.checkpoint.editing.object_graph_pruning import prune_object_graph
 from tfsaver.checkpoint.editing.piecewise import PiecewiseSource
 from tfsaver.checkpoint.editing.view import View, object_graph_of, tensor_names
 from tfsaver.checkpoint.objects.object_graph import read_object_graph
-from tfsaver.checkpoint.selection import Selectable, Selection, SelectionReport, as_selection
+from tfsaver.checkpoint.selection import Selectable, Selection, SelectionReport, as_selection, occurs_in
 from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.errors import InvalidArgumentError, TensorNotFoundError, nearest_names
 from tfsaver.framework.tensor_shape import num_elements
@@ -101,7 +100,7 @@ def select(
             contents_of([source]),
             contents_of([view]),
             left_out={name: LeftOut(reason, source.info(name).num_bytes) for name, reason in report.left_out.items()},
-            notes=report.notes,
+            notes=(*report.notes, *notes_on_tree(view, [source])),
         )
 
 
@@ -141,4 +140,4 @@ def report_of_selection(
 
 
 def _is_excluded(rules: Selection) -> bool:
-    return any(re.search(pattern, SAVE_COUNTER) for pattern in rules.exclude)
+    return any(occurs_in(pattern, SAVE_COUNTER) for pattern in rules.exclude)

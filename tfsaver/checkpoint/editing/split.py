@@ -10,7 +10,14 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tfsaver.checkpoint.editing.edit import Checkpoint, describe, open_sources, refuse_overwriting, write_result
+from tfsaver.checkpoint.editing.edit import (
+    Checkpoint,
+    describe,
+    notes_on_tree,
+    open_sources,
+    refuse_overwriting,
+    write_result,
+)
 from tfsaver.checkpoint.editing.edit_report import EditReport, contents_of
 from tfsaver.checkpoint.editing.select import SAVE_COUNTER, SelectedSource
 from tfsaver.checkpoint.editing.view import tensor_names
@@ -76,9 +83,8 @@ def split(
         for prefix, names in shares.items():
             view = SelectedSource(source, names)
             written = write_result(view, prefix, [source], **options)
-            reports[prefix] = EditReport(
-                "split", (describe(source),), written, contents_of([source]), contents_of([view])
-            )
+            before, after, notes = contents_of([source]), contents_of([view]), notes_on_tree(view, [source])
+            reports[prefix] = EditReport("split", (describe(source),), written, before, after, notes=notes)
         return SplitReport(reports)
 
 

@@ -1,7 +1,10 @@
 """A source that stands on others and shows them edited: what all such views have in common.
 
-In a checkpoint that was written from objects one tensor is none of the model's: it describes the objects, and every edit
-must change the description along with the tensors. A view computes it, and shows it under the name that it always has.
+Two tensors are none of a model's, but describe the others, and every edit must keep them true:
+
+    _CHECKPOINTABLE_OBJECT_GRAPH    the objects that TensorFlow restores: a view changes it along with the tensors
+    _TFSAVER_TREE                   the nest that `tfsaver.load` gives back: it stays where all tensors have stayed under
+                                    their names, and goes with the first that has not; then the objects say what is there
 """
 
 from __future__ import annotations
@@ -15,7 +18,12 @@ import numpy as np
 
 from tfsaver import schemas
 from tfsaver.checkpoint.editing.piecewise import PiecewiseSource, as_piecewise
-from tfsaver.checkpoint.objects.object_graph import OBJECT_GRAPH_KEY, read_object_graph
+from tfsaver.checkpoint.objects.object_graph import (
+    DESCRIPTIONS,
+    OBJECT_GRAPH_KEY,
+    TREE_KEY,
+    read_object_graph,
+)
 from tfsaver.checkpoint.tensor_source import Array, TensorSource
 from tfsaver.errors import TensorNotFoundError, nearest_names
 from tfsaver.framework import dtypes
@@ -27,7 +35,7 @@ from tfsaver.framework.tensor_slice import TensorSlice
 class View(PiecewiseSource):
     """One source or several, edited.
 
-    A subclass says which tensors there are in `_find_names`, the description of the objects not among them, and overrides
+    A subclass says which tensors there are in `_find_names`, what describes them not among them, and overrides
     what it changes of a tensor; what it does not override comes from `_origin`.
 
     Args:
@@ -49,6 +57,10 @@ class View(PiecewiseSource):
         """The description of the objects as the view shows it; None where there is none."""
         return object_graph_of(self._sources[0])
 
+    def _find_tree(self) -> PiecewiseSource | None:
+        """The source whose tree is the view's, if it names no tensor that the view has not."""
+        return self._sources[0] if len(self._sources) == 1 else None
+
     def _info(self, name: str) -> TensorInfo:
         source, origin = self._origin(name)
         return source.info(origin)._replace(name=name)
@@ -69,18 +81,23 @@ class View(PiecewiseSource):
 
     @functools.cached_property
     def _known(self) -> dict[str, None]:
-        names = set(self._find_names())
-        return dict.fromkeys(sorted(names if self._graph is None else names | {OBJECT_GRAPH_KEY}))
+        return dict.fromkeys(sorted({*self._find_names(), *self._descriptions}))
 
     @functools.cached_property
-    def _graph(self) -> Array | None:
-        """The description of the objects as the string tensor that it is."""
+    def _descriptions(self) -> dict[str, Array]:
+        """What describes the tensors, as the string tensors that they are."""
+        found = {}
         graph = self._edit_graph()
-        if graph is None:
-            return None
-        value = np.empty((), object)
-        value[()] = graph.SerializeToString(deterministic=True)
-        return value
+        if graph is not None:
+            found[OBJECT_GRAPH_KEY] = np.empty((), object)
+            found[OBJECT_GRAPH_KEY][()] = graph.SerializeToString(deterministic=True)
+        source = self._find_tree()
+        if source is not None and TREE_KEY in source and set(self._find_names()) == set(tensor_names(source)):
+            info = source.info(TREE_KEY)
+            # Anybody may call anything so; only this is what `tfsaver.save` writes.
+            if info.dtype is dtypes.STRING and info.shape == ():
+                found[TREE_KEY] = source[TREE_KEY]
+        return found
 
     @property
     def names(self) -> list[str]:
@@ -90,29 +107,29 @@ class View(PiecewiseSource):
         return name in self._known
 
     def info(self, name: str) -> TensorInfo:
-        if name == OBJECT_GRAPH_KEY and self._graph is not None:
-            return TensorInfo(name, dtypes.STRING, (), len(self._graph.item()), ())
+        if name in DESCRIPTIONS and name in self._descriptions:
+            return TensorInfo(name, dtypes.STRING, (), len(self._descriptions[name].item()), ())
         self._check(name)
         return self._info(name)
 
     def slices(self, name: str) -> tuple[TensorSlice, ...]:
-        if name == OBJECT_GRAPH_KEY:
+        if name in DESCRIPTIONS:
             return ()
         self._check(name)
         return self._slices(name)
 
     def read(self, name: str, region: Region | None = None) -> Array:
-        if name == OBJECT_GRAPH_KEY and self._graph is not None:
+        if name in DESCRIPTIONS and name in self._descriptions:
             if region is not None:
                 as_tensor_slice(region, (), name)
-            copy: Array = self._graph.copy()
+            copy: Array = self._descriptions[name].copy()
             return copy
         self._check(name)
         return self._read(name, region)
 
     def pieces(self, name: str, stored: TensorSlice | None = None) -> Iterator[Array]:
-        if name == OBJECT_GRAPH_KEY and self._graph is not None:
-            return iter([self._graph.reshape(1)])
+        if name in DESCRIPTIONS and name in self._descriptions:
+            return iter([self._descriptions[name].reshape(1)])
         self._check(name)
         return self._pieces(name, stored)
 
@@ -129,8 +146,8 @@ class View(PiecewiseSource):
 
 
 def tensor_names(source: TensorSource) -> list[str]:
-    """The names of a source's tensors without the one that describes objects."""
-    return [name for name in source.names if name != OBJECT_GRAPH_KEY]
+    """The names of a source's tensors without those that describe the others."""
+    return [name for name in source.names if name not in DESCRIPTIONS]
 
 
 def object_graph_of(source: TensorSource) -> schemas.TrackableObjectGraph | None:

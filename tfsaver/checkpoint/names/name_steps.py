@@ -18,7 +18,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
-from tfsaver.checkpoint.objects.object_graph import OBJECT_GRAPH_KEY
+from tfsaver.checkpoint.objects.object_graph import DESCRIPTIONS
 from tfsaver.errors import InvalidArgumentError, nearest_names
 
 _ATTRIBUTES = "/.ATTRIBUTES/"
@@ -267,7 +267,7 @@ def _of_paths(names: Sequence[str], targets_of: Callable[[str], Targets], proble
     """What names become of which the paths become that."""
     found: dict[str, Targets] = {}
     for name in names:
-        if name == OBJECT_GRAPH_KEY:
+        if name in DESCRIPTIONS:
             continue
         path, attribute = split_attribute(name)
         try:

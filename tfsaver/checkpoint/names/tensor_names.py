@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Set
 
 from tfsaver.checkpoint.names.name_map import NameMap, Renamed
 from tfsaver.checkpoint.names.name_steps import raise_problems, split_attribute
-from tfsaver.checkpoint.objects.object_graph import OBJECT_GRAPH_KEY, ObjectGraph
+from tfsaver.checkpoint.objects.object_graph import DESCRIPTIONS, ObjectGraph
 from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.framework.tensor_info import TensorInfo
 
@@ -44,7 +44,7 @@ class TensorNames:
     ) -> None:
         self._source = source
         self._infos: dict[str, TensorInfo] = {}
-        keys = [name for name in source.names if name != OBJECT_GRAPH_KEY and (among is None or name in among)]
+        keys = [name for name in source.names if name not in DESCRIPTIONS and (among is None or name in among)]
         self.full_names: dict[str, str] | None = None
         if graph is not None:
             known = set(keys)

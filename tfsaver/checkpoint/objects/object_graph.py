@@ -28,6 +28,12 @@ from tfsaver.errors import DataLossError, InvalidArgumentError
 
 OBJECT_GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
 
+# What TensorFlow's graph cannot say of a nest of arrays, as `tfsaver.save` notes it beside the graph: it names the tensors.
+TREE_KEY = "_TFSAVER_TREE"
+
+# The tensors that are none of a model's, but say what the others are.
+DESCRIPTIONS = frozenset({OBJECT_GRAPH_KEY, TREE_KEY})
+
 # The one attribute of a variable.
 VARIABLE_VALUE = "VARIABLE_VALUE"
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from tfsaver.checkpoint.checkpoint_reader import CheckpointReader, load_checkpoint
 from tfsaver.checkpoint.objects.object_graph import (
-    OBJECT_GRAPH_KEY,
+    DESCRIPTIONS,
     VARIABLE_VALUE,
     Attribute,
     Node,
@@ -58,7 +58,7 @@ def object_graph_like(checkpoint: str | os.PathLike[str] | CheckpointReader, *, 
     graph = read_object_graph(checkpoint)
     if graph is None:
         raise InvalidArgumentError(f"{checkpoint.prefix} was written from names: it says nothing of any objects")
-    infos = (checkpoint.info(name) for name in checkpoint.names if name != OBJECT_GRAPH_KEY)
+    infos = (checkpoint.info(name) for name in checkpoint.names if name not in DESCRIPTIONS)
     graph = ObjectGraph(graph.nodes, {info.name: WantedTensor(info.name, info.dtype, tuple(info.shape)) for info in infos})
     return with_save_counter(moved_under(graph, under))
 

@@ -23,7 +23,7 @@ from tfsaver.checkpoint.names import renames
 from tfsaver.checkpoint.names.name_map import NameMapLike, as_name_map
 from tfsaver.checkpoint.names.name_steps import Renamed
 from tfsaver.checkpoint.objects.object_graph import (
-    OBJECT_GRAPH_KEY,
+    DESCRIPTIONS,
     VARIABLE_VALUE,
     Attribute,
     ObjectGraph,
@@ -118,7 +118,7 @@ def match_objects(
             else:
                 origins[name] = origin
     spoken_of = {origin.name for origin in origins.values()} | {item.key for item in mismatched}
-    spoken_of |= {name for name, _ in ambiguous} | offers.left_out | {OBJECT_GRAPH_KEY}
+    spoken_of |= {name for name, _ in ambiguous} | offers.left_out | DESCRIPTIONS
     unused = [name for name in source.names if name not in spoken_of]
     mapping = _suggest(missing, unused, source, offers.full_names, graph.tensors)
     report = ObjectsReport(
@@ -141,7 +141,7 @@ class _Offers:
 
     def __init__(self, source: TensorSource, name_map: NameMapLike) -> None:
         objects = read_object_graph(source)
-        names = [name for name in source.names if name != OBJECT_GRAPH_KEY]
+        names = [name for name in source.names if name not in DESCRIPTIONS]
         there = set(names)
         full_names = {} if objects is None else objects.full_names_of_keys()
         self.full_names = {key: name for key, name in full_names.items() if name and key in there}

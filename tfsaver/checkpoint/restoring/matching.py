@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from tfsaver.checkpoint.checkpoint_reader import CheckpointReader
 from tfsaver.checkpoint.names import renames
-from tfsaver.checkpoint.objects.object_graph import OBJECT_GRAPH_KEY, read_object_graph
+from tfsaver.checkpoint.objects.object_graph import DESCRIPTIONS, read_object_graph
 from tfsaver.checkpoint.restoring.restore_report import (
     MatchedTensor,
     MismatchedTensor,
@@ -56,7 +56,7 @@ def match_tensors(wanted: Sequence[WantedTensor], reader: CheckpointReader, *, r
     matched: list[MatchedTensor] = []
     mismatched: dict[str, MismatchedTensor] = {}
     missing: dict[str, WantedTensor] = {}
-    used = {OBJECT_GRAPH_KEY}
+    used = set(DESCRIPTIONS)
     for item in wanted:
         key = item.name if item.name in there else (keys or {}).get(item.name)
         if key is None:
@@ -148,7 +148,7 @@ def _near(
         return first
     # What variables were called is what their new names look like, if anything; the paths are the last resort.
     alike = nearest_names(name, keys) if keys else ()
-    alike = alike or nearest_names(name, (other for other in reader.names if other != OBJECT_GRAPH_KEY))
+    alike = alike or nearest_names(name, (other for other in reader.names if other not in DESCRIPTIONS))
     return (*first, *(other for other in alike if other not in first))[:3]
 
 

@@ -61,7 +61,7 @@ class TensorLeaf(abc.ABC):
 
     def part(self, indices: tuple[slice, ...]) -> Array:
         """Some of its values."""
-        result: Array = self.all()[indices]
+        result: Array = self.all()[(*indices, ...)]
         return result
 
     def read(self, region: Region | None, name: str) -> Array:

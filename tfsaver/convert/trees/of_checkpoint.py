@@ -13,10 +13,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from tfsaver.checkpoint.objects.object_graph import OBJECT_GRAPH_KEY, VARIABLE_VALUE, ObjectGraph, read_object_graph
+from tfsaver.checkpoint.objects.object_graph import (
+    DESCRIPTIONS,
+    OBJECT_GRAPH_KEY,
+    TREE_KEY,
+    VARIABLE_VALUE,
+    ObjectGraph,
+    read_object_graph,
+)
 from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.convert.trees.plan import SAVE_COUNTER
-from tfsaver.convert.trees.structure import MAX_DEPTH, TREE_KEY, Branch, Leaf, Node, parse
+from tfsaver.convert.trees.structure import MAX_DEPTH, Branch, Leaf, Node, parse
 from tfsaver.errors import DataLossError
 
 _SLOTS = ".OPTIMIZER_SLOT"
@@ -59,7 +66,7 @@ class _Objects:
 
     def __init__(self, graph: ObjectGraph, names: list[str]) -> None:
         self._graph = graph
-        self._names = [name for name in names if name != OBJECT_GRAPH_KEY]
+        self._names = [name for name in names if name not in DESCRIPTIONS]
         self._values = dict(self._values_of_objects())
         # The object that an object was first reached from, and the edge's name.
         self._parents: dict[int, tuple[int, str]] = {}

@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tfsaver.checkpoint.objects.object_graph import OBJECT_GRAPH_KEY, ObjectGraph, key_of
+from tfsaver.checkpoint.objects.object_graph import OBJECT_GRAPH_KEY, TREE_KEY, ObjectGraph, key_of
 from tfsaver.checkpoint.objects.object_graph_builder import ObjectGraphBuilder
 from tfsaver.checkpoint.tensor_source import Array, TensorSource
 from tfsaver.convert.trees import values as tree_values
 from tfsaver.convert.trees.jax import jax_leaf
 from tfsaver.convert.trees.leaves import ArrayLeaf, LongBytes, LongText, TensorLeaf, array_leaf
-from tfsaver.convert.trees.structure import MAX_DEPTH, TREE_KEY, Branch, Leaf, Node, Value, serialize
+from tfsaver.convert.trees.structure import MAX_DEPTH, Branch, Leaf, Node, Value, serialize
 from tfsaver.convert.trees.torch import torch_leaf
 from tfsaver.errors import InvalidArgumentError, SaverError, TensorNotFoundError, UnimplementedError, nearest_names
 from tfsaver.framework.region import Region

@@ -18,10 +18,10 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
+from tfsaver.checkpoint.objects.object_graph import TREE_KEY
 from tfsaver.convert.trees import values as tree_values
 from tfsaver.errors import DataLossError, InvalidArgumentError, UnimplementedError
 
-TREE_KEY = "_TFSAVER_TREE"
 MAX_DEPTH = 1000
 MAX_SIZE = 64 << 20
 
