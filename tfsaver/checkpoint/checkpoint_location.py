@@ -94,7 +94,7 @@ def _prefixes_in(directory: str) -> list[str]:
     names = file_io.list_directory(directory)
     v2 = {match[1] for name in names if (match := _INDEX.match(name))}
     v1 = {match[1] for name in names if (match := _V1_SHARD.match(name)) and not _DATA.match(name)}
-    return sorted(v2 | v1)
+    return sorted(prefix for prefix in v2 | v1 if not file_io.is_temporary_name(prefix))
 
 
 def _listed(names: list[str], limit: int = 3) -> str:

@@ -9,9 +9,11 @@ A path is never made absolute or tidied up: what `save` returns is what was pass
 
 from __future__ import annotations
 
+import contextlib
 import numbers
 import os
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -71,6 +73,35 @@ def missing_parent(save_path: str) -> InvalidArgumentError | None:
     if file_io.is_remote(path) or file_io.is_directory(file_io.split(path)[0] or os.curdir):
         return None
     return InvalidArgumentError(f"Parent directory of {save_path} doesn't exist, can't save.")
+
+
+@contextlib.contextmanager
+def parent_directory(path: str, save_path: str, *, may_be_made: bool) -> Iterator[None]:
+    """Checks the directory of a checkpoint; removes it again when it was made in the block and the block fails.
+
+    Args:
+        path: The checkpoint's prefix.
+        save_path: What the caller asked to save to, for the error.
+        may_be_made: Whether a save makes the last level of it.
+
+    Raises:
+        InvalidArgumentError: It is not there, in TensorFlow's words.
+    """
+    directory = file_io.split(path)[0]
+    # A store has no directories; what it refuses, it refuses on writing.
+    if file_io.is_remote(path) or file_io.is_directory(directory or os.curdir):
+        yield
+        return
+    parent = file_io.split(directory.rstrip("/"))[0]
+    if not may_be_made or file_io.exists(directory) or not file_io.is_directory(parent or os.curdir):
+        raise InvalidArgumentError(f"Parent directory of {save_path} doesn't exist, can't save.")
+    try:
+        yield
+    except BaseException:
+        # Only when it is empty: another save may have begun there since.
+        with contextlib.suppress(OSError):
+            os.rmdir(directory)
+        raise
 
 
 def open_checkpoint(path: str) -> CheckpointReader:

@@ -41,12 +41,12 @@ def is_needed(session: Any, saver_def: Any, variables: SaverVariables | None) ->
         return False
     if variables is None:
         return True
-    if not _target(session):
+    if not target_of(session):
         return False
     return bool(saver_def.sharded) or any(_is_elsewhere(device_of(binding)) for binding in variables.bindings)
 
 
-def _target(session: Any) -> Any:
+def target_of(session: Any) -> Any:
     """The server that a session talks to; nothing when it runs in this process, or does not say."""
     try:
         return getattr(session, "sess_str", b"")

@@ -1,30 +1,56 @@
 """From variables into a checkpoint: values stream from the session to the files, one batch in memory at a time.
 
-    not sharded    V2    model.index, model.data-00000-of-00001
+    not sharded    V2    model.index, model.data-00000-of-00001; several data files if asked for
                    V1    model
     sharded        V2    model.index, model.data-0000k-of-0000n
                    V1    model-0000k-of-0000n
 
 A V1 file is the exception: its records are sorted by a key that mixes name and slice, so all values are held until it ends.
+
+`begin_save` has all values at once instead, so that what is left to do can be done while they change. A fetched resource
+variable costs nothing until then: TensorFlow gives it new memory as soon as something is assigned while the old value is
+held. A reference variable is changed where it is, under the hands of whoever fetched it; its value is copied.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
-import os
-from collections.abc import Iterator, Sequence
-from typing import Any
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
 
 from tfsaver import schemas
 from tfsaver.checkpoint.tensor_slice_writer import TensorSliceWriter
 from tfsaver.compat import _transfer
-from tfsaver.compat._binding import Binding
+from tfsaver.compat._binding import Binding, EagerVariable, GraphVariable
 from tfsaver.compat._errors import tensorflow_errors
+from tfsaver.compat._paths import parent_directory
+from tfsaver.compat._shards import one_by_one, side_by_side
 from tfsaver.compat._transfer import Array
-from tfsaver.errors import InvalidArgumentError
+from tfsaver.framework import tensor_util
 from tfsaver.lib import file_io
+from tfsaver.lib.lanes import Lanes
 from tfsaver.tensor_bundle.writer import BundleWriter
+
+# What is changed in place is copied whole up to the first size, and through a buffer of the second size beyond.
+_COPIED_SIZE = 64 << 20
+_COPY_BUFFER_SIZE = 16 << 20
+# What may wait for each data file when there is a thread for each.
+_MAX_PENDING = 32 << 20
+
+Writers: TypeAlias = "BundleWriter | list[TensorSliceWriter]"
+Values: TypeAlias = "Iterator[_Value]"
+
+
+class _Value(NamedTuple):
+    """What goes to a data file."""
+
+    shard_id: int
+    binding: Binding
+    value: Array
 
 
 def save_variables(
@@ -55,26 +81,125 @@ def save_variables(
         InvalidArgumentError: The directory is not there, in TensorFlow's words. A V2 save makes the last level of it,
             unless it is sharded.
     """
+    _begin(session, shards, save_path, prefix, version=version, durable=durable, sharded=sharded, held=False)()
+    return found_as(prefix, len(shards), version=version, sharded=sharded)
+
+
+def begin_save(
+    session: Any,
+    shards: Sequence[Sequence[Binding]],
+    save_path: str,
+    prefix: str,
+    *,
+    version: int,
+    durable: bool,
+    sharded: bool = False,
+) -> Callable[[], None]:
+    """Does of `save_variables` what needs the session: afterwards the variables may change.
+
+    Returns:
+        What writes the checkpoint, in any thread. It must be called, once: the files are open already.
+    """
+    return _begin(session, shards, save_path, prefix, version=version, durable=durable, sharded=sharded, held=True)
+
+
+def found_as(prefix: str, num_shards: int, *, version: int, sharded: bool) -> str:
+    """What finds a checkpoint again: the prefix, or the pattern of the files' names."""
+    return f"{prefix}-?????-of-{num_shards:05d}" if sharded and version != schemas.SaverDef.V2 else prefix
+
+
+def _begin(
+    session: Any,
+    shards: Sequence[Sequence[Binding]],
+    save_path: str,
+    prefix: str,
+    *,
+    version: int,
+    durable: bool,
+    sharded: bool,
+    held: bool,
+) -> Callable[[], None]:
     path = file_io.as_path(prefix)
     is_v2 = version == schemas.SaverDef.V2
-    with _parent_directory(path, save_path, may_be_made=is_v2 and not sharded):
-        values = _transfer.fetch(session, [binding for shard in shards for binding in shard])
-        shard_ids = iter([shard_id for shard_id, shard in enumerate(shards) for _ in shard])
+    # Of one tensor, devices may have a slice each, whose order counts; it never comes to several files otherwise.
+    in_lanes = is_v2 and not sharded and len(shards) > 1
+    with contextlib.ExitStack() as begun:
+        begun.enter_context(parent_directory(path, save_path, may_be_made=is_v2 and not sharded))
+        values = _fetch(session, list(side_by_side(shards) if in_lanes else one_by_one(shards)))
+        if held:
+            values = _drained(list(map(_own, values)))
         # A variable without a value is the most common mistake: it shows before anything is written.
+        first = list(itertools.islice(values, 1))
+        with tensorflow_errors():
+            writers = _open(begun, path, len(shards), is_v2=is_v2, sharded=sharded, durable=durable)
+        files = begun.pop_all()
+
+    def write() -> None:
+        add = functools.partial(_add, writers, may_change=not held)
+        with tensorflow_errors(), files:
+            if in_lanes:
+                _write_in_lanes(add, _led_by(first, values), len(shards))
+            else:
+                _write(add, _led_by(first, values))
+
+    return write
+
+
+def _fetch(session: Any, placed: Sequence[tuple[int, Binding]]) -> Values:
+    shard_ids = {id(binding): shard_id for shard_id, binding in placed}
+    # No generator, which would hold each value until it has the next: two large ones must not be in memory at once.
+    return map(
+        lambda fetched: _Value(shard_ids[id(fetched[0])], *fetched),
+        _transfer.fetch(session, [binding for _, binding in placed]),
+    )
+
+
+def _own(fetched: _Value) -> _Value:
+    return fetched._replace(value=fetched.value.copy()) if _changes_in_place(fetched) else fetched
+
+
+def _changes_in_place(fetched: _Value) -> bool:
+    """Whether an assignment changes the very memory that was fetched."""
+    variable = fetched.binding.variable
+    # What is read from an eager variable is a copy, and so are strings.
+    if isinstance(variable, EagerVariable) or fetched.value.dtype.hasobject:
+        return False
+    return not isinstance(variable, GraphVariable) or getattr(variable.operation, "type", None) != "VarHandleOp"
+
+
+def _drained(values: list[_Value]) -> Values:
+    """The items of a list, which lets go of each."""
+    values.reverse()
+    while values:
+        yield values.pop()
+
+
+def _led_by(first: list[_Value], others: Values) -> Values:
+    yield from _drained(first)
+    yield from others
+
+
+def _write(add: Callable[[_Value], None], values: Values) -> None:
+    fetched = next(values, None)
+    while fetched is not None:
+        add(fetched)
+        # Let go of before the next is fetched.
+        fetched = None
         fetched = next(values, None)
-        with tensorflow_errors(), contextlib.ExitStack() as files:
-            writers = _open(files, path, len(shards), is_v2=is_v2, sharded=sharded, durable=durable)
-            while fetched is not None:
-                _add(writers, next(shard_ids), *fetched)
-                # Let go of before the next is fetched: two large variables must not be in memory at once.
-                fetched = None
-                fetched = next(values, None)
-    return f"{prefix}-?????-of-{len(shards):05d}" if sharded and not is_v2 else prefix
+
+
+def _write_in_lanes(add: Callable[[_Value], None], values: Values, num_lanes: int) -> None:
+    with Lanes(num_lanes, _MAX_PENDING) as lanes:
+        fetched = next(values, None)
+        while fetched is not None:
+            lanes.hand_over(fetched.shard_id, functools.partial(add, fetched), fetched.value.nbytes)
+            fetched = None
+            fetched = next(values, None)
 
 
 def _open(
     files: contextlib.ExitStack, path: str, num_shards: int, *, is_v2: bool, sharded: bool, durable: bool
-) -> BundleWriter | list[TensorSliceWriter]:
+) -> Writers:
     if is_v2:
         return files.enter_context(BundleWriter(path, num_shards=num_shards, durable=durable, overlapped=True))
     names = [f"{path}-{shard_id:05d}-of-{num_shards:05d}" for shard_id in range(num_shards)] if sharded else [path]
@@ -88,7 +213,17 @@ def _remove_after_error(paths: Sequence[str], kind: type[BaseException] | None, 
         file_io.remove(path)
 
 
-def _add(writers: BundleWriter | list[TensorSliceWriter], shard_id: int, binding: Binding, value: Array) -> None:
+def _add(writers: Writers, fetched: _Value, *, may_change: bool) -> None:
+    shard_id, binding, value = fetched
+    if may_change and _changes_in_place(fetched):
+        # Between hashing and writing, another thread's step must not change it.
+        if isinstance(writers, BundleWriter) and value.nbytes > _COPIED_SIZE:
+            array, dtype = tensor_util.as_tensor(value, binding.name)
+            shape = array.shape if binding.full_shape is None else binding.full_shape
+            pieces = _copied_pieces(array)
+            writers.add_pieces(binding.name, dtype, shape, pieces, region=binding.tensor_slice, shard_id=shard_id)
+            return
+        value = value.copy()
     if binding.tensor_slice is None or binding.full_shape is None:
         if isinstance(writers, BundleWriter):
             writers.add(binding.name, value, shard_id=shard_id)
@@ -100,21 +235,12 @@ def _add(writers: BundleWriter | list[TensorSliceWriter], shard_id: int, binding
         writers[shard_id].add_slice(binding.name, binding.full_shape, binding.tensor_slice, value)
 
 
-@contextlib.contextmanager
-def _parent_directory(path: str, save_path: str, *, may_be_made: bool) -> Iterator[None]:
-    """Checks the directory of a checkpoint; removes it again when it was made in the block and the block fails."""
-    directory = file_io.split(path)[0]
-    # A store has no directories; what it refuses, it refuses on writing.
-    if file_io.is_remote(path) or file_io.is_directory(directory or os.curdir):
-        yield
-        return
-    parent = file_io.split(directory.rstrip("/"))[0]
-    if not may_be_made or file_io.exists(directory) or not file_io.is_directory(parent or os.curdir):
-        raise InvalidArgumentError(f"Parent directory of {save_path} doesn't exist, can't save.")
-    try:
-        yield
-    except BaseException:
-        # Only when it is empty: another save may have begun there since.
-        with contextlib.suppress(OSError):
-            os.rmdir(directory)
-        raise
+def _copied_pieces(array: Array) -> Iterator[Array]:
+    """The elements of an array in pieces, all of them in the same memory."""
+    flat = array.reshape(-1)
+    size = max(1, _COPY_BUFFER_SIZE // array.itemsize)
+    buffer = np.empty(min(size, flat.size), array.dtype)
+    for start in range(0, flat.size, size):
+        piece = buffer[: min(size, flat.size - start)]
+        piece[:] = flat[start : start + size]
+        yield piece

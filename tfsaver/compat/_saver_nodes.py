@@ -73,6 +73,21 @@ def find_variables(graph: Any, saver_def: Any) -> SaverVariables | None:
     return SaverVariables([shards[shard_id] for shard_id in sorted(shards)], reshape)
 
 
+def restores_at_once(graph: Any, saver_def: Any) -> bool:
+    """Whether one operation reads all tensors: then nothing is assigned before everything was read."""
+    try:
+        operation = graph.as_graph_element(saver_def.restore_op_name)
+    except (KeyError, ValueError):
+        return False
+    sources = set()
+    for assignment in _groups_behind(operation):
+        value = assignment.inputs[1]
+        while value.op.type in ("Identity", "Reshape"):
+            value = value.op.inputs[0]
+        sources.add((value.op.type, value.op.name))
+    return len(sources) == 1 and sources.pop()[0] == "RestoreV2"
+
+
 def _saved(operation: Any, filename: str) -> dict[_Spec, tuple[int, Any]]:
     """The saved tensors, and the number of the data file of each."""
     saved = {}

@@ -20,6 +20,7 @@ import numpy as np
 from tfsaver.checkpoint.restoring.restore_report import RestoreReport
 from tfsaver.compat import _matching, _runtime, _saver_nodes
 from tfsaver.compat._binding import Binding, GraphVariable
+from tfsaver.compat._many_small import ManySmall
 from tfsaver.compat._restore import compare_variables, restore_variables
 from tfsaver.compat._save import save_variables
 from tfsaver.compat._saver_nodes import SaverVariables
@@ -56,6 +57,7 @@ class Storage:
         self._own_nodes = own_nodes
         # What nodes lead to, in each graph whose session was passed: a SaverDef may come without its graph.
         self._found: weakref.WeakKeyDictionary[Any, SaverVariables | None] = weakref.WeakKeyDictionary()
+        self._many: tuple[SaverVariables, ManySmall] | None = None
         self._lock = threading.Lock()
 
     def write(self, session: Any, save_path: str, prefix: str) -> str:
@@ -75,6 +77,9 @@ class Storage:
         variables = self._variables_in(session)
         if variables is None or _runtime.is_needed(session, self._saver_def, variables):
             return _runtime.save(session, self._saver_def, save_path, prefix)
+        many = self._many_small_of(session, variables)
+        if many.applies_to(session):
+            return many.save(session, save_path, prefix, durable=self._durable)
         return save_variables(
             session,
             variables.shards,
@@ -105,6 +110,8 @@ class Storage:
                 raise UnimplementedError("strict=False: what the nodes of this Saver restore, only they know")
             _runtime.restore(session, self._saver_def, path)
             return None
+        if strict and (many := self._many_small_of(session, variables)).applies_to(session) and many.restore(session, path):
+            return None
         bindings = _with_known_shapes(session, variables.bindings) if variables.reshape else variables.bindings
         if strict and _runtime.is_needed(session, self._saver_def, variables):
             report = compare_variables(bindings, path, reshape=variables.reshape)
@@ -114,6 +121,12 @@ class Storage:
                 _runtime.restore(session, self._saver_def, path)
                 return None
         return restore_variables(session, bindings, path, reshape=variables.reshape, strict=strict)
+
+    def _many_small_of(self, session: Any, variables: SaverVariables) -> ManySmall:
+        with self._lock:
+            if self._many is None or self._many[0] is not variables:
+                self._many = (variables, ManySmall(None if session is None else self._saver_def, variables))
+            return self._many[1]
 
     def _variables_in(self, session: Any) -> SaverVariables | None:
         """What is saved from a session, or restored in it; None when only the nodes know."""

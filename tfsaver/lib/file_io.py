@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import os
 import posixpath
+import re
 from collections.abc import Iterator
 from typing import Protocol, TypeAlias
 
@@ -21,6 +22,9 @@ from tfsaver.lib import local_file_system, remote_file_system
 
 PathLike: TypeAlias = "str | bytes | os.PathLike[str] | os.PathLike[bytes]"
 Buffer: TypeAlias = "bytes | bytearray | memoryview"
+
+
+_TEMPORARY = re.compile(r"\.tmp[0-9a-f]{10}\Z")
 
 
 class RandomAccessFile(Protocol):
@@ -57,6 +61,7 @@ class FileSystem(Protocol):
     def make_directory(self, path: str) -> None: ...
     def replace(self, source: str, target: str) -> None: ...
     def remove(self, path: str) -> None: ...
+    def sync_file(self, path: str) -> None: ...
     def sync_directory(self, path: str) -> None: ...
 
 
@@ -136,6 +141,11 @@ def remove(path: str) -> None:
     file_system(path).remove(path)
 
 
+def sync_file(path: str) -> None:
+    """Makes the bytes of a file that was written and closed survive a power cut."""
+    file_system(path).sync_file(path)
+
+
 def sync_directory(path: str) -> None:
     """Makes the names in a directory survive a power cut, where the system can."""
     file_system(path).sync_directory(path or os.curdir)
@@ -182,6 +192,11 @@ def temporary_name(path: str) -> str:
     Fourteen characters longer than the final name: long temporary names are what breaks first where paths are limited.
     """
     return f"{path}.tmp{os.urandom(5).hex()}"
+
+
+def is_temporary_name(path: str) -> bool:
+    """Whether a name is one that `temporary_name` makes."""
+    return _TEMPORARY.search(path) is not None
 
 
 @contextlib.contextmanager

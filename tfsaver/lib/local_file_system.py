@@ -153,6 +153,14 @@ def remove(path: str) -> None:
         pass
 
 
+def sync_file(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def sync_directory(path: str) -> None:
     """Syncs a directory's entries; a system that cannot open directories has nothing to sync."""
     try:

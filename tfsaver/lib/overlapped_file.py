@@ -85,11 +85,17 @@ class OverlappedFile:
         self._file.close()
 
     def _hand_over(self) -> None:
+        batch, self._gathered, self._gathered_size = self._gathered, [], 0
         if self._thread is None:
-            self._thread = threading.Thread(target=self._write, name=f"writing {self._file.path}", daemon=True)
-            self._thread.start()
-        self._waiting.put(self._gathered)
-        self._gathered, self._gathered_size = [], 0
+            thread = threading.Thread(target=self._write, name=f"writing {self._file.path}", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:
+                # An interpreter that is about to end starts none, and what it still saves must be written.
+                self._file.append_all(batch)
+                return
+            self._thread = thread
+        self._waiting.put(batch)
 
     def _join(self) -> None:
         if self._thread is not None:

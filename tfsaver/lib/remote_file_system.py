@@ -118,5 +118,9 @@ def remove(path: str) -> None:
         system.rm_file(inner)
 
 
+def sync_file(path: str) -> None:
+    """Nothing to do: a store keeps what it has acknowledged."""
+
+
 def sync_directory(path: str) -> None:
     """Nothing to do: a store keeps what it has acknowledged."""

@@ -5,9 +5,14 @@ from __future__ import annotations
 import os
 import pathlib
 
+import numpy as np
 import pytest
 
+from tfsaver.checkpoint.checkpoint_reader import load_checkpoint
+from tfsaver.checkpoint.doctor.directory_survey import survey_directory
 from tfsaver.checkpoint.doctor.leftovers import clean_leftovers, find_leftovers
+from tfsaver.checkpoint.latest_verified import latest_verified_checkpoint
+from tfsaver.checkpoint.save import save_checkpoint
 from tfsaver.lib import file_io
 
 OLD = 1e9
@@ -145,3 +150,17 @@ def test_directory_that_got_something_else_meanwhile_stays_with_it(tmp_path):
 
 def test_missing_directory_has_no_leftovers(tmp_path):
     assert find_leftovers(str(tmp_path / "nowhere"), "checkpoint") == []
+
+
+def test_whole_bundle_under_a_temporary_name_is_a_leftover_and_no_checkpoint(tmp_path: pathlib.Path) -> None:
+    save_checkpoint({"w": np.zeros(3, np.float32)}, tmp_path / "model-1")
+    save_checkpoint({"w": np.ones(3, np.float32)}, tmp_path / "model-2.tmp0123456789")
+    (tmp_path / "model-2.tmp0123456789.data-00000-of-00001.tempstate123").write_bytes(b"x")
+    assert {pathlib.Path(item.path).name for item in find_leftovers(str(tmp_path), "checkpoint", {"model"})} == {
+        "model-2.tmp0123456789.index",
+        "model-2.tmp0123456789.data-00000-of-00001",
+        "model-2.tmp0123456789.data-00000-of-00001.tempstate123",
+    }
+    assert list(survey_directory(str(tmp_path), "checkpoint").checkpoints) == ["model-1"]
+    assert latest_verified_checkpoint(tmp_path).prefix == str(tmp_path / "model-1")
+    assert load_checkpoint(tmp_path).prefix == str(tmp_path / "model-1")

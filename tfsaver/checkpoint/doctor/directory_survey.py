@@ -109,7 +109,7 @@ class _Survey:
     def __init__(self, directory: str, state_file_name: str, hints: Iterable[str]) -> None:
         self._directory = directory
         self._state_file_name = state_file_name
-        names = file_io.list_directory(directory)
+        names = [name for name in file_io.list_directory(directory) if not _is_of_unfinished(name)]
         self._names = set(names)
         self._meta_graphs = {match[1] for name in names if (match := _META.fullmatch(name))}
         self._hints = {*hints, *self._meta_graphs}
@@ -200,6 +200,12 @@ class _Survey:
 
     def _path(self, name: str) -> str:
         return file_io.join(self._directory, name)
+
+
+def _is_of_unfinished(name: str) -> bool:
+    """Whether a file belongs to a checkpoint that was still to get its name, whole as it may be."""
+    match = _INDEX.fullmatch(name) or _DATA.fullmatch(name)
+    return match is not None and file_io.is_temporary_name(match[1])
 
 
 # A table that has not got its name yet.

@@ -5,6 +5,7 @@
     model_temp_<32 hex digits>/part-...         the same, TensorFlow 1.x
     checkpoint.tmp<32 hex digits>               TensorFlow: the state file, likewise model.meta
     model.data-00000-of-00001.tmp<10 hex>       tfsaver: any file of a checkpoint before it has its name
+    model.tmp<10 hex>.index                     tfsaver: a checkpoint that TensorFlow's operation wrote for it, likewise
 
 None of them is part of a checkpoint, whatever is in it: each writer gives the file its own name as its last step. What a
 save that is still at work has written looks the same, so only what has been quiet for a while goes, and nothing of a
@@ -30,6 +31,7 @@ MIN_AGE = 3600.0
 _FILE = r"(?:\.index|\.data-\d{5,}-of-\d{5,}|\.meta)"
 _TEMPSTATE = re.compile(rf"(.+?)(?:{_FILE})?\.tempstate\d{{1,20}}", re.DOTALL)
 _TEMPORARY = re.compile(rf"(.+?){_FILE}\.tmp(?:[0-9a-f]{{10}}|[0-9a-f]{{32}})", re.DOTALL)
+_TEMPORARY_BUNDLE = re.compile(rf"(.+?)\.tmp[0-9a-f]{{10}}{_FILE}(?:\.tempstate\d{{1,20}})?", re.DOTALL)
 _STATE_FILE = re.compile(r"(.+?)(?:\.retention\.json)?\.tmp(?:[0-9a-f]{10}|[0-9a-f]{32})", re.DOTALL)
 _WHOLE_FILE = re.compile(r"(.+?)(?:-\d{5,}-of-\d{5,})?\.tmp[0-9a-f]{10}", re.DOTALL)
 _PARTS_DIRECTORY = re.compile(r"(.+)_temp(_[0-9a-f]{32})?", re.DOTALL)
@@ -129,7 +131,7 @@ def clean_leftovers(
 
 
 def _owner_of_file(name: str, state_file_name: str, series: Collection[str]) -> str | None:
-    if match := _TEMPSTATE.fullmatch(name) or _TEMPORARY.fullmatch(name):
+    if match := _TEMPORARY_BUNDLE.fullmatch(name) or _TEMPSTATE.fullmatch(name) or _TEMPORARY.fullmatch(name):
         return match[1]
     if (match := _STATE_FILE.fullmatch(name)) and match[1] == state_file_name:
         return match[1]

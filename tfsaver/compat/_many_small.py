@@ -1,0 +1,138 @@
+"""Thousands of small variables: where TensorFlow's own operations move the values, and everything around them is ours.
+
+A value of four kilobytes takes a microsecond to copy, and many times that to be named, wrapped and looked at from Python.
+From some hundreds of such variables on, one operation of the graph that moves all of them is what is fastest. So then
+
+    save       SaveV2 writes a bundle under a temporary name; its files are synced and renamed, the index last
+    restore    names, dtypes and shapes are compared; then RestoreV2 reads all tensors, checks their checksums, and only then
+               the first variable is assigned
+
+which is what the Saver promises for any variables. A checkpoint whose index was compared before, and is still the same file,
+is not compared again.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from typing import Any, NamedTuple
+
+from tfsaver import schemas
+from tfsaver.checkpoint.restoring.restore_report import RestoreReport
+from tfsaver.compat import _runtime, _tensorflow
+from tfsaver.compat._binding import GraphVariable
+from tfsaver.compat._paths import parent_directory
+from tfsaver.compat._restore import compare_variables
+from tfsaver.compat._saver_nodes import SaverVariables, restores_at_once
+from tfsaver.lib import file_io
+from tfsaver.tensor_bundle import naming
+from tfsaver.tensor_bundle.renaming import remove_bundle, rename_bundle
+
+# Below this number of them it does not matter.
+_MIN_NUM = 512
+# Above this size, on average, what counts is how fast bytes move, and there our reader and writer are faster.
+_MAX_MEAN_SIZE = 32 << 10
+
+
+class _Index(NamedTuple):
+    """What tells a file from another of the same name."""
+
+    path: str
+    device: int
+    inode: int
+    size: int
+    modification_time_ns: int
+
+
+class ManySmall:
+    """The variables of one Saver in one graph, if there are many and they are small.
+
+    Args:
+        saver_def: The Saver's nodes; None when there are none.
+        variables: What they save and restore.
+    """
+
+    def __init__(self, saver_def: Any, variables: SaverVariables) -> None:
+        self._saver_def = saver_def
+        self._variables = variables
+        self._is_one_operation: bool | None = None
+        self._compared: _Index | None = None
+        self._applies = _are_many_and_small(variables) and _is_plain(saver_def, variables)
+
+    def applies_to(self, session: Any) -> bool:
+        """Whether the nodes are to do the work: in this process, and by one operation each way."""
+        if not self._applies or session is None or _runtime.target_of(session):
+            return False
+        if self._is_one_operation is None:
+            self._is_one_operation = restores_at_once(session.graph, self._saver_def)
+        return self._is_one_operation
+
+    def save(self, session: Any, save_path: str, prefix: str, *, durable: bool) -> str:
+        """Writes a checkpoint; whatever fails, no file is left behind."""
+        path = file_io.as_path(prefix)
+        with parent_directory(path, save_path, may_be_made=True):
+            temporary = file_io.temporary_name(path)
+            try:
+                _runtime.save(session, self._saver_def, save_path, temporary)
+                rename_bundle(temporary, path, num_shards=1, durable=durable)
+            except BaseException:
+                remove_bundle(temporary)
+                raise
+        return prefix
+
+    def restore(self, session: Any, path: str) -> bool:
+        """Gives the variables the values of a checkpoint.
+
+        Returns:
+            Whether it was done. If not, nothing has changed, and there may be something to report.
+        """
+        index = _index_of(path)
+        if index is None:
+            return False
+        if index != self._compared:
+            report = compare_variables(self._variables.bindings, path)
+            if not _is_as_named(report):
+                return False
+            self._compared = index
+        try:
+            _runtime.restore(session, self._saver_def, path)
+        except _tensorflow.tf.errors.OpError:
+            # Read again by our reader, which says what is wrong, and where.
+            self._compared = None
+            return False
+        return True
+
+
+def _are_many_and_small(variables: SaverVariables) -> bool:
+    bindings = variables.bindings
+    if len(bindings) < _MIN_NUM:
+        return False
+    total = 0
+    for binding in bindings:
+        variable = binding.variable
+        if not isinstance(variable, GraphVariable) or variable.shape is None or None in variable.shape:
+            return False
+        total += math.prod(size for size in variable.shape if size is not None) * max(1, binding.dtype.size)
+    return total <= _MAX_MEAN_SIZE * len(bindings)
+
+
+def _is_plain(saver_def: Any, variables: SaverVariables) -> bool:
+    if saver_def is None or saver_def.sharded or saver_def.version != schemas.SaverDef.V2:
+        return False
+    return len(variables.shards) == 1 and not variables.reshape
+
+
+def _index_of(path: str) -> _Index | None:
+    if file_io.is_remote(path):
+        return None
+    index = naming.index_path(path)
+    try:
+        status = os.stat(index)
+    except OSError:
+        return None
+    return _Index(index, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+def _is_as_named(report: RestoreReport) -> bool:
+    """Whether every variable finds its tensor under its own name, which is the one that the nodes ask for."""
+    return report.ok and all(tensor.key == tensor.wanted.name for tensor in report.matched)
