@@ -144,6 +144,18 @@ def test_ready_table_that_would_help_is_named() -> None:
     assert report(tensors, *wanted, mapping="rnn-cells").ok
 
 
+def test_ready_table_is_named_for_any_name_that_a_mapping_may_use() -> None:
+    tensors = {"hidden/weights": (2, 4), "hidden/biases": (4,), "hidden/weights/ExponentialMovingAverage": (2, 4)}
+    kernel = variable("net/hidden/kernel", (2, 4), paths=("layers/0/kernel", "hidden/kernel"))
+    bias = variable("net/hidden/bias", (4,), paths=("layers/0/bias", "hidden/bias"))
+    found = report(tensors, kernel, bias)
+    assert any(note.startswith("mapping='slim-to-keras' finds 2 of the 2") for note in found.notes)
+    assert report(tensors, kernel, bias, mapping="slim-to-keras").ok
+    several = (variable(label, (2, 4), paths=("hidden/kernel",)) for label in "xy")
+    shared = report(tensors, *several)
+    assert not any("slim-to-keras" in note for note in shared.notes)
+
+
 def test_by_shape_passes_over_slots_and_averages() -> None:
     tensors = {"a": (2,), "a/Momentum": (2,), "a/ExponentialMovingAverage": (2,), "b": (3,)}
     found = report(tensors, variable("x"), variable("y", (3,)), by="shape")

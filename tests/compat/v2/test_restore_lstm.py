@@ -76,6 +76,19 @@ def test_layer_computes_what_tensorflows_own_cell_does(tf: Any, tmp_path: pathli
     np.testing.assert_allclose(layer(inputs), expected, rtol=1e-5, atol=1e-6)
 
 
+def test_cell_is_not_restored_by_its_bias_alone_and_the_way_is_named(tf: Any) -> None:
+    scope, columns = "rnn/basic_lstm_cell", 4 * _UNITS
+    tensors = {
+        f"{scope}/kernel": np.ones([_INPUTS + _UNITS, columns], np.float32),
+        f"{scope}/bias": np.ones(columns, np.float32),
+    }
+    layer = tf.keras.layers.LSTM(_UNITS, name="lstm")
+    layer(np.zeros([1, 2, _INPUTS], np.float32))
+    report = tfsaver.restore(layer, ArraySource(tensors), strict=False)
+    assert not report.matched and not report.mapping
+    assert any("KerasLSTMSource" in note and f"{{{scope!r}: 'lstm/lstm_cell'}}" in note for note in report.notes)
+
+
 def test_what_is_no_such_cell_is_refused() -> None:
     tensors = {"cell/kernel": np.zeros([8, 20], np.float32), "cell/bias": np.zeros(20, np.float32)}
     with pytest.raises(InvalidArgumentError, match="did you mean cell"):

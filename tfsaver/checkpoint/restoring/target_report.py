@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from tfsaver.checkpoint.names.name_map import NameMap
 from tfsaver.checkpoint.names.rename_tables import TABLES
 from tfsaver.checkpoint.names.tensor_names import TensorNames, plain
-from tfsaver.checkpoint.restoring.matching import MAX_COMPARISONS, is_compatible, likely_tensors
+from tfsaver.checkpoint.restoring.matching import MAX_COMPARISONS, is_compatible
+from tfsaver.checkpoint.restoring.proposals import Proposals
 from tfsaver.checkpoint.restoring.restore_report import (
     MatchedTensor,
     MismatchedTensor,
     MissingTensor,
     RestoreReport,
-    WantedTensor,
 )
 from tfsaver.checkpoint.restoring.target_matching import GLOBAL_STEP, STEPS, Matching, WantedVariable
 from tfsaver.errors import nearest_names
@@ -60,8 +60,8 @@ def report_on(
     unexpected = tuple(key for key in names.keys if key not in used)
     taken = matching.state.tensors.union(found.key for found in matching.found.values())
     candidates = {key: names.spelling(key) for key in unexpected if key not in taken}
-    tensors = {name: item.tensor for name, item in missing.items()}
-    likely = likely_tensors(tensors, candidates, names.info) if missing else {}
+    proposals = Proposals({name: item.tensor for name, item in missing.items()}, candidates, names.info)
+    likely = proposals.likely
     spelled = list(candidates.values())
     counts = Counter(spelled)
     mapping = {candidates[key]: name for name, key in likely.items() if counts[candidates[key]] == 1}
@@ -81,7 +81,12 @@ def report_on(
         mapping=mapping,
         ambiguous=tuple(ambiguous.values()),
         left=tuple(left),
-        notes=(*matching.notes, *_notes_on_order(matched), *_notes_on_tables(tensors, candidates, names)),
+        notes=(
+            *matching.notes,
+            *_notes_on_order(matched),
+            *proposals.notes,
+            *_notes_on_tables(missing, candidates, names),
+        ),
     )
 
 
@@ -101,25 +106,33 @@ def _notes_on_order(matched: Sequence[MatchedTensor]) -> list[str]:
     return [f"paired by their order, since others have their shape too: {', '.join(pairs[:_PAIRS_IN_TEXT])}{more}"]
 
 
-def _notes_on_tables(missing: dict[str, WantedTensor], candidates: dict[str, str], names: TensorNames) -> list[str]:
+def _notes_on_tables(missing: dict[str, WantedVariable], candidates: dict[str, str], names: TensorNames) -> list[str]:
     """Which ready tables would find some of what is missing."""
     if not missing:
         return []
     keys_of = {spelling: key for key, spelling in candidates.items()}
+    # As a mapping is understood: any name that is one variable's alone.
+    owners: dict[str, set[str]] = {}
+    for label, item in missing.items():
+        for name in (*item.names, *item.paths):
+            owners.setdefault(name, set()).add(label)
     notes = []
     for table, entry in TABLES.items():
-        found = 0
+        found = set()
         for old, targets in NameMap([entry.step]).apply(keys_of, problems=[]).items():
             for target in targets:
-                wanted = missing.get(plain(target.name)) if target.name != old else None
-                if wanted is None:
+                labels = owners.get(plain(target.name), ()) if target.name != old else ()
+                if len(labels) != 1:
                     continue
+                (label,) = labels
+                wanted = missing[label].tensor
                 info = names.info(keys_of[old])
                 shape = tuple(info.shape)
                 if target.transpose is not None and len(target.transpose) == len(shape):
                     shape = tuple(shape[axis] for axis in target.transpose)
-                fits = is_compatible(shape, wanted.full_shape or wanted.shape)
-                found += fits and info.dtype.data_type == wanted.dtype.data_type
+                if is_compatible(shape, wanted.full_shape or wanted.shape) and info.dtype.data_type == wanted.dtype.data_type:
+                    found.add(label)
         if found:
-            notes.append(f"mapping={table!r} finds {found} of the {len(missing)} that are missing ({entry.description})")
+            counts = f"{len(found)} of the {len(missing)} that are missing"
+            notes.append(f"mapping={table!r} finds {counts} ({entry.description})")
     return notes
