@@ -124,7 +124,9 @@ def _lstm_cells(candidates: Mapping[str, str], info_of: Callable[[str], TensorIn
 
 def _is_of_gates(recurrent: PartialShape, bias: PartialShape) -> bool:
     """Whether these are the shapes of four gates' weights."""
-    return bool(recurrent and bias) and len(recurrent) == 2 and recurrent[0] is not None and bias == (4 * recurrent[0],)
+    if recurrent is None or len(recurrent) != 2 or recurrent[0] is None:
+        return False
+    return bias == (4 * recurrent[0],)
 
 
 def _is_cell_of(cell: PartialShape, layer: PartialShape, bias: PartialShape) -> bool:
@@ -138,6 +140,6 @@ def _note_on_cells(layers: Mapping[str, str]) -> str:
     """How to restore LSTM cells of TF1 into layers of Keras."""
     cells = ", ".join(f"{cell!r}: {layer!r}" for cell, layer in layers.items())
     return (
-        "the gates of an LSTM cell of TF1 stand in another order than those of a Keras layer; to restore one, give in the "
-        f"checkpoint's place tfsaver.checkpoint.editing.lstm_cells.KerasLSTMSource(tfsaver.load_checkpoint(...), {{{cells}}})"
+        "the gates of an LSTM cell of TF1 stand in another order than those of a Keras layer; to restore one, give in place "
+        f"of the checkpoint tfsaver.checkpoint.editing.lstm_cells.KerasLSTMSource(load_checkpoint(...), {{{cells}}})"
     )

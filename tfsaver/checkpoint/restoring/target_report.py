@@ -130,7 +130,8 @@ def _notes_on_tables(missing: dict[str, WantedVariable], candidates: dict[str, s
                 shape = tuple(info.shape)
                 if target.transpose is not None and len(target.transpose) == len(shape):
                     shape = tuple(shape[axis] for axis in target.transpose)
-                if is_compatible(shape, wanted.full_shape or wanted.shape) and info.dtype.data_type == wanted.dtype.data_type:
+                fits = is_compatible(shape, wanted.full_shape or wanted.shape)
+                if fits and info.dtype.data_type == wanted.dtype.data_type:
                     found.add(label)
         if found:
             counts = f"{len(found)} of the {len(missing)} that are missing"
