@@ -47,3 +47,8 @@ def test_a_source_reads_parts(source: TensorSource) -> None:
 def test_a_missing_tensor_names_the_nearest(source: TensorSource) -> None:
     with pytest.raises(TensorNotFoundError, match="did you mean 'labels'"):
         source.read("label")
+
+
+def test_text_of_no_dimensions_is_read_as_an_array() -> None:
+    read = ArraySource({"text": np.array(b"words", object)}).read("text", ())
+    assert (type(read), read.shape, read.item()) == (np.ndarray, (), b"words")

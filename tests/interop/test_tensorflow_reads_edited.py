@@ -74,6 +74,43 @@ def test_cast(guest: GuestProcess, cases: Path, tmp_path: Path, dtype: str) -> N
     restored(guest, prefix, expected, kind="resource")
 
 
+@pytest.mark.parametrize("num_shards", [1, 3])
+@pytest.mark.parametrize("verb", ["convert", "reshard", "select", "strip", "merge", "split", "cast"])
+def test_v1_of_every_verb(guest: GuestProcess, cases: Path, tmp_path: Path, verb: str, num_shards: int) -> None:
+    case, out = cases / BERT, tmp_path / "out"
+    options: dict[str, Any] = {"format": "v1", "num_shards": num_shards}
+    if verb == "convert":
+        prefix: str | None = tfsaver.convert(case, out, essential=True, **options).target
+    elif verb == "select":
+        prefix = tfsaver.select(case, out, tfsaver.Selection(include="^bert/", exclude="adam"), **options).prefix
+    elif verb == "merge":
+        parts = tfsaver.split(case, {str(tmp_path / "a"): "^bert/"}, rest=tmp_path / "b").parts
+        prefix = tfsaver.merge(list(parts), out, **options).prefix
+    elif verb == "split":
+        prefix = tfsaver.split(case, {str(out): "^bert/encoder/"}, rest=tmp_path / "rest", **options).parts[str(out)].prefix
+    elif verb == "cast":
+        prefix = tfsaver.cast(case, out, "float16", **options).prefix
+    else:
+        prefix = {"reshard": tfsaver.reshard, "strip": tfsaver.strip}[verb](case, out, **options).prefix
+    with load_checkpoint(case) as old, load_checkpoint(prefix or "") as new:
+        assert new.version == "V1" and len(new) > 20
+        expected = {name: old[name].astype(new.dtype(name)) for name in new.names if "adam" not in name}
+    restored(guest, prefix, expected)
+
+
+def test_mean_in_v1(guest: GuestProcess, cases: Path, tmp_path: Path) -> None:
+    runs = [cases / "v2_tfx_estimator_ckpt" / f"model.ckpt-{step}" for step in (0, 1000)]
+    prefix = tfsaver.average(runs, tmp_path / "out", format="v1").prefix
+    with load_checkpoint(runs[0]) as first, load_checkpoint(runs[1]) as last:
+        expected = {
+            name: np.mean([first[name], last[name]], axis=0, dtype=np.float64).astype(np.float32)
+            for name in last.names
+            if last[name].dtype == np.float32
+        }
+        assert len(expected) > 20
+    restored(guest, prefix, expected)
+
+
 @pytest.mark.parametrize("options", [{}, {"num_shards": 2}, {"merge_slices": True}, {"format": "v1"}])
 def test_partitioned_variables(guest: GuestProcess, cases: Path, tmp_path: Path, options: dict[str, Any]) -> None:
     case = cases / "gen_partitioned_v2_sharded" / "model.ckpt-1"

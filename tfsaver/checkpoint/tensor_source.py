@@ -101,7 +101,9 @@ class ArraySource(TensorSource):
         if region is None:
             return array
         part, dropped = as_tensor_slice(region, array.shape, name)
-        result: Array = array[(*part.resolve(array.shape).indices, ...)].squeeze(dropped)
+        # With the dots it is an array even if it is a scalar of objects.
+        indices: tuple[Any, ...] = (*part.resolve(array.shape).indices, ...)
+        result: Array = array[indices].squeeze(dropped)
         return result
 
     def _tensor(self, name: str) -> tuple[Array, DType]:

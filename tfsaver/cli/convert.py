@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import json
+from typing import Any
 
 from tfsaver._version import __version__
-from tfsaver.cli import editing, output
+from tfsaver.cli import editing, live_objects, output
 from tfsaver.cli.arguments import checkpoint_path
 from tfsaver.cli.text import escape, escape_message
 from tfsaver.convert.convert import convert
@@ -21,6 +23,10 @@ formats; without --to the suffix of NEW says which, and v2 is what it means when
 {_FORMATS}
 
 {editing.MAPPING_EPILOG}\
+With object, --like says which objects the tensors are for: a SavedModel of the model, with or without its variables, a
+checkpoint that tf.train.Checkpoint wrote, or file.py:function or package.module:function, which runs that function with
+TensorFlow: it returns the model, built, or a dict of objects. tf.train.Checkpoint(model=...) looks for a model under model.
+
 A tensor that NEW cannot hold is an error that names all such tensors, and nothing is written. A file is replaced in one
 step when it is complete; a directory or a checkpoint only with --overwrite.
 
@@ -29,7 +35,9 @@ examples:
   tfsaver convert bert_model.ckpt bert.pt --essential --map bert-to-pytorch
   tfsaver convert export/ weights.npz --include ^encoder/
   tfsaver convert model.safetensors model.ckpt
-  tfsaver convert model.ckpt-1000 restored/ckpt --to object --like export/
+  tfsaver convert model.ckpt-1000 restored/ckpt --to object --like export/ --under model
+  tfsaver convert model.ckpt-1000 restored/ckpt --to object --like train.py:make_checkpoint \\
+      --allow-unused --default optimizer/_learning_rate=0.001
 
 exit codes: 0 converted, 1 not, the reason is on standard error, 2 the arguments make no sense
 """
@@ -50,7 +58,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--names", choices=KINDS, default="path", help="what to call tensors of an object-based checkpoint (path)"
     )
     parser.add_argument(
-        "--like", metavar="MODEL", type=checkpoint_path, help="with object and keras: what the model itself has written"
+        "--like",
+        metavar="MODEL",
+        type=checkpoint_path,
+        help="with object and keras: what the model itself has written; with object also a function that makes it",
+    )
+    parser.add_argument("--under", metavar="NAME", default="", help="with object: where the model is to be (the root)")
+    parser.add_argument("--allow-unused", action="store_true", help="with object: leave out tensors that no object is for")
+    parser.add_argument(
+        "--default",
+        metavar="NAME=VALUE",
+        type=_name_and_value,
+        action="append",
+        default=[],
+        help="with object: a value for an object that OLD has nothing for",
     )
     parser.add_argument(
         "--metadata", metavar="KEY=TEXT", type=_key_and_text, action="append", default=[], help="with safetensors: format=pt"
@@ -64,6 +85,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Converts and says what was."""
+    like = arguments.like
+    if like is not None and live_objects.is_function(like):
+        like = live_objects.object_graph_of_function(like)
     with output.open_progress(escape(arguments.new)) as progress:
         report = convert(
             arguments.old,
@@ -76,7 +100,10 @@ def run(arguments: argparse.Namespace) -> int:
             essential=arguments.essential,
             dtype=arguments.dtype,
             names=arguments.names,
-            like=arguments.like,
+            like=like,
+            under=arguments.under,
+            allow_unused=arguments.allow_unused,
+            defaults=dict(arguments.default),
             metadata=dict(arguments.metadata),
             num_shards=arguments.shards,
             overwrite=arguments.overwrite,
@@ -89,6 +116,16 @@ def run(arguments: argparse.Namespace) -> int:
         for line in report.lines(all_names=arguments.verbose):
             out.line(escape_message(line))
     return 0
+
+
+def _name_and_value(text: str) -> tuple[str, Any]:
+    name, separator, value = text.partition("=")
+    if not (name and separator):
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form NAME=VALUE")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
 
 
 def _key_and_text(text: str) -> tuple[str, str]:

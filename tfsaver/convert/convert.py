@@ -29,7 +29,7 @@ from tfsaver.checkpoint.objects.object_graph import (
     ObjectGraph,
     read_object_graph,
 )
-from tfsaver.checkpoint.objects.object_graph_like import SAVE_COUNTER_KEY, as_object_graph
+from tfsaver.checkpoint.objects.object_graph_like import SAVE_COUNTER_KEY
 from tfsaver.checkpoint.selection import Selectable, Selection
 from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.convert.conversion_report import ConversionReport, ConvertedTensor
@@ -37,6 +37,7 @@ from tfsaver.convert.essential import training_state
 from tfsaver.convert.fitting import check_fits, no_type
 from tfsaver.convert.formats import Format, format_of_source, format_of_target
 from tfsaver.convert.object_names import ReadableSource, keys_of_readable_names, readable_names
+from tfsaver.convert.objects import objects_of, values_by_key
 from tfsaver.errors import InvalidArgumentError, UnimplementedError
 from tfsaver.framework.dtypes import DType
 from tfsaver.framework.tensor_info import TensorInfo
@@ -63,6 +64,15 @@ class _Chosen:
     keys: tuple[str, ...]
     left_out: Mapping[str, str]
     notes: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Objects:
+    """The objects that are written for."""
+
+    graph: ObjectGraph
+    allow_unused: bool
+    defaults: Mapping[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,6 +121,9 @@ def convert(
     dtype: str | None = None,
     names: str = "path",
     like: Any = None,
+    under: str | Sequence[str] = (),
+    allow_unused: bool = False,
+    defaults: Mapping[str, Any] | None = None,
     metadata: Mapping[str, str] | None = None,
     num_shards: int = 1,
     overwrite: bool = False,
@@ -134,8 +147,14 @@ def convert(
             checkpoint, where there is one, and from names.
         dtype: What floating-point tensors become, as in ``bfloat16``.
         names: What to call the tensors of an object-based checkpoint: by ``path``, by ``full`` name, by ``key``.
-        like: For ``object``, the objects: an object-based checkpoint or a SavedModel, a nested dict of names, a graph. For
-            ``keras``, a weights file of the same model.
+        like: For ``object``, the objects: an object-based checkpoint or a SavedModel, with or without its variables, a
+            nested dict of names, a graph. For ``keras``, a weights file of the same model.
+        under: With `like` for ``object``, where the root of the objects is to be, as in ``model`` for what
+            `tf.train.Checkpoint(model=...)` restores; by default the root is the root.
+        allow_unused: With `like` for ``object``, whether tensors that are for none of the objects are left out; otherwise
+            they are an error.
+        defaults: With `like` for ``object``, values for what the source has nothing for, by the paths of the objects: a
+            learning rate that TensorFlow 1 never saved, ``{"optimizer/_learning_rate": 0.001}``.
         metadata: For ``safetensors``, texts for the header; programs around PyTorch look for ``{"format": "pt"}``.
         num_shards: How many data files a checkpoint gets.
         overwrite: Whether a directory or a checkpoint that is there may be replaced.
@@ -167,11 +186,16 @@ def convert(
         raise InvalidArgumentError(f"num_shards is for checkpoints, and a {written.description} is to be written")
     if like is not None and written.name not in ("object", "keras"):
         raise InvalidArgumentError(f"like is for the formats object and keras, and a {written.description} is to be written")
+    if (under or allow_unused or defaults) and not (written.name == "object" and like is not None):
+        raise InvalidArgumentError("under, allow_unused and defaults are for the format object with like")
     if metadata and written.name != "safetensors":
         raise InvalidArgumentError(f"metadata is for the format safetensors, and a {written.description} is to be written")
     with _opened(source, source_format, names) as origin:
         chosen = _choose(origin, include, exclude, essential, is_object=written.name == "object")
-        edited = _edit(origin, chosen, written, mapping, dtype, like)
+        objects = None
+        if written.name == "object" and like is not None:
+            objects = _Objects(objects_of(like, under), allow_unused, defaults or {})
+        edited = _edit(origin, chosen, written, mapping, dtype, objects)
         result = _write(edited, path, written, origin, like, metadata, num_shards, overwrite, durable, progress)
         return ConversionReport(
             origin.path,
@@ -251,7 +275,7 @@ def _selectable(source: TensorSource, name: str) -> Selectable:
 
 
 def _edit(
-    origin: _Origin, chosen: _Chosen, written: Format, mapping: NameMapLike, dtype: Any, like: Any
+    origin: _Origin, chosen: _Chosen, written: Format, mapping: NameMapLike, dtype: Any, objects: _Objects | None
 ) -> _Edited:
     view: TensorSource = SelectedSource(origin.source, chosen.keys)
     if origin.graph is not None and written.name != "object":
@@ -259,8 +283,7 @@ def _edit(
     old_names = {name: name for name in view.names}
     left_out = {}
     transposed: set[str] = set()
-    is_for_objects = written.name == "object" and like is not None
-    if mapping is not None and not is_for_objects:
+    if mapping is not None and objects is None:
         view = renamed = RenamedSource(view, mapping)
         targets = [(old, target) for old, items in renamed.new_names.items() for target in items]
         old_names = {target.name: old for old, target in targets}
@@ -274,11 +297,17 @@ def _edit(
     old_dtypes = {}
     if cast is not None:
         old_dtypes = {name: before.info(name).dtype for name in before.names}
-    if is_for_objects:
-        graph = as_object_graph(like)
-        keys = keys_of_readable_names(graph)
-        view = objects = object_based_source(view, graph, [mapping, lambda name: keys.get(name, name)])
-        old_names = dict(objects.report.matched)
+    if objects is not None:
+        keys = keys_of_readable_names(objects.graph)
+        view = found = object_based_source(
+            view,
+            objects.graph,
+            [mapping, lambda name: keys.get(name, name)],
+            allow_unused=objects.allow_unused,
+            defaults=values_by_key(objects.graph, objects.defaults),
+        )
+        old_names = dict(found.report.matched)
+        left_out = dict.fromkeys(found.report.unused, "for none of the objects")
         old_dtypes = {name: old_dtypes[old] for name, old in old_names.items() if old in old_dtypes}
     elif written.name == "object" and origin.graph is None:
         raise InvalidArgumentError(

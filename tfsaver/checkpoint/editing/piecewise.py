@@ -77,8 +77,9 @@ def as_source(tensors: Any) -> TensorSource:
 
 def cut(array: Array) -> Iterator[Array]:
     """The pieces of an array in memory."""
-    # Without the dots, what is in a scalar of objects is no array.
-    return recut(_flat(array[(*block.indices, ...)]) for block in blocks(array.shape))
+    # What is in a scalar of objects, and not in an array of one, is no array.
+    whole = array if array.ndim else array.reshape(1)
+    return recut(_flat(whole[block.indices]) for block in blocks(whole.shape))
 
 
 def recut(arrays: Iterable[Array]) -> Iterator[Array]:

@@ -61,7 +61,9 @@ class TensorLeaf(abc.ABC):
 
     def part(self, indices: tuple[slice, ...]) -> Array:
         """Some of its values."""
-        result: Array = self.all()[(*indices, ...)]
+        # With the dots it is an array even if it is a scalar of objects.
+        dotted: tuple[Any, ...] = (*indices, ...)
+        result: Array = self.all()[dotted]
         return result
 
     def read(self, region: Region | None, name: str) -> Array:
