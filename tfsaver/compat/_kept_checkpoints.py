@@ -2,8 +2,9 @@
 
     save    files of a checkpoint, then here: the list of those that are kept -> the state file -> what is not kept goes
 
-The list is TensorFlow's, by `max_to_keep` and the hours, or that of a retention policy, which survives a restart. A Saver is
-one of these; the names of the methods are those of TensorFlow's Saver.
+A save may go on in a thread meanwhile: whoever asks for the list or changes it waits until that has ended, and hears of it
+if it failed. The list is TensorFlow's, by `max_to_keep` and the hours, or that of a retention policy, which survives a
+restart. A Saver is one of these; the names of the methods are those of TensorFlow's Saver.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 
 from tfsaver.checkpoint import checkpoint_management
 from tfsaver.checkpoint.retention import Retention as Policy
+from tfsaver.compat._background import BackgroundSaves
 from tfsaver.compat._errors import tensorflow_errors
 from tfsaver.compat._policy_retention import PolicyRetention
 from tfsaver.compat._retention import Retention
@@ -38,13 +40,24 @@ class KeptCheckpoints:
         self._durable = durable
         # A supervisor saves from a thread of its own.
         self._lock = threading.RLock()
+        self._background = BackgroundSaves()
         self._retention = Retention(max_to_keep, keep_every_n_hours)
         if policy is not None:
             self._retention = PolicyRetention(policy, durable=durable)
 
+    def wait(self) -> None:
+        """Waits until the save that goes on in the background, if any, has ended.
+
+        Raises:
+            Exception: It failed, or one did before that nobody has heard of: the error that ``blocking=True`` would have
+                raised. Its cause is the error of the thread.
+        """
+        self._background.wait()
+
     @property
     def last_checkpoints(self) -> list[str]:
         """The checkpoints that were not removed yet, oldest first; what `recover_last_checkpoints` takes."""
+        self.wait()
         return self._retention.paths
 
     def set_last_checkpoints(self, last_checkpoints: list[str]) -> None:
@@ -58,11 +71,13 @@ class KeptCheckpoints:
         if not isinstance(last_checkpoints_with_time, list):
             raise AssertionError(f"last_checkpoints must be a list, not {type(last_checkpoints_with_time).__name__}")
         with self._lock:
+            self.wait()
             self._retention.checkpoints = last_checkpoints_with_time
 
     def recover_last_checkpoints(self, checkpoint_paths: Iterable[str]) -> None:
         """Replaces the list of checkpoints after a restart by those of `checkpoint_paths` that are there."""
         with self._lock:
+            self.wait()
             self._retention.recover(checkpoint_paths)
 
     def pin(self, save_path: file_io.PathLike) -> None:
@@ -74,21 +89,25 @@ class KeptCheckpoints:
         """
         policy = self._policy("pin()")
         with tensorflow_errors(), self._lock:
+            self.wait()
             policy.pin(save_path)
 
     def unpin(self, save_path: file_io.PathLike) -> None:
         """Leaves a checkpoint to the retention policy again; raises as `pin`."""
         policy = self._policy("unpin()")
         with tensorflow_errors(), self._lock:
+            self.wait()
             policy.unpin(save_path)
 
     # TensorFlow keeps these on the Saver itself, where some programs look.
     @property
     def _last_checkpoints(self) -> list[tuple[str, float]]:
+        self.wait()
         return self._retention.checkpoints
 
     @property
     def _checkpoints_to_be_deleted(self) -> list[tuple[str, float]]:
+        self.wait()
         return self._retention.candidates
 
     @property
@@ -143,7 +162,7 @@ class KeptCheckpoints:
                 checkpoint_management.update_checkpoint_state(
                     os.path.dirname(save_path),
                     written,
-                    self.last_checkpoints,
+                    self._retention.paths,
                     latest_filename,
                     # TensorFlow takes a URL for a relative path, and names checkpoints relative to its directory.
                     save_relative_paths=save_relative_paths or save_path.startswith("file://"),

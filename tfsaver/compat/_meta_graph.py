@@ -6,6 +6,8 @@ graph is in its hands; so its own function does all of it, and writes the file.
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from typing import Any
 
 from tfsaver.compat import _tensorflow
@@ -72,3 +74,33 @@ def export_meta_graph(
         **kwargs,
     )
     return meta_graph_def
+
+
+def begin_export(
+    export: Callable[..., Any], graph: Any, filename: str, *, at_once: bool, **options: Any
+) -> Callable[[], None]:
+    """What writes a graph to a file when it is called, in any thread.
+
+    Args:
+        export: What exports the default graph, to a file or as a MetaGraphDef alone.
+        graph: The graph.
+        filename: The file.
+        at_once: Whether the graph may change before that, and what it is now is to be written.
+        **options: What `export` takes besides.
+    """
+
+    def exported(filename: str | None) -> Any:
+        with graph.as_default():
+            return export(filename, **options)
+
+    def write_later() -> None:
+        exported(filename)
+
+    if not at_once or graph.finalized:
+        return write_later
+    meta_graph_def = exported(None)
+
+    def write() -> None:
+        _tensorflow.tf.io.write_graph(meta_graph_def, os.path.dirname(filename), os.path.basename(filename), as_text=False)
+
+    return write

@@ -148,10 +148,12 @@ def _begin(
 def _fetch(session: Any, placed: Sequence[tuple[int, Binding]]) -> Values:
     shard_ids = {id(binding): shard_id for shard_id, binding in placed}
     # No generator, which would hold each value until it has the next: two large ones must not be in memory at once.
-    return map(
-        lambda fetched: _Value(shard_ids[id(fetched[0])], *fetched),
-        _transfer.fetch(session, [binding for _, binding in placed]),
-    )
+    place = functools.partial(_placed, shard_ids)
+    return map(place, _transfer.fetch(session, [binding for _, binding in placed]))
+
+
+def _placed(shard_ids: dict[int, int], fetched: tuple[Binding, Array]) -> _Value:
+    return _Value(shard_ids[id(fetched[0])], *fetched)
 
 
 def _own(fetched: _Value) -> _Value:

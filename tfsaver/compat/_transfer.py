@@ -121,7 +121,7 @@ def _batches(bindings: Sequence[Binding]) -> Iterator[list[Binding]]:
     batch: list[Binding] = []
     total = 0
     for binding in bindings:
-        size = _expected_size(binding)
+        size = expected_size(binding)
         if batch and total + size > BATCH_SIZE:
             yield batch
             batch, total = [], 0
@@ -131,7 +131,7 @@ def _batches(bindings: Sequence[Binding]) -> Iterator[list[Binding]]:
         yield batch
 
 
-def _expected_size(binding: Binding) -> int:
+def expected_size(binding: Binding) -> int:
     """The bytes of a variable; as much as a batch holds where its shape does not say, so that it is fetched alone."""
     shape = binding.variable.shape
     if shape is None or None in shape:

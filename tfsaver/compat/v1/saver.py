@@ -4,6 +4,7 @@
                                TensorFlow's Saver has, for whoever gets the graph without the Saver
     saver.save(sess, path)     values -> path.index, path.data-*, then the state file, then one old checkpoint goes,
                                then path.meta
+                               (with blocking=False the files are written while the program goes on, see `_background`)
     saver.restore(sess, path)  all names, dtypes, shapes and checksums first, then the variables
 
 Constructor, attributes, methods, return values, files and errors are TensorFlow's, whose programs need no change. The nodes
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -24,10 +26,10 @@ from tfsaver.checkpoint.checkpoint_state import STATE_FILE_NAME
 from tfsaver.checkpoint.restoring.restore_report import RestoreReport
 from tfsaver.checkpoint.retention import Retention as Policy
 from tfsaver.checkpoint.selection import Selection, SelectionReport, as_selection
-from tfsaver.compat import _paths, _saver_graph, _tensorflow
+from tfsaver.compat import _background, _paths, _saver_graph, _tensorflow
 from tfsaver.compat._errors import tensorflow_errors
 from tfsaver.compat._kept_checkpoints import KeptCheckpoints
-from tfsaver.compat._meta_graph import export_meta_graph
+from tfsaver.compat._meta_graph import begin_export, export_meta_graph
 from tfsaver.compat._saver_nodes import SaverVariables
 from tfsaver.compat._selection import select_saveables
 from tfsaver.compat._shards import shards_of
@@ -64,6 +66,10 @@ class Saver(KeptCheckpoints):
         retention: A policy that says which checkpoints are kept, over restarts, in the place of `max_to_keep` and the hours.
         select: Which of the variables are saved and restored at all, or a pattern, or several, that occur in their names;
             `selection_report` says what that saves.
+        num_data_shards: How many data files a checkpoint has, all of about the same size and each written by a thread of
+            its own: faster where one file is the limit. That is not `sharded`, which is about devices. TensorFlow reads
+            the files as any others; scripts that look for ``data-00000-of-00001`` do not.
+        blocking: What `save` does that does not say: hooks and sessions that save by themselves never do.
 
     Attributes:
         saver_def: The SaverDef of the graph nodes; None when there are none.
@@ -96,6 +102,8 @@ class Saver(KeptCheckpoints):
         durable: bool = True,
         retention: Policy | None = None,
         select: Selection | str | list[str] | None = None,
+        num_data_shards: int = 1,
+        blocking: bool = True,
     ) -> None:
         if defer_build and var_list:
             raise InvalidArgumentError(
@@ -105,6 +113,10 @@ class Saver(KeptCheckpoints):
             raise InvalidArgumentError("select=: the nodes of a saver_def save what they save, all of it")
         if saver_def is None and write_version not in (schemas.SaverDef.V1, schemas.SaverDef.V2):
             raise TypeError(f"write_version is {write_version!r}; SaverDef.V1 and SaverDef.V2 are the formats there are")
+        if num_data_shards < 1:
+            raise InvalidArgumentError(f"num_data_shards is {num_data_shards}, at least 1 is needed")
+        self._num_data_shards = num_data_shards
+        self._blocking = blocking
         self._is_eager = _tensorflow.tf.executing_eagerly()
         if self._is_eager and var_list is None:
             raise RuntimeError("When eager execution is enabled, `var_list` must specify a list or dict")
@@ -195,12 +207,19 @@ class Saver(KeptCheckpoints):
         )
 
     def _new_storage(self, variables: SaverVariables | None) -> Storage:
+        sharded = self._sharded if self.saver_def is None else self.saver_def.sharded
+        if self._num_data_shards > 1 and (sharded or self._write_version != schemas.SaverDef.V2):
+            raise InvalidArgumentError(
+                f"num_data_shards={self._num_data_shards}: a sharded checkpoint has a data file for each device, "
+                "and V1 has no data files"
+            )
         return Storage(
             variables,
             self.saver_def,
             version=self._write_version,
-            sharded=self._sharded if self.saver_def is None else self.saver_def.sharded,
+            sharded=sharded,
             durable=self._durable,
+            num_data_shards=self._num_data_shards,
             own_nodes=_saver_graph.is_own(self._builder),
         )
 
@@ -217,11 +236,20 @@ class Saver(KeptCheckpoints):
         save_debug_info: bool = False,
         *,
         metric: float | None = None,
+        blocking: bool | None = None,
     ) -> str | None:
         """Saves the variables.
 
         A save that fails leaves no file behind and keeps the state file and the list of checkpoints as they were. When only
         the state file or the meta graph cannot be written, the checkpoint itself is there, whole.
+
+        With ``blocking=False`` it returns as soon as the values are safe from the next step, and a thread does the rest in
+        the same order: nobody finds the checkpoint before it is whole. The values take memory of their own as far as they
+        change until then: for all of the variables, at most. A Saver has one such save at a time: the next call that
+        saves, restores or asks for checkpoints waits for it, `wait` does nothing else, and the interpreter does so when it
+        ends. What goes wrong in the thread is logged at once, and raised by that next call. A directory that is not there,
+        a variable without a value and whatever else can be known before anything is written is raised here. A graph
+        that is not finalized is exported here too, and what only nodes of the graph can save is saved here.
 
         Args:
             sess: The session with the values; of no use in eager mode.
@@ -234,6 +262,7 @@ class Saver(KeptCheckpoints):
             strip_default_attrs: Whether attributes that have their default are left out of the meta graph.
             save_debug_info: Whether the places in the source where nodes were made are written beside the meta graph.
             metric: How good the values are, for a retention policy that keeps the best.
+            blocking: Whether all is done when it returns; as the Saver was made when None.
 
         Returns:
             The prefix of the checkpoint, for `restore`. None when there are no variables.
@@ -244,6 +273,7 @@ class Saver(KeptCheckpoints):
             TypeError: `sess` is no session, or `save_path` no path.
             tf.errors.OpError: A variable has no value, a file cannot be written.
         """
+        self.wait()
         if not self._is_built and not self._is_eager:
             raise RuntimeError("`build()` should be called before save if defer_build==True")
         if latest_filename is None:
@@ -263,14 +293,36 @@ class Saver(KeptCheckpoints):
             raise TypeError(f"'sess' must be a Session; {sess}")
         if write_state and not self._is_empty and self._collides(prefix, latest_filename):
             raise PathConflictError(f"{prefix!r} conflicts with path used for checkpoint state: use another save_path")
+        if blocking is None:
+            blocking = self._blocking
+        # Where nodes were made is looked up in the graph itself, which may grow meanwhile.
+        blocking = blocking or (save_debug_info and write_meta_graph and not self._is_eager and not sess.graph.finalized)
+        export: Callable[[], None] | None = None
         # One save at a time: what one thread writes must not be what another removes as its oldest.
-        with self._lock:
-            written = prefix
+        with self._lock, _background.taken(prefix) as keep_taken:
+            self.wait()
             if self._is_eager:
                 self.saver_def = self._eager_saver_def(prefix, is_save=True)
-            if not self._is_empty:
+            elif write_meta_graph:
+                export = begin_export(
+                    self.export_meta_graph,
+                    sess.graph,
+                    checkpoint_management.meta_graph_filename(prefix, meta_graph_suffix),
+                    at_once=not blocking,
+                    strip_default_attrs=strip_default_attrs,
+                    save_debug_info=save_debug_info,
+                )
+            written = prefix
+            write: Callable[[], None] | None = None
+            if blocking and not self._is_empty:
                 written = self._storage.write(self._session(sess), save_path, prefix)
-                if write_state:
+            elif not self._is_empty:
+                written, write = self._storage.begin(self._session(sess), save_path, prefix)
+
+            def finish() -> None:
+                if write is not None:
+                    write()
+                if write_state and not self._is_empty:
                     self._write_state(
                         save_path,
                         written,
@@ -280,13 +332,14 @@ class Saver(KeptCheckpoints):
                         meta_graph_suffix=meta_graph_suffix,
                         metric=metric,
                     )
-            if write_meta_graph and not self._is_eager:
-                with sess.graph.as_default():
-                    self.export_meta_graph(
-                        checkpoint_management.meta_graph_filename(prefix, meta_graph_suffix),
-                        strip_default_attrs=strip_default_attrs,
-                        save_debug_info=save_debug_info,
-                    )
+                if export is not None:
+                    export()
+
+            if blocking:
+                finish()
+            else:
+                keep_taken()
+                self._background.start(prefix, finish)
         return None if self._is_empty else written
 
     def restore(self, sess: Any, save_path: file_io.PathLike | None, *, strict: bool = True) -> RestoreReport | None:
@@ -306,11 +359,14 @@ class Saver(KeptCheckpoints):
             tf.errors.InvalidArgumentError: Dtypes or shapes differ; the error lists them.
             tf.errors.DataLossError: The checkpoint is damaged.
         """
+        self.wait()
         if self._is_empty:
             return None
         if save_path is None:
             raise InvalidArgumentError("Can't load save_path when it is None.")
         save_path = _paths.to_text(save_path)
+        if save_path:
+            _background.wait_for(save_path)
         if not save_path or not checkpoint_management.checkpoint_exists(save_path):
             raise InvalidArgumentError(f"The passed save_path is not a valid checkpoint: {save_path}")
         if not self._is_built and not self._is_eager:
