@@ -11,6 +11,7 @@ a checkpoint is read or written by TensorFlow itself, but where `_runtime` says 
     _saveables    tables and other objects that are no variables
     _transfer     values between a session and memory, in batches of bounded size
     _matching     bindings against a checkpoint: what is missing, what does not fit
+    _prepared_runs   a session's runs, prepared once for many calls
     _restore      from a checkpoint into variables, all or nothing
     _shards       which data file each variable goes to
     _save         from variables into a checkpoint
@@ -27,6 +28,7 @@ a checkpoint is read or written by TensorFlow itself, but where `_runtime` says 
     export, _session_source   a session as a SavedModel, by the layer below
     patching      ours in the place of TensorFlow's, for programs that cannot be edited
     v1            the names that replace those of `tf.compat.v1`
+    v2            from a checkpoint into the eager variables of TensorFlow 2 and Keras
 
 Importing this package or any module in it does not import TensorFlow.
 """

@@ -33,6 +33,11 @@ PIECE_ELEMENTS = 1 << 20
 class PiecewiseSource(TensorSource):
     """A source that also gives a tensor's elements piece by piece."""
 
+    @property
+    def prefix(self) -> str | None:
+        """The checkpoint that the tensors come from; None where they come from none."""
+        return None
+
     def slices(self, name: str) -> tuple[TensorSlice, ...]:
         """The slices in which a tensor is stored; none where it is stored whole."""
         return ()
@@ -131,6 +136,10 @@ class _WholeSource(PiecewiseSource):
         self._source = source
         # Views, writers and reports all ask, and an open checkpoint decodes its answer anew.
         self._infos: dict[str, TensorInfo] = {}
+
+    @property
+    def prefix(self) -> str | None:
+        return getattr(self._source, "prefix", None)
 
     @property
     def names(self) -> list[str]:
