@@ -98,6 +98,11 @@ class KerasLSTMSource(TensorSource):
         return []
 
     @property
+    def prefix(self) -> str | None:
+        """The checkpoint that the view stands on; None where it stands on none."""
+        return getattr(self._source, "prefix", None)
+
+    @property
     def names(self) -> list[str]:
         return list(self._names)
 
@@ -130,5 +135,5 @@ class KerasLSTMSource(TensorSource):
         if name in self._parts:
             return self._parts[name]
         if name not in self._names:
-            raise TensorNotFoundError(name, checkpoint="the view", near=nearest_names(name, self._names))
+            raise TensorNotFoundError(name, checkpoint=self.prefix or "the view", near=nearest_names(name, self._names))
         return None

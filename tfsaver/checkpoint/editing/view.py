@@ -100,6 +100,11 @@ class View(PiecewiseSource):
         return found
 
     @property
+    def prefix(self) -> str | None:
+        """The checkpoints that the view stands on, for people; None where it stands on none."""
+        return ", ".join(dict.fromkeys(source.prefix for source in self._sources if source.prefix)) or None
+
+    @property
     def names(self) -> list[str]:
         return list(self._known)
 

@@ -122,7 +122,7 @@ def match_objects(
     unused = [name for name in source.names if name not in spoken_of]
     mapping = _suggest(missing, unused, source, offers.full_names, graph.tensors)
     report = ObjectsReport(
-        checkpoint=str(getattr(source, "prefix", "the tensors")),
+        checkpoint=str(getattr(source, "prefix", None) or "the tensors"),
         matched={name: origin.name for name, origin in origins.items()},
         defaults=tuple(given),
         missing=tuple(_missing(missing, unused, offers.full_names, mapping)),
