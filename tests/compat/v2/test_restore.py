@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 
 import tfsaver
+from tfsaver.checkpoint.editing.lstm_cells import KerasLSTMSource
+from tfsaver.checkpoint.editing.rename import RenamedSource
+from tfsaver.checkpoint.editing.select import SelectedSource
 from tfsaver.checkpoint.tensor_source import ArraySource
 from tfsaver.errors import ChecksumError, InvalidArgumentError, RestoreError, UnimplementedError
 
@@ -70,6 +73,42 @@ def test_target_may_be_a_list_a_dict_and_nested(tf: Any, checkpoint: str) -> Non
     assert [variable.numpy().tolist() for variable in named] == [[7, 8], 9]
     grouped = {"model": {"dense/bias": bias}, "other": (step,)}
     assert tfsaver.restore(grouped, checkpoint, mapping={"step": "other/0"}).num_wanted == 2
+
+
+def test_missing_variable_without_a_name_is_missing_and_called_by_its_path(tf: Any, tmp_path: pathlib.Path) -> None:
+    saved = tf.Module()
+    saved.a, saved.b = tf.Variable([1.0, 2.0]), tf.Variable([3.0])
+    path = tf.train.Checkpoint(m=saved).save(str(tmp_path / "model"))
+    wanted = tf.Module()
+    wanted.a, wanted.c, wanted.d = tf.Variable([0.0, 0.0]), tf.Variable([0.0]), tf.Variable([0.0])
+    report = tfsaver.restore({"m": wanted}, path, strict=False)
+    assert [item.name for item in report.matched] == ["m/a"] and not report.ambiguous
+    assert [item.name for item in report.missing] == ["m/c", "m/d"]
+    alone = tf.Module()
+    alone.c = tf.Variable([0.0])
+    report = tfsaver.restore(alone, path, strict=False)
+    assert [item.name for item in report.missing] == ["c"] and report.mapping == {"m/b": "c"}
+    assert tfsaver.restore(alone, path, mapping=report.mapping).ok and alone.c.numpy().tolist() == [3]
+
+
+def test_report_on_a_view_names_the_checkpoint_that_it_stands_on(module: Any, checkpoint: str) -> None:
+    with tfsaver.load_checkpoint(checkpoint) as reader:
+        renamed = RenamedSource(SelectedSource(reader, list(reader.names)), str.upper)
+        for source in (renamed, KerasLSTMSource(renamed, {})):
+            with pytest.raises(RestoreError, match="dense/kernel not found in checkpoint ") as failure:
+                tfsaver.restore(module, source)
+            assert str(failure.value).startswith(f"{reader.prefix}: 0 of 3")
+            assert f"Key dense/kernel not found in checkpoint {reader.prefix}" in str(failure.value)
+    with pytest.raises(RestoreError, match="^the tensors in memory: "):
+        tfsaver.restore(module, RenamedSource(ArraySource({"a": np.float32(1)}), None))
+
+
+def test_variable_without_name_or_path_is_found_by_what_tensorflow_calls_it(tf: Any) -> None:
+    variable = tf.Variable([0.0])
+    for target in (variable, [variable], {"Variable": variable}):
+        variable.assign([0.0])
+        tfsaver.restore(target, ArraySource({"Variable": np.float32([5])}))
+        assert variable.numpy().tolist() == [5]
 
 
 def test_mapping_takes_all_that_a_name_map_takes(tf: Any, module: Any, tmp_path: pathlib.Path) -> None:

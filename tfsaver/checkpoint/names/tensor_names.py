@@ -6,10 +6,14 @@
 
 A mapping may speak of a tensor by its path or by its full name. What it speaks of is found by the new names alone; the
 others keep their own. A ``:0`` behind a name, with which programs write the name of a variable's tensor, is taken off.
+
+A variable that its program gave no name is called ``Variable``, as are all others of that kind: where there is a path, that
+is no name.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Set
 
 from tfsaver.checkpoint.names.name_map import NameMap, Renamed
@@ -17,6 +21,8 @@ from tfsaver.checkpoint.names.name_steps import raise_problems, split_attribute
 from tfsaver.checkpoint.objects.object_graph import DESCRIPTIONS, ObjectGraph
 from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.framework.tensor_info import TensorInfo
+
+_UNNAMED = re.compile(r"[Vv]ariable(_\d+)?")
 
 
 class TensorNames:
@@ -74,12 +80,18 @@ class TensorNames:
         """The name that a mapping of what is left should call a tensor by: what it was renamed to, or what it was called."""
         if key in self.mapped:
             return plain(self.mapped[key][0].name)
-        return (self.full_names or {}).get(key) or path_of(key)
+        full_name = (self.full_names or {}).get(key, "")
+        return full_name if full_name and not is_default(full_name) else path_of(key)
 
 
 def plain(name: str) -> str:
     """A name without the ``:0`` of the tensor behind it."""
     return name.removesuffix(":0")
+
+
+def is_default(name: str) -> bool:
+    """Whether a name is the one that variables have to which their program gave none."""
+    return _UNNAMED.fullmatch(plain(name)) is not None
 
 
 def path_of(key: str) -> str:

@@ -28,7 +28,7 @@ from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.compat.v2.assignment import Assignment, Values, assign
 from tfsaver.compat.v2.comparison import Comparison, compare_values
 from tfsaver.compat.v2.object_walk import descend, keys_below, keys_by_walking, node_at
-from tfsaver.compat.v2.target_variable import TargetVariable
+from tfsaver.compat.v2.target_variable import TargetVariable, name_of
 from tfsaver.compat.v2.targets import Target
 from tfsaver.errors import InvalidArgumentError, RestoreError
 from tfsaver.lib import file_io
@@ -155,7 +155,7 @@ class _Plan:
             wanted, others = self._wanted(items, keys)
             matching = Matching([*wanted.values(), *others], names, self._state, by=by, cast=cast)
             self._stack = stack.pop_all()
-        prefix = getattr(source, "prefix", type(source).__name__)
+        prefix = str(getattr(source, "prefix", None) or "the tensors in memory")
         version = getattr(source, "version", "V2")
         report = report_on(matching, list(wanted.values()), names, checkpoint=prefix, version=version)
         notes = (*self._target.notes, *report.notes)
@@ -199,7 +199,8 @@ class _Plan:
                 known[id(item.variable)] = add(item, labels.get(item, item.names[0]), None)
                 if hasattr(item.variable, "_unique_id"):
                     by_id[str(item.variable._unique_id)] = id(item.variable)
-                for name in item.names:
+                # An optimizer knows a variable by its own name, whatever the target calls it.
+                for name in {*item.names, name_of(item.variable)}:
                     by_name.setdefault(name, []).append(id(item.variable))
         for item in items:
             if item.slot is None:

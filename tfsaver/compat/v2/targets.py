@@ -6,7 +6,8 @@ A variable is called
     anywhere else    by its full name, as in ``dense/kernel``; in Keras 3 that is its path, ``sequential/dense/kernel``
 
 and is reached on a path from the target: attributes and edges joined by / (``layers/0/kernel``), an element of a list by its
-number. In a Keras model it is also called by its name without the model's in front.
+number. In a Keras model it is also called by its name without the model's in front. One that its program gave no name is
+called by its path, where that has a word in it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from tfsaver.checkpoint.names.tensor_names import is_default
 from tfsaver.compat import _tensorflow
 from tfsaver.compat.v2.object_walk import children_of, is_optimizer, is_trackable, is_variable, paths_of_variables
 from tfsaver.compat.v2.optimizers import variables_of_optimizer
@@ -56,6 +58,11 @@ class Target:
             raise InvalidArgumentError(f"there are no variables to restore in {_describe(root)}")
         self._paths = paths_of_variables(root)
         self._relative = dict(self._names_in_models())
+        for item in self.variables:
+            path = next(iter(self.paths(item)), "")
+            # The numbers of a list's elements say less than any name.
+            if len(item.names) == 1 and is_default(item.names[0]) and not path.replace("/", "").isdigit():
+                item.names = (path or item.names[0],)
 
     def paths(self, item: TargetVariable) -> tuple[str, ...]:
         """The paths on which a variable is reached."""
