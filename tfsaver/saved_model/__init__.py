@@ -11,11 +11,12 @@ Without TensorFlow, `loader` reads one, `exporter` makes one, `editing` changes 
 `freezing` a graph without variables.
 
 Reading: `saved_model_file` (the first of the files above, with `riegeli` and `chunked_proto` for its third form),
-`variables`, `assets`, `signature_def`, `directory_files`, `fingerprint` over `farm_hash` and `deterministic`; `constants`
-are the names that programs agree on.
+`variables`, `object_graph` (the objects that TF2 has written with it), `assets`, `signature_def`, `directory_files`,
+`fingerprint` over `farm_hash` and `deterministic`; `constants` are the names that programs agree on.
 
 Exporting: `sources` (what a caller has, as a graph and values), `export_plan` (what is exported of it: `tensor_requests` and
 `graph_tensors` for signatures, `feeding` for inputs, `initialization` for the init op, `exported_variables`,
-`restored_tables` and `exported_assets` for what comes along), `builder` (the directory, in one atomic step). Who has
-something else to export, such as a session, makes a `sources.ExportSource` of it.
+`restored_tables` and `exported_assets` for what comes along, `changed_variables` where some are replaced or left out),
+`builder` (the directory, in one atomic step). Who has something else to export, such as a session, makes a
+`sources.ExportSource` of it.
 """

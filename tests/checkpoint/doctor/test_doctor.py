@@ -73,8 +73,14 @@ def test_damaged_checkpoints_are_said_with_file_bytes_and_tensors(tmp_path):
     assert truncated.message == f"{two}{DATA} ends at byte 1000, bytes 8 to 4008 are needed; lost with it: 'w'"
     assert (flipped.path, flipped.offset, flipped.size, flipped.tensors) == (f"{three}{DATA}", 8, 4000, ("w",))
     assert [finding.where for finding in diagnosis.problems] == [two, three]
-    assert f"{one} is the newest that is sound" in str(diagnosis)
+    assert f"3 checkpoints, 2 problems; {one} is the newest that is sound" in str(diagnosis)
     assert fix(tmp_path) == ["model.ckpt-1"]
+
+
+def test_one_problem_of_one_checkpoint_is_said_in_the_singular(tmp_path):
+    [one] = save(tmp_path, 1)
+    flip(f"{one}{DATA}")
+    assert ": 1 checkpoint, 1 problem; none is sound" in str(diagnose(tmp_path))
 
 
 def test_file_that_ends_early_is_one_problem_however_many_tensors_it_costs(tmp_path):

@@ -6,6 +6,7 @@ checkpoint get the wrong one, a damaged one, or none; a remark is what only take
 
 from __future__ import annotations
 
+from collections.abc import Sized
 from dataclasses import dataclass, field
 
 from tfsaver.checkpoint.doctor.damage import Damage
@@ -101,8 +102,12 @@ class Diagnosis:
     def __str__(self) -> str:
         newest = self.newest_sound
         lines = [
-            f"{self.directory or '.'}: {len(self.checkpoints)} checkpoints, {len(self.problems)} problems; "
+            f"{self.directory or '.'}: {_count(self.checkpoints, 'checkpoint')}, {_count(self.problems, 'problem')}; "
             + (f"{newest.found.prefix} is the newest that is sound" if newest else "none is sound"),
             *(f"  {finding}" for finding in self.findings),
         ]
         return "\n".join(lines)
+
+
+def _count(items: Sized, noun: str) -> str:
+    return f"{len(items)} {noun}{'' if len(items) == 1 else 's'}"
