@@ -15,12 +15,12 @@ from tfsaver import schemas
 from tfsaver.checkpoint import checkpoint_location
 from tfsaver.checkpoint.tensor_slice_reader import TensorSliceReader
 from tfsaver.checkpoint.tensor_source import Array, TensorSource
-from tfsaver.errors import DataLossError, InvalidArgumentError, ShapeMismatchError
+from tfsaver.errors import DataLossError, InvalidArgumentError, ShapeMismatchError, UnimplementedError
 from tfsaver.framework.region import Region, as_tensor_slice
 from tfsaver.framework.tensor_info import TensorInfo
 from tfsaver.framework.tensor_shape import Shape
 from tfsaver.lib import file_io
-from tfsaver.tensor_bundle import bulk_reader
+from tfsaver.tensor_bundle import bulk_reader, mapped
 from tfsaver.tensor_bundle.reader import BundleReader
 
 
@@ -115,6 +115,27 @@ class CheckpointReader(TensorSource):
                 raise ShapeMismatchError(f"out for {name}", expected=expected, actual=out.shape)
             out = np.expand_dims(out, dropped)
         return self._reader.read(name, part, out=out, verify=verify).squeeze(dropped)
+
+    def map(self, name: str, *, verify: bool = True) -> Array:
+        """A tensor where it lies: a read-only array on the pages of its file, which takes no memory of its own.
+
+        It stays valid when the reader is closed and when the file is removed or replaced; nobody may change the file in
+        place meanwhile. The format pads nothing, so that the array may begin at any address: numpy takes that, what
+        copies or wants alignment is told by ``array.flags.aligned``.
+
+        Args:
+            name: The tensor's name.
+            verify: Whether the tensor's bytes must match their checksum, for which all of them are looked at, once.
+
+        Raises:
+            TensorNotFoundError: There is no such tensor; names the nearest ones.
+            DataLossError: The bytes are not those that were written, or some are missing.
+            UnimplementedError: They do not lie in one local file as in memory: strings, slices, elements of the other byte
+                order or of 4 bits, V1 checkpoints. `read` reads these.
+        """
+        if not isinstance(self._reader, BundleReader):
+            raise UnimplementedError(f"{self.prefix}: a V1 checkpoint cannot be mapped into memory; read() reads it")
+        return mapped.map_tensor(self._reader, name, verify=verify)
 
     def read_tensors(
         self, names: Iterable[str] | None = None, *, out: Mapping[str, Array] | None = None, num_workers: int | None = None

@@ -17,7 +17,7 @@ import re
 from collections.abc import Iterator
 from typing import Protocol, TypeAlias
 
-from tfsaver.errors import InvalidArgumentError, TruncatedError
+from tfsaver.errors import InvalidArgumentError, TruncatedError, UnimplementedError
 from tfsaver.lib import local_file_system, remote_file_system
 
 PathLike: TypeAlias = "str | bytes | os.PathLike[str] | os.PathLike[bytes]"
@@ -60,6 +60,7 @@ class FileSystem(Protocol):
     def modification_time(self, path: str) -> float: ...
     def make_directory(self, path: str) -> None: ...
     def replace(self, source: str, target: str) -> None: ...
+    def link(self, source: str, target: str) -> None: ...
     def remove(self, path: str) -> None: ...
     def sync_file(self, path: str) -> None: ...
     def sync_directory(self, path: str) -> None: ...
@@ -136,6 +137,15 @@ def replace(source: str, target: str) -> None:
     file_system(target).replace(source, target)
 
 
+def link(source: str, target: str) -> None:
+    """Gives a file a second name.
+
+    Raises:
+        OSError: The file system has no such thing, or the name is taken.
+    """
+    file_system(target).link(source, target)
+
+
 def remove(path: str) -> None:
     """Removes a file; it is no error when it is gone already."""
     file_system(path).remove(path)
@@ -178,6 +188,21 @@ def read_exactly(file: RandomAccessFile, offset: int, size: int, what: str) -> b
     if len(data) != size:
         raise TruncatedError(f"{what} at byte {offset} of {file.path}", wanted=size, available=len(data))
     return data
+
+
+def map_exactly(file: RandomAccessFile, offset: int, size: int, what: str) -> memoryview:
+    """`size` bytes from `offset` as read-only memory, without reading them; see `LocalRandomAccessFile.map`.
+
+    Raises:
+        TruncatedError: The file ends before `offset + size`; names `what`.
+        UnimplementedError: The file is elsewhere.
+    """
+    if not isinstance(file, local_file_system.LocalRandomAccessFile):
+        raise UnimplementedError(f"{file.path} is no local file, which alone can be mapped into memory")
+    available = max(0, file.size - offset)
+    if size > available:
+        raise TruncatedError(f"{what} at byte {offset} of {file.path}", wanted=size, available=available)
+    return file.map(offset, size)
 
 
 def read_file(path: str) -> bytes:

@@ -7,6 +7,7 @@ file ends. Writes retry what the system did not take. A path of any length or wi
 from __future__ import annotations
 
 import errno
+import mmap
 import os
 
 # What one call takes at most: IOV_MAX.
@@ -57,6 +58,19 @@ class LocalRandomAccessFile:
                 break
             done += count
         return done
+
+    def map(self, offset: int, size: int) -> memoryview:
+        """Bytes of the file as read-only memory, which stays after the file is closed, renamed or removed.
+
+        Pages come from the disk when they are first looked at. A file that is cut short afterwards ends the process that
+        looks at what is gone (SIGBUS); one that is overwritten in place changes under its eyes.
+        """
+        if not size:
+            return memoryview(b"")
+        # A map begins where a page does.
+        start = offset % mmap.ALLOCATIONGRANULARITY
+        mapped = mmap.mmap(self.descriptor, start + size, access=mmap.ACCESS_READ, offset=offset - start)
+        return memoryview(mapped)[start:]
 
     def close(self) -> None:
         if self._descriptor is not None:
@@ -144,6 +158,10 @@ def make_directory(path: str) -> None:
 
 def replace(source: str, target: str) -> None:
     os.replace(source, target)
+
+
+def link(source: str, target: str) -> None:
+    os.link(source, target)
 
 
 def remove(path: str) -> None:

@@ -7,6 +7,7 @@ the order in which they appear, data before index.
 
 from __future__ import annotations
 
+import errno
 import posixpath
 from typing import Any
 
@@ -110,6 +111,10 @@ def make_directory(path: str) -> None:
 def replace(source: str, target: str) -> None:
     system, inner = _resolve(source)
     system.mv(inner, _resolve(target)[1])
+
+
+def link(source: str, target: str) -> None:
+    raise OSError(errno.ENOTSUP, "a store has no links", target)
 
 
 def remove(path: str) -> None:
