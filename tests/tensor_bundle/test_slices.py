@@ -21,8 +21,9 @@ from tfsaver.tensor_bundle import reader as reader_module
 from tfsaver.tensor_bundle import region_pieces
 from tfsaver.tensor_bundle.entry import BundleEntry
 from tfsaver.tensor_bundle.header import BundleHeader
+from tfsaver.tensor_bundle.placement import write_index
 from tfsaver.tensor_bundle.reader import BundleReader
-from tfsaver.tensor_bundle.writer import BundleWriter, write_index
+from tfsaver.tensor_bundle.writer import BundleWriter
 
 FLOAT = dtypes.from_name("float32")
 
@@ -153,7 +154,8 @@ def test_name_that_spells_a_slices_key_is_a_name(tmp_path: Path) -> None:
 def broken(tmp_path: Path, full: BundleEntry, parts: dict[TensorSlice, BundleEntry]) -> BundleReader:
     (tmp_path / "model.data-00000-of-00001").write_bytes(bytes(1000))
     entries = {tensor_slice.encode_key(b"w", stored): entry for stored, entry in parts.items()}
-    write_index(str(tmp_path / "model"), BundleHeader(), {b"w": full, **entries})
+    encoded = sorted((key, entry.encode()) for key, entry in {b"w": full, **entries}.items())
+    write_index(str(tmp_path / "model"), BundleHeader(), encoded)
     return BundleReader(tmp_path / "model")
 
 

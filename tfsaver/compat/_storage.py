@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,10 +20,11 @@ import numpy as np
 from tfsaver.checkpoint.restoring.restore_report import RestoreReport
 from tfsaver.compat import _matching, _runtime, _saver_nodes
 from tfsaver.compat._binding import Binding, GraphVariable
-from tfsaver.compat._many_small import ManySmall
+from tfsaver.compat._by_operations import ByOperations
 from tfsaver.compat._restore import compare_variables, restore_variables
-from tfsaver.compat._save import save_variables
+from tfsaver.compat._save import begin_save, found_as, save_variables
 from tfsaver.compat._saver_nodes import SaverVariables
+from tfsaver.compat._shards import balanced
 from tfsaver.errors import UnimplementedError
 
 
@@ -36,6 +37,7 @@ class Storage:
         version: SaverDef.V1 or SaverDef.V2.
         sharded: Whether each device has a data file of its own.
         durable: Whether a checkpoint is on the disk when `write` returns.
+        num_data_shards: How many data files a checkpoint has that is not sharded.
         own_nodes: Whether the nodes come from a builder of the program, and nothing can stand in for them.
     """
 
@@ -47,6 +49,7 @@ class Storage:
         version: int,
         sharded: bool,
         durable: bool,
+        num_data_shards: int = 1,
         own_nodes: bool = False,
     ) -> None:
         self._variables = variables
@@ -54,10 +57,11 @@ class Storage:
         self._version = version
         self._sharded = sharded
         self._durable = durable
+        self._num_data_shards = num_data_shards
         self._own_nodes = own_nodes
         # What nodes lead to, in each graph whose session was passed: a SaverDef may come without its graph.
         self._found: weakref.WeakKeyDictionary[Any, SaverVariables | None] = weakref.WeakKeyDictionary()
-        self._many: tuple[SaverVariables, ManySmall] | None = None
+        self._operations: tuple[SaverVariables, ByOperations] | None = None
         self._lock = threading.Lock()
 
     def write(self, session: Any, save_path: str, prefix: str) -> str:
@@ -77,18 +81,41 @@ class Storage:
         variables = self._variables_in(session)
         if variables is None or _runtime.is_needed(session, self._saver_def, variables):
             return _runtime.save(session, self._saver_def, save_path, prefix)
-        many = self._many_small_of(session, variables)
-        if many.applies_to(session):
-            return many.save(session, save_path, prefix, durable=self._durable)
+        operations = self._operations_of(session, variables)
+        if self._num_data_shards == 1 and operations.are_to_save(session):
+            return operations.save(session, save_path, prefix, durable=self._durable)
         return save_variables(
             session,
-            variables.shards,
+            self._shards_of(variables),
             save_path,
             prefix,
             version=self._version,
             durable=self._durable,
             sharded=self._sharded,
         )
+
+    def begin(self, session: Any, save_path: str, prefix: str) -> tuple[str, Callable[[], None]]:
+        """Does of `write` what needs the variables as they are now: what only nodes can save, they save now.
+
+        Returns:
+            What finds the checkpoint again, and what writes the rest of it, in any thread; that must be called.
+
+        Raises:
+            InvalidArgumentError: The directory is not there.
+        """
+        variables = self._variables_in(session)
+        if variables is None or _runtime.is_needed(session, self._saver_def, variables):
+            return self.write(session, save_path, prefix), _nothing
+        shards = self._shards_of(variables)
+        finish = begin_save(
+            session, shards, save_path, prefix, version=self._version, durable=self._durable, sharded=self._sharded
+        )
+        return found_as(prefix, len(shards), version=self._version, sharded=self._sharded), finish
+
+    def _shards_of(self, variables: SaverVariables) -> Sequence[Sequence[Binding]]:
+        if self._sharded or self._num_data_shards == 1:
+            return variables.shards
+        return balanced(variables.bindings, self._num_data_shards)
 
     def read(self, session: Any, path: str, *, strict: bool = True) -> RestoreReport | None:
         """Gives the variables the values of a checkpoint.
@@ -110,7 +137,7 @@ class Storage:
                 raise UnimplementedError("strict=False: what the nodes of this Saver restore, only they know")
             _runtime.restore(session, self._saver_def, path)
             return None
-        if strict and (many := self._many_small_of(session, variables)).applies_to(session) and many.restore(session, path):
+        if strict and (operations := self._operations_of(session, variables)).are_to_restore(session) and operations.restore(session, path):
             return None
         bindings = _with_known_shapes(session, variables.bindings) if variables.reshape else variables.bindings
         if strict and _runtime.is_needed(session, self._saver_def, variables):
@@ -122,11 +149,11 @@ class Storage:
                 return None
         return restore_variables(session, bindings, path, reshape=variables.reshape, strict=strict)
 
-    def _many_small_of(self, session: Any, variables: SaverVariables) -> ManySmall:
+    def _operations_of(self, session: Any, variables: SaverVariables) -> ByOperations:
         with self._lock:
-            if self._many is None or self._many[0] is not variables:
-                self._many = (variables, ManySmall(None if session is None else self._saver_def, variables))
-            return self._many[1]
+            if self._operations is None or self._operations[0] is not variables:
+                self._operations = (variables, ByOperations(None if session is None else self._saver_def, variables))
+            return self._operations[1]
 
     def _variables_in(self, session: Any) -> SaverVariables | None:
         """What is saved from a session, or restored in it; None when only the nodes know."""
@@ -152,3 +179,7 @@ def _with_known_shape(session: Any, binding: Binding) -> Binding:
         return binding
     shape = np.shape(session.run(variable.tensor))
     return dataclasses.replace(binding, variable=dataclasses.replace(variable, shape=shape))
+
+
+def _nothing() -> None:
+    """What is left to do when all is done."""

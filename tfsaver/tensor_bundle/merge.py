@@ -25,7 +25,7 @@ from tfsaver.table.table import Table
 from tfsaver.tensor_bundle import naming
 from tfsaver.tensor_bundle.entry import BundleEntry, decode_entry
 from tfsaver.tensor_bundle.header import HEADER_KEY, BundleHeader, decode_header
-from tfsaver.tensor_bundle.writer import write_index
+from tfsaver.tensor_bundle.placement import place_bundle
 
 
 def merge_bundles(
@@ -72,9 +72,12 @@ def merge_bundles(
     if not merged.shard_ids and merged.data_paths:
         merged.shard_ids = {merged.data_paths[0]: 0}
     num_shards = len(merged.shard_ids)
-    for source, shard_id in merged.shard_ids.items():
-        file_io.replace(source, naming.data_path(target, shard_id, num_shards))
-    write_index(target, BundleHeader(num_shards, merged.byte_order), merged.entries, durable=durable)
+    sources = sorted(merged.shard_ids, key=merged.shard_ids.__getitem__)
+    if durable:
+        for source in sources:
+            file_io.sync_file(source)
+    entries = [(key, merged.entries[key].encode()) for key in sorted(merged.entries)]
+    place_bundle(target, sources, BundleHeader(num_shards, merged.byte_order), entries, durable=durable)
     for item in present:
         file_io.remove(naming.index_path(item))
     for unused in set(merged.data_paths) - set(merged.shard_ids):

@@ -1,7 +1,7 @@
 """Writes a bundle: data files as tensors come, the index at the end.
 
-Everything goes to temporary names. Once all of it is written, `finish` renames the data files and then, last, the index:
-until then there is no checkpoint of that prefix, or the old one. A block left by an error removes what it wrote.
+Everything goes to temporary names. Once all of it is written, `finish` has it appear in one step (see `placement`): until
+then there is no checkpoint of that prefix, or the old one. A block left by an error removes what it wrote.
 
 The bytes are those that TensorFlow writes for the same tensors in the same order: no padding, entries in key order, the
 index uncompressed. Tensors are hashed and written piece by piece; beyond the caller's arrays the writer keeps one piece
@@ -26,10 +26,10 @@ from tfsaver.framework.tensor_slice import TensorSlice
 from tfsaver.lib import crc32c, file_io
 from tfsaver.lib.file_io import Buffer
 from tfsaver.lib.overlapped_file import OverlappedFile
-from tfsaver.table.table_builder import TableBuilder
 from tfsaver.tensor_bundle import naming, strings, variants
 from tfsaver.tensor_bundle.entry import BundleEntry
-from tfsaver.tensor_bundle.header import HEADER_KEY, BundleHeader
+from tfsaver.tensor_bundle.header import BundleHeader
+from tfsaver.tensor_bundle.placement import place_bundle
 
 
 class _Shard:
@@ -41,7 +41,6 @@ class _Shard:
         file = file_io.open_for_writing(self.temporary)
         self.file: file_io.WritableFile = OverlappedFile(file) if overlapped else file
         self.offset = 0
-        self.is_placed = False
 
     def append(self, data: Buffer) -> None:
         self.file.append(data)
@@ -221,30 +220,21 @@ class BundleWriter:
         try:
             for shard in self._shards:
                 shard.complete(self._durable)
-            write_index(
-                self.prefix, self._header, self._entries, durable=self._durable, before_it_appears=self._place_shards
-            )
+            entries = [(key, self._entries[key].encode()) for key in sorted(self._entries)]
+            temporaries = [shard.temporary for shard in self._shards]
+            place_bundle(self.prefix, temporaries, self._header, entries, durable=self._durable)
         except BaseException:
             self.discard()
             raise
         self._finished = True
         return self.prefix
 
-    def _place_shards(self) -> None:
-        for shard in self._shards:
-            file_io.replace(shard.temporary, shard.path)
-            shard.is_placed = True
-
     def discard(self) -> None:
         """Removes what was written so far; the prefix is then as it was."""
-        has_old_index = file_io.exists(naming.index_path(self.prefix))
         for shard in self._shards:
             with contextlib.suppress(OSError):
                 shard.file.close()
             file_io.remove(shard.temporary)
-            # Data that no index mentions; beside an old index it may be all that is left of an old checkpoint's shard.
-            if shard.is_placed and not has_old_index:
-                file_io.remove(shard.path)
 
     def __enter__(self) -> BundleWriter:
         return self
@@ -316,28 +306,6 @@ class BundleWriter:
                 crc = crc32c.extend(crc, chunk)
                 shard.append(chunk)
         return crc
-
-
-def write_index(
-    prefix: str,
-    header: BundleHeader,
-    entries: dict[bytes, BundleEntry],
-    *,
-    durable: bool = True,
-    before_it_appears: Callable[[], None] | None = None,
-) -> None:
-    """Writes the index of a bundle; its appearing makes the checkpoint.
-
-    `before_it_appears` puts the data files in place when all of the index is written: what can fail has then not failed.
-    """
-    with file_io.atomic_writer(naming.index_path(prefix), durable=durable) as file:
-        table = TableBuilder(file)
-        table.add(HEADER_KEY, header.encode())
-        for key in sorted(entries):
-            table.add(key, entries[key].encode())
-        table.finish()
-        if before_it_appears is not None:
-            before_it_appears()
 
 
 def make_last_directory(prefix: str) -> None:

@@ -1,11 +1,17 @@
-"""Thousands of small variables: where TensorFlow's own operations move the values, and everything around them is ours.
+"""Where TensorFlow's own operations move the values, and everything around them is ours.
 
-A value of four kilobytes takes a microsecond to copy, and many times that to be named, wrapped and looked at from Python.
-From some hundreds of such variables on, one operation of the graph that moves all of them is what is fastest. So then
+Thousands of small variables: a value of four kilobytes takes a microsecond to copy, and many times that to be named, wrapped
+and looked at from Python. From some hundreds of such variables on, one operation of the graph that moves all of them is what
+is fastest.
+
+Huge ones: a value that is fetched is a copy, and cannot be fetched in parts without new nodes in the graph. The operation
+writes it from where it is, so that a save needs no more memory than it needs for small ones.
+
+So there
 
     save       SaveV2 writes a bundle under a temporary name; its files are synced and renamed, the index last
-    restore    names, dtypes and shapes are compared; then RestoreV2 reads all tensors, checks their checksums, and only then
-               the first variable is assigned
+    restore    (small ones) names, dtypes and shapes are compared; then RestoreV2 reads all tensors, checks their checksums,
+               and only then the first variable is assigned
 
 which is what the Saver promises for any variables. A checkpoint whose index was compared before, and is still the same file,
 is not compared again.
@@ -32,6 +38,8 @@ from tfsaver.tensor_bundle.renaming import remove_bundle, rename_bundle
 _MIN_NUM = 512
 # Above this size, on average, what counts is how fast bytes move, and there our reader and writer are faster.
 _MAX_MEAN_SIZE = 32 << 10
+# A copy of this much is the most that a save may need.
+_HUGE_SIZE = 160 << 20
 
 
 class _Index(NamedTuple):
@@ -44,8 +52,8 @@ class _Index(NamedTuple):
     modification_time_ns: int
 
 
-class ManySmall:
-    """The variables of one Saver in one graph, if there are many and they are small.
+class ByOperations:
+    """Saves and restores the variables of one Saver in one graph by its nodes, where that is better.
 
     Args:
         saver_def: The Saver's nodes; None when there are none.
@@ -57,11 +65,20 @@ class ManySmall:
         self._variables = variables
         self._is_one_operation: bool | None = None
         self._compared: _Index | None = None
-        self._applies = _are_many_and_small(variables) and _is_plain(saver_def, variables)
+        sizes = _sizes(variables) if _is_plain(saver_def, variables) else []
+        self._are_many_small = len(sizes) >= _MIN_NUM and sum(sizes) <= _MAX_MEAN_SIZE * len(sizes)
+        self._is_any_huge = any(size > _HUGE_SIZE for size in sizes)
 
-    def applies_to(self, session: Any) -> bool:
-        """Whether the nodes are to do the work: in this process, and by one operation each way."""
-        if not self._applies or session is None or _runtime.target_of(session):
+    def are_to_save(self, session: Any) -> bool:
+        """Whether the nodes are to save: in this process, and by one operation."""
+        return (self._are_many_small or self._is_any_huge) and self._can_run(session)
+
+    def are_to_restore(self, session: Any) -> bool:
+        """Whether the nodes are to restore."""
+        return self._are_many_small and self._can_run(session)
+
+    def _can_run(self, session: Any) -> bool:
+        if session is None or _runtime.target_of(session):
             return False
         if self._is_one_operation is None:
             self._is_one_operation = restores_at_once(session.graph, self._saver_def)
@@ -74,7 +91,7 @@ class ManySmall:
             temporary = file_io.temporary_name(path)
             try:
                 _runtime.save(session, self._saver_def, save_path, temporary)
-                rename_bundle(temporary, path, num_shards=1, durable=durable)
+                rename_bundle(temporary, path, durable=durable)
             except BaseException:
                 remove_bundle(temporary)
                 raise
@@ -103,17 +120,15 @@ class ManySmall:
         return True
 
 
-def _are_many_and_small(variables: SaverVariables) -> bool:
-    bindings = variables.bindings
-    if len(bindings) < _MIN_NUM:
-        return False
-    total = 0
-    for binding in bindings:
+def _sizes(variables: SaverVariables) -> list[int]:
+    """The bytes of each variable; nothing where not all are variables of known shape."""
+    sizes = []
+    for binding in variables.bindings:
         variable = binding.variable
         if not isinstance(variable, GraphVariable) or variable.shape is None or None in variable.shape:
-            return False
-        total += math.prod(size for size in variable.shape if size is not None) * max(1, binding.dtype.size)
-    return total <= _MAX_MEAN_SIZE * len(bindings)
+            return []
+        sizes.append(math.prod(size for size in variable.shape if size is not None) * max(1, binding.dtype.size))
+    return sizes
 
 
 def _is_plain(saver_def: Any, variables: SaverVariables) -> bool:

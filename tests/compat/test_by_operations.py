@@ -1,4 +1,4 @@
-"""Many small variables: TensorFlow's operation moves them, and all promises of the Saver hold."""
+"""Many small variables, and huge ones: TensorFlow's operations move them, and all promises of the Saver hold."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import tfsaver
-from tfsaver.compat import _many_small, _runtime
+from tfsaver.compat import _by_operations, _runtime
 
 NUM = 600
 
@@ -51,7 +51,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     for name in ("save", "restore"):
         done = getattr(_runtime, name)
         monkeypatch.setattr(
-            _many_small._runtime, name, lambda *arguments, name=name, done=done: (calls.append(name), done(*arguments))[1]
+            _by_operations._runtime, name, lambda *arguments, name=name, done=done: (calls.append(name), done(*arguments))[1]
         )
     return calls
 
@@ -149,7 +149,7 @@ def test_save_that_fails_leaves_nothing_behind(
     def fail(*_: Any, **__: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(_many_small, "rename_bundle", fail)
+    monkeypatch.setattr(_by_operations, "rename_bundle", fail)
     with pytest.raises(OSError, match="No space left"):
         program.saver.save(program.session, prefix, write_meta_graph=False)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
@@ -160,3 +160,38 @@ def test_uninitialized_variable_is_tensorflows_error_and_no_file(tf: Any, tmp_pa
     with tf.compat.v1.Session(graph=program.graph) as session, pytest.raises(tf.errors.FailedPreconditionError):
         program.saver.save(session, str(tmp_path / "model"))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_huge_variable_is_saved_by_the_operation_and_restored_by_us(
+    tf: Any, tmp_path: pathlib.Path, runs: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_by_operations, "_HUGE_SIZE", 1000)
+    v1 = tf.compat.v1
+    with tf.Graph().as_default() as graph:
+        huge = v1.get_variable("huge", initializer=np.arange(1000, dtype=np.float32))
+        v1.get_variable("small", initializer=np.zeros(3, np.float32))
+        saver = tfsaver.Saver()
+        with v1.Session(graph=graph) as session:
+            session.run(v1.global_variables_initializer())
+            prefix = saver.save(session, str(tmp_path / "model"))
+            session.run(huge.assign(huge * 2))
+            saver.restore(session, prefix)
+            np.testing.assert_array_equal(session.run(huge), np.arange(1000))
+    assert runs == ["save"]
+    assert tfsaver.verify(prefix).ok
+
+
+def test_finalized_graph_without_nodes_is_saved_by_us(
+    tf: Any, tmp_path: pathlib.Path, runs: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_by_operations, "_HUGE_SIZE", 1000)
+    v1 = tf.compat.v1
+    with tf.Graph().as_default() as graph:
+        variable = v1.get_variable("huge", initializer=np.arange(1000, dtype=np.float32))
+        initialize = variable.initializer
+        graph.finalize()
+        saver = tfsaver.Saver([variable])
+        with v1.Session(graph=graph) as session:
+            session.run(initialize)
+            saver.restore(session, saver.save(session, str(tmp_path / "model"), write_meta_graph=False))
+    assert runs == []

@@ -1,0 +1,184 @@
+"""A bundle appears in one step: whatever call fails or never comes, what is there is the old bundle whole, or the new one."""
+
+from __future__ import annotations
+
+import errno
+import os
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tfsaver.checkpoint.checkpoint_reader import load_checkpoint
+from tfsaver.checkpoint.verify import verify_checkpoint
+from tfsaver.lib import file_io
+from tfsaver.tensor_bundle.merge import merge_bundles
+from tfsaver.tensor_bundle.renaming import rename_bundle
+from tfsaver.tensor_bundle.writer import BundleWriter
+
+OLD, NEW = np.arange(1000, dtype=np.float32), np.arange(1000, dtype=np.float32)[::-1].copy()
+CALLS = ("open_for_writing", "replace", "link", "remove", "sync_directory")
+
+
+class Killed(BaseException):
+    """Stands for the end of the process: nobody catches it, and nothing is cleaned up after it."""
+
+
+def write(prefix: pathlib.Path, value: Any, num_shards: int = 1) -> None:
+    with BundleWriter(prefix, num_shards=num_shards) as writer:
+        for index in range(4):
+            writer.add(f"w{index}", value + index, shard_id=index % num_shards)
+
+
+def value_in(prefix: pathlib.Path) -> Any:
+    assert verify_checkpoint(prefix).ok
+    with load_checkpoint(prefix) as reader:
+        values = reader.read_tensors()
+    assert list(values) == ["w0", "w1", "w2", "w3"]
+    for index in range(4):
+        np.testing.assert_array_equal(values[f"w{index}"], values["w0"] + index)
+    return values["w0"]
+
+
+def names(directory: pathlib.Path) -> list[str]:
+    return sorted(path.name for path in directory.iterdir())
+
+
+def stop_after(monkeypatch: pytest.MonkeyPatch, count: int, error: Callable[[], BaseException]) -> list[str]:
+    """From the given number of calls that change something on, every one raises; returns the calls so far."""
+    calls: list[str] = []
+
+    def counted(name: str, done: Any) -> Any:
+        def call(*arguments: Any) -> Any:
+            if len(calls) >= count:
+                raise error()
+            calls.append(name)
+            return done(*arguments)
+
+        return call
+
+    for name in CALLS:
+        monkeypatch.setattr(file_io, name, counted(name, getattr(file_io, name)))
+    return calls
+
+
+@pytest.mark.parametrize("num_shards", [1, 2, 3])
+@pytest.mark.parametrize("num_old_shards", [0, 1, 2])
+def test_stop_at_any_call_leaves_the_old_or_the_new(tmp_path: pathlib.Path, num_shards: int, num_old_shards: int) -> None:
+    seen = set()
+    for count in range(60):
+        directory = tmp_path / str(count)
+        directory.mkdir()
+        prefix = directory / "model"
+        if num_old_shards:
+            write(prefix, OLD, num_old_shards)
+        with pytest.MonkeyPatch.context() as patch:
+            stop_after(patch, count, Killed)
+            try:
+                write(prefix, NEW, num_shards)
+                is_finished = True
+            except Killed:
+                is_finished = False
+        if is_finished:
+            break
+        if not num_old_shards and not (directory / "model.index").exists():
+            continue
+        found = value_in(prefix)
+        seen.add(found.tobytes())
+        assert found.tobytes() in (OLD.tobytes(), NEW.tobytes())
+    else:
+        pytest.fail("the save never ended")
+    assert count > 4
+    if num_old_shards:
+        assert OLD.tobytes() in seen
+    np.testing.assert_array_equal(value_in(prefix), NEW)
+    # A save that was not stopped leaves the names that everybody expects, and nothing else.
+    expected = ["model.index", *(f"model.data-{number:05d}-of-{num_shards:05d}" for number in range(num_shards))]
+    assert names(directory) == sorted(expected)
+
+
+@pytest.mark.parametrize("num_old_shards", [1, 2])
+def test_save_after_a_stop_makes_everything_as_it_should_be(tmp_path: pathlib.Path, num_old_shards: int) -> None:
+    for count in range(4, 30):
+        directory = tmp_path / str(count)
+        directory.mkdir()
+        prefix = directory / "model"
+        write(prefix, OLD, num_old_shards)
+        with pytest.MonkeyPatch.context() as patch:
+            stop_after(patch, count, Killed)
+            try:
+                write(prefix, NEW, num_old_shards)
+                break
+            except Killed:
+                pass
+        write(prefix, NEW + 1, num_old_shards)
+        np.testing.assert_array_equal(value_in(prefix), NEW + 1)
+
+
+@pytest.mark.parametrize("num_shards", [1, 2])
+def test_error_at_any_call_leaves_the_old_or_the_new_and_no_temporary_file(tmp_path: pathlib.Path, num_shards: int) -> None:
+    for count in range(40):
+        directory = tmp_path / str(count)
+        directory.mkdir()
+        prefix = directory / "model"
+        write(prefix, OLD, num_shards)
+        before = names(directory)
+        with pytest.MonkeyPatch.context() as patch:
+            calls: list[str] = []
+
+            def failing(name: str, done: Any, calls: list[str] = calls, count: int = count) -> Any:
+                def call(*arguments: Any) -> Any:
+                    calls.append(name)
+                    if len(calls) == count + 1:
+                        raise OSError(errno.EIO, os.strerror(errno.EIO), arguments[0])
+                    return done(*arguments)
+
+                return call
+
+            for name in ("open_for_writing", "replace", "link"):
+                patch.setattr(file_io, name, failing(name, getattr(file_io, name)))
+            try:
+                write(prefix, NEW, num_shards)
+                failed = False
+            except OSError as error:
+                assert error.errno == errno.EIO
+                failed = True
+        found = value_in(prefix)
+        if failed:
+            np.testing.assert_array_equal(found, OLD)
+            assert names(directory) == before
+        else:
+            np.testing.assert_array_equal(found, NEW)
+            assert not any(".tmp" in name for name in names(directory))
+        if len(calls) <= count:
+            break
+    else:
+        pytest.fail("the save never ended")
+
+
+def test_without_links_the_new_bundle_keeps_one_shard_more(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(source: str, target: str) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM), target)
+
+    monkeypatch.setattr(file_io, "link", refuse)
+    write(tmp_path / "model", OLD)
+    for value in (NEW, OLD, NEW):
+        write(tmp_path / "model", value)
+        np.testing.assert_array_equal(value_in(tmp_path / "model"), value)
+    assert len(names(tmp_path)) <= 5
+
+
+@pytest.mark.parametrize("num_shards", [1, 2])
+def test_renamed_and_merged_bundles_replace_others_in_the_same_way(tmp_path: pathlib.Path, num_shards: int) -> None:
+    write(tmp_path / "model", OLD, num_shards)
+    write(tmp_path / "other", NEW, num_shards)
+    rename_bundle(str(tmp_path / "other"), str(tmp_path / "model"))
+    np.testing.assert_array_equal(value_in(tmp_path / "model"), NEW)
+    expected = ["model.index", *(f"model.data-{number:05d}-of-{num_shards:05d}" for number in range(num_shards))]
+    assert names(tmp_path) == sorted(expected)
+    write(tmp_path / "part", OLD, num_shards)
+    merge_bundles([tmp_path / "part"], tmp_path / "model")
+    np.testing.assert_array_equal(value_in(tmp_path / "model"), OLD)
+    assert names(tmp_path) == sorted(expected)
