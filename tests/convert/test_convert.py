@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import os
+import pydoc
 import subprocess
 import sys
 from pathlib import Path
@@ -287,7 +289,9 @@ def test_damaged_checkpoint_leaves_no_file(trained: str, tmp_path: Path) -> None
         ("x.pth", "torch", "torch"),
         ("x.weights.h5", "keras", "keras"),
         ("x.orbax", "orbax", "orbax"),
-        ("x.bin", "v2", "v2"),
+        ("x.best", "v2", "v2"),
+        ("x.part", "v2", "v2"),
+        ("v1.5", "v2", "v2"),
     ],
 )
 def test_suffix_says_the_format(path: str, read: str, written: str, tmp_path: Path) -> None:
@@ -297,6 +301,33 @@ def test_suffix_says_the_format(path: str, read: str, written: str, tmp_path: Pa
     # A checkpoint may be called anything.
     tfsaver.save_checkpoint({"w": 1.0}, tmp_path / path, durable=False)
     assert format_of_source(str(tmp_path / path)).name == "v2"
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("q.safetensor", ".safetensors"),
+        ("q.npzz", ".npz"),
+        ("q.npy", ".npz"),
+        ("q.pth.tar", ".pth"),
+        ("q.bin", ".pt"),
+        ("q.hd5", ".hdf5"),
+        ("q.keras", ".weights.h5"),
+        ("q.onnx", ".safetensors"),
+    ],
+)
+def test_suffix_that_is_almost_one_is_no_checkpoint_by_accident(name: str, nearest: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgumentError, match=rf"the nearest is \{nearest} .*--format"):
+        convert({"w": np.ones(1)}, tmp_path / name)
+    assert os.listdir(tmp_path) == []
+    convert({"w": np.ones(1)}, tmp_path / name, format="v2", durable=False)
+    assert format_of_source(str(tmp_path / name)).name == "v2"
+
+
+def test_package_is_called_and_described_like_its_function() -> None:
+    assert inspect.signature(tfsaver.convert) == inspect.signature(convert)
+    text = pydoc.render_doc(tfsaver.convert)
+    assert "tfsaver.convert(source:" in text and "num_shards: How many" in text
 
 
 def test_directories_are_known_by_what_is_in_them(tmp_path: Path) -> None:

@@ -8,9 +8,13 @@ Nothing here knows TensorFlow, and nothing in `compat` knows this; both stand on
 from __future__ import annotations
 
 import importlib
+import inspect
 import sys
 import types
+from collections.abc import Callable
 from typing import Any
+
+_TEXT = __doc__ or ""
 
 
 class _Verb(types.ModuleType):
@@ -18,7 +22,21 @@ class _Verb(types.ModuleType):
 
     def __call__(self, *args: Any, **options: Any) -> Any:
         """See `tfsaver.convert.convert.convert`."""
-        return importlib.import_module(f"{__name__}.convert").convert(*args, **options)
+        return _function()(*args, **options)
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        """That of the function."""
+        return inspect.signature(_function())
+
+    # What `help` shows: of a module it is this text, and not what the module does when it is called.
+    __doc__ = property(lambda self: f"{_TEXT}\ntfsaver.convert{self.__signature__}\n\n{inspect.getdoc(_function())}\n")
+
+
+def _function() -> Callable[..., Any]:
+    """The function, which is not imported before somebody wants it."""
+    function: Callable[..., Any] = importlib.import_module(f"{__name__}.convert").convert
+    return function
 
 
 sys.modules[__name__].__class__ = _Verb

@@ -10,11 +10,14 @@
     keras         .weights.h5 .h5 ...   yes     yes        h5py
     orbax         .orbax                yes     yes        orbax-checkpoint
 
-What a file is called says what it is; a directory of Orbax is known by what is in it. Everything else is a checkpoint.
+What a file is called says what it is; a directory of Orbax is known by what is in it. Everything else is a checkpoint, whose
+name may end in anything (``model.ckpt-100``, ``model.best``): but where it ends almost like a file of the table, or like
+that of a neighbour that is not in it (``.npy``, ``.keras``, ``.onnx``), nothing is written before the caller says which.
 """
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -25,6 +28,16 @@ from tfsaver.errors import InvalidArgumentError, nearest_names
 from tfsaver.lib import file_io
 
 _ORBAX_FILES = frozenset({"_CHECKPOINT_METADATA", "_METADATA", "manifest.ocdbt"})
+# What other programs call files that are like some of the table, and the suffix that ours would have.
+_NEIGHBOURS = {
+    ".pth.tar": ".pth",
+    ".npy": ".npz",
+    ".keras": ".weights.h5",
+    ".onnx": ".safetensors",
+    ".bin": ".pt",
+}
+# So alike are `safetensor` and `npzz` to a suffix, and `ckpt` and `part` to none.
+_MIN_LIKENESS = 0.7
 
 
 class Format(NamedTuple):
@@ -88,9 +101,21 @@ def format_of_target(path: str, name: str | None = None) -> Format:
     """The format that a path is to be written in.
 
     Raises:
-        InvalidArgumentError: There is no format of that name.
+        InvalidArgumentError: There is no format of that name; or the path has a suffix that is almost that of one.
     """
-    return format_of_name(name) if name is not None else _of_suffix(path) or FORMATS["v2"]
+    if name is not None:
+        return format_of_name(name)
+    if (found := _of_suffix(path)) is not None:
+        return found
+    if near := _near_suffix(path):
+        suffix, known = near
+        meant = _of_suffix(known)
+        raise InvalidArgumentError(
+            f"{path!r}: no format has the suffix {suffix}; the nearest is {known}"
+            + (f" ({meant.description})" if meant else "")
+            + ". For another, or a checkpoint of this very name, say format=... (--format), as in v2"
+        )
+    return FORMATS["v2"]
 
 
 def format_of_name(name: Any) -> Format:
@@ -109,3 +134,16 @@ def format_of_name(name: Any) -> Format:
 def _of_suffix(path: str) -> Format | None:
     name = path.lower()
     return next((row for row in _TABLE if any(name.endswith(suffix) for suffix in row.suffixes)), None)
+
+
+def _near_suffix(path: str) -> tuple[str, str] | None:
+    """The suffix of a path, and the one of the table that it looks like; None when it looks like none."""
+    name = path.lower().rpartition("/")[2]
+    if found := next((suffix for suffix in _NEIGHBOURS if name.endswith(suffix)), None):
+        return found, _NEIGHBOURS[found]
+    stem, dot, end = name.rpartition(".")
+    if not stem or not dot:
+        return None
+    known = {suffix.rpartition(".")[2]: suffix for row in _TABLE for suffix in reversed(row.suffixes)}
+    near = difflib.get_close_matches(end, known, n=1, cutoff=_MIN_LIKENESS)
+    return (f".{end}", known[near[0]]) if near else None
