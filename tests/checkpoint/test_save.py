@@ -12,9 +12,15 @@ import pytest
 
 from tests.tensor_bundle.tensors import assert_equal, listing
 from tfsaver.checkpoint.checkpoint_reader import load_checkpoint
+from tfsaver.checkpoint.editing.piecewise import PIECE_ELEMENTS, PiecewiseSource
 from tfsaver.checkpoint.save import save_checkpoint
+from tfsaver.checkpoint.tensor_source import Array
 from tfsaver.checkpoint.verify import verify_checkpoint
 from tfsaver.errors import InvalidArgumentError, SaverError, UnimplementedError
+from tfsaver.framework import dtypes
+from tfsaver.framework.region import Region
+from tfsaver.framework.tensor_info import TensorInfo
+from tfsaver.framework.tensor_slice import TensorSlice
 from tfsaver.lib.overlapped_file import MAX_PENDING
 
 FORMATS = ["v1", "v2"]
@@ -138,3 +144,40 @@ def test_failing_value_leaves_the_old_checkpoint(format: str, num_shards: int, t
         save_checkpoint({"a": np.zeros(1000), "z": object()}, tmp_path / "model", format=format, num_shards=num_shards)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
     assert verify_checkpoint(name).ok
+
+
+class _Reused(PiecewiseSource):
+    """A tensor whose pieces come in one buffer, one after the other, beside one that lies in memory."""
+
+    def __init__(self) -> None:
+        self.kept = np.arange(3 * PIECE_ELEMENTS, dtype=np.float32)
+
+    @property
+    def names(self) -> list[str]:
+        return ["in memory", "in pieces"]
+
+    def is_in_memory(self, name: str) -> bool:
+        return name == "in memory"
+
+    def info(self, name: str) -> TensorInfo:
+        return TensorInfo(name, dtypes.from_name("float32"), self.kept.shape, self.kept.nbytes, ())
+
+    def read(self, name: str, region: Region | None = None) -> Array:
+        assert region is None and name == "in memory"
+        return self.kept
+
+    def pieces(self, name: str, stored: TensorSlice | None = None) -> Iterator[Array]:
+        assert name == "in pieces"
+        buffer = np.empty(PIECE_ELEMENTS, np.float32)
+        for number in range(3):
+            buffer[:] = number
+            yield buffer
+
+
+@pytest.mark.parametrize("num_shards", [1, 2])
+def test_buffer_that_is_used_again_is_written_before(num_shards: int, tmp_path: Path) -> None:
+    source = _Reused()
+    save_checkpoint(source, tmp_path / "model", num_shards=num_shards, durable=False)
+    with load_checkpoint(tmp_path / "model") as reader:
+        assert reader["in memory"].tobytes() == source.kept.tobytes()
+        assert reader["in pieces"].tobytes() == np.repeat(np.arange(3, dtype=np.float32), PIECE_ELEMENTS).tobytes()

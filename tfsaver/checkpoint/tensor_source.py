@@ -50,6 +50,10 @@ class TensorSource(Mapping[str, Array]):
             InvalidArgumentError: The region leaves the tensor.
         """
 
+    def is_in_memory(self, name: str) -> bool:
+        """Whether a tensor lies in memory, and stays there as it is while the source is used: reading it makes nothing."""
+        return False
+
     def close(self) -> None:
         """Closes what the source reads from; nothing can be read afterwards."""
 
@@ -105,6 +109,9 @@ class ArraySource(TensorSource):
         indices: tuple[Any, ...] = (*part.resolve(array.shape).indices, ...)
         result: Array = array[indices].squeeze(dropped)
         return result
+
+    def is_in_memory(self, name: str) -> bool:
+        return name in self._tensors
 
     def _tensor(self, name: str) -> tuple[Array, DType]:
         try:

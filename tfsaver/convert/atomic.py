@@ -102,7 +102,7 @@ def check_directory_target(path: str, overwrite: bool) -> None:
     if not file_io.is_directory(path):
         raise InvalidArgumentError(f"{path} is a file, and a directory of that name is to be written")
     if not overwrite:
-        raise AlreadyExistsError(f"{path} exists, and a directory is replaced only with overwrite=True")
+        raise AlreadyExistsError(f"{path} exists, and a directory is replaced only with overwrite (--overwrite)")
 
 
 def _sync(path: str) -> None:

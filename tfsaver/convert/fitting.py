@@ -54,8 +54,8 @@ def refuse(what: str, names_by_reason: dict[str, list[str]], num_tensors: int) -
     count = len({name for names in names_by_reason.values() for name in names})
     lines = [f"{what} cannot hold {count} of {num_tensors} tensors, and nothing was written:"]
     lines += [f"  {reason}: {', '.join(map(repr, names))}" for reason, names in names_by_reason.items()]
-    lines.append("leave them out with exclude=..., give them another type with dtype=... or other names with mapping=...")
-    raise UnimplementedError("\n".join(lines))
+    ways = "leave them out with exclude (--exclude), give them another type with dtype (--dtype)"
+    raise UnimplementedError.of_lines([*lines, f"{ways}, or other names with mapping (--map)"])
 
 
 def no_type(info: TensorInfo) -> str:

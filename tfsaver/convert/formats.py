@@ -113,7 +113,7 @@ def format_of_target(path: str, name: str | None = None) -> Format:
         raise InvalidArgumentError(
             f"{path!r}: no format has the suffix {suffix}; the nearest is {known}"
             + (f" ({meant.description})" if meant else "")
-            + ". For another, or a checkpoint of this very name, say format=... (--format), as in v2"
+            + ". For another, or a checkpoint of this very name, say so with format (--format), as in v2"
         )
     return FORMATS["v2"]
 

@@ -247,5 +247,5 @@ def _check_like(infos: list[TensorInfo], path: str) -> dict[str, dict[str, Any]]
     problems += [f"  {name} is not in the model" for name in given.keys() - wanted.keys()]
     if problems:
         what = f"{path} has {len(wanted)} weights, and these are not the same; nothing was written:"
-        raise InvalidArgumentError("\n".join([what, *sorted(problems)]))
+        raise InvalidArgumentError.of_lines([what, *sorted(problems)])
     return groups

@@ -14,10 +14,14 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from google.protobuf.message import DecodeError
+
 from tfsaver import schemas
+from tfsaver.errors import DataLossError, InvalidArgumentError
 from tfsaver.graph.graph_variable import GraphVariable
 from tfsaver.graph.tensor_names import node_of
 from tfsaver.graph.variables import find_variables, iterate_variable_defs
+from tfsaver.lib import file_io
 
 _TRAINING_OP = re.compile(r"(?:Resource)?(?:Sparse)?Apply(?P<optimizer>[A-Z]\w*)")
 _READING_OPS = frozenset({"Identity", "ReadVariableOp"})
@@ -36,6 +40,24 @@ class TrainingState(NamedTuple):
     reasons: dict[str, str]
     trained: frozenset[str]
     global_steps: frozenset[str]
+
+
+def load_training_state(path: file_io.PathLike) -> TrainingState:
+    """What a `.meta` file says of its variables.
+
+    Raises:
+        InvalidArgumentError: There is no such file.
+        DataLossError: It is no MetaGraphDef, or a variable of it cannot be read.
+        UnimplementedError: A variable of a type that no checkpoint can hold.
+    """
+    name = file_io.as_path(path)
+    try:
+        meta_graph = schemas.MetaGraphDef.FromString(file_io.read_file(name))
+    except DecodeError as error:
+        raise DataLossError(f"{name}: no MetaGraphDef: {error}") from error
+    except FileNotFoundError as error:
+        raise InvalidArgumentError(f"{name}: there is no such .meta file") from error
+    return find_training_state(meta_graph)
 
 
 def find_training_state(meta_graph: schemas.MetaGraphDef) -> TrainingState:

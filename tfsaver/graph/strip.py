@@ -14,9 +14,6 @@ import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from google.protobuf.message import DecodeError
-
-from tfsaver import schemas
 from tfsaver.checkpoint.editing.edit import Checkpoint, meta_graph_of, open_sources
 from tfsaver.checkpoint.editing.edit_report import EditReport
 from tfsaver.checkpoint.editing.select import select
@@ -25,8 +22,7 @@ from tfsaver.checkpoint.objects.object_graph import read_object_graph
 from tfsaver.checkpoint.optimizers.optimizer_slots import find_optimizer_tensors
 from tfsaver.checkpoint.selection import Selection, occurs_in
 from tfsaver.checkpoint.tensor_source import TensorSource
-from tfsaver.errors import DataLossError, InvalidArgumentError
-from tfsaver.graph.essential_variables import TrainingState, find_training_state
+from tfsaver.graph.essential_variables import TrainingState, load_training_state
 from tfsaver.lib import file_io
 
 if TYPE_CHECKING:
@@ -72,7 +68,7 @@ def strip(
         path = meta_graph_of(source) if isinstance(meta, bool) else file_io.as_path(meta)
         state = None
         if path is not None and meta is not False:
-            state = find_training_state(_read_meta(path))
+            state = load_training_state(path)
         left_out = find_state(source, state, without_global_step=without_global_step)
         kept = Selection(include=keep).include if keep else ()  # type: ignore[arg-type]
         left_out = {name: why for name, why in left_out.items() if not any(occurs_in(item, name) for item in kept)}
@@ -101,12 +97,3 @@ def find_state(source: TensorSource, state: TrainingState | None, *, without_glo
         if without_global_step and step in shapes:
             reasons[step] = "the global step"
     return {name: reasons[name] for name in shapes if name in reasons}
-
-
-def _read_meta(path: str) -> schemas.MetaGraphDef:
-    try:
-        return schemas.MetaGraphDef.FromString(file_io.read_file(path))
-    except DecodeError as error:
-        raise DataLossError(f"{path}: no MetaGraphDef: {error}") from error
-    except FileNotFoundError as error:
-        raise InvalidArgumentError(f"{path}: there is no such .meta file") from error

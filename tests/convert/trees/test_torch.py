@@ -120,15 +120,15 @@ def test_nothing_is_copied_on_the_way_out_and_in(tmp_path: pathlib.Path) -> None
         array = planned[f"{name}/.ATTRIBUTES/VARIABLE_VALUE"]
         assert array.__array_interface__["data"][0] == tensor.data_ptr()
     read: dict[int, np.ndarray[Any, Any]] = {}
-    whole = tfsaver.CheckpointReader.read
+    together = tfsaver.CheckpointReader.read_tensors
 
-    def remember(self: tfsaver.CheckpointReader, name: str, *arguments: Any, **options: Any) -> Any:
-        array = whole(self, name, *arguments, **options)
-        read[array.__array_interface__["data"][0]] = array
-        return array
+    def remember(self: tfsaver.CheckpointReader, *arguments: Any, **options: Any) -> Any:
+        arrays = together(self, *arguments, **options)
+        read.update({array.__array_interface__["data"][0]: array for array in arrays.values()})
+        return arrays
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tfsaver.CheckpointReader, "read", remember)
+        patch.setattr(tfsaver.CheckpointReader, "read_tensors", remember)
         loaded = round_trip(tree, tmp_path)
     assert {tensor.data_ptr() for tensor in loaded.values()} <= set(read)
 

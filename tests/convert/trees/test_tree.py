@@ -236,13 +236,18 @@ def nested(tmp_path: pathlib.Path) -> str:
 
 def test_only_what_is_included_is_read(nested: str, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
-    whole = tfsaver.CheckpointReader.read
+    whole, together = tfsaver.CheckpointReader.read, tfsaver.CheckpointReader.read_tensors
 
     def spy(self: tfsaver.CheckpointReader, name: str, *arguments: Any, **options: Any) -> Any:
         read.append(name)
         return whole(self, name, *arguments, **options)
 
+    def spy_on_many(self: tfsaver.CheckpointReader, names: list[str], **options: Any) -> Any:
+        read.extend(names)
+        return together(self, names, **options)
+
     monkeypatch.setattr(tfsaver.CheckpointReader, "read", spy)
+    monkeypatch.setattr(tfsaver.CheckpointReader, "read_tensors", spy_on_many)
     loaded = tfsaver.load(nested, include=["^layers/1/", "^epoch$"])
     assert same(
         loaded, {"epoch": 3, "layers": [None, {"w": np.full((2, 3), 1, np.float32), "b": np.full(3, 1.0)}, None, None]}

@@ -157,6 +157,9 @@ class _WholeSource(PiecewiseSource):
     def read(self, name: str, region: Region | None = None) -> Array:
         return self._source.read(name, region)
 
+    def is_in_memory(self, name: str) -> bool:
+        return self._source.is_in_memory(name)
+
     def slices(self, name: str) -> tuple[TensorSlice, ...]:
         return self.info(name).slices
 

@@ -1,7 +1,8 @@
 """Writes a source of tensors as a checkpoint, in pieces.
 
-Whole tensors of fixed-size types are never in memory whole, nor are their slices; strings are, one tensor at a time. V1 is
-another matter: its file is written in the order of its keys when everything is known, and all is held until then.
+Whole tensors of fixed-size types are never in memory whole, nor are their slices; strings are, one tensor at a time. What
+lies in memory already is written out of it, by a thread of its own, while the next is hashed. V1 is another matter: its file
+is written in the order of its keys when everything is known, and all is held until then.
 """
 
 from __future__ import annotations
@@ -67,10 +68,13 @@ def write_source(
     parts = _Parts(tensors, num_shards, keep_slices, progress)
     if format == "v1":
         return _write_v1(parts, path, durable, check)
-    with BundleWriter(path, num_shards=num_shards, durable=durable) as writer:
+    is_overlapped = any(map(tensors.is_in_memory, tensors.names))
+    with BundleWriter(path, num_shards=num_shards, durable=durable, overlapped=is_overlapped) as writer:
         for name, stored, shard_id in parts:
             info = tensors.info(name)
-            if info.dtype.has_fixed_size:
+            if stored is None and tensors.is_in_memory(name):
+                writer.add(name, parts.counted_whole(name, tensors.read(name)), shard_id=shard_id)
+            elif info.dtype.has_fixed_size:
                 pieces = parts.counted(tensors.pieces(name, stored))
                 writer.add_pieces(name, info.dtype, info.shape, pieces, region=stored, shard_id=shard_id)
             elif stored is None:

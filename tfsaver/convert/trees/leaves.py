@@ -38,9 +38,11 @@ class TensorLeaf(abc.ABC):
         dtype: The type under which it is stored.
         shape: The shape with which it is stored.
         identity: What it has in common with leaves that are the same tensor; None for what is nobody else's.
+        is_in_memory: Whether its values are there to be written as they are.
     """
 
     kind: ClassVar[str] = "numpy"
+    is_in_memory = False
 
     def __init__(
         self, dtype: DType, shape: Shape, identity: Hashable = None, options: Mapping[str, Any] = MappingProxyType({})
@@ -86,6 +88,8 @@ class ArrayLeaf(TensorLeaf):
     Raises:
         InvalidArgumentError, UnimplementedError: No checkpoint can hold it.
     """
+
+    is_in_memory = True
 
     def __init__(self, value: Any, identity: Hashable = None, **options: Any) -> None:
         self._array, dtype = tensor_util.as_tensor(value)

@@ -1,17 +1,17 @@
 """Reads the tensors of a tree and makes of each what it was, or what is asked for.
 
 All that can be known from the index is checked first: whether PyTorch or JAX is there, whether they have the types. Then
-each tensor is read once, by several threads, and made what it is to be before the next: into PyTorch it goes without a copy,
-into JAX with one that outlives nothing. Leaves that were one tensor are one object again.
+each tensor is read once, many of them together on several threads, and made what it is to be: into PyTorch it goes without
+a copy, into JAX with one, so that what is read for JAX is read and let go in batches. Leaves that were one tensor are one
+object again.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Hashable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Hashable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
 
+from tfsaver.checkpoint.checkpoint_reader import CheckpointReader
 from tfsaver.checkpoint.tensor_source import Array, TensorSource
 from tfsaver.convert.trees import jax as tree_jax
 from tfsaver.convert.trees import torch as tree_torch
@@ -23,8 +23,8 @@ _Slot = TypeVar("_Slot", bound=Hashable)
 
 FRAMEWORKS = ("numpy", "torch", "jax")
 _KINDS = (*FRAMEWORKS, "str", "bytes")
-# More readers at once find no disk that is faster for it.
-_MAX_READERS = 8
+# Large enough for several threads, and all that is held twice.
+_MAX_BATCH = 256 << 20
 
 
 class WantedTensor(NamedTuple):
@@ -79,21 +79,40 @@ def read_tensors(source: TensorSource, wanted: Mapping[_Slot, WantedTensor], fra
         hint = "" if framework == "numpy" else " (framework='numpy' loads arrays of any type)"
         raise InvalidArgumentError("\n  ".join([f"some tensors cannot be loaded{hint}:", *problems]))
 
-    def make(slots: Iterable[_Slot]) -> list[tuple[_Slot, Any]]:
-        array: Array | None = None
-        made: dict[Hashable, Any] = {}
-        results: list[tuple[_Slot, Any]] = []
-        for slot in slots:
-            leaf, transpose = wanted[slot]
-            alike = (kinds[slot], transpose, *sorted(leaf.options.items()))
-            if alike not in made:
-                array = source.read(leaf.key) if array is None else array
-                made[alike] = maker.make(array if transpose is None else array.transpose(transpose), leaf, kinds[slot])
-            results.append((slot, made[alike]))
-        return results
+    results: dict[_Slot, Any] = {}
+    for keys in _batches(source, sorted(slots_of_keys), _MAX_BATCH if maker.copies else None):
+        arrays = _read_together(source, keys)
+        for key in keys:
+            # Whoever makes a copy has the array no longer than that.
+            array = arrays.pop(key)
+            made: dict[Hashable, Any] = {}
+            for slot in slots_of_keys[key]:
+                leaf, transpose = wanted[slot]
+                alike = (kinds[slot], transpose, *sorted(leaf.options.items()))
+                if alike not in made:
+                    made[alike] = maker.make(array if transpose is None else array.transpose(transpose), leaf, kinds[slot])
+                results[slot] = made[alike]
+    return {slot: results[slot] for slot in wanted}
 
-    with ThreadPoolExecutor(min(_MAX_READERS, os.cpu_count() or 1)) as pool:
-        return dict(pair for pairs in pool.map(make, slots_of_keys.values()) for pair in pairs)
+
+def _read_together(source: TensorSource, keys: list[str]) -> dict[str, Array]:
+    if isinstance(source, CheckpointReader):
+        return source.read_tensors(keys)
+    return {key: source.read(key) for key in keys}
+
+
+def _batches(source: TensorSource, keys: list[str], num_bytes: int | None) -> Iterator[list[str]]:
+    """Keys of which the tensors are read together: all, or about so many bytes of them."""
+    batch: list[str] = []
+    size = 0
+    for key in keys:
+        batch.append(key)
+        size += source.info(key).num_bytes if num_bytes is not None else 0
+        if num_bytes is not None and size >= num_bytes:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
 
 
 class _Maker:
@@ -102,6 +121,11 @@ class _Maker:
     def __init__(self, kinds: set[str]) -> None:
         self._torch = tree_torch.import_torch() if "torch" in kinds else None
         self._jax = tree_jax.import_jax() if "jax" in kinds else None
+
+    @property
+    def copies(self) -> bool:
+        """Whether what is made may have other memory than the array that it is made of."""
+        return self._jax is not None
 
     def refusal(self, dtype: Any, kind: str) -> str:
         if kind == "torch":
