@@ -56,3 +56,31 @@ def test_unmask_undoes_mask(crc: int) -> None:
     assert crc32c.unmask(crc32c.mask(crc)) == crc
     assert crc32c.mask(crc32c.unmask(crc)) == crc
     assert 0 <= crc32c.mask(crc) <= 0xFFFFFFFF
+
+
+@given(st.binary(max_size=300), st.binary(max_size=300))
+def test_combine_is_the_crc_of_both_parts(first: bytes, second: bytes) -> None:
+    assert crc32c.combine(crc32c.value(first), crc32c.value(second), len(second)) == crc32c.value(first + second)
+
+
+@given(st.binary(max_size=200), st.lists(st.integers(0, 200), max_size=6))
+def test_combining_pieces_in_their_order_gives_the_crc_of_all(data: bytes, cuts: list[int]) -> None:
+    bounds = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
+    crc = 0
+    for start, end in zip(bounds, bounds[1:], strict=False):
+        crc = crc32c.combine(crc, crc32c.value(data[start:end]), end - start)
+    assert crc == crc32c.value(data)
+
+
+@given(st.integers(0, 0xFFFFFFFF), st.integers(0, 0xFFFFFFFF), st.integers(0, 100_000))
+def test_combine_is_to_extend_by_that_many_bytes(crc: int, next_crc: int, size: int) -> None:
+    # What gives `crc`, followed by zeros, and the difference that the second part makes.
+    zeros = bytes(size)
+    assert crc32c.combine(crc, next_crc, size) == crc32c.extend(crc, zeros) ^ crc32c.value(zeros) ^ next_crc
+
+
+def test_combine_of_gigabytes_takes_no_gigabytes() -> None:
+    size = 5 << 30
+    assert crc32c.combine(0, 0x12345678, size) == 0x12345678
+    half = crc32c.combine(0xE3069283, 0, size // 2)
+    assert crc32c.combine(half, 0, size // 2) == crc32c.combine(0xE3069283, 0, size)
