@@ -311,8 +311,8 @@ def _edit(
         old_dtypes = {name: old_dtypes[old] for name, old in old_names.items() if old in old_dtypes}
     elif written.name == "object" and origin.graph is None:
         raise InvalidArgumentError(
-            f"{origin.path} was written from names: like (--like) says which objects its tensors are for, as an object-based "
-            "checkpoint or a SavedModel of the model, or a nested dict of names"
+            f"{origin.path} was written from names: like (--like) says which objects its tensors are for, as an "
+            "object-based checkpoint or a SavedModel of the model, or a nested dict of names"
         )
     return _Edited(view, cast, old_names, old_dtypes, frozenset(transposed), left_out)
 
