@@ -4,7 +4,7 @@
 #   make test                  every test, with TensorFlow installed
 #   make PYTHON=python3.12 VENV=.venv-3.12 test
 #
-# Variables: PYTHON (3.10 to 3.13), VENV, TENSORFLOW and TORCH (pip's requirements), PYTEST_ARGS, JOBS.
+# Variables: PYTHON (3.10 to 3.13), VENV, TENSORFLOW and TORCH (pip's requirements), PYTEST_ARGS, JOBS, BENCH_ARGS.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -13,6 +13,8 @@ TENSORFLOW ?= tensorflow==2.21.*
 TORCH ?= torch==2.13.0
 JOBS ?= 2
 PYTEST_ARGS ?=
+# All that is measured, into the pages; anything else is a look.
+BENCH_ARGS ?= --publish docs
 
 # TensorFlow 1.15 exists for Python 3.7 and nothing newer; only tests use it.
 PYTHON37 ?= python3.7
@@ -34,7 +36,7 @@ help:
 	@echo "make demo         train, save, read without TensorFlow, restore: three small processes"
 	@echo "make test         every test, with TensorFlow (PYTEST_ARGS='-k table' narrows them)"
 	@echo "make lint         ruff, mypy, import-linter"
-	@echo "make bench        what a look into a checkpoint and an export cost, beside TensorFlow"
+	@echo "make bench        how fast it is, beside others, into docs/speed.md (BENCH_ARGS='--only save' prints a part)"
 	@echo "make interop-env  TensorFlow 1.15 under Python 3.7, which tests then use too"
 	@echo "make onnx-env     tf2onnx and onnxruntime, which tests then use too"
 	@echo "make clean        remove the environments and everything generated"
@@ -52,9 +54,10 @@ lint: $(VENV)/.stamp-test
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.stamp-demo
-	$(BIN)/python benchmarks/inspect_process.py
-	$(BIN)/python benchmarks/export_process.py
+bench: $(VENV)/.stamp-test
+	$(BIN)/python -m benchmarks $(BENCH_ARGS)
+	$(BIN)/python -m benchmarks.inspect_process
+	$(BIN)/python -m benchmarks.export_process --runs 3
 
 interop-env: $(INTEROP_VENV)/.stamp
 

@@ -1,6 +1,6 @@
 """What an export costs as a whole process: a checkpoint and its .meta file to a SavedModel, beside TensorFlow doing it.
 
-    python benchmarks/export_process.py [--runs 5] [--json FILE]
+    python -m benchmarks.export_process [--runs 5] [--json FILE]
 
 One child calls `tfsaver.export_saved_model`, which reads the graph as data; the other imports the graph into a session,
 restores its variables and writes the SavedModel with TensorFlow's own `simple_save`. Interpreter start and imports are part
@@ -24,7 +24,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from inspect_process import run
+from benchmarks.inspect_process import run
 
 NUM_LAYERS = 24
 WIDTH = 256

@@ -1,6 +1,6 @@
 """What a look into a checkpoint costs as a whole process: `tfsaver inspect` beside the same list through TensorFlow.
 
-    python benchmarks/inspect_process.py [--runs 5] [--json FILE] [PREFIX]
+    python -m benchmarks.inspect_process [--runs 5] [--json FILE] [PREFIX]
 
 Both children print every tensor's name, dtype and shape into a file. Their wall time is taken around the whole process,
 interpreter start and imports included, since that is what a person at a prompt waits for; their peak memory is what the
