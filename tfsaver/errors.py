@@ -26,7 +26,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 __all__ = [
     "AlreadyExistsError",
@@ -47,6 +47,8 @@ __all__ = [
     "nearest_names",
 ]
 
+_Self = TypeVar("_Self", bound="SaverError")
+
 
 class SaverError(Exception):
     """The root: `except SaverError` catches whatever tfsaver itself raises.
@@ -54,12 +56,24 @@ class SaverError(Exception):
     Attributes:
         message: What happened, without context.
         context: Where it happened, outermost place first.
+        lines: The lines of a message that was made of several. A name in one of them may have line breaks of its own, which
+            in the message look the same.
     """
+
+    lines: tuple[str, ...] = ()
 
     def __init__(self, message: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.context: list[str] = []
+
+    @classmethod
+    def of_lines(cls: type[_Self], lines: Iterable[str]) -> _Self:
+        """An error whose message has several lines."""
+        parts = tuple(lines)
+        error = cls("\n".join(parts))
+        error.lines = parts
+        return error
 
     def add_context(self, place: str) -> None:
         """Puts a place (a path, a tensor's name) in front of what is already known."""

@@ -117,3 +117,16 @@ def test_terminal_shows_the_report(trained: str, tmp_path: Path) -> None:
     status, shown = run_in_terminal("convert", trained, str(tmp_path / "x.npz"), "--exclude", "labels")
     assert status == 0
     assert "written:   7 tensors" in shown
+
+
+def test_refusal_has_lines_and_names_no_line_of_their_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    hostile = "a\ntfsaver: error: all is well\x1b[2J"
+    path = tfsaver.save_checkpoint({hostile: np.ones(2, np.float32), "z": np.ones(2, np.float32)}, tmp_path / "x")
+    (tmp_path / "names.toml").write_text('[names]\nlost = "w"\ngone = "v"\n')
+    status, lines, errors = convert(capsys, path, tmp_path / "y.npz", "--map", tmp_path / "names.toml")
+    assert (status, lines) == (1, [])
+    first, *rest = errors.splitlines()
+    assert first == "tfsaver: error: the mapping does not fit the names: 2 problems"
+    assert [line.split(" names")[0] for line in rest] == ["    'lost'", "    'gone'"]
+    status, _, errors = convert(capsys, path, tmp_path / "y.npz", "--map", f"{hostile}=same", "--map", "z=same")
+    assert status == 1 and errors.count("\n") == 1 and "\x1b" not in errors

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfsaver.cli.text import count, describe, escape, escape_message, human_size, shape_text, unescape
-from tfsaver.errors import CheckpointNotFoundError
+from tfsaver.cli.text import count, describe, error_text, escape, escape_message, human_size, shape_text, unescape
+from tfsaver.errors import CheckpointNotFoundError, InvalidArgumentError, UnimplementedError
 
 
 @pytest.mark.parametrize(
@@ -63,6 +65,19 @@ def test_unknown_name_is_none() -> None:
 
 def test_messages_keep_their_own_backslashes() -> None:
     assert escape_message("no checkpoint at 'a\\nb'\n") == "no checkpoint at 'a\\nb'\\x0a"
+
+
+def test_report_keeps_its_lines_and_no_name_adds_one() -> None:
+    error = UnimplementedError.of_lines(["cannot hold 2:", "  no type: a\ntfsaver: error: fine\x1b[2J", "leave them out"])
+    error.add_context("x\ny.npz")
+    assert error_text(error).splitlines() == [
+        "x\\x0ay.npz: cannot hold 2:",
+        "    no type: a\\x0atfsaver: error: fine\\x1b[2J",
+        "  leave them out",
+    ]
+    assert error_text(InvalidArgumentError("a\nb")) == "a\\x0ab"
+    again = pickle.loads(pickle.dumps(error))
+    assert again.lines == error.lines and str(again) == str(error)
 
 
 def test_errors_say_what_they_say_themselves() -> None:

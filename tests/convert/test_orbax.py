@@ -118,7 +118,7 @@ def test_one_error_names_all_that_cannot_go(tmp_path: Path) -> None:
 
 def test_directory_is_replaced_only_when_asked_to(tmp_path: Path) -> None:
     path = saved({"old": np.ones(1)}, tmp_path / "x.orbax")
-    with pytest.raises(AlreadyExistsError, match="overwrite=True"):
+    with pytest.raises(AlreadyExistsError, match="--overwrite"):
         saved({"new": np.ones(1)}, path)
     with pytest.raises(DataLossError, match="w is damaged"):
         save_orbax(FailingSource({"w": np.ones(1)}, "w"), path, overwrite=True)

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, TextIO
 
 from tfsaver.cli.screen import PlainScreen, Progress, Screen
-from tfsaver.cli.text import describe, escape_message
+from tfsaver.cli.text import error_text
 
 # Rich lays out every cell of a table before it prints the first: past this many rows one would wait for it.
 MAX_RICH_ROWS = 1000
@@ -63,7 +63,7 @@ def print_error(error: Exception) -> None:
     """Says on standard error what went wrong, in the error's own words."""
     # What came before on standard output is to be read before.
     sys.stdout.flush()
-    print(f"tfsaver: error: {escape_message(describe(error))}", file=sys.stderr)
+    print(f"tfsaver: error: {error_text(error)}", file=sys.stderr)
 
 
 def _rich_screen(stream: TextIO) -> Any:

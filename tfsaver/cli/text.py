@@ -54,6 +54,17 @@ def escape_message(text: str) -> str:
     return text if text.isprintable() else "".join(map(_visible, text))
 
 
+def error_text(error: Exception) -> str:
+    """An error for a terminal: its lines, where it is made of several, and nothing else that moves the cursor.
+
+    A line break in a name is spelled out like any other control character: no name writes a line of its own.
+    """
+    if not (isinstance(error, SaverError) and error.lines):
+        return escape_message(describe(error))
+    first = ": ".join([*error.context, error.lines[0]])
+    return "\n  ".join(map(escape_message, [first, *error.lines[1:]]))
+
+
 def describe(error: Exception) -> str:
     """An error as a sentence; the operating system's without its numbers."""
     if isinstance(error, OSError) and not isinstance(error, SaverError) and error.filename and error.strerror:

@@ -260,7 +260,8 @@ def raise_problems(what: str, problems: Sequence[str]) -> None:
     if len(problems) == 1:
         raise InvalidArgumentError(f"{what}: {problems[0]}")
     if problems:
-        raise InvalidArgumentError("\n  ".join([f"{what}: {len(problems)} problems", *problems]))
+        lines = (f"  {problem}" for problem in problems)
+        raise InvalidArgumentError.of_lines([f"{what}: {len(problems)} problems", *lines])
 
 
 def _of_paths(names: Sequence[str], targets_of: Callable[[str], Targets], problems: list[str]) -> dict[str, Targets]:

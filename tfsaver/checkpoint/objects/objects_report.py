@@ -103,9 +103,9 @@ class ObjectsReport:
             InvalidArgumentError: Otherwise something does not fit, or is not used.
         """
         if not self.ok:
-            raise (NotFoundError if self.missing else InvalidArgumentError)(str(self))
+            raise (NotFoundError if self.missing else InvalidArgumentError).of_lines([self._first_line(), *self.lines()])
 
-    def __str__(self) -> str:
+    def _first_line(self) -> str:
         fitting = len(self.matched) + len(self.defaults)
         counts = [f"{fitting} of {self.num_wanted} values of the objects have a tensor"]
         counts += [
@@ -118,4 +118,7 @@ class ObjectsReport:
             )
             if items
         ]
-        return "\n".join([f"{self.checkpoint}: {', '.join(counts)}", *self.lines()])
+        return f"{self.checkpoint}: {', '.join(counts)}"
+
+    def __str__(self) -> str:
+        return "\n".join([self._first_line(), *self.lines()])
