@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -67,7 +69,7 @@ def test_combine_is_the_crc_of_both_parts(first: bytes, second: bytes) -> None:
 def test_combining_pieces_in_their_order_gives_the_crc_of_all(data: bytes, cuts: list[int]) -> None:
     bounds = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
     crc = 0
-    for start, end in zip(bounds, bounds[1:], strict=False):
+    for start, end in itertools.pairwise(bounds):
         crc = crc32c.combine(crc, crc32c.value(data[start:end]), end - start)
     assert crc == crc32c.value(data)
 

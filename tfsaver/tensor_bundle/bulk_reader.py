@@ -118,8 +118,12 @@ def verify_tensors(reader: BundleReader, names: Iterable[str], *, num_workers: i
     others = entries.keys() - {whole.name for whole in wholes}
 
     def verify_other(name: str) -> None:
-        for _ in reader.verify_tensor(name):
-            pass
+        try:
+            for _ in reader.verify_tensor(name):
+                pass
+        except DataLossError as error:
+            error.add_context(f"tensor {name!r}")
+            raise
 
     _read_wholes(reader, wholes, [lambda name=name: verify_other(name) for name in others], num_workers)  # type: ignore[misc]
 
