@@ -8,7 +8,6 @@ import itertools
 import os
 import sys
 import weakref
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +47,7 @@ def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def num_reads(monkeypatch: pytest.MonkeyPatch) -> Iterator[collections.Counter[str]]:
+def num_reads(monkeypatch: pytest.MonkeyPatch) -> collections.Counter[str]:
     """How often each file was read from."""
     counts: collections.Counter[str] = collections.Counter()
     read, readinto = LocalRandomAccessFile.read, LocalRandomAccessFile.readinto
@@ -63,7 +62,7 @@ def num_reads(monkeypatch: pytest.MonkeyPatch) -> Iterator[collections.Counter[s
 
     monkeypatch.setattr(LocalRandomAccessFile, "read", counted_read)
     monkeypatch.setattr(LocalRandomAccessFile, "readinto", counted_readinto)
-    yield counts
+    return counts
 
 
 def write(prefix: Path, tensors: dict[str, Any], **options: Any) -> BundleReader:
@@ -182,7 +181,10 @@ def test_given_arrays_are_filled_and_returned(tmp_path: Path) -> None:
     ],
 )
 def test_array_that_cannot_be_filled_is_named(array: Any, error: type[SaverError], tmp_path: Path) -> None:
-    with write(tmp_path / "model", {"t": np.arange(3, dtype=np.float32)}) as reader, pytest.raises(error, match="out for '?t"):
+    with (
+        write(tmp_path / "model", {"t": np.arange(3, dtype=np.float32)}) as reader,
+        pytest.raises(error, match="out for '?t"),
+    ):
         read_tensors(reader, ["t"], out={"t": array})
 
 

@@ -15,6 +15,7 @@ a checkpoint is read or written by TensorFlow itself, but where `_runtime` says 
     _restore      from a checkpoint into variables, all or nothing
     _shards       which data file each variable goes to
     _save         from variables into a checkpoint
+    _background   saves that end while training goes on
     _saver_graph  the nodes that a Saver has in its graph, made by TensorFlow
     _saver_nodes  the variables behind such nodes
     _runtime      saving and restoring by the nodes, in TensorFlow's runtime

@@ -137,7 +137,8 @@ class Storage:
                 raise UnimplementedError("strict=False: what the nodes of this Saver restore, only they know")
             _runtime.restore(session, self._saver_def, path)
             return None
-        if strict and (operations := self._operations_of(session, variables)).are_to_restore(session) and operations.restore(session, path):
+        operations = self._operations_of(session, variables)
+        if strict and operations.are_to_restore(session) and operations.restore(session, path):
             return None
         bindings = _with_known_shapes(session, variables.bindings) if variables.reshape else variables.bindings
         if strict and _runtime.is_needed(session, self._saver_def, variables):

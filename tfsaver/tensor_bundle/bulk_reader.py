@@ -22,9 +22,10 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from tfsaver.errors import DataLossError, InvalidArgumentError, ShapeMismatchError, TruncatedError
+from tfsaver.errors import DataLossError, TruncatedError
 from tfsaver.framework.dtypes import DType
 from tfsaver.lib import crc32c, file_io, workers
+from tfsaver.tensor_bundle import out_array
 from tfsaver.tensor_bundle.entry import BundleEntry
 from tfsaver.tensor_bundle.reader import BundleReader
 
@@ -91,7 +92,10 @@ def read_tensors(
         if not _lies_as_in_memory(reader, entry) or (name in out and not out[name].flags.c_contiguous):
             others.append(name)
             continue
-        arrays[name] = _checked(out[name], name, entry) if name in out else slabs.empty(entry.shape, entry.dtype)
+        if name in out:
+            arrays[name] = out_array.checked(out[name], name, entry.shape, entry.dtype)
+        else:
+            arrays[name] = slabs.empty(entry.shape, entry.dtype)
         wholes.append(_Whole(name, entry, arrays[name].reshape(-1).view(np.uint8)))
 
     def read_other(name: str) -> None:
@@ -215,16 +219,6 @@ def _lies_as_in_memory(reader: BundleReader, entry: BundleEntry) -> bool:
     if entry.is_sliced or not dtype.has_fixed_size or dtype.num_bits < 8 * dtype.size:
         return False
     return reader.header.byte_order == sys.byteorder or dtype.swap <= 1
-
-
-def _checked(array: Array, name: str, entry: BundleEntry) -> Array:
-    if array.shape != entry.shape:
-        raise ShapeMismatchError(f"out for {name}", expected=entry.shape, actual=array.shape)
-    if array.dtype != entry.dtype.numpy:
-        raise InvalidArgumentError(f"out for {name!r} has dtype {array.dtype}, the tensor {entry.dtype}")
-    if not array.flags.writeable:
-        raise InvalidArgumentError(f"out for {name!r} is read-only")
-    return array
 
 
 def _tasks_of(

@@ -53,7 +53,8 @@ def map_tensor(reader: BundleReader, name: str, *, verify: bool = True) -> Array
         raise
     except UnimplementedError as error:
         raise UnimplementedError(f"tensor {name!r}: {error}; read() reads it") from error
-    return np.ndarray(entry.shape, entry.dtype.numpy, data)
+    array: Array = np.ndarray(entry.shape, entry.dtype.numpy, data)
+    return array
 
 
 def _check_form(reader: BundleReader, name: str, entry: BundleEntry) -> None:

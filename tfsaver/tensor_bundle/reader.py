@@ -23,7 +23,6 @@ from tfsaver.errors import (
     DataLossError,
     InvalidArgumentError,
     SaverError,
-    ShapeMismatchError,
     TensorNotFoundError,
     TruncatedError,
     UnimplementedError,
@@ -37,7 +36,7 @@ from tfsaver.framework.tensor_slice import TensorSlice
 from tfsaver.framework.tensor_slice_set import TensorSliceSet
 from tfsaver.lib import crc32c, file_io
 from tfsaver.table.table import OnDamage, Table, raise_damage
-from tfsaver.tensor_bundle import naming, region_pieces, strings, variants
+from tfsaver.tensor_bundle import naming, out_array, region_pieces, strings, variants
 from tfsaver.tensor_bundle.entry import BundleEntry, decode_entry
 from tfsaver.tensor_bundle.header import HEADER_KEY, BundleHeader, decode_header
 
@@ -192,14 +191,14 @@ class BundleReader:
             resolved = (region or TensorSlice.full(len(entry.shape))).resolve(entry.shape, repr(name))
             if not entry.is_sliced:
                 self.check_present(entry)
-                out = _checked_out(out, name, entry, resolved)
+                out = _array_for(out, name, entry, resolved)
                 self._fill(entry, resolved, out, verify)
                 return out
             parts = self.slice_entries(name)
             slices = TensorSliceSet(name, entry.shape, [stored for stored, _ in parts])
             for number, _ in slices.plan(resolved):
                 self.check_present(parts[number][1])
-            out = _checked_out(out, name, entry, resolved)
+            out = _array_for(out, name, entry, resolved)
             slices.assemble(resolved, out, lambda number, part, target: self._fill(parts[number][1], part, target, verify))
         except DataLossError as error:
             error.add_context(f"tensor {name!r}")
@@ -405,16 +404,10 @@ class BundleReader:
             raise ChecksumError(what, stored=stored, computed=crc)
 
 
-def _checked_out(out: Array | None, name: str, entry: BundleEntry, region: TensorSlice) -> Array:
+def _array_for(out: Array | None, name: str, entry: BundleEntry, region: TensorSlice) -> Array:
     if out is None:
         return np.empty(region.shape, entry.dtype.numpy)
-    if out.shape != region.shape:
-        raise ShapeMismatchError(f"out for {name}", expected=region.shape, actual=out.shape)
-    if out.dtype != entry.dtype.numpy:
-        raise InvalidArgumentError(f"out for {name!r} has dtype {out.dtype}, the tensor {entry.dtype}")
-    if not out.flags.writeable:
-        raise InvalidArgumentError(f"out for {name!r} is read-only")
-    return out
+    return out_array.checked(out, name, region.shape, entry.dtype)
 
 
 def _as_key(name: str) -> bytes:
