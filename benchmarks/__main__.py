@@ -32,7 +32,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--place", choices=("memory", "disk"), help="only with files there")
     parser.add_argument("--data", metavar="TEXT", help="only data whose title has this in it: 'in 10', 'in 1,000'")
     parser.add_argument("--scale", type=float, default=1.0, help="so many times the data (default: 1)")
-    parser.add_argument("--rounds", type=int, default=7, help="counted rounds of each group; a few are content with less")
+    parser.add_argument("--rounds", type=int, default=5, help="counted rounds of each group; a few are content with less")
     parser.add_argument("--disk", type=Path, metavar="DIR", help="a directory on a disk (default: the temporary one)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write everything measured")
     parser.add_argument("--picture", type=Path, metavar="FILE", help="also draw the ratios")
@@ -125,7 +125,10 @@ def main(argv: list[str] | None = None) -> int:
                 print(f"    {step}")
         return 0
     start = time.monotonic()
-    rows, speeds, has_failed = measure(options)
+    try:
+        rows, speeds, has_failed = measure(options)
+    except KeyboardInterrupt:
+        return 130
     about = {**results.machine(), "scale": options.scale, "rounds": options.rounds}
     print(publish.caption(about), end="\n\n")
     print(table.as_text(table.rows_as_cells(rows)))

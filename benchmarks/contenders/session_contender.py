@@ -94,7 +94,9 @@ class SessionContender(Contender):
         return self._session
 
     def _session_with_values(self) -> Any:
-        if self._session is None:
+        if self._session is None and self._source.exists():
+            self.saver.restore(self._new_session(), self._prefix)
+        elif self._session is None:
             self._new_session().run(self._initializer)
         return self._session
 

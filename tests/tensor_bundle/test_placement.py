@@ -141,12 +141,12 @@ def test_error_at_any_call_leaves_the_old_or_the_new_and_no_temporary_file(tmp_p
                 patch.setattr(file_io, name, failing(name, getattr(file_io, name)))
             try:
                 write(prefix, NEW, num_shards)
-                failed = False
+                failure = None
             except OSError as error:
-                assert error.errno == errno.EIO
-                failed = True
+                failure = error.errno
         found = value_in(prefix)
-        if failed:
+        if failure is not None:
+            assert failure == errno.EIO
             np.testing.assert_array_equal(found, OLD)
             assert names(directory) == before
         else:
