@@ -8,10 +8,12 @@ import pathlib
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
-from benchmarks import places, plan, publish, results, table
+from benchmarks import places, plan, publish, results, table, worker
 from benchmarks.contenders import CONTENDERS
+from benchmarks.contenders.contender import Work
 from benchmarks.plan import Group, Row, Step
 from benchmarks.workloads import LazyArrays, Workload
 
@@ -131,3 +133,10 @@ def test_saving_sessions_gives_rows_and_a_picture(tmp_path):
     assert [row["unit"] for row in rows] == ["times"] * 3
     assert all(row["value"] > 0 for row in rows if row["reason"] is None) and rows[0]["reason"] is None
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_memory_that_is_let_go_of_during_a_call_counts():
+    if not pathlib.Path("/proc/self/clear_refs").exists():
+        pytest.skip("the peak of a process is read from /proc, which is not there")
+    extra = worker.extra_memory_of(Work(lambda: int(np.ones(64 << 20, np.uint8).sum())))["extra_bytes"]
+    assert extra >= 63 << 20
