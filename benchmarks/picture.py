@@ -48,7 +48,7 @@ def draw(rows: Sequence[RowResult], path: Path, caption: str) -> bool:
     axes.invert_yaxis()
     axes.set_xlim(0, 1.1 * max(max(row.high or 0, row.target or 0) for row in shown))
     legend = "times as fast: medians of rounds; thin lines from lowest to highest, thick lines the targets"
-    axes.set_xlabel("\n".join([legend, *textwrap.wrap(caption, 90)]), fontsize=8.5)
+    figure.supxlabel("\n".join([legend, *textwrap.wrap(caption, 140)]), fontsize=8.5)
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(axis="y", length=0)
     figure.savefig(path, dpi=110, facecolor="white")
