@@ -19,7 +19,7 @@ a checkpoint is read or written by TensorFlow itself, but where `_runtime` says 
     _saver_graph  the nodes that a Saver has in its graph, made by TensorFlow
     _saver_nodes  the variables behind such nodes
     _runtime      saving and restoring by the nodes, in TensorFlow's runtime
-    _by_operations   thousands of small variables, or huge ones: moved by the nodes, everything around it ours
+    _by_operations   thousands of small variables: moved by the nodes, everything around it ours
     _storage      by our files or by the nodes
     _paths        the names of a Saver's files
     _meta_graph   a graph as a MetaGraphDef

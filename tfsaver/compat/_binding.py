@@ -203,6 +203,15 @@ class Binding:
     def dtype(self) -> dtypes.DType:
         return dtypes.from_data_type(self.variable.data_type)
 
+    @property
+    def changes_in_place(self) -> bool:
+        """Whether an assignment changes the very memory that was fetched; a resource variable gets new memory instead."""
+        variable = self.variable
+        # What is read from an eager variable is a copy, and so are strings.
+        if isinstance(variable, EagerVariable) or not self.dtype.has_fixed_size:
+            return False
+        return not isinstance(variable, GraphVariable) or getattr(variable.operation, "type", None) != "VarHandleOp"
+
     def to_array(self, value: Any) -> np.ndarray[Any, Any]:
         """A value as TensorFlow returns it, as an array of the variable's dtype."""
         dtype = self.dtype.numpy

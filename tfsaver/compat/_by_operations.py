@@ -1,17 +1,11 @@
-"""Where TensorFlow's own operations move the values, and everything around them is ours.
+"""Thousands of small variables: where TensorFlow's own operations move the values, and everything around them is ours.
 
-Thousands of small variables: a value of four kilobytes takes a microsecond to copy, and many times that to be named, wrapped
-and looked at from Python. From some hundreds of such variables on, one operation of the graph that moves all of them is what
-is fastest.
-
-Huge ones: a value that is fetched is a copy, and cannot be fetched in parts without new nodes in the graph. The operation
-writes it from where it is, so that a save needs no more memory than it needs for small ones.
-
-So there
+A value of four kilobytes takes a microsecond to copy, and many times that to be named, wrapped and looked at from Python.
+From some hundreds of such variables on, one operation of the graph that moves all of them is what is fastest. So then
 
     save       SaveV2 writes a bundle under a temporary name; its files are synced and renamed, the index last
-    restore    (small ones) names, dtypes and shapes are compared; then RestoreV2 reads all tensors, checks their checksums,
-               and only then the first variable is assigned
+    restore    names, dtypes and shapes are compared; then RestoreV2 reads all tensors, checks their checksums, and only then
+               the first variable is assigned
 
 which is what the Saver promises for any variables. A checkpoint whose index was compared before, and is still the same file,
 is not compared again.
@@ -38,8 +32,6 @@ from tfsaver.tensor_bundle.renaming import remove_bundle, rename_bundle
 _MIN_NUM = 512
 # Above this size, on average, what counts is how fast bytes move, and there our reader and writer are faster.
 _MAX_MEAN_SIZE = 32 << 10
-# A copy of this much is the most that a save may need.
-_HUGE_SIZE = 160 << 20
 
 
 class _Index(NamedTuple):
@@ -67,18 +59,10 @@ class ByOperations:
         self._compared: _Index | None = None
         sizes = _sizes(variables) if _is_plain(saver_def, variables) else []
         self._are_many_small = len(sizes) >= _MIN_NUM and sum(sizes) <= _MAX_MEAN_SIZE * len(sizes)
-        self._is_any_huge = any(size > _HUGE_SIZE for size in sizes)
 
-    def are_to_save(self, session: Any) -> bool:
-        """Whether the nodes are to save: in this process, and by one operation."""
-        return (self._are_many_small or self._is_any_huge) and self._can_run(session)
-
-    def are_to_restore(self, session: Any) -> bool:
-        """Whether the nodes are to restore."""
-        return self._are_many_small and self._can_run(session)
-
-    def _can_run(self, session: Any) -> bool:
-        if session is None or _runtime.target_of(session):
+    def are_to_work(self, session: Any) -> bool:
+        """Whether the nodes are to save and to restore: in this process, and by one operation each way."""
+        if not self._are_many_small or session is None or _runtime.target_of(session):
             return False
         if self._is_one_operation is None:
             self._is_one_operation = restores_at_once(session.graph, self._saver_def)

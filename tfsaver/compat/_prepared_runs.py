@@ -26,8 +26,15 @@ _ATTRIBUTE = "_tfsaver_prepared_runs"
 _MAX_KEPT = 256
 
 
+def are_prepared_by(session: Any) -> bool:
+    """Whether a session prepares runs. A class that has another `run` has it for a reason."""
+    if not _tensorflow.is_imported() or getattr(type(session), "run", None) is not _tensorflow.BaseSession.run:
+        return False
+    return hasattr(session, "_make_callable_from_options")
+
+
 def fetch(session: Any, tensors: Sequence[Any]) -> list[Any]:
-    """The values of tensors, in their order."""
+    """The values of tensors, in their order; of a session that prepares runs, in the tensors' own memory."""
     call = _prepared(session, tensors, (), ())
     if call is not None:
         try:
@@ -64,11 +71,7 @@ def _prepared(
     session: Any, fetches: Sequence[Any], feeds: tuple[str, ...], targets: Sequence[Any]
 ) -> Callable[..., Sequence[Any]] | None:
     """The prepared call; None where the session does not prepare any."""
-    # A class that has another `run` has it for a reason.
-    if not _tensorflow.is_imported() or getattr(type(session), "run", None) is not _tensorflow.BaseSession.run:
-        return None
-    make = getattr(session, "_make_callable_from_options", None)
-    if make is None:
+    if not are_prepared_by(session):
         return None
     # In the session itself: what it prepares refers to it, and would keep it alive anywhere else.
     kept: dict[Key, Any] = session.__dict__.setdefault(_ATTRIBUTE, {})
@@ -79,7 +82,7 @@ def _prepared(
         for names, given in zip((options.fetch, options.feed, options.target), key, strict=True):
             names.extend(given)
         try:
-            call = make(options)
+            call = session._make_callable_from_options(options)
         except (_tensorflow.tf.errors.OpError, RuntimeError):
             return None
         while len(kept) >= _MAX_KEPT:

@@ -25,7 +25,7 @@ import numpy as np
 from tfsaver import schemas
 from tfsaver.checkpoint.tensor_slice_writer import TensorSliceWriter
 from tfsaver.compat import _transfer
-from tfsaver.compat._binding import Binding, EagerVariable, GraphVariable
+from tfsaver.compat._binding import Binding
 from tfsaver.compat._errors import tensorflow_errors
 from tfsaver.compat._paths import parent_directory
 from tfsaver.compat._shards import one_by_one, side_by_side
@@ -157,16 +157,7 @@ def _placed(shard_ids: dict[int, int], fetched: tuple[Binding, Array]) -> _Value
 
 
 def _own(fetched: _Value) -> _Value:
-    return fetched._replace(value=fetched.value.copy()) if _changes_in_place(fetched) else fetched
-
-
-def _changes_in_place(fetched: _Value) -> bool:
-    """Whether an assignment changes the very memory that was fetched."""
-    variable = fetched.binding.variable
-    # What is read from an eager variable is a copy, and so are strings.
-    if isinstance(variable, EagerVariable) or fetched.value.dtype.hasobject:
-        return False
-    return not isinstance(variable, GraphVariable) or getattr(variable.operation, "type", None) != "VarHandleOp"
+    return fetched._replace(value=fetched.value.copy()) if fetched.binding.changes_in_place else fetched
 
 
 def _drained(values: list[_Value]) -> Values:
@@ -217,7 +208,7 @@ def _remove_after_error(paths: Sequence[str], kind: type[BaseException] | None, 
 
 def _add(writers: Writers, fetched: _Value, *, may_change: bool) -> None:
     shard_id, binding, value = fetched
-    if may_change and _changes_in_place(fetched):
+    if may_change and fetched.binding.changes_in_place:
         # Between hashing and writing, another thread's step must not change it.
         if isinstance(writers, BundleWriter) and value.nbytes > _COPIED_SIZE:
             array, dtype = tensor_util.as_tensor(value, binding.name)

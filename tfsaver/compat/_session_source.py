@@ -109,8 +109,8 @@ class SessionVariables(Mapping[str, Array]):
 
     def __getitem__(self, name: str) -> Array:
         if name not in self._parts:
-            ((_, value),) = _transfer.fetch(self._session, [self._binding(name)])
-            return value
+            ((binding, value),) = _transfer.fetch(self._session, [self._binding(name)])
+            return value.copy() if binding.changes_in_place else value
         parts = self._parts[name]
         whole = np.empty(parts[0][0].full_shape or (), parts[0][1].dtype.numpy)
         fetched = _transfer.fetch(self._session, [binding for _, binding in parts])

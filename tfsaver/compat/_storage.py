@@ -82,7 +82,7 @@ class Storage:
         if variables is None or _runtime.is_needed(session, self._saver_def, variables):
             return _runtime.save(session, self._saver_def, save_path, prefix)
         operations = self._operations_of(session, variables)
-        if self._num_data_shards == 1 and operations.are_to_save(session):
+        if self._num_data_shards == 1 and operations.are_to_work(session):
             return operations.save(session, save_path, prefix, durable=self._durable)
         return save_variables(
             session,
@@ -138,7 +138,7 @@ class Storage:
             _runtime.restore(session, self._saver_def, path)
             return None
         operations = self._operations_of(session, variables)
-        if strict and operations.are_to_restore(session) and operations.restore(session, path):
+        if strict and operations.are_to_work(session) and operations.restore(session, path):
             return None
         bindings = _with_known_shapes(session, variables.bindings) if variables.reshape else variables.bindings
         if strict and _runtime.is_needed(session, self._saver_def, variables):

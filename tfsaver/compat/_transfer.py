@@ -24,6 +24,8 @@ from tfsaver.compat._saveables import Saveable, SavedTensor
 Array: TypeAlias = "np.ndarray[Any, Any]"
 
 BATCH_SIZE = 64 << 20
+# What is no copy takes no memory, and each batch that a session sees for the first time takes it long to prepare.
+PREPARED_BATCH_SIZE = 1 << 30
 
 _logger = logging.getLogger(__name__)
 
@@ -40,7 +42,8 @@ def fetch(session: Any, bindings: Sequence[Binding]) -> Iterator[tuple[Binding, 
         session: Where graph variables have their values; None when all are eager ones.
         bindings: Variables of one graph, or eager ones.
     """
-    for batch in _batches(bindings):
+    limit = PREPARED_BATCH_SIZE if session is not None and _prepared_runs.are_prepared_by(session) else BATCH_SIZE
+    for batch in _batches(bindings, limit):
         values = _run(session, batch)
         values.reverse()
         for binding in batch:
@@ -117,12 +120,12 @@ def _run(session: Any, batch: Sequence[Binding]) -> list[Any]:
     return _prepared_runs.fetch(session, [variable.tensor for variable in variables])
 
 
-def _batches(bindings: Sequence[Binding]) -> Iterator[list[Binding]]:
+def _batches(bindings: Sequence[Binding], limit: int) -> Iterator[list[Binding]]:
     batch: list[Binding] = []
     total = 0
     for binding in bindings:
         size = expected_size(binding)
-        if batch and total + size > BATCH_SIZE:
+        if batch and total + size > limit:
             yield batch
             batch, total = [], 0
         batch.append(binding)
