@@ -12,7 +12,7 @@ import pytest
 import tfsaver
 from tfsaver.compat import _by_operations, _runtime
 
-NUM = 600
+NUM = 520
 
 
 class Program:

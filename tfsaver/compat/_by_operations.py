@@ -1,7 +1,7 @@
 """Thousands of small variables: where TensorFlow's own operations move the values, and everything around them is ours.
 
 A value of four kilobytes takes a microsecond to copy, and many times that to be named, wrapped and looked at from Python.
-From some hundreds of such variables on, one operation of the graph that moves all of them is what is fastest. So then
+From a hundred or so of such variables on, one operation of the graph that moves all of them is what is fastest. So then
 
     save       SaveV2 writes a bundle under a temporary name; its files are synced and renamed, the index last
     restore    names, dtypes and shapes are compared; then RestoreV2 reads all tensors, checks their checksums, and only then
@@ -29,7 +29,7 @@ from tfsaver.tensor_bundle import naming
 from tfsaver.tensor_bundle.renaming import remove_bundle, rename_bundle
 
 # Below this number of them it does not matter.
-_MIN_NUM = 512
+_MIN_NUM = 128
 # Above this size, on average, what counts is how fast bytes move, and there our reader and writer are faster.
 _MAX_MEAN_SIZE = 32 << 10
 

@@ -262,7 +262,8 @@ class Saver(KeptCheckpoints):
             strip_default_attrs: Whether attributes that have their default are left out of the meta graph.
             save_debug_info: Whether the places in the source where nodes were made are written beside the meta graph.
             metric: How good the values are, for a retention policy that keeps the best.
-            blocking: Whether all is done when it returns; as the Saver was made when None.
+            blocking: Whether all is done when it returns; as the Saver was made when None. Until all is done, a relative
+                `save_path` needs the working directory that it had.
 
         Returns:
             The prefix of the checkpoint, for `restore`. None when there are no variables.

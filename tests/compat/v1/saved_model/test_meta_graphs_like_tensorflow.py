@@ -139,7 +139,9 @@ def several_graphs(run: ModelScenario, builder: Any) -> None:
     def other(session: Any) -> None:
         builder.add_meta_graph(["b"], half_plus(run))
 
-    with run.tf.Graph().as_default(), run.v1.Session() as session:
+    # The session's own two devices: how many the process has depends on what used TensorFlow before.
+    config = run.v1.ConfigProto(device_count={"CPU": 2})
+    with run.tf.Graph().as_default(), run.v1.Session(config=config) as session:
         before, run.session = run.session, session
         other(session)
         run.session = before
