@@ -139,9 +139,7 @@ def several_graphs(run: ModelScenario, builder: Any) -> None:
     def other(session: Any) -> None:
         builder.add_meta_graph(["b"], half_plus(run))
 
-    # The session's own two devices: how many the process has depends on what used TensorFlow before.
-    config = run.v1.ConfigProto(device_count={"CPU": 2})
-    with run.tf.Graph().as_default(), run.v1.Session(config=config) as session:
+    with run.tf.Graph().as_default(), run.v1.Session() as session:
         before, run.session = run.session, session
         other(session)
         run.session = before
@@ -232,7 +230,9 @@ def both(tf: Any, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Ca
             directory = tmp_path / "work"
             directory.mkdir()
             monkeypatch.chdir(directory)
-            with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+            # Two devices of its own: how many the process has depends on what used TensorFlow before.
+            config = tf.compat.v1.ConfigProto(device_count={"CPU": 2})
+            with tf.Graph().as_default(), tf.compat.v1.Session(config=config) as session:
                 run = ModelScenario(implementation, tf, session, directory, monkeypatch)
                 models.append(built(run, export))
             directory.rename(tmp_path / implementation)
