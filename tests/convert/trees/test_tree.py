@@ -99,7 +99,10 @@ DTYPES = [
 
 @pytest.mark.parametrize("name", DTYPES)
 def test_every_bit_of_every_dtype_comes_back(name: str, tmp_path: pathlib.Path) -> None:
-    dtype = np.dtype(getattr(ml_dtypes, name, name))
+    try:
+        dtype = np.dtype(getattr(ml_dtypes, name, name))
+    except TypeError:
+        pytest.skip(f"ml_dtypes {ml_dtypes.__version__} has no {name}")
     # Bytes that are no bool, and more bits than a narrow type has, are nobody's.
     num_values = {"bool": 2, "int4": 8, "uint4": 16, "int2": 2, "uint2": 4, "float4_e2m1fn": 16}.get(name, 256)
     array = np.resize(np.arange(num_values, dtype=np.uint8), 256 * dtype.itemsize).view(dtype)
