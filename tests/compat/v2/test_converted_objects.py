@@ -104,6 +104,8 @@ def test_function_makes_the_objects_and_values_are_given_for_what_was_never_save
 
 def test_keras_optimizer_gets_the_rate_that_tensorflow_1_had_in_its_program(tf: Any, tmp_path: pathlib.Path) -> None:
     keras = pytest.importorskip("keras")
+    if int(keras.__version__.partition(".")[0]) < 3:
+        pytest.skip(f"the variables have the names that Keras 3 gives them, not Keras {keras.__version__}")
 
     def make() -> dict[str, Any]:
         model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="fc")])
