@@ -1,0 +1,19 @@
+"""Writes a target's seeds as files, which is how libFuzzer takes them."""
+
+from __future__ import annotations
+
+import hashlib
+import pathlib
+import sys
+
+from tests.fuzz import harness
+
+
+def main(name: str, folder: str) -> None:
+    for seed in harness.load_target(name).seeds():
+        if len(seed) <= harness.MAX_INPUT_SIZE:
+            pathlib.Path(folder, hashlib.sha1(seed).hexdigest()).write_bytes(seed)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
