@@ -42,7 +42,11 @@ def strip_graph_default_attrs(graph_def: schemas.GraphDef, *, portable: bool = F
 
 def _strip(graph_def: schemas.GraphDef, known: Mapping[str, schemas.OpDef], portable: bool) -> None:
     defaults = {
-        name: [(attr.name, attr.default_value) for attr in op_def.attr if attr.HasField("default_value")]
+        name: [
+            (attr.name, attr.default_value, attr.default_value.ByteSize())
+            for attr in op_def.attr
+            if attr.HasField("default_value")
+        ]
         for name, op_def in known.items()
     }
     for _, nodes in bodies(graph_def):
@@ -50,11 +54,12 @@ def _strip(graph_def: schemas.GraphDef, known: Mapping[str, schemas.OpDef], port
 
 
 def _strip_nodes(
-    nodes: Iterable[schemas.NodeDef], defaults: Mapping[str, list[tuple[str, schemas.AttrValue]]], portable: bool
+    nodes: Iterable[schemas.NodeDef], defaults: Mapping[str, list[tuple[str, schemas.AttrValue, int]]], portable: bool
 ) -> None:
     for node in nodes:
-        for name, default in defaults.get(node.op, ()):
-            if name in node.attr and node.attr[name] == default:
+        for name, default, size in defaults.get(node.op, ()):
+            # A default of megabytes, which the graph may bring, is not compared with every attribute.
+            if name in node.attr and node.attr[name].ByteSize() == size and node.attr[name] == default:
                 del node.attr[name]
         if portable:
             for name in _INFORMATION.get(node.op, ()):

@@ -5,6 +5,10 @@ from __future__ import annotations
 import dataclasses
 import enum
 
+# What a person reads of a name, or of a sentence with names in it: one of a megabyte may stand in ten thousand sentences.
+_MAX_NAME = 200
+_MAX_SENTENCE = 1000
+
 
 class Severity(str, enum.Enum):
     """How bad it is: an error keeps the graph from being loaded or run; a warning, some programs; a note, none."""
@@ -39,14 +43,25 @@ class Finding:
 
 def error(code: str, place: str, sentence: str) -> Finding:
     """A finding that keeps the graph from being loaded or run."""
-    return Finding(code, Severity.ERROR, place, sentence)
+    return Finding(code, Severity.ERROR, _shortened(place), _shortened(sentence))
 
 
 def warning(code: str, place: str, sentence: str) -> Finding:
     """A finding that keeps some programs from it."""
-    return Finding(code, Severity.WARNING, place, sentence)
+    return Finding(code, Severity.WARNING, _shortened(place), _shortened(sentence))
 
 
 def note(code: str, place: str, sentence: str) -> Finding:
     """A finding worth knowing."""
-    return Finding(code, Severity.NOTE, place, sentence)
+    return Finding(code, Severity.NOTE, _shortened(place), _shortened(sentence))
+
+
+def shown(name: object) -> str:
+    """A name as it stands in a sentence: quoted, and not longer than anyone reads."""
+    if isinstance(name, str) and len(name) > _MAX_NAME:
+        return f"{name[:_MAX_NAME]!r}... of {len(name):,} characters"
+    return repr(name)
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _MAX_SENTENCE else f"{text[:_MAX_SENTENCE]}..."

@@ -11,7 +11,14 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from tfsaver import schemas
-from tfsaver.errors import DataLossError, InvalidArgumentError, NotFoundError, ShapeMismatchError, nearest_names
+from tfsaver.errors import (
+    DataLossError,
+    InvalidArgumentError,
+    NotFoundError,
+    ShapeMismatchError,
+    UnimplementedError,
+    nearest_names,
+)
 from tfsaver.framework import dtypes
 from tfsaver.graph import node_builder
 from tfsaver.graph.frozen_body import FrozenBody
@@ -19,11 +26,16 @@ from tfsaver.graph.functions import library_functions
 from tfsaver.graph.graph_variable import GraphVariable
 from tfsaver.graph.node_builder import Array
 from tfsaver.graph.pruning import is_table_initializer, needed_nodes, prune_graph, signature_tensors
-from tfsaver.graph.tensor_names import free_name, node_of
+from tfsaver.graph.tensor_names import FreeNames, node_of
 from tfsaver.graph.variables import find_variables, graph_and_meta_graph
 
 # What one serialized message can be.
 _MAX_SIZE = (1 << 31) - 1
+# How deep functions may call each other: each call is one of Python's too.
+_MAX_DEPTH = 48
+# Each function may have a twin for each way in which it is called, and n functions can be called in 2**n ways. All twins
+# together take at most this often what the functions take.
+_MAX_GROWTH = 16
 
 
 def freeze_graph(
@@ -41,7 +53,8 @@ def freeze_graph(
         InvalidArgumentError: No outputs, a value of another type, or values of 2 GiB together.
         ShapeMismatchError: A value of another shape.
         NotFoundError: A variable has no value, or an output is not in the graph.
-        UnimplementedError: A node that is needed changes a variable, or takes its handle where no value can stand.
+        UnimplementedError: A node that is needed changes a variable, or takes its handle where no value can stand; or
+            functions call each other too deep, or in too many ways.
     """
     graph_def, meta_graph = graph_and_meta_graph(graph)
     roots = [outputs] if isinstance(outputs, str) else list(outputs)
@@ -124,6 +137,9 @@ class _Library:
     def __init__(self, graph_def: schemas.GraphDef) -> None:
         self._graph_def = graph_def
         self._functions = library_functions(graph_def)
+        self._names = FreeNames(self._functions)
+        self._room = _MAX_GROWTH * (graph_def.library.ByteSize() + 1024)
+        self._depth = 0
         self._twins: dict[tuple[str, tuple[tuple[int, int], ...]], tuple[str, dict[int, int]]] = {}
 
     def specialize(self, name: str, arguments: Mapping[int, int]) -> tuple[str, dict[int, int]]:
@@ -132,13 +148,19 @@ class _Library:
             return name, {}
         key = (name, tuple(sorted(arguments.items())))
         if key not in self._twins:
+            self._room -= self._functions[name].ByteSize()
+            if self._room < 0 or self._depth == _MAX_DEPTH:
+                why = "in more ways than can be followed" if self._room < 0 else f"more than {_MAX_DEPTH} deep"
+                raise UnimplementedError(f"function {name!r}: the functions around it call each other {why}")
             twin = schemas.FunctionDef()
             twin.CopyFrom(self._functions[name])
-            twin.signature.name = free_name(f"{name}_frozen", self._functions)
+            twin.signature.name = self._names.take(f"{name}_frozen")
             self._functions[twin.signature.name] = twin
             # A function that calls itself finds its twin here, not yet with outputs.
             self._twins[key] = (twin.signature.name, {})
+            self._depth += 1
             self._twins[key] = (twin.signature.name, self._freeze(name, twin, arguments))
+            self._depth -= 1
             self._graph_def.library.function.append(twin)
         return self._twins[key]
 

@@ -11,7 +11,7 @@ values gets a twin whose arguments have the values' types. What writes to a vari
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from tfsaver import schemas
 from tfsaver.errors import DataLossError, UnimplementedError
@@ -78,6 +78,7 @@ class FrozenBody:
         self._specialize = specialize
         self.frozen = dict(frozen)
         self._references = set(references)
+        self._places: dict[int, dict[str, list[int]]] = {}
         self.added: list[schemas.NodeDef] = []
         # Outputs that have another name, in a function, now that another operation gives them.
         self.renamed: dict[str, str] = {}
@@ -86,25 +87,30 @@ class FrozenBody:
         """Raises:
         UnimplementedError: A node writes to a variable, or takes its handle where no value can stand.
         """
-        consumers: dict[str, list[schemas.NodeDef]] = {}
-        for node in self._nodes:
+        consumers: dict[str, dict[int, None]] = {}
+        for number, node in enumerate(self._nodes):
             for reference in node.input:
                 if not is_control(reference):
-                    consumers.setdefault(self._key(reference), []).append(node)
+                    consumers.setdefault(self._key(reference), {})[number] = None
         waiting = list(self.frozen)
-        touched: dict[str, schemas.NodeDef] = {}
+        touched: dict[int, None] = {}
         while waiting:
-            reference = waiting.pop()
-            for node in consumers.get(reference, ()):
-                touched[node.name] = node
-                for output, data_type in self._outputs_that_pass(node, reference):
+            # A node that takes many of them is looked at once for all.
+            taken: dict[int, list[str]] = {}
+            for reference in waiting:
+                for number in consumers.get(reference, ()):
+                    taken.setdefault(number, []).append(reference)
+            waiting = []
+            touched.update(dict.fromkeys(taken))
+            for number, references in taken.items():
+                for output, data_type, reference in self._outputs_that_pass(number, references):
                     if output not in self.frozen:
                         self.frozen[output] = data_type
                         if reference in self._references:
                             self._references.add(output)
                         waiting.append(output)
-        for node in touched.values():
-            self._rewrite_node(node)
+        for number in touched:
+            self._rewrite_node(self._nodes[number])
         if self.renamed:
             for node in self._nodes:
                 for position, reference in enumerate(node.input):
@@ -123,18 +129,32 @@ class FrozenBody:
     def _data_inputs(self, node: schemas.NodeDef) -> list[str]:
         return [self._key(each) for each in node.input if not is_control(each)]
 
-    def _outputs_that_pass(self, node: schemas.NodeDef, reference: str) -> list[tuple[str, int]]:
-        data_type = self.frozen[reference]
-        inputs = self._data_inputs(node)
-        if node.op in _CARRIERS and reference in (inputs if node.op.endswith("Merge") else inputs[:1]):
+    def _outputs_that_pass(self, number: int, references: list[str]) -> Iterator[tuple[str, int, str]]:
+        """The outputs of a node that are values since these inputs are; the type of each, and the input it is."""
+        node = self._nodes[number]
+        if node.op in _CARRIERS:
+            first = next((self._key(each) for each in node.input if not is_control(each)), "")
+            passed = references[:1] if node.op.endswith("Merge") else [each for each in references if each == first]
             names = _CARRIERS[node.op]
-            return [(self._output(node, names, position), data_type) for position in range(len(names))]
-        if node.op in _LOOPS:
-            found = [position for position, each in enumerate(inputs) if each == reference]
-            return [(self._output(node, ("output",), position), data_type) for position in found]
-        if node.op in _CALLS:
-            return [(self._output(node, ("output",), position), kind) for position, kind in self._returned(node).items()]
-        return []
+            for reference in passed:
+                for position in range(len(names)):
+                    yield self._output(node, names, position), self.frozen[reference], reference
+        elif node.op in _LOOPS:
+            places = self._places_of_inputs(number)
+            for reference in references:
+                for position in places[reference]:
+                    yield self._output(node, ("output",), position), self.frozen[reference], reference
+        elif node.op in _CALLS:
+            for position, data_type in self._returned(node).items():
+                yield self._output(node, ("output",), position), data_type, references[0]
+
+    def _places_of_inputs(self, number: int) -> dict[str, list[int]]:
+        if number not in self._places:
+            places: dict[str, list[int]] = {}
+            self._places[number] = places
+            for position, reference in enumerate(self._data_inputs(self._nodes[number])):
+                places.setdefault(reference, []).append(position)
+        return self._places[number]
 
     def _frozen_arguments(self, node: schemas.NodeDef) -> dict[int, int]:
         skipped = _CALLS[node.op][0]
@@ -192,7 +212,7 @@ class FrozenBody:
         """Whether a node only takes the value of a reference, as most operations do."""
         if node.op in _CARRIERS and node.op.startswith("Ref"):
             return False
-        if node.op.startswith(_WRITES_TO_REFERENCES) or (node.op in table() and table()[node.op].input_arg[0].is_ref):
+        if node.op.startswith(_WRITES_TO_REFERENCES) or any(each.is_ref for each in _known_arguments(node)[:1]):
             return False
         return all(each in self._references for each in self._data_inputs(node) if each in self.frozen)
 
@@ -268,6 +288,10 @@ class FrozenBody:
             if function.name:
                 function.name = self._specialize(function.name, arguments)[0]
         self._forget_shapes(node)
+
+
+def _known_arguments(node: schemas.NodeDef) -> list[schemas.OpDef.ArgDef]:
+    return list(table()[node.op].input_arg) if node.op in table() else []
 
 
 _REWRITES: dict[str, Callable[[FrozenBody, schemas.NodeDef, int], None]] = {

@@ -8,17 +8,21 @@ fails.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Mapping
 
 from tfsaver import schemas
 from tfsaver.framework.dtypes import DType
 from tfsaver.framework.tensor_shape import Shape
-from tfsaver.graph.findings import Finding
+from tfsaver.graph.findings import Finding, note
 from tfsaver.graph.lint_nodes import lint_nodes
 from tfsaver.graph.lint_signatures import SignatureLint
 from tfsaver.graph.lint_variables import lint_variables
 from tfsaver.graph.op_defs import op_defs
 from tfsaver.graph.variables import graph_and_meta_graph
+
+# After so many nobody reads on, and a graph of many small nodes has far more than it has bytes.
+MAX_FINDINGS = 10_000
 
 
 def lint(
@@ -27,7 +31,7 @@ def lint(
     values: Mapping[str, tuple[DType, Shape]] | None = None,
     asset_names: Collection[str] | None = None,
 ) -> list[Finding]:
-    """The findings, in the order of the graph.
+    """The findings, in the order of the graph; after 10,000 one that says that there are more.
 
     Args:
         graph: Of a bare GraphDef, only nodes and functions are looked at, and its variables with `values`.
@@ -40,8 +44,12 @@ def lint(
     known = op_defs(meta_graph)
     nodes = {node.name: node for node in graph_def.node}
     signatures = SignatureLint(meta_graph, nodes, known)
-    return [
-        *lint_nodes(graph_def, known),
-        *signatures.lint(asset_names),
-        *lint_variables(meta_graph, nodes, signatures, values),
-    ]
+    found = itertools.chain(
+        lint_nodes(graph_def, known),
+        signatures.lint(asset_names),
+        lint_variables(meta_graph, nodes, signatures, values),
+    )
+    findings = list(itertools.islice(found, MAX_FINDINGS))
+    if len(findings) == MAX_FINDINGS and next(found, None) is not None:
+        findings.append(note("more-findings", "graph", f"has more to find than these {MAX_FINDINGS:,}"))
+    return findings

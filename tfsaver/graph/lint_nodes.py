@@ -9,15 +9,17 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from tfsaver import schemas
 from tfsaver.errors import SaverError
 from tfsaver.framework.tensor_util import make_ndarray
-from tfsaver.graph.findings import Finding, error, warning
+from tfsaver.graph.findings import Finding, error, shown, warning
 from tfsaver.graph.functions import called_functions, functions_in, library_functions
-from tfsaver.graph.op_defs import data_type_name, output_types
+from tfsaver.graph.op_defs import data_type_name, num_outputs
 from tfsaver.graph.tensor_names import COLOCATION, is_control, node_of, output_index
 
 _NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*")
 _FUNCTION_NODE_NAME = re.compile(r"[A-Za-z0-9._][A-Za-z0-9_.\\/>-]*")
 # A constant larger than this is only looked at from outside.
 _MAX_DECODED = 1 << 16
+# Dimensions that a tensor of TensorFlow can have.
+_MAX_RANK = 254
 
 
 def lint_nodes(graph_def: schemas.GraphDef, known: Mapping[str, schemas.OpDef]) -> Iterator[Finding]:
@@ -58,7 +60,7 @@ class _Body:
         for node in self._nodes:
             place = self._place(node)
             if not (_FUNCTION_NODE_NAME if self._function else _NAME).fullmatch(node.name):
-                yield error("bad-name", place, f"{node.name!r} is no name that a node can have")
+                yield error("bad-name", place, f"{shown(node.name)} is no name that a node can have")
             if node.name in seen:
                 yield error("duplicate-name", place, "two nodes have this name")
             seen.add(node.name)
@@ -78,51 +80,52 @@ class _Body:
             if is_control(reference):
                 after_control = True
                 if source not in self.there:
-                    yield error("dangling-control", place, f"must wait for {source!r}, which is not there")
+                    yield error("dangling-control", place, f"must wait for {shown(source)}, which is not there")
                 continue
             if after_control:
-                yield error("input-after-control", place, f"its input {reference!r} stands behind a control input")
+                yield error("input-after-control", place, f"its input {shown(reference)} stands behind a control input")
             if source not in self.there:
-                yield error("dangling-input", place, f"its input {reference!r} is not there")
+                yield error("dangling-input", place, f"its input {shown(reference)} is not there")
             elif not self._function:
                 yield from self._lint_output(reference, source, place)
 
     def _lint_output(self, reference: str, source: str, place: str) -> Iterator[Finding]:
         index = output_index(reference)
         if index is None:
-            yield error("bad-input", place, f"its input {reference!r} has no number of an output")
+            yield error("bad-input", place, f"its input {shown(reference)} has no number of an output")
             return
         if source not in self._num_outputs:
             node = self.by_name[source]
-            types = output_types(node, self._known[node.op]) if node.op in self._known else None
-            self._num_outputs[source] = None if types is None else len(types)
+            self._num_outputs[source] = num_outputs(node, self._known[node.op]) if node.op in self._known else None
         count = self._num_outputs[source]
         if count is not None and index >= count:
-            yield error("no-such-output", place, f"its input {reference!r} is beyond the {count} outputs of {source!r}")
+            sentence = f"its input {shown(reference)} is beyond the {count} outputs of {shown(source)}"
+            yield error("no-such-output", place, sentence)
 
     def _lint_attrs(self, node: schemas.NodeDef, place: str) -> Iterator[Finding]:
         op_def = self._known.get(node.op)
         if op_def is not None and node.op != "Const":
             for attr in op_def.attr:
                 if attr.name not in node.attr and not attr.HasField("default_value"):
-                    yield error("missing-attribute", place, f"a {node.op} must have {attr.name!r}")
+                    yield error("missing-attribute", place, f"a {node.op} must have {shown(attr.name)}")
         for name, value in node.attr.items():
             kind = value.WhichOneof("value")
             if name == "_class" and not self._function:
                 for entry in value.list.s:
                     beside = entry.removeprefix(COLOCATION).decode("utf-8", "replace")
                     if entry.startswith(COLOCATION) and beside not in self.there:
-                        yield error("dangling-colocation", place, f"must be beside {beside!r}, which is not there")
+                        yield error("dangling-colocation", place, f"must be beside {shown(beside)}, which is not there")
             elif kind == "shape":
                 yield from _lint_shape(value.shape, place, name)
             elif kind == "list":
                 for shape in value.list.shape:
                     yield from _lint_shape(shape, place, name)
             elif kind == "placeholder" and not self._function:
-                yield error("placeholder-attribute", place, f"{name!r} stands for a function's {value.placeholder!r}")
+                sentence = f"{shown(name)} stands for a function's {shown(value.placeholder)}"
+                yield error("placeholder-attribute", place, sentence)
         for called in sorted(set(functions_in(node.attr))):
             if called and called not in self._library:
-                yield error("unknown-function", place, f"calls {called!r}, which is not in the library")
+                yield error("unknown-function", place, f"calls {shown(called)}, which is not in the library")
 
     def _lint_circles(self) -> Iterator[Finding]:
         """At most one: the first circle that does not close through a loop's NextIteration."""
@@ -161,7 +164,7 @@ class _Body:
 def _lint_shape(shape: schemas.TensorShapeProto, place: str, name: str) -> Iterator[Finding]:
     sizes = [dim.size for dim in shape.dim]
     if any(size < -1 for size in sizes):
-        yield error("negative-shape", place, f"{name!r} is the shape {sizes}, in which a size is negative")
+        yield error("negative-shape", place, f"{shown(name)} is the shape {sizes}, in which a size is negative")
 
 
 def _lint_const(node: schemas.NodeDef, place: str) -> Iterator[Finding]:
@@ -177,7 +180,8 @@ def _lint_const(node: schemas.NodeDef, place: str) -> Iterator[Finding]:
         stated, actual = data_type_name(node.attr["dtype"].type), data_type_name(tensor.dtype)
         yield error("const-wrong-dtype", place, f"says that it is {stated}, its value is {actual}")
         return
-    if math.prod(sizes) > _MAX_DECODED or tensor.ByteSize() > _MAX_DECODED:
+    # Of many sizes even the product takes long; what has so many is refused before anything is decoded.
+    if (len(sizes) <= _MAX_RANK and math.prod(sizes) > _MAX_DECODED) or tensor.ByteSize() > _MAX_DECODED:
         return
     try:
         make_ndarray(tensor, "its value")
@@ -240,10 +244,12 @@ def _lint_returns(function: schemas.FunctionDef, body: _Body) -> Iterator[Findin
     name = function.signature.name
     for output in function.signature.output_arg:
         if output.name not in function.ret:
-            yield error("missing-return", name, f"does not say what its output {output.name!r} is")
+            yield error("missing-return", name, f"does not say what its output {shown(output.name)} is")
     for output_name, reference in function.ret.items():
         if node_of(reference) not in body.there:
-            yield error("dangling-return", name, f"its output {output_name!r} is {reference!r}, which is not there")
+            sentence = f"its output {shown(output_name)} is {shown(reference)}, which is not there"
+            yield error("dangling-return", name, sentence)
     for output_name, reference in function.control_ret.items():
         if node_of(reference) not in body.there:
-            yield error("dangling-return", name, f"its control output {output_name!r} is {reference!r}, which is not there")
+            sentence = f"its control output {shown(output_name)} is {shown(reference)}, which is not there"
+            yield error("dangling-return", name, sentence)

@@ -8,13 +8,15 @@ from collections.abc import Collection, Iterator, Mapping
 from tfsaver import schemas
 from tfsaver.errors import SaverError
 from tfsaver.graph.collection_defs import asset_files, dangling_entries, node_list
-from tfsaver.graph.findings import Finding, error, note, warning
-from tfsaver.graph.op_defs import data_type_name, output_types
+from tfsaver.graph.findings import Finding, error, note, shown, warning
+from tfsaver.graph.op_defs import data_type_name, num_outputs, output_type
 from tfsaver.graph.pruning import INIT_OP_COLLECTIONS, INIT_OP_SIGNATURE, TRAIN_OP_SIGNATURE, tensor_info_names
 from tfsaver.graph.tensor_names import node_of, output_index
 
 _RESERVED = (INIT_OP_SIGNATURE, TRAIN_OP_SIGNATURE)
 _PREFIX = "__saved_model"
+# How often the whole graph is walked for all signatures together. Few models have more than ten.
+_MAX_WALKS = 100
 _FED_OPS = frozenset({"Placeholder", "PlaceholderV2"})
 
 
@@ -30,6 +32,7 @@ class SignatureLint:
         self._meta_graph = meta_graph
         self._nodes = nodes
         self._known = known
+        self._steps = _MAX_WALKS * (len(nodes) + sum(len(node.input) for node in nodes.values()) + 1)
 
     def lint(self, asset_names: Collection[str] | None) -> Iterator[Finding]:
         for key, signature in sorted(self._meta_graph.signature_def.items()):
@@ -44,8 +47,8 @@ class SignatureLint:
     def init_ops(self) -> list[str]:
         """The operation that a loader runs after it has restored."""
         if INIT_OP_SIGNATURE in self._meta_graph.signature_def:
-            info = self._meta_graph.signature_def[INIT_OP_SIGNATURE].outputs[INIT_OP_SIGNATURE]
-            return [info.name] if info.name else []
+            outputs = self._meta_graph.signature_def[INIT_OP_SIGNATURE].outputs
+            return [outputs[INIT_OP_SIGNATURE].name] if INIT_OP_SIGNATURE in outputs else []
         for key in INIT_OP_COLLECTIONS:
             if found := node_list(self._meta_graph, key):
                 return found
@@ -53,9 +56,9 @@ class SignatureLint:
 
     def _lint_operation_signature(self, key: str, signature: schemas.SignatureDef) -> Iterator[Finding]:
         if key not in signature.outputs:
-            yield error("bad-init-op", key, f"has no output {key!r} that names an operation")
+            yield error("bad-init-op", key, f"has no output {shown(key)} that names an operation")
         elif node_of(signature.outputs[key].name) not in self._nodes:
-            yield error("bad-init-op", key, f"names {signature.outputs[key].name!r}, which is not there")
+            yield error("bad-init-op", key, f"names {shown(signature.outputs[key].name)}, which is not there")
 
     def _lint_signature(self, key: str, signature: schemas.SignatureDef) -> Iterator[Finding]:
         if key.startswith(_PREFIX):
@@ -83,26 +86,36 @@ class SignatureLint:
     def _lint_name(self, name: str, info: schemas.TensorInfo, place: str) -> Iterator[Finding]:
         node = self._nodes.get(node_of(name))
         if node is None:
-            yield error("no-such-tensor", place, f"names {name!r}, which is not in the graph")
+            yield error("no-such-tensor", place, f"names {shown(name)}, which is not in the graph")
             return
         if ":" not in name:
-            yield warning("no-output-number", place, f"names {name!r}; a tensor's name ends in :0 or another number")
-        types = output_types(node, self._known[node.op]) if node.op in self._known else None
+            yield warning("no-output-number", place, f"names {shown(name)}; a tensor's name ends in :0 or another number")
         index = output_index(name)
-        if types is None or index is None:
+        op_def = self._known.get(node.op)
+        count = num_outputs(node, op_def) if op_def is not None else None
+        if op_def is None or count is None or index is None:
             return
-        if index >= len(types):
-            yield error("no-such-tensor", place, f"names {name!r}, and {node.name!r} has {len(types)} outputs")
-        elif info.WhichOneof("encoding") == "name" and info.dtype and info.dtype % 100 != types[index] % 100:
-            stated, actual = data_type_name(info.dtype), data_type_name(types[index])
-            yield error("wrong-dtype", place, f"says that {name!r} is {stated}; it is {actual}")
+        if index >= count:
+            yield error("no-such-tensor", place, f"names {shown(name)}, and {shown(node.name)} has {count} outputs")
+            return
+        data_type = output_type(node, op_def, index) or 0
+        if info.WhichOneof("encoding") == "name" and info.dtype and info.dtype % 100 != data_type % 100:
+            stated, actual = data_type_name(info.dtype), data_type_name(data_type)
+            yield error("wrong-dtype", place, f"says that {shown(name)} is {stated}; it is {actual}")
 
     def _lint_feeds(self, key: str, signature: schemas.SignatureDef) -> Iterator[Finding]:
+        if self._steps < 0:
+            return
         fed = {node_of(name) for info in signature.inputs.values() for name in tensor_info_names(info)}
         wanted = [node_of(name) for info in signature.outputs.values() for name in tensor_info_names(info)]
-        for name in sorted(self.reach(wanted, fed)):
+        needed = self.reach(wanted, fed)
+        self._steps -= len(wanted) + sum(1 + len(self._nodes[name].input) for name in needed)
+        if self._steps < 0:
+            sentence = "is the last whose inputs are checked: all together need too much of the graph"
+            yield note("unchecked-signatures", key, sentence)
+        for name in sorted(needed):
             if self._nodes[name].op in _FED_OPS:
-                yield error("unfed-placeholder", key, f"its outputs need {name!r}, a placeholder that is no input")
+                yield error("unfed-placeholder", key, f"its outputs need {shown(name)}, a placeholder that is no input")
 
     def reach(self, wanted: Collection[str], fed: Collection[str] = ()) -> set[str]:
         """What some nodes need, but for what is fed and what only that needs."""
@@ -129,7 +142,7 @@ class SignatureLint:
                 yield error("bad-init-op", key, f"names {len(names)} operations; loaders take one")
             for name in names:
                 if node_of(name) not in self._nodes:
-                    yield error("bad-init-op", key, f"names {name!r}, which is not there")
+                    yield error("bad-init-op", key, f"names {shown(name)}, which is not there")
 
     def _lint_assets(self, asset_names: Collection[str] | None) -> Iterator[Finding]:
         try:
@@ -139,11 +152,11 @@ class SignatureLint:
             return
         seen: dict[str, str] = {}
         for asset in assets:
-            tensor, place = asset.tensor_info.name, f"asset {asset.filename!r}"
+            tensor, place = asset.tensor_info.name, f"asset {shown(asset.filename)}"
             if node_of(tensor) not in self._nodes:
-                yield error("bad-asset", place, f"is given to {tensor!r}, which is not there")
+                yield error("bad-asset", place, f"is given to {shown(tensor)}, which is not there")
             if tensor in seen:
-                yield error("bad-asset", place, f"is given to {tensor!r}, to which {seen[tensor]!r} is given too")
+                yield error("bad-asset", place, f"is given to {shown(tensor)}, to which {shown(seen[tensor])} is given too")
             seen[tensor] = asset.filename
             if escapes(asset.filename):
                 yield error("escaping-asset", place, "its name leads out of the directory of assets")
@@ -161,7 +174,7 @@ class SignatureLint:
                 continue
             if dangling:
                 others = f" and {len(dangling) - 1} more" if len(dangling) > 1 else ""
-                sentence = f"names {dangling[0]!r}{others}, not there; Python programs cannot import it"
+                sentence = f"names {shown(dangling[0])}{others}, not there; Python programs cannot import it"
                 yield warning("dangling-collection", key, sentence)
 
 

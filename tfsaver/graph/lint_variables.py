@@ -10,7 +10,7 @@ from tfsaver.errors import SaverError
 from tfsaver.framework.dtypes import DType
 from tfsaver.framework.tensor_shape import Shape
 from tfsaver.graph.collection_defs import node_list
-from tfsaver.graph.findings import Finding, error, note, warning
+from tfsaver.graph.findings import Finding, error, note, shown, warning
 from tfsaver.graph.graph_variable import GraphVariable
 from tfsaver.graph.lint_signatures import SignatureLint
 from tfsaver.graph.pruning import is_table_initializer
@@ -57,12 +57,12 @@ def _lint_keys(variables: list[GraphVariable], meta_graph: schemas.MetaGraphDef)
         if not name:
             yield error("reserved-key", variable.node, "has the empty name in the checkpoint")
         elif name == OBJECT_GRAPH_KEY:
-            yield error("reserved-key", variable.node, f"is saved as {name!r}, where the objects of a program are")
+            yield error("reserved-key", variable.node, f"is saved as {shown(name)}, where the objects of a program are")
         elif _ATTRIBUTE_KEY in name and not is_of_objects:
-            yield note("reserved-key", variable.node, f"is saved as {name!r}, as a variable of an object would be")
+            yield note("reserved-key", variable.node, f"is saved as {shown(name)}, as a variable of an object would be")
         first = seen.setdefault((name, variable.shape_and_slice), variable.node)
         if first != variable.node and name:
-            yield warning("shared-key", variable.node, f"is restored from {name!r}, as is {first!r}")
+            yield warning("shared-key", variable.node, f"is restored from {shown(name)}, as is {shown(first)}")
 
 
 def _lint_saver(meta_graph: schemas.MetaGraphDef, nodes: Mapping[str, schemas.NodeDef]) -> Iterator[Finding]:
@@ -72,12 +72,13 @@ def _lint_saver(meta_graph: schemas.MetaGraphDef, nodes: Mapping[str, schemas.No
     for field in ("filename_tensor_name", "restore_op_name"):
         name = getattr(saver_def, field)
         if node_of(name) not in nodes:
-            yield error("missing-saver-node", "saver_def", f"{field} is {name!r}, which is not there")
+            yield error("missing-saver-node", "saver_def", f"{field} is {shown(name)}, which is not there")
     name = saver_def.save_tensor_name
     if not name:
         yield warning("missing-saver-node", "saver_def", "save_tensor_name is empty; Python programs refuse that")
     elif node_of(name) not in nodes:
-        yield note("missing-saver-node", "saver_def", f"save_tensor_name is {name!r}, not there: it cannot be saved again")
+        sentence = f"save_tensor_name is {shown(name)}, not there: it cannot be saved again"
+        yield note("missing-saver-node", "saver_def", sentence)
 
 
 def _lint_values(
@@ -89,10 +90,11 @@ def _lint_values(
     for variable in variables:
         if variable.name not in values:
             if restored is not None and variable.node in restored:
-                yield error("no-value", variable.node, f"is restored from {variable.name!r}, which the checkpoint has not")
+                sentence = f"is restored from {shown(variable.name)}, which the checkpoint has not"
+                yield error("no-value", variable.node, sentence)
             elif variable.node not in started:
                 finding = warning if restored is None else note
-                yield finding("no-value", variable.node, f"the checkpoint has no {variable.name!r}")
+                yield finding("no-value", variable.node, f"the checkpoint has no {shown(variable.name)}")
             continue
         dtype, shape = values[variable.name]
         if dtype != variable.dtype:

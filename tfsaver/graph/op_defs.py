@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from tfsaver import schemas
 from tfsaver.framework import dtypes
@@ -80,6 +80,9 @@ VariableV2() -> ref: &dtype stateful | shape: shape, dtype: type, container: str
 """
 
 _REFERENCE = 100
+# A file brings definitions of its own. None that TensorFlow has comes near this; of what has more, nothing is known, since
+# every node of such an operation would be compared with all of it.
+_MAX_ENTRIES = 256
 _SPACES = re.compile(r"\n +")
 
 
@@ -87,31 +90,43 @@ def op_defs(meta_graph: schemas.MetaGraphDef | None = None) -> dict[str, schemas
     """The operations that are known for a graph: its own list before the table."""
     known = dict(table())
     if meta_graph is not None:
-        known.update((op_def.name, op_def) for op_def in meta_graph.meta_info_def.stripped_op_list.op)
+        for op_def in meta_graph.meta_info_def.stripped_op_list.op:
+            known.pop(op_def.name, None)
+            if max(len(op_def.attr), len(op_def.input_arg), len(op_def.output_arg)) <= _MAX_ENTRIES:
+                known[op_def.name] = op_def
     return known
 
 
-def output_types(node: schemas.NodeDef, op_def: schemas.OpDef) -> list[int] | None:
-    """The data types of a node's outputs, without what makes them references; None where its attributes do not say."""
-    types: list[int] = []
+def num_outputs(node: schemas.NodeDef, op_def: schemas.OpDef) -> int | None:
+    """How many outputs a node has; None where its attributes do not say."""
+    runs = _output_runs(node, op_def)
+    return None if runs is None else sum(len(types) * count for types, count in runs)
+
+
+def output_type(node: schemas.NodeDef, op_def: schemas.OpDef, index: int) -> int | None:
+    """The data type of one of a node's outputs, without what makes it a reference; None where its attributes do not say."""
+    for types, count in _output_runs(node, op_def) or ():
+        if index < len(types) * count:
+            data_type = int(types[index % len(types)])
+            return data_type - _REFERENCE if data_type > _REFERENCE else data_type
+        index -= len(types) * count
+    return None
+
+
+def _output_runs(node: schemas.NodeDef, op_def: schemas.OpDef) -> list[tuple[Sequence[int], int]] | None:
+    """The types, and how often they are repeated: as a list of all they would be as many as a damaged number says."""
+    runs: list[tuple[Sequence[int], int]] = []
     for output in op_def.output_arg:
         if output.type_list_attr:
             if output.type_list_attr not in node.attr:
                 return None
-            types += node.attr[output.type_list_attr].list.type
+            runs.append((node.attr[output.type_list_attr].list.type, 1))
             continue
-        if output.type_attr:
-            data_type = _type_attr(node, op_def, output.type_attr)
-            if data_type is None:
-                return None
-        else:
-            data_type = output.type
-        if output.number_attr and output.number_attr not in node.attr:
+        data_type = _type_attr(node, op_def, output.type_attr) if output.type_attr else output.type
+        if data_type is None or (output.number_attr and output.number_attr not in node.attr):
             return None
-        count = node.attr[output.number_attr].i if output.number_attr else 1
-        # A damaged number must not cost memory.
-        types += [data_type] * min(max(count, 0), 1 << 16)
-    return [data_type - _REFERENCE if data_type > _REFERENCE else data_type for data_type in types]
+        runs.append(([data_type], max(node.attr[output.number_attr].i, 0) if output.number_attr else 1))
+    return runs
 
 
 def data_type_name(data_type: int) -> str:

@@ -136,13 +136,15 @@ _FOREIGN = (Risk.RUNS_CODE, "comes from a library outside of TensorFlow, which m
 
 
 def _pattern(names: str) -> re.Pattern[str]:
-    return re.compile("|".join(re.escape(name).replace(r"\*", ".*") for name in names.split()))
+    # A line break is text as well: a pattern that ends at one would try every place at which it can begin.
+    return re.compile("|".join(re.escape(name).replace(r"\*", ".*") for name in names.split()), re.DOTALL)
 
 
 _PATTERNS = [(risk, reason, _pattern(names)) for risk, reason, names in _FAMILIES]
 
 
-@functools.cache
+# A graph brings names of its own, as many and as long as it likes.
+@functools.lru_cache(4096)
 def risks_of(op: str) -> tuple[tuple[Risk, str], ...]:
     """What an operation can do beyond computing, and why: none for most."""
     found = {risk: reason for risk, reason, pattern in reversed(_PATTERNS) if pattern.fullmatch(op)}

@@ -32,7 +32,8 @@ class RiskFinding:
         op: The operation.
         place: The node; in a function, `function/node` as messages of TensorFlow have it.
         reason: Why the operation can.
-        values: The constants among its inputs: names of files, as far as they are in the graph.
+        values: The constants among its inputs: names of files, as far as they are in the graph; of very many, or very long
+            ones, the beginning, and an ellipsis.
         is_expected: Whether it belongs to the graph's Saver, or reads one of its assets.
     """
 
@@ -48,6 +49,9 @@ class RiskFinding:
         return f"{self.place} ({self.op}) {self.risk}, {self.reason}{values}"
 
 
+# What is shown of the constants: paths are shorter, and lists of files mean the same from the third on.
+_MAX_TEXTS = 16
+_MAX_TEXT = 300
 _LAYER = (Risk.RUNS_CODE, "a layer of Python code, which Keras runs when it loads the model")
 # In the description of a layer, as Keras writes it.
 _PYTHON_LAYER = re.compile(r'"class_name"\s*:\s*"(?:Lambda|TensorFlowOpLayer>Lambda)"')
@@ -63,9 +67,10 @@ def scan(graph: schemas.MetaGraphDef | schemas.GraphDef) -> list[RiskFinding]:
         if not risky:
             continue
         sources = {node.name: node for node in nodes if node.op in ("Const", "Identity")}
+        texts: dict[str, tuple[str, ...]] = {}
         for node in risky:
             place = f"{function}/{node.name}" if function else node.name
-            values = tuple(_names_given_to(node, sources))
+            values = _names_given_to(node, sources, texts)
             findings += [
                 RiskFinding(risk, node.op, place, reason, values, place in expected)
                 for risk, reason in risks_of(node.op)
@@ -76,11 +81,23 @@ def scan(graph: schemas.MetaGraphDef | schemas.GraphDef) -> list[RiskFinding]:
     return findings
 
 
-def _names_given_to(node: schemas.NodeDef, sources: Mapping[str, schemas.NodeDef]) -> Iterator[str]:
+def _names_given_to(
+    node: schemas.NodeDef, sources: Mapping[str, schemas.NodeDef], texts: dict[str, tuple[str, ...]]
+) -> tuple[str, ...]:
     # One input is the name; among the others of a Saver are thousands of names of tensors.
     index = next((index for prefix, index in _NAME_INPUT.items() if node.op.startswith(prefix)), 0)
-    for reference in list(node.input)[index : index + 1]:
-        yield from strings_of(sources.get(_source_of(reference, sources)))
+    if index >= len(node.input):
+        return ()
+    source = _source_of(node.input[index], sources)
+    if source not in texts:
+        # Any number of nodes may take one constant of any size.
+        texts[source] = _beginning(strings_of(sources.get(source)))
+    return texts[source]
+
+
+def _beginning(values: tuple[str, ...]) -> tuple[str, ...]:
+    shown = [value if len(value) <= _MAX_TEXT else f"{value[:_MAX_TEXT]}..." for value in values[:_MAX_TEXTS]]
+    return (*shown, *(["..."] if len(values) > _MAX_TEXTS else []))
 
 
 def _source_of(reference: str, nodes: Mapping[str, schemas.NodeDef]) -> str:

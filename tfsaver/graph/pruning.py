@@ -141,16 +141,20 @@ def _needed(nodes: Mapping[str, schemas.NodeDef], outputs: Iterable[str]) -> set
             near = nearest_names(name, nodes)
             hint = f"; did you mean {', '.join(map(repr, near))}?" if near else ""
             raise NotFoundError(f"node {name!r} is not in the graph{hint}")
-    return _reach(nodes, waiting, set())
+    needed: set[str] = set()
+    _reach(nodes, waiting, needed)
+    return needed
 
 
-def _reach(nodes: Mapping[str, schemas.NodeDef], waiting: list[str], needed: set[str]) -> set[str]:
-    """Adds to `needed` what is waiting, and all that it needs."""
+def _reach(nodes: Mapping[str, schemas.NodeDef], waiting: list[str], needed: set[str]) -> list[str]:
+    """Adds to `needed` what is waiting, and all that it needs; returns what is new."""
+    added = []
     while waiting:
         name = waiting.pop()
         if name in needed:
             continue
         needed.add(name)
+        added.append(name)
         for reference in nodes[name].input:
             source = node_of(reference)
             if source in needed:
@@ -158,7 +162,7 @@ def _reach(nodes: Mapping[str, schemas.NodeDef], waiting: list[str], needed: set
             if source not in nodes:
                 raise DataLossError(f"node {name!r}: its input {reference!r} is not in the graph")
             waiting.append(source)
-    return needed
+    return added
 
 
 def _add_initializers(
@@ -170,16 +174,17 @@ def _add_initializers(
         if is_table_initializer(node):
             tables.setdefault(node_of(node.input[0]), []).append(node.name)
     # What initializes one variable may need another.
-    done: set[str] = set()
-    while found := [name for name in needed if name not in done]:
-        done.update(found)
+    found = list(needed)
+    while found:
+        added: list[str] = []
         for name in found:
             waiting = list(tables.get(name, ()))
             if nodes[name].op in VARIABLE_OPS and name in definitions:
                 definition = definitions[name]
                 names = (definition.initializer_name, definition.snapshot_name, definition.initial_value_name)
                 waiting += [node_of(each) for each in names if node_of(each) in nodes]
-            _reach(nodes, waiting, needed)
+            added += _reach(nodes, waiting, needed)
+        found = added
 
 
 def is_table_initializer(node: schemas.NodeDef) -> bool:

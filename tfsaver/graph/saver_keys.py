@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from tfsaver import schemas
 from tfsaver.errors import InvalidArgumentError, SaverError
-from tfsaver.framework.tensor_shape import Shape
+from tfsaver.framework.tensor_shape import Shape, from_proto, num_elements
 from tfsaver.framework.tensor_slice import TensorSlice, parse_shape_and_slice
 from tfsaver.framework.tensor_util import make_ndarray
 from tfsaver.graph.tensor_names import data_inputs, node_of
@@ -71,18 +71,27 @@ def _add_from_functions(
     graph_def: schemas.GraphDef, body: _Body, wanted: set[str], found: dict[str, SaverKey]
 ) -> None:
     functions = {function.signature.name: function for function in graph_def.library.function}
+    restored: dict[str, dict[str, SaverKey]] = {}
     for call in body.calls:
         function = functions.get(call.attr["f"].func.name) if "f" in call.attr else None
         # A restore operation is a call of one function, with little around it; other calls are the model.
         if call.name not in wanted or function is None:
             continue
-        inside: dict[str, SaverKey] = {}
-        inner = _Body(function.node_def)
-        for assign in inner.assigns:
-            inner.add_restored(assign, inside)
+        name = function.signature.name
+        if name not in restored:
+            restored[name] = _restored_in(function)
+        inside = restored[name]
         for argument, value in zip(function.signature.input_arg, data_inputs(call), strict=False):
             if argument.name in inside:
                 found.setdefault(body.source_of(value)[0], inside[argument.name])
+
+
+def _restored_in(function: schemas.FunctionDef) -> dict[str, SaverKey]:
+    found: dict[str, SaverKey] = {}
+    body = _Body(function.node_def)
+    for assign in body.assigns:
+        body.add_restored(assign, found)
+    return found
 
 
 class _Body:
@@ -163,10 +172,10 @@ def strings_of(node: schemas.NodeDef | None) -> tuple[str, ...]:
     if tensor.dtype != schemas.DT_STRING:
         return ()
     try:
+        # One value for a large shape is no list of names.
+        if num_elements(from_proto(tensor.tensor_shape, node.name)) > max(1, len(tensor.string_val)):
+            return ()
         values = make_ndarray(tensor, node.name)
     except SaverError:
-        return ()
-    # One value for a large shape is no list of names.
-    if values.size > max(1, len(tensor.string_val)):
         return ()
     return tuple(value.decode("utf-8", "surrogateescape") for value in values.reshape(-1).tolist())

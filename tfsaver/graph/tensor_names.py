@@ -11,6 +11,7 @@ A tensor that users or signatures name has its output spelled out, `dense/MatMul
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Iterable
 from typing import Any
 
@@ -59,16 +60,34 @@ def free_name(wanted: str, taken: Iterable[str]) -> str:
 
     As in TensorFlow, names that differ only in case count as one.
     """
-    used = {prefix for name in taken for prefix in _prefixes(name.lower())}
-    candidate, number = wanted, 0
-    while candidate.lower() in used:
-        number += 1
-        candidate = f"{wanted}_{number}"
-    return candidate
+    return FreeNames(taken).take(wanted)
 
 
-def _prefixes(name: str) -> Iterable[str]:
-    position = len(name)
-    while position > 0:
-        yield name[:position]
-        position = name.rfind("/", 0, position)
+class FreeNames:
+    """Names that are taken, for who needs many that are not.
+
+    Args:
+        taken: The names.
+    """
+
+    def __init__(self, taken: Iterable[str]) -> None:
+        # Sorted, a scope stands before the names in it: sets of all scopes of long names would be far larger than these.
+        self._taken = sorted({name.lower() for name in taken})
+        self._numbers: dict[str, int] = {}
+
+    def take(self, wanted: str) -> str:
+        """What `free_name` gives, which is taken from then on."""
+        number = self._numbers.get(wanted, 0)
+        candidate = f"{wanted}_{number}" if number else wanted
+        while self._is_taken(candidate.lower()):
+            number += 1
+            candidate = f"{wanted}_{number}"
+        self._numbers[wanted] = number
+        bisect.insort(self._taken, candidate.lower())
+        return candidate
+
+    def _is_taken(self, name: str) -> bool:
+        position, below = bisect.bisect_left(self._taken, name), bisect.bisect_left(self._taken, f"{name}/")
+        return self._taken[position : position + 1] == [name] or any(
+            each.startswith(f"{name}/") for each in self._taken[below : below + 1]
+        )

@@ -12,14 +12,14 @@ whoever initializes them instead of restoring them.
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Literal, NamedTuple
 
 from tfsaver import schemas
 from tfsaver.errors import SaverError, UnimplementedError
 from tfsaver.framework import dtypes
 from tfsaver.framework.dtypes import DType
+from tfsaver.framework.tensor_shape import from_proto, num_elements
 from tfsaver.framework.tensor_util import make_ndarray
 from tfsaver.graph.graph_variable import GraphVariable
 from tfsaver.graph.node_builder import Array, node, of_bool, of_shape, of_string, of_strings, of_type, zeros_const
@@ -75,7 +75,7 @@ def unfreeze_graph(
         meta_graph.graph_def.CopyFrom(graph_def)
     else:
         meta_graph.CopyFrom(given)
-    names = [each.name for each in meta_graph.graph_def.node]
+    names = {each.name for each in meta_graph.graph_def.node}
     values: dict[str, Array] = {}
     keys: dict[str, str] = {}
     added: list[schemas.NodeDef] = []
@@ -88,7 +88,7 @@ def unfreeze_graph(
         definition = maker.make(kind == "resource")
         definition.trainable = trainable
         added += maker.added
-        names += [each.name for each in maker.added]
+        names.update(each.name for each in maker.added)
         keys[maker.handle] = const.name
         values[const.name] = value
         for collection in ("variables", *(["trainable_variables"] if trainable else [])):
@@ -112,7 +112,10 @@ def _large_value(const: schemas.NodeDef, min_size: int) -> tuple[Array, DType] |
         return None
     if dtype.name in ("resource", "variant"):
         return None
-    elements = math.prod(dim.size for dim in tensor.tensor_shape.dim)
+    try:
+        elements = num_elements(from_proto(tensor.tensor_shape, f"node {const.name!r}"))
+    except UnimplementedError:
+        return None
     size = elements * dtype.size if dtype.has_fixed_size else sum(map(len, tensor.string_val))
     # One value that stands for many takes less room here than in a checkpoint.
     if size < min_size or elements > _MAX_RATIO * (tensor.ByteSize() + _MAX_RATIO):
@@ -127,13 +130,13 @@ def _large_value(const: schemas.NodeDef, min_size: int) -> tuple[Array, DType] |
 class _Variable:
     """Turns one Const into a variable, in place, and makes the nodes around it."""
 
-    def __init__(self, const: schemas.NodeDef, dtype: DType, shape: tuple[int, ...], taken: list[str]) -> None:
+    def __init__(self, const: schemas.NodeDef, dtype: DType, shape: tuple[int, ...], taken: Collection[str]) -> None:
         self._const = const
         self._dtype = dtype
         self._shape = shape
         self._device = const.device
         self._scope = const.name
-        self._taken = set(taken)
+        self._taken = taken
         self.handle = const.name
         self.added: list[schemas.NodeDef] = []
 

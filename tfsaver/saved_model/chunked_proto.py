@@ -8,6 +8,9 @@ The last record of the file is a ChunkMetadata. Its `chunks` say where each chun
 
 A path without steps means the message itself, whose repeated fields then grow. The chunk at the end of a path is a message,
 or the bytes of a field. Paths are followed from the shallow to the deep, in the order of their numbers.
+
+A plan may name one chunk any number of times, and lead through messages in messages without end; neither is what a writer
+does. So all that is put together has at most as many bytes as there are in the records, and a bounded depth.
 """
 
 from __future__ import annotations
@@ -23,6 +26,10 @@ from tfsaver.saved_model import riegeli
 
 # What this code knows how to join.
 _JOIN_VERSION = 1
+# Protocol buffers are read and written a hundred messages deep. The way to a chunk goes through ten at the most, and the
+# rest is for what is in it.
+_MAX_DEPTH = 100
+_MAX_PATH = 32
 
 
 def read_chunked(path: str, message: Any) -> None:
@@ -39,13 +46,30 @@ def read_chunked(path: str, message: Any) -> None:
         metadata = schemas.proto_splitter.ChunkMetadata.FromString(records[max(records)])
         if metadata.version.join_version > _JOIN_VERSION or _JOIN_VERSION in metadata.version.bad_consumers:
             raise UnimplementedError(f"chunks to be joined by version {metadata.version.join_version}")
-        chunks = [_chunk(records, info, number) for number, info in enumerate(metadata.chunks)]
-        _merge(message, metadata.message, chunks)
+        chunks = _Chunks(records, metadata.chunks)
+        _merge(message, metadata.message, chunks, 0)
     except DecodeError as error:
         raise DataLossError(f"{path}: a chunk is not the message that it should be: {error}") from error
     except (DataLossError, UnimplementedError) as error:
         error.add_context(path)
         raise
+
+
+class _Chunks:
+    """The chunks by their numbers, handed out as long as there is something to hand out."""
+
+    def __init__(self, records: dict[int, bytes], infos: Any) -> None:
+        self._chunks = [_chunk(records, info, number) for number, info in enumerate(infos)]
+        self._left = sum(map(len, records.values()))
+
+    def take(self, index: int) -> bytes:
+        if index >= len(self._chunks):
+            raise DataLossError(f"chunk {index} is referred to, there are {len(self._chunks)}")
+        chunk = self._chunks[index]
+        self._left -= len(chunk)
+        if self._left < 0:
+            raise DataLossError(f"chunk {index}: the plan uses more bytes than all records have")
+        return chunk
 
 
 def _chunk(records: dict[int, bytes], info: Any, number: int) -> bytes:
@@ -55,17 +79,36 @@ def _chunk(records: dict[int, bytes], info: Any, number: int) -> bytes:
     return chunk
 
 
-def _chunk_at(index: int, chunks: list[bytes]) -> bytes:
-    if index >= len(chunks):
-        raise DataLossError(f"chunk {index} is referred to, there are {len(chunks)}")
-    return chunks[index]
-
-
-def _merge(message: Any, plan: Any, chunks: list[bytes]) -> None:
+def _merge(message: Any, plan: Any, chunks: _Chunks, depth: int) -> None:
+    """Fills a message in `depth` others as a plan says."""
     if plan.HasField("chunk_index"):
-        message.MergeFromString(_chunk_at(plan.chunk_index, chunks))
+        chunk = chunks.take(plan.chunk_index)
+        message.MergeFromString(chunk)
+        # protobuf has counted from this message on.
+        if depth and _depth_of(type(message).FromString(chunk)) > _MAX_DEPTH - depth:
+            raise DataLossError(f"chunk {plan.chunk_index}: its messages are nested more than {_MAX_DEPTH} deep")
     for field in sorted(plan.chunked_fields, key=_order):
-        _merge_field(message, field, chunks)
+        _merge_field(message, field, chunks, depth)
+
+
+def _depth_of(message: Any) -> int:
+    """How many messages are inside of each other, this one with them."""
+    depth, level = 0, [message]
+    while level:
+        depth += 1
+        inner: list[Any] = []
+        for each in level:
+            for field, value in each.ListFields():
+                if field.message_type is None:
+                    continue
+                if not _is_repeated(field):
+                    inner.append(value)
+                elif not field.message_type.GetOptions().map_entry:
+                    inner += value
+                elif field.message_type.fields_by_name["value"].message_type is not None:
+                    inner += value.values()
+        level = inner
+    return depth
 
 
 def _order(field: Any) -> tuple[int, list[tuple[int, Any]], int]:
@@ -80,23 +123,26 @@ def _step_order(step: Any) -> tuple[int, Any]:
     return 0, getattr(step, kind) if kind else 0
 
 
-def _merge_field(message: Any, field: Any, chunks: list[bytes]) -> None:
+def _merge_field(message: Any, field: Any, chunks: _Chunks, depth: int) -> None:
+    if depth + len(field.field_tag) > _MAX_PATH:
+        raise DataLossError(f"the way to a chunk has more than {_MAX_PATH} steps")
     steps = list(field.field_tag)
     while steps:
         descriptor = _field(message, steps.pop(0))
+        depth += 1
         if _is_repeated(descriptor):
             message = _element(message, descriptor, steps)
+            # An entry of a map is a message too.
+            depth += 1
         elif descriptor.message_type is not None:
             message = getattr(message, descriptor.name)
             message.SetInParent()
         else:
             if steps:
                 raise DataLossError(f"{descriptor.full_name} has nothing inside")
-            _set(message, descriptor, _chunk_at(field.message.chunk_index, chunks))
+            _set(message, descriptor, chunks.take(field.message.chunk_index))
             return
-        if message is None:
-            return
-    _merge(message, field.message, chunks)
+    _merge(message, field.message, chunks, depth)
 
 
 def _field(message: Any, step: Any) -> FieldDescriptor:

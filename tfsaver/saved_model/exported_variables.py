@@ -21,7 +21,7 @@ from tfsaver.framework.tensor_shape import Shape
 from tfsaver.graph import node_builder
 from tfsaver.graph.graph_variable import GraphVariable
 from tfsaver.graph.saver_keys import ASSIGN_OPS
-from tfsaver.graph.tensor_names import free_name, node_of
+from tfsaver.graph.tensor_names import FreeNames, node_of
 from tfsaver.graph.variables import VARIABLE_COLLECTIONS
 from tfsaver.saved_model import constants
 
@@ -167,6 +167,7 @@ def write_collections(meta_graph: schemas.MetaGraphDef, exported: ExportedVariab
     for collection in set(VARIABLE_COLLECTIONS) - {constants.LOCAL_VARIABLES}:
         meta_graph.collection_def.pop(collection, None)
     nodes = {node.name: node for node in meta_graph.graph_def.node}
+    free = FreeNames(nodes)
     scope = meta_graph.saver_def.restore_op_name.rpartition("/")[0]
     assigns = {
         node.input[0]: node.name
@@ -174,14 +175,19 @@ def write_collections(meta_graph: schemas.MetaGraphDef, exported: ExportedVariab
         if node.op in ASSIGN_OPS and node.name.startswith(f"{scope}/")
     }
     for variable in exported.restored:
-        data = _definition(variable, meta_graph, nodes, assigns[variable.node]).SerializeToString(deterministic=True)
+        definition = _definition(variable, meta_graph, nodes, free, assigns[variable.node])
+        data = definition.SerializeToString(deterministic=True)
         meta_graph.collection_def["variables"].bytes_list.value.append(data)
         if variable.trainable:
             meta_graph.collection_def["trainable_variables"].bytes_list.value.append(data)
 
 
 def _definition(
-    variable: GraphVariable, meta_graph: schemas.MetaGraphDef, nodes: dict[str, schemas.NodeDef], assign: str
+    variable: GraphVariable,
+    meta_graph: schemas.MetaGraphDef,
+    nodes: dict[str, schemas.NodeDef],
+    free: FreeNames,
+    assign: str,
 ) -> schemas.VariableDef:
     definition = schemas.VariableDef()
     if variable.definition is not None:
@@ -193,7 +199,7 @@ def _definition(
     definition.initial_value_name = ""
     snapshot = variable.snapshot or f"{variable.node}/{'Read/ReadVariableOp' if variable.is_resource else 'read'}"
     if node_of(snapshot) not in nodes:
-        node = _read(variable, free_name(node_of(snapshot), nodes))
+        node = _read(variable, free.take(node_of(snapshot)))
         meta_graph.graph_def.node.append(node)
         nodes[node.name] = node
         snapshot = node.name

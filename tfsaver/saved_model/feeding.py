@@ -15,7 +15,7 @@ from typing import Any
 from tfsaver import schemas
 from tfsaver.errors import InvalidArgumentError, ShapeMismatchError
 from tfsaver.framework import dtypes, tensor_shape, tensor_util
-from tfsaver.graph.tensor_names import free_name, is_control, node_of, output_index
+from tfsaver.graph.tensor_names import FreeNames, is_control, node_of, output_index
 from tfsaver.saved_model import tensor_requests
 from tfsaver.saved_model.graph_tensors import PLACEHOLDER_OPS, GraphTensors
 from tfsaver.saved_model.signature_def import tensor_names
@@ -79,15 +79,14 @@ def cut_at_inputs(meta_graph: schemas.MetaGraphDef, signatures: Mapping[str, sch
         fed = signature_tensors(signature.inputs)
         computed |= needed_nodes(graph.nodes, signature_tensors(signature.outputs), fed)
         wanted.update(dict.fromkeys(name for name in fed if graph.node(name).op not in PLACEHOLDER_OPS))
-    names = set(graph.nodes)
+    names = FreeNames(graph.nodes)
     for name in wanted:
         if node_of(name) in computed and _is_read(graph.nodes, computed, name, signatures):
             continue
         tensor = graph.tensor(name)
         if not tensor.data_type:
             raise InvalidArgumentError(f"input {name}: to cut the graph there, its type must be known: give a TensorInfo")
-        free = free_name(f"{node_of(name)}_input" + (f"_{output_index(name)}" if output_index(name) else ""), names)
-        names.add(free)
+        free = names.take(f"{node_of(name)}_input" + (f"_{output_index(name)}" if output_index(name) else ""))
         _rewire(meta_graph.graph_def, name, free)
         for signature in signatures.values():
             for info in (*signature.inputs.values(), *signature.outputs.values()):

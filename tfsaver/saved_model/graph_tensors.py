@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from tfsaver import schemas
 from tfsaver.errors import NotFoundError, nearest_names
-from tfsaver.graph.op_defs import op_defs, output_types
+from tfsaver.graph.op_defs import num_outputs, op_defs, output_type
 from tfsaver.graph.tensor_names import node_of, output_index
 from tfsaver.saved_model.signature_def import open_shape_from_proto
 
@@ -96,32 +96,45 @@ class GraphTensors:
         """
         node = self.node(name)
         index = output_index(name)
-        types = self._output_types(node)
-        if index is None or name.startswith("^") or (types is not None and index >= len(types)):
-            count = "" if types is None else f", which has {len(types)} outputs"
-            raise NotFoundError(f"{name!r} is no tensor of the {node.op} {node.name!r}{count}")
-        data_type = types[index] if types is not None else 0
+        count = None if index is None else self._num_outputs(node)
+        if index is None or name.startswith("^") or (count is not None and index >= count):
+            outputs = "" if count is None else f", which has {count} outputs"
+            raise NotFoundError(f"{name!r} is no tensor of the {node.op} {node.name!r}{outputs}")
+        data_type = self._output_type(node, index)
         if data_type > _REFERENCE:
             data_type -= _REFERENCE
         return GraphTensor(f"{node.name}:{index}", data_type, _shape(node, index, self._producer))
 
-    def _output_types(self, node: schemas.NodeDef) -> list[int] | None:
-        """The types of a node's outputs; None where it cannot be known how many there are, 0 for one that is not known."""
+    def _num_outputs(self, node: schemas.NodeDef) -> int | None:
+        """How many outputs a node has; None where it cannot be known."""
         definition = self._definitions.get(node.op)
         if definition is not None:
-            return output_types(node, definition)
+            return num_outputs(node, definition)
+        attribute = _ATTRIBUTES.get(node.op, "")
+        if attribute in node.attr:
+            if node.attr[attribute].WhichOneof("value") == "list":
+                return len(node.attr[attribute].list.type)
+            if node.op in ("Split", "SplitV", "Unpack"):
+                return int(node.attr["num" if node.op == "Unpack" else "num_split"].i)
+            return 2 if node.op == "Switch" else 1
+        return 1 if node.op in _FIXED_TYPES or self._default(node) else None
+
+    def _output_type(self, node: schemas.NodeDef, index: int) -> int:
+        """The type of an output; 0 where it is not known."""
+        definition = self._definitions.get(node.op)
+        if definition is not None:
+            return output_type(node, definition, index) or 0
         if node.op in _FIXED_TYPES:
-            return [_FIXED_TYPES[node.op]]
+            return _FIXED_TYPES[node.op]
         attribute = _ATTRIBUTES.get(node.op, "")
         if attribute in node.attr:
             value = node.attr[attribute]
-            if value.WhichOneof("value") == "list":
-                return list(value.list.type)
-            if node.op in ("Split", "SplitV", "Unpack"):
-                return [value.type] * node.attr["num" if node.op == "Unpack" else "num_split"].i
-            return [value.type] * (2 if node.op == "Switch" else 1)
-        default = _DEFAULTS.get(node.op, _DEFAULTS.get(attribute, 0))
-        return [default] if default else None
+            return int(value.list.type[index] if value.WhichOneof("value") == "list" else value.type)
+        return self._default(node)
+
+    @staticmethod
+    def _default(node: schemas.NodeDef) -> int:
+        return _DEFAULTS.get(node.op, _DEFAULTS.get(_ATTRIBUTES.get(node.op, ""), 0))
 
 
 def _shape(node: schemas.NodeDef, index: int, producer: int) -> tuple[int | None, ...] | None:

@@ -11,6 +11,9 @@
 
 A record's position is the byte where its chunk begins plus its number in the chunk. TensorFlow writes Brotli. The two
 hashes are HighwayHash-64, which no dependency of tfsaver has: they are not checked.
+
+Brotli and Zstandard make gigabytes of a few bytes. What a file may become when it is unpacked is bounded, by its own size,
+and room is made for what a stream declares and for no more.
 """
 
 from __future__ import annotations
@@ -28,8 +31,12 @@ _BLOCK_SIZE = 1 << 16
 _BLOCK_HEADER_SIZE = 24
 _CHUNK_HEADER_SIZE = 40
 _SIGNATURE = bytes.fromhex("83af70d10d884a3f00000000000000004000000000000000")
-# What Brotli or Zstandard can make of one byte is practically without limit; of a model, ten times as much is rare.
-_MAX_EXPANSION = 1 << 14
+# All that a file may become: of a model, ten times as much as its file is rare. Small files may be nothing but zeros.
+_MAX_EXPANSION = 64
+_MIN_ROOM = 16 << 20
+# Records of fewer bytes in the file than this are nobody's: each takes a hundred bytes of memory, even an empty one.
+_MIN_RECORD_SIZE = 8
+_MIN_RECORDS = 1024
 
 
 class _ChunkHeader(NamedTuple):
@@ -57,15 +64,19 @@ def read_records(path: str) -> dict[int, bytes]:
 def _records(file: file_io.RandomAccessFile) -> Iterator[tuple[int, bytes]]:
     if file.read(0, len(_SIGNATURE)) != _SIGNATURE:
         raise DataLossError("no Riegeli file: it opens with another signature")
-    begin = 0
+    begin = num_records = 0
+    room = _Room(max(_MIN_ROOM, _MAX_EXPANSION * file.size))
     while begin < file.size:
         header = _chunk_header(file, begin)
         if header.kind in (b"r", b"t"):
             data = _read(file, _after(begin, _CHUNK_HEADER_SIZE), header.data_size, f"chunk at byte {begin}")
             if header.kind == b"t":
                 raise UnimplementedError(f"chunk at byte {begin}: transposed records")
+            num_records += header.num_records
+            if num_records > max(_MIN_RECORDS, file.size // _MIN_RECORD_SIZE):
+                raise DataLossError(f"chunk at byte {begin}: {num_records} records in a file of {file.size} bytes")
             try:
-                yield from enumerate(_split(data, header), begin)
+                yield from enumerate(_split(data, header, room), begin)
             except DataLossError as error:
                 error.add_context(f"chunk at byte {begin}")
                 raise
@@ -105,7 +116,7 @@ def _read(file: file_io.RandomAccessFile, position: int, size: int, what: str) -
     if size > file.size:
         raise TruncatedError(what, wanted=size, available=max(0, file.size - position))
     end = _after(position, size)
-    raw = file_io.read_exactly(file, position, end - position, what)
+    raw = memoryview(file_io.read_exactly(file, position, end - position, what))
     parts = []
     while raw:
         inside = position % _BLOCK_SIZE
@@ -118,18 +129,32 @@ def _read(file: file_io.RandomAccessFile, position: int, size: int, what: str) -
     return b"".join(parts)
 
 
-def _split(data: bytes, header: _ChunkHeader) -> list[bytes]:
+class _Room:
+    """How many bytes may still be unpacked."""
+
+    def __init__(self, size: int) -> None:
+        self._left = self._size = size
+
+    def take(self, size: int, what: str) -> None:
+        if size > self._left:
+            raise DataLossError(f"{what} declare {size}, more than a file of that size may become, {self._size} in all")
+        self._left -= size
+
+
+def _split(data: bytes, header: _ChunkHeader, room: _Room) -> list[bytes]:
     """The records of a chunk of type 'r'."""
     compression = data[:1]
     sizes_size, position = coding.read_varint(data, 1)
     if sizes_size > len(data) - position:
         raise TruncatedError("sizes of records", wanted=sizes_size, available=len(data) - position)
-    sizes = _decompress(data[position : position + sizes_size], compression)
-    values = _decompress(data[position + sizes_size :], compression)
+    sizes = _decompress(data[position : position + sizes_size], compression, room)
+    values = _decompress(data[position + sizes_size :], compression, room)
     records: list[bytes] = []
     at = start = 0
     while at < len(sizes):
         size, at = coding.read_varint(sizes, at)
+        if len(records) == header.num_records:
+            raise DataLossError(f"{header.num_records} records declared, there are more")
         if size > len(values) - start:
             raise TruncatedError(f"record {len(records)}", wanted=size, available=len(values) - start)
         records.append(values[start : start + size])
@@ -141,23 +166,27 @@ def _split(data: bytes, header: _ChunkHeader) -> list[bytes]:
     return records
 
 
-def _decompress(data: bytes, compression: bytes) -> bytes:
+def _decompress(data: bytes, compression: bytes, room: _Room) -> bytes:
     if compression == b"\0":
         return data
     size, start = coding.read_varint(data, 0)
     stream = data[start:]
-    if size > _MAX_EXPANSION * max(1, len(stream)):
-        raise DataLossError(f"{len(stream)} compressed bytes declare {size}")
+    what = f"{len(stream)} compressed bytes"
+    room.take(size, what)
     if compression == b"s":
         content = snappy.decompress(stream)
+        found = len(content)
     elif compression in (b"b", b"z"):
         codec = cramjam.brotli if compression == b"b" else cramjam.zstd
+        # One byte more than there should be, so that a stream that goes on shows.
+        room_for_it = bytearray(size + 1)
         try:
-            content = bytes(codec.decompress(stream)) if stream else b""
+            found = codec.decompress_into(stream, room_for_it) if stream else 0
         except cramjam.DecompressionError as error:
-            raise DataLossError(f"{len(stream)} compressed bytes: {error}") from error
+            raise DataLossError(f"{what}: {error}") from error
+        content = bytes(memoryview(room_for_it)[:found])
     else:
         raise UnimplementedError(f"compression {compression!r}")
-    if len(content) != size:
-        raise DataLossError(f"{len(stream)} compressed bytes: {size} bytes declared, {len(content)} found")
+    if found != size:
+        raise DataLossError(f"{what}: {size} bytes declared, {found} found")
     return content

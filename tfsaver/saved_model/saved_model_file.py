@@ -54,10 +54,12 @@ def parse(message: Any, data: bytes, path: str, *, as_text: bool) -> None:
     try:
         if as_text:
             text_format.Parse(data.decode(), message, descriptor_pool=schemas.DESCRIPTOR_POOL)
+            # A text may be deeper than what can be written, copied and compared.
+            message.SerializePartialToString()
         else:
             message.ParseFromString(data)
-    # Text nested too deep ends in a RecursionError, the same in binary in a DecodeError.
-    except (DecodeError, text_format.ParseError, UnicodeDecodeError, RecursionError, ValueError) as error:
+    # Text nested too deep ends in a RecursionError or an EncodeError, the same in binary in a DecodeError.
+    except (DecodeError, EncodeError, text_format.ParseError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise DataLossError(f"{path}: no {message.DESCRIPTOR.name}: {error}") from error
 
 
