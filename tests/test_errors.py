@@ -49,6 +49,11 @@ EXAMPLES: list[tuple[SaverError, str, type[Exception]]] = [
     (errors.RestoreError("1 missing", report=None), "1 missing", LookupError),
     (errors.PathConflictError("two files"), "two files", RuntimeError),
     (errors.AlreadyExistsError("model"), "model", FileExistsError),
+    (
+        errors.CheckpointReplacedError("model", what="its index is another file"),
+        "the checkpoint 'model' was replaced while it was read: its index is another file; open it again to read the new one",
+        RuntimeError,
+    ),
     (errors.UnimplementedError("not ours"), "not ours", NotImplementedError),
     (
         errors.MissingExtraError("fsspec", extra="remote", purpose="reading gs://b/x"),

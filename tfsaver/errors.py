@@ -13,6 +13,9 @@
     │   ├── RestoreError             LookupError          report
     │   └── PathConflictError        RuntimeError         two files of one save have one name
     ├── AlreadyExistsError           FileExistsError
+    ├── CheckpointReplacedError      RuntimeError         prefix, what: it changed under the reader's hands
+    ├── WriteError                   OSError              path, code, reason: the system does not let it be written
+    │   └── NoSpaceError                                  needed, available
     ├── UnimplementedError           NotImplementedError  valid, but not ours (yet)
     └── MissingExtraError            ImportError          names the pip line
 
@@ -31,11 +34,13 @@ from typing import Any, TypeVar
 __all__ = [
     "AlreadyExistsError",
     "CheckpointNotFoundError",
+    "CheckpointReplacedError",
     "ChecksumError",
     "DataLossError",
     "DuplicateKeyError",
     "InvalidArgumentError",
     "MissingExtraError",
+    "NoSpaceError",
     "NotFoundError",
     "PathConflictError",
     "RestoreError",
@@ -44,6 +49,7 @@ __all__ = [
     "TensorNotFoundError",
     "TruncatedError",
     "UnimplementedError",
+    "WriteError",
     "nearest_names",
 ]
 
@@ -271,6 +277,76 @@ class PathConflictError(InvalidArgumentError, RuntimeError):
 
 class AlreadyExistsError(SaverError, FileExistsError):
     """A file that must not be replaced exists already."""
+
+
+class CheckpointReplacedError(SaverError, RuntimeError):
+    """Another checkpoint took the place of one that was being read; whoever opens it again reads the new one.
+
+    Attributes:
+        prefix: The checkpoint.
+        what: By what it shows.
+    """
+
+    def __init__(self, prefix: str, *, what: str) -> None:
+        super().__init__(prefix)
+        self.prefix = prefix
+        self.what = what
+
+    def sentence(self) -> str:
+        found = f"the checkpoint {self.prefix!r} was replaced while it was read: {self.what}"
+        return f"{found}; open it again to read the new one"
+
+
+class WriteError(SaverError, OSError):
+    """A file or a directory cannot be written. What was there before is there still.
+
+    Attributes:
+        path: What was to be written, by the name that it was to have.
+        code: The system's number for the reason, of `errno`.
+        reason: The same in words, and what is in the way.
+    """
+
+    def __init__(self, path: str, code: int, reason: str) -> None:
+        super().__init__(path)
+        self.path = path
+        self.code = code
+        self.reason = reason
+
+    # Where whoever catches an OSError looks.
+    @property
+    def errno(self) -> int:  # type: ignore[override]
+        return self.code
+
+    @property
+    def strerror(self) -> str:  # type: ignore[override]
+        return self.reason
+
+    @property
+    def filename(self) -> str:  # type: ignore[override]
+        return self.path
+
+    def sentence(self) -> str:
+        return f"{self.path!r} cannot be written: {self.reason}"
+
+
+class NoSpaceError(WriteError):
+    """A disk or a quota has no room for a file.
+
+    Attributes:
+        needed: How many bytes there must be room for; None when nobody knows how many are still to come.
+        available: For how many there is room; None when the system does not say.
+    """
+
+    def __init__(self, path: str, code: int, reason: str, *, needed: int | None, available: int | None) -> None:
+        super().__init__(path, code, reason)
+        self.needed = needed
+        self.available = available
+
+    def sentence(self) -> str:
+        facts = [] if self.needed is None else [f"{self.needed:,} bytes needed"]
+        if self.available is not None:
+            facts.append(f"{self.available:,} available")
+        return ": ".join([super().sentence(), *([", ".join(facts)] if facts else [])])
 
 
 class UnimplementedError(SaverError, NotImplementedError):

@@ -26,6 +26,7 @@ TABLE: list[tuple[errors.SaverError | OSError, str, str]] = [
     (errors.ShapeMismatchError("v", expected=[2], actual=[3]), "InvalidArgumentError", "shape [3], expected [2]"),
     (errors.DuplicateKeyError("v", prefix="m"), "InvalidArgumentError", "already added"),
     (errors.AlreadyExistsError("there"), "AlreadyExistsError", "there"),
+    (errors.CheckpointReplacedError("m", what="another file"), "AbortedError", "'m' was replaced while it was read"),
     (errors.UnimplementedError("not yet"), "UnimplementedError", "not yet"),
     (FileNotFoundError(errno.ENOENT, "gone", "path"), "NotFoundError", "path"),
     (PermissionError(errno.EACCES, "denied", "path"), "PermissionDeniedError", "path"),

@@ -218,7 +218,7 @@ def test_index_of_many_blocks_finds_every_name(tmp_path: Path) -> None:
         for number in range(count):
             writer.add(f"{number * 7919 % count:05d}/a/long/name/that/it/shares/with/no/other/{number:05d}", np.int32(number))
     with BundleReader(tmp_path / "model") as reader:
-        assert reader._table.num_blocks > 1
+        assert reader.index.num_blocks > 1
         assert len(reader.names) == count
         for name in reader.names[::97]:
             assert reader.read(name) == int(name[-5:])
@@ -249,7 +249,7 @@ def test_threads_read_from_one_reader(tmp_path: Path) -> None:
     with BundleReader(tmp_path / "model") as reader, ThreadPoolExecutor(8) as pool:
         for name, found in pool.map(lambda name: (name, reader.read(name)), [*arrays] * 5):
             assert_equal(found, arrays[name])
-        assert len(reader._data_files) == 4
+        assert reader._files.num_open == 4
 
 
 def test_out_is_filled_and_checked(tmp_path: Path) -> None:

@@ -17,8 +17,7 @@ from tfsaver.framework import dtypes, tensor_slice
 from tfsaver.framework.dtypes import DType
 from tfsaver.framework.tensor_slice import EVERYTHING, TensorSlice
 from tfsaver.lib import crc32c
-from tfsaver.tensor_bundle import reader as reader_module
-from tfsaver.tensor_bundle import region_pieces
+from tfsaver.tensor_bundle import bundle_index, region_pieces
 from tfsaver.tensor_bundle.entry import BundleEntry
 from tfsaver.tensor_bundle.header import BundleHeader
 from tfsaver.tensor_bundle.placement import write_index
@@ -220,7 +219,7 @@ def test_entry_of_many_slices_is_parsed_a_few_times(tmp_path: Path, monkeypatch:
         for row in range(count):
             writer.add_slice("w", array.shape, TensorSlice(((row, 1), EVERYTHING)), array[row : row + 1])
     num_slices = 0
-    decode = reader_module.decode_entry
+    decode = bundle_index.decode_entry
 
     def counting(value: bytes, what: str) -> BundleEntry:
         nonlocal num_slices
@@ -228,7 +227,7 @@ def test_entry_of_many_slices_is_parsed_a_few_times(tmp_path: Path, monkeypatch:
         num_slices += len(entry.slices)
         return entry
 
-    monkeypatch.setattr(reader_module, "decode_entry", counting)
+    monkeypatch.setattr(bundle_index, "decode_entry", counting)
     with BundleReader(tmp_path / "model") as reader:
         assert reader.names == ["w"]
         assert_equal(reader.read("w"), array)

@@ -13,9 +13,10 @@ import numpy as np
 
 from tfsaver import schemas
 from tfsaver.checkpoint import checkpoint_location
-from tfsaver.checkpoint.tensor_slice_reader import TensorSliceReader
+from tfsaver.checkpoint.one_checkpoint import MAX_ATTEMPTS, FormatReader, Given, OneCheckpoint, open_location
 from tfsaver.checkpoint.tensor_source import Array, TensorSource
-from tfsaver.errors import DataLossError, InvalidArgumentError, ShapeMismatchError, UnimplementedError
+from tfsaver.errors import CheckpointNotFoundError, InvalidArgumentError, ShapeMismatchError, UnimplementedError
+from tfsaver.framework.dtypes import DType
 from tfsaver.framework.region import Region, as_tensor_slice
 from tfsaver.framework.tensor_info import TensorInfo
 from tfsaver.framework.tensor_shape import Shape
@@ -35,31 +36,27 @@ class CheckpointReader(TensorSource):
     """
 
     def __init__(self, location: checkpoint_location.CheckpointLocation) -> None:
-        self._reader: BundleReader | TensorSliceReader
-        if location.version == "V2":
-            self._reader = BundleReader(location.prefix)
-        else:
-            self._reader = _open_v1(location)
+        self._one = OneCheckpoint(open_location(location))
         self.version = location.version
         self.prefix = location.prefix
 
     @property
     def names(self) -> list[str]:
         """The tensors' names, sorted."""
-        return self._reader.names
+        return self._one.give(Given.FORM, lambda reader: reader.names)
 
     @property
     def paths(self) -> list[str]:
         """The checkpoint's files that hold names and values."""
-        return self._reader.paths
+        return self._one.reader.paths
 
     @property
-    def implementation(self) -> BundleReader | TensorSliceReader:
+    def implementation(self) -> FormatReader:
         """The reader of the format itself, for what only one of the formats has."""
-        return self._reader
+        return self._one.give(Given.READER, lambda reader: reader)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._reader
+        return self._one.give(Given.FORM, lambda reader: name in reader)
 
     def info(self, name: str) -> TensorInfo:
         """What the checkpoint says of a tensor.
@@ -67,19 +64,22 @@ class CheckpointReader(TensorSource):
         Raises:
             TensorNotFoundError: There is no such tensor; names the nearest ones.
         """
-        return self._reader.info(name)
+        return self._one.give(Given.FORM, lambda reader: reader.info(name))
 
     def infos(self) -> Iterator[TensorInfo]:
         """What the checkpoint says of each tensor, in the order of their names."""
-        return map(self._reader.info, self._reader.names)
+        return map(self.info, self.names)
 
     def dtype(self, name: str) -> np.dtype[Any]:
         """The numpy dtype of a tensor; `object` for strings, whose elements are bytes."""
-        return self._reader.dtype_and_shape(name)[0].numpy
+        return self._dtype_and_shape(name)[0].numpy
 
     def shape(self, name: str) -> Shape:
         """The full shape of a tensor."""
-        return self._reader.dtype_and_shape(name)[1]
+        return self._dtype_and_shape(name)[1]
+
+    def _dtype_and_shape(self, name: str) -> tuple[DType, Shape]:
+        return self._one.give(Given.FORM, lambda reader: reader.dtype_and_shape(name))
 
     def read(self, name: str, region: Region | None = None, *, out: Array | None = None, verify: bool = True) -> Array:
         """A tensor, or part of it.
@@ -90,7 +90,8 @@ class CheckpointReader(TensorSource):
                 its text (``"2,3:-"``). All of the tensor when None.
             out: An array of the part's shape and dtype to fill, instead of a new one.
             verify: Whether the tensor's bytes must match their checksum, for which all of them are read. Without it, a
-                part of a large tensor takes its own bytes, and what lies between them where that is little.
+                part of a large tensor takes its own bytes, and what lies between them where that is little; but where the
+                files leave a doubt that these are the checkpoint's, all are read and compared once.
 
         Returns:
             An array of the part's shape; an integer in `region` drops its dimension, as in numpy.
@@ -98,23 +99,14 @@ class CheckpointReader(TensorSource):
         Raises:
             TensorNotFoundError: There is no such tensor; names the nearest ones.
             DataLossError: The bytes are not those that were written, or some are missing.
+            CheckpointReplacedError: They are those of another checkpoint that has the name now; see `one_checkpoint`.
             InvalidArgumentError: The region leaves the tensor or is not of that form, or the checkpoint holds only some
                 slices of it.
             ShapeMismatchError: `out` has another shape.
         """
         if out is not None and not isinstance(out, np.ndarray):
             raise InvalidArgumentError(f"out for {name!r} is a {type(out).__name__}, an array is needed")
-        if region is None:
-            return self._reader.read(name, out=out, verify=verify)
-        _, shape = self._reader.dtype_and_shape(name)
-        part, dropped = as_tensor_slice(region, shape, name)
-        if out is not None and dropped:
-            lengths = part.resolve(shape).shape
-            expected = tuple(length for axis, length in enumerate(lengths) if axis not in dropped)
-            if out.shape != expected:
-                raise ShapeMismatchError(f"out for {name}", expected=expected, actual=out.shape)
-            out = np.expand_dims(out, dropped)
-        return self._reader.read(name, part, out=out, verify=verify).squeeze(dropped)
+        return self._one.give(Given.VALUES, lambda reader: _read(reader, name, region, out, verify))
 
     def map(self, name: str, *, verify: bool = True) -> Array:
         """A tensor where it lies: a read-only array on the pages of its file, which takes no memory of its own.
@@ -133,9 +125,7 @@ class CheckpointReader(TensorSource):
             UnimplementedError: They do not lie in one local file as in memory: strings, slices, elements of the other byte
                 order or of 4 bits, V1 checkpoints. `read` reads these.
         """
-        if not isinstance(self._reader, BundleReader):
-            raise UnimplementedError(f"{self.prefix}: a V1 checkpoint cannot be mapped into memory; read() reads it")
-        return mapped.map_tensor(self._reader, name, verify=verify)
+        return self._one.give(Given.VALUES, lambda reader: _map(reader, name, verify))
 
     def read_tensors(
         self, names: Iterable[str] | None = None, *, out: Mapping[str, Array] | None = None, num_workers: int | None = None
@@ -155,10 +145,16 @@ class CheckpointReader(TensorSource):
             DataLossError: The bytes are not those that were written, or some are missing.
             ShapeMismatchError: An array to fill has another shape.
         """
-        wanted = self.names if names is None else names
-        if isinstance(self._reader, BundleReader):
-            return bulk_reader.read_tensors(self._reader, wanted, out=out, num_workers=num_workers)
-        return {name: self.read(name, out=(out or {}).get(name)) for name in wanted}
+        wanted = None if names is None else list(names)
+        arrays = out or {}
+
+        def read(reader: FormatReader) -> dict[str, Array]:
+            these = reader.names if wanted is None else wanted
+            if isinstance(reader, BundleReader):
+                return bulk_reader.read_tensors(reader, these, out=arrays, num_workers=num_workers)
+            return {name: _read(reader, name, None, arrays.get(name), True) for name in these}
+
+        return self._one.give(Given.VALUES, read)
 
     def verify_tensors(self, names: Iterable[str], *, num_workers: int | None = None) -> None:
         """Reads tensors and compares their checksums, on as many threads as there are cores; keeps nothing of them.
@@ -167,17 +163,23 @@ class CheckpointReader(TensorSource):
             TensorNotFoundError: There is no such tensor; names the nearest ones.
             DataLossError: The bytes are not those that were written, or some are missing.
         """
-        if isinstance(self._reader, BundleReader):
-            bulk_reader.verify_tensors(self._reader, names, num_workers=num_workers)
-        else:
-            for name in names:
-                self.read(name)
+        wanted = list(names)
+
+        def verify(reader: FormatReader) -> None:
+            if isinstance(reader, BundleReader):
+                bulk_reader.verify_tensors(reader, wanted, num_workers=num_workers)
+            else:
+                for name in wanted:
+                    reader.read(name)
+
+        # Who reads these tensors next has been told that they are sound.
+        self._one.give(Given.VALUES, verify)
 
     # TensorFlow's names.
 
     def has_tensor(self, name: str) -> bool:
         """Whether there is a tensor of that name."""
-        return name in self._reader
+        return name in self
 
     def get_tensor(self, name: str) -> Any:
         """A tensor as TensorFlow's reader gives it: a scalar as a numpy scalar, or as bytes."""
@@ -196,14 +198,14 @@ class CheckpointReader(TensorSource):
         """A line for each tensor, as in ``kernel (DT_FLOAT) [784,10]``."""
         lines = []
         for name in self:
-            dtype, shape = self._reader.dtype_and_shape(name)
+            dtype, shape = self._dtype_and_shape(name)
             data_type = schemas.DataType.Name(dtype.data_type)
             lines.append(f"{name} ({data_type}) [{','.join(map(str, shape))}]\n")
         return "".join(lines).encode("utf-8", "surrogateescape")
 
     def close(self) -> None:
         """Closes the files; nothing can be read afterwards."""
-        self._reader.close()
+        self._one.reader.close()
 
     def __repr__(self) -> str:
         return f"<CheckpointReader of {self.prefix!r}, {self.version}>"
@@ -218,8 +220,16 @@ def load_checkpoint(path: file_io.PathLike) -> CheckpointReader:
 
     Raises:
         CheckpointNotFoundError: There is none; names what was looked for and what is there.
+        CheckpointReplacedError: It is replaced again and again.
         DataLossError: What is there is no checkpoint, or its index is damaged.
     """
+    for _ in range(MAX_ATTEMPTS - 1):
+        try:
+            return CheckpointReader(checkpoint_location.locate_checkpoint(path))
+        except CheckpointNotFoundError as error:
+            # What a directory named may have been removed by now, and the directory may name another.
+            if error.prefix == file_io.as_path(path):
+                raise
     return CheckpointReader(checkpoint_location.locate_checkpoint(path))
 
 
@@ -235,10 +245,21 @@ def load_variable(path: file_io.PathLike, name: str) -> Any:
         return reader.get_tensor(name.removesuffix(":0"))
 
 
-def _open_v1(location: checkpoint_location.CheckpointLocation) -> TensorSliceReader:
-    try:
-        return TensorSliceReader(location.prefix, location.paths)
-    except DataLossError as error:
-        # Any file may be named here, and most that are named by mistake are not damaged checkpoints but none at all.
-        error.add_context(f"no V2 checkpoint, since {location.prefix}.index is not there, and no sound V1 checkpoint")
-        raise
+def _read(reader: FormatReader, name: str, region: Region | None, out: Array | None, verify: bool) -> Array:
+    if region is None:
+        return reader.read(name, out=out, verify=verify)
+    _, shape = reader.dtype_and_shape(name)
+    part, dropped = as_tensor_slice(region, shape, name)
+    if out is not None and dropped:
+        lengths = part.resolve(shape).shape
+        expected = tuple(length for axis, length in enumerate(lengths) if axis not in dropped)
+        if out.shape != expected:
+            raise ShapeMismatchError(f"out for {name}", expected=expected, actual=out.shape)
+        out = np.expand_dims(out, dropped)
+    return reader.read(name, part, out=out, verify=verify).squeeze(dropped)
+
+
+def _map(reader: FormatReader, name: str, verify: bool) -> Array:
+    if not isinstance(reader, BundleReader):
+        raise UnimplementedError(f"{reader.prefix}: a V1 checkpoint cannot be mapped into memory; read() reads it")
+    return mapped.map_tensor(reader, name, verify=verify)

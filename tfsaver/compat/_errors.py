@@ -30,6 +30,8 @@ _CLASSES: tuple[tuple[type[errors.SaverError], str | None], ...] = (
     (errors.InvalidArgumentError, "InvalidArgumentError"),
     (errors.AlreadyExistsError, "AlreadyExistsError"),
     (errors.UnimplementedError, "UnimplementedError"),
+    # What TensorFlow's own recovery of sessions takes for a reason to try again.
+    (errors.CheckpointReplacedError, "AbortedError"),
 )
 
 _SYSTEM = {
@@ -46,6 +48,9 @@ _SYSTEM = {
     errno.EMFILE: "ResourceExhaustedError",
     errno.ENFILE: "ResourceExhaustedError",
     errno.ENAMETOOLONG: "InvalidArgumentError",
+    errno.EIO: "UnknownError",
+    # TensorFlow has OutOfRangeError for it, which a training loop takes for the end of its data.
+    errno.EFBIG: "ResourceExhaustedError",
 }
 
 
@@ -70,7 +75,7 @@ def translate(error: errors.SaverError | OSError) -> Exception:
     """
     if not _tensorflow.is_imported():
         return error
-    if isinstance(error, errors.SaverError):
+    if isinstance(error, errors.SaverError) and not isinstance(error, errors.WriteError):
         name = next((name for ours, name in _CLASSES if isinstance(error, ours)), None)
     else:
         name = _SYSTEM.get(error.errno or 0)

@@ -15,6 +15,7 @@ piece of memory is had much faster than thousands of small ones.
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import math
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -140,8 +141,9 @@ def _entries_by_place(reader: BundleReader, names: Iterable[str]) -> dict[str, B
             try:
                 reader.data_file(entry)
             except DataLossError as error:
-                _located(error, reader, name, entry)
-                raise
+                with reader.located(entry):
+                    error.add_context(f"tensor {name!r}")
+                    raise
     return dict(sorted(entries.items(), key=lambda item: (item[1].shard_id, item[1].offset)))
 
 
@@ -281,21 +283,23 @@ def _fill(
 ) -> None:
     count = file.readinto(offset, buffer)
     if count != len(buffer):
-        error = TruncatedError(f"bytes at {offset} of {file.path}", wanted=len(buffer), available=count)
-        _located(error, reader, whole.name, whole.entry)
-        raise error
+        with _about(reader, whole):
+            raise TruncatedError(f"bytes at {offset} of {file.path}", wanted=len(buffer), available=count)
 
 
 def _check(reader: BundleReader, whole: _Whole, crc: int) -> None:
+    if crc32c.unmask(whole.entry.crc32c) != crc:
+        with _about(reader, whole):
+            reader.check_crc(whole.entry, crc)
+    reader.prove(whole.entry)
+
+
+@contextlib.contextmanager
+def _about(reader: BundleReader, whole: _Whole) -> Iterator[None]:
+    """Says of an error which tensor and which bytes it is about, or that they are another checkpoint's."""
     try:
-        reader.check_crc(whole.entry, crc)
+        with reader.located(whole.entry):
+            yield
     except DataLossError as error:
-        _located(error, reader, whole.name, whole.entry)
+        error.add_context(f"tensor {whole.name!r}")
         raise
-
-
-def _located(error: DataLossError, reader: BundleReader, name: str, entry: BundleEntry) -> None:
-    """Says of an error which tensor and which bytes it is about."""
-    if error.path is None:
-        error.path, error.offset, error.size = reader.data_path(entry.shard_id), entry.offset, entry.size
-    error.add_context(f"tensor {name!r}")

@@ -34,11 +34,13 @@ def map_tensor(reader: BundleReader, name: str, *, verify: bool = True) -> Array
     Args:
         reader: The open bundle; the array outlives it.
         name: The tensor's name.
-        verify: Whether the bytes must match their checksum, for which all of them are looked at.
+        verify: Whether the bytes must match their checksum, for which all of them are looked at; those of a doubtful data
+            file (see `data_files`) must in any case.
 
     Raises:
         TensorNotFoundError: There is no such tensor.
         DataLossError: The bytes are not those that were written, or some are missing.
+        CheckpointReplacedError: They are those of another checkpoint that has the name now.
         UnimplementedError: They do not lie in one local file as they do in memory; `read` reads such a tensor.
     """
     entry = reader.entry(name)
@@ -46,8 +48,9 @@ def map_tensor(reader: BundleReader, name: str, *, verify: bool = True) -> Array
     try:
         with reader.located(entry):
             data = file_io.map_exactly(reader.data_file(entry), entry.offset, entry.size, str(entry.dtype))
-            if verify:
+            if verify or reader.is_doubtful(entry):
                 reader.check_crc(entry, _checksum(data))
+                reader.prove(entry)
     except DataLossError as error:
         error.add_context(f"tensor {name!r}")
         raise

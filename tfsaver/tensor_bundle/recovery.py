@@ -16,6 +16,7 @@ from tfsaver.framework.tensor_slice import TensorSlice
 from tfsaver.lib import file_io
 from tfsaver.table.recovery import RecoveredTable
 from tfsaver.table.table import Table
+from tfsaver.tensor_bundle.bundle_index import BundleIndex
 from tfsaver.tensor_bundle.entry import BundleEntry
 from tfsaver.tensor_bundle.header import BundleHeader
 from tfsaver.tensor_bundle.reader import BundleReader
@@ -23,32 +24,22 @@ from tfsaver.tensor_bundle.reader import BundleReader
 _SHARD = re.compile(r"\.data-\d{5,}-of-(\d{5,})")
 
 
-class RecoveredBundle(BundleReader):
-    """A bundle that is opened if there is anything to be had from it.
-
-    Args:
-        prefix: The checkpoint's path without suffix.
+class RecoveredIndex(BundleIndex):
+    """An index of which something can be read.
 
     Attributes:
-        damage: What is wrong with the index.
+        damage: What is wrong with it.
         assumptions: What was taken for granted, in words, because nothing says it any more.
-        lost_slices: The names of tensors of which slices are in the index, and they themselves are not.
-
-    Raises:
-        CheckpointNotFoundError: There is no index of that prefix.
-        DataLossError: Nothing in the index can be read.
-        UnimplementedError: It was written for newer readers.
     """
 
-    def __init__(self, prefix: file_io.PathLike) -> None:
+    def __init__(self, prefix: str) -> None:
         self.damage: list[SaverError] = []
         self.assumptions: list[str] = []
-        self.lost_slices: dict[str, None] = {}
         super().__init__(prefix)
 
-    def _open_table(self, index: file_io.RandomAccessFile) -> Table:
+    def _open_table(self, file: file_io.RandomAccessFile) -> Table:
         # The tensors' own checksums are the second proof that a repaired entry is right.
-        table = self._recovered_table = RecoveredTable(index, repair_bits=True)
+        table = self._recovered_table = RecoveredTable(file, repair_bits=True)
         if table.damage is not None:
             self.damage.append(table.damage)
             if not table.num_blocks:
@@ -75,6 +66,40 @@ class RecoveredBundle(BundleReader):
         counts = {int(match[1]) for path in data_files(self.prefix) if (match := _SHARD.search(path[len(self.prefix) :]))}
         return counts.pop() if len(counts) == 1 else None
 
+    @property
+    def repairs(self) -> list[str]:
+        """What was put right again, in words."""
+        return list(self._recovered_table.repairs)
+
+
+class RecoveredBundle(BundleReader):
+    """A bundle that is opened if there is anything to be had from it.
+
+    Args:
+        prefix: The checkpoint's path without suffix.
+
+    Attributes:
+        damage: What is wrong with the index.
+        assumptions: What was taken for granted, in words, because nothing says it any more.
+        lost_slices: The names of tensors of which slices are in the index, and they themselves are not.
+
+    Raises:
+        CheckpointNotFoundError: There is no index of that prefix.
+        DataLossError: Nothing in the index can be read.
+        UnimplementedError: It was written for newer readers.
+    """
+
+    index: RecoveredIndex
+
+    def __init__(self, prefix: file_io.PathLike) -> None:
+        super().__init__(prefix)
+        self.damage = self.index.damage
+        self.assumptions = self.index.assumptions
+        self.lost_slices: dict[str, None] = {}
+
+    def _open_index(self) -> RecoveredIndex:
+        return RecoveredIndex(self.prefix)
+
     def sound_names(self) -> list[str]:
         """The names in the blocks of the index that can be read, and no others; notes the blocks that cannot."""
         names = []
@@ -85,7 +110,7 @@ class RecoveredBundle(BundleReader):
             else:
                 # A slice whose tensor's own entry is lost would pass for a tensor of that strange name.
                 self.lost_slices[whole] = None
-        self.assumptions += self._recovered_table.repairs
+        self.assumptions += self.index.repairs
         return names
 
     def slice_entries(self, name: str) -> list[tuple[TensorSlice, BundleEntry]]:
@@ -94,7 +119,7 @@ class RecoveredBundle(BundleReader):
         found = []
         for stored in full.slices:
             try:
-                found.append((stored, self._slice_entry(name, full, stored)))
+                found.append((stored, self.index.slice_entry(name, full, stored)))
             except SaverError:
                 continue
         return found
@@ -112,7 +137,7 @@ class RecoveredBundle(BundleReader):
             return
         for stored in full.slices:
             try:
-                part = self._slice_entry(name, full, stored)
+                part = self.index.slice_entry(name, full, stored)
             except SaverError as error:
                 yield stored, 0, error
             else:
@@ -120,12 +145,8 @@ class RecoveredBundle(BundleReader):
 
     def _damage_of(self, entry: BundleEntry) -> Exception | None:
         try:
-            if entry.dtype.has_fixed_size:
-                with self.located(entry):
-                    for _ in self._verify_fixed_size(entry):
-                        pass
-            else:
-                self._read_elements(entry)
+            for _ in self.verify_entry(entry):
+                pass
         except (SaverError, OSError) as error:
             return error
         return None

@@ -35,6 +35,7 @@ from tfsaver.checkpoint.editing.select import SelectedSource
 from tfsaver.checkpoint.editing.view import object_graph_of
 from tfsaver.checkpoint.editing.write import write_source
 from tfsaver.checkpoint.objects.object_graph import DESCRIPTIONS, OBJECT_GRAPH_KEY, TREE_KEY, parse_object_graph
+from tfsaver.checkpoint.one_checkpoint import OneCheckpoint
 from tfsaver.errors import AlreadyExistsError, CheckpointNotFoundError, DataLossError, SaverError
 from tfsaver.framework.tensor_shape import num_elements
 from tfsaver.framework.tensor_slice import TensorSlice
@@ -92,7 +93,8 @@ class RecoveredReader(CheckpointReader):
     """A damaged checkpoint, open as far as it can be."""
 
     def __init__(self, recovered: RecoveredBundle | RecoveredSlices, version: str) -> None:
-        self._reader = self.recovered = recovered
+        self.recovered = recovered
+        self._one = OneCheckpoint(recovered)
         self.version = version
         self.prefix = recovered.prefix
         self._sound_names = recovered.sound_names()
