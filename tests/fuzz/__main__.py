@@ -48,8 +48,7 @@ def fuzz(name: str, folder: pathlib.Path, runs: int, seconds: int) -> Outcome:
     findings = folder / "findings" / name
     for each in (corpus, findings):
         each.mkdir(parents=True, exist_ok=True)
-    write_seeds = "import sys, pathlib; from tests.fuzz import write_seeds; write_seeds.main(*sys.argv[1:])"
-    subprocess.run([sys.executable, "-c", write_seeds, name, str(corpus)], check=True)
+    subprocess.run([sys.executable, "-m", "tests.fuzz.write_seeds", name, str(corpus)], check=True)
     arguments = [
         str(corpus),
         f"-runs={runs}",

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from tests.fuzz import checksums, pieces
 from tests.fuzz import seeds as files
-from tests.fuzz.memory_files import mounted
+from tests.fuzz.memory_files import mount
 from tests.fuzz.reading import read_everything
 from tests.table.stores import open_table
 from tfsaver.tensor_bundle.header import BundleHeader
@@ -45,5 +45,4 @@ def run(data: bytes) -> None:
     if b"" not in pairs:
         pairs[b""] = BundleHeader(2, order).encode()
     shards = {f"m.data-0000{number}-of-00002": shard for number in (0, 1)}
-    with mounted({"m.index": checksums.table_of(pairs), **shards}) as folder:
-        read_everything(f"{folder}/m")
+    read_everything(mount({"m.index": checksums.table_of(pairs), **shards}) + "/m", data)

@@ -26,23 +26,19 @@ def seeds() -> Iterator[bytes]:
 
 
 def run(data: bytes) -> None:
-    _read(data)
-    _read(checksums.right_table(data))
-
-
-def _read(data: bytes) -> None:
+    # The last bytes of a file are its magic, which is made right anyway.
+    kind = data[-1] % 4 if data else 0
+    table = data if kind == 3 else checksums.right_table(data)
     problems: list[SaverError] = []
-    try:
-        table = Table(MemoryFile(data))
-    except SaverError:
-        pass
+    if kind & 1:
+        _read(RecoveredTable(MemoryFile(table), repair_bits=True), problems)
     else:
-        entries = list(table.items(problems.append))
-        table.verify_unread_bytes(problems.append)
-        for key, value in entries[:20]:
-            # What lies behind a block's index entry is told, and is not found.
-            assert problems or table.get(key) == value
-    recovered = RecoveredTable(MemoryFile(data), repair_bits=True)
-    for _ in recovered.items(problems.append):
-        pass
-    recovered.verify_unread_bytes(problems.append)
+        _read(Table(MemoryFile(table)), problems)
+
+
+def _read(table: Table, problems: list[SaverError]) -> None:
+    entries = list(table.items(problems.append))
+    table.verify_unread_bytes(problems.append)
+    for key, value in entries[:8]:
+        # What lies behind a block's index entry is told, and is not found.
+        assert problems or table.get(key) == value
