@@ -63,6 +63,8 @@ def assert_same(table: Table, model: dict[bytes, bytes]) -> None:
             assert table.get(near) == model.get(near)
     for far in (b"", b"\0\0\0", b"m", b"\xff" * 10):
         assert table.get(far) == model.get(far)
+    for key in (b"", *model):
+        assert table.first_value(key) == (model.get(key) if key == min(model, default=None) else None)
 
 
 @pytest.mark.parametrize("contents", MODELS)

@@ -22,26 +22,29 @@ class Block:
     Args:
         contents: The decompressed contents.
         what: The block's name in errors, as in ``block at byte 0 of model.index``.
+        only_first: Whether the first entry is enough; nothing else is decoded then.
 
     Raises:
         DataLossError: The contents contradict the format, or the keys are not in order.
     """
 
-    def __init__(self, contents: bytes, what: str) -> None:
+    def __init__(self, contents: bytes, what: str, *, only_first: bool = False) -> None:
         self.keys: list[bytes] = []
         self.values: list[bytes] = []
         try:
-            self._decode(contents, _end_of_entries(contents))
+            end = _end_of_entries(contents)
+            self._decode(contents, end, min(end, 1) if only_first else end)
         except DataLossError as error:
             error.add_context(what)
             raise
 
-    def _decode(self, contents: bytes, end: int) -> None:
+    def _decode(self, contents: bytes, end: int, stop: int) -> None:
+        """Decodes the entries that begin before `stop`."""
         keys, values = self.keys, self.values
         key = b""
         position = 0
         read_varint = coding.read_varint
-        while position < end:
+        while position < stop:
             start = position
             # Nearly every entry spells its three numbers in one byte each.
             if position + 3 <= end and contents[position] | contents[position + 1] | contents[position + 2] < 0x80:

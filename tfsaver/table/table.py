@@ -74,6 +74,14 @@ class Table:
         position = block.lower_bound(key)
         return block.values[position] if position < len(block.keys) and block.keys[position] == key else None
 
+    def first_value(self, key: bytes) -> bytes | None:
+        """The value of `key` if it is the first of all keys, or None; no other entry is decoded."""
+        if not self._handles:
+            return None
+        handle = self._handles[0]
+        block = Block(table_format.read_block(self._file, handle), self._what(handle), only_first=True)
+        return block.values[0] if block.keys[:1] == [key] else None
+
     def items(self, on_damage: OnDamage = raise_damage) -> Iterator[tuple[bytes, bytes]]:
         """All entries in ascending order of their keys.
 

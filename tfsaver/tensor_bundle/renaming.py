@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable
 
 from tfsaver.lib import file_io
+from tfsaver.lib.directory_lock import directory_lock
 from tfsaver.table.table import Table
 from tfsaver.tensor_bundle import naming
 from tfsaver.tensor_bundle.header import HEADER_KEY, decode_header
@@ -16,7 +18,7 @@ def rename_bundle(prefix: str, new_prefix: str, *, durable: bool = True) -> None
 
     Args:
         prefix: What it is called now.
-        new_prefix: What it is to be called, in the same directory.
+        new_prefix: What it is to be called, on the same file system.
         durable: Whether to return only once disks have the bytes and the names.
 
     Raises:
@@ -24,9 +26,10 @@ def rename_bundle(prefix: str, new_prefix: str, *, durable: bool = True) -> None
         DataLossError: The index is damaged.
     """
     index_path, new_index_path = naming.index_path(prefix), naming.index_path(new_prefix)
-    with contextlib.closing(file_io.open_for_reading(index_path)) as file:
+    directory = file_io.split(new_prefix)[0]
+    with directory_lock(directory), contextlib.closing(file_io.open_for_reading(index_path)) as file:
         table = Table(file)
-        header = decode_header(table.get(HEADER_KEY), index_path)
+        header = decode_header(table.first_value(HEADER_KEY), index_path)
         data_paths = [naming.data_path(prefix, shard_id, header.num_shards) for shard_id in range(header.num_shards)]
         if durable:
             for path in (*data_paths, index_path):
@@ -36,13 +39,29 @@ def rename_bundle(prefix: str, new_prefix: str, *, durable: bool = True) -> None
             place_bundle(new_prefix, data_paths, header, entries, durable=durable)
             file_io.remove(index_path)
             return
-    for shard_id, path in enumerate(data_paths):
-        file_io.replace(path, naming.data_path(new_prefix, shard_id, header.num_shards))
-    if durable:
-        file_io.sync_directory(file_io.split(new_prefix)[0])
-    file_io.replace(index_path, new_index_path)
-    if durable:
-        file_io.sync_directory(file_io.split(new_prefix)[0])
+        new_data_paths = [naming.data_path(new_prefix, number, header.num_shards) for number in range(header.num_shards)]
+        _rename_all(zip(data_paths, new_data_paths, strict=True), (index_path, new_index_path), durable)
+
+
+def _rename_all(data: Iterable[tuple[str, str]], index: tuple[str, str], durable: bool) -> None:
+    """Renames data files and then the index; on an error all have their old names again."""
+    directory = file_io.split(index[1])[0]
+    renamed: list[tuple[str, str]] = []
+    try:
+        for source, target in data:
+            file_io.replace(source, target)
+            renamed.append((source, target))
+        if durable:
+            file_io.sync_directory(directory)
+        file_io.replace(*index)
+        renamed.append(index)
+        if durable:
+            file_io.sync_directory(directory)
+    except BaseException:
+        for source, target in reversed(renamed):
+            with contextlib.suppress(OSError):
+                file_io.replace(target, source)
+        raise
 
 
 def remove_bundle(prefix: str) -> None:
