@@ -20,7 +20,7 @@ from typing import Any
 
 from benchmarks import places, plan, publish, results, rounds, table
 
-_KINDS = ("save", "restore", "ref", "small", "write", "read", "neighbours", "memory")
+_KINDS = ("save", "restore", "ref", "small", "write", "read", "neighbours", "memory", "durable")
 
 
 def arguments() -> argparse.ArgumentParser:

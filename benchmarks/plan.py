@@ -98,6 +98,8 @@ def groups() -> Iterator[Group]:
     for workload in (BIG, ONE_BIG):
         yield _peaks(workload)
     yield from _on_disk()
+    for workload in (TEN, THOUSAND, SMALL):
+        yield _synced(workload)
 
 
 def _saves(workload: Workload) -> Group:
@@ -206,6 +208,18 @@ def _peaks(workload: Workload) -> Group:
         rows.append(Row(f"{words}: peak memory beyond the variables", Step(OURS, name), None, most))
         rows.append(Row(f"TensorFlow's {words}: peak memory beyond the variables", Step(THEIRS, name), None))
     return Group("memory", workload, rows, [row.ours for row in rows], is_memory=True, num_copies=4)
+
+
+def _synced(workload: Workload) -> Group:
+    """What it costs to wait for the disk: beside a save that does not wait, and a plain write that does."""
+    ours, lazy = Step("tfsaver, durable", "write"), Step("tfsaver", "write")
+    plain, plain_lazy = Step("limit", "write_synced"), Step("limit", "write")
+    rows = [
+        Row("save_checkpoint, durable=True, against a plain write and fsync", ours, plain, 1.0),
+        Row("save_checkpoint, durable=True, against durable=False", ours, lazy),
+        Row("a plain write and fsync, against a plain write", plain, plain_lazy),
+    ]
+    return Group("durable", workload, rows, [ours, plain, lazy, plain_lazy], is_on_disk=True)
 
 
 def _on_disk() -> Iterator[Group]:

@@ -18,6 +18,7 @@ from benchmarks.workloads import Workload
 CONTENDERS: Mapping[str, tuple[str, str, Mapping[str, Any]]] = {
     "tfsaver": ("tfsaver_files", "TfsaverFiles", {}),
     "tfsaver, two files": ("tfsaver_files", "TfsaverFiles", {"num_shards": 2}),
+    "tfsaver, durable": ("tfsaver_files", "TfsaverFiles", {"is_durable": True}),
     "tensorflow": ("tensorflow_files", "TensorFlowFiles", {}),
     "safetensors": ("safetensors_files", "SafetensorsFiles", {}),
     "torch": ("torch_files", "TorchFiles", {}),

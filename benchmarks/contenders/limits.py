@@ -3,6 +3,7 @@
     memcpy        from one piece of memory into another that is new
     checksum      CRC32C of all of it, one thread
     write         one thread, one new file
+    write_synced  the same, and then waits for the disk
     write_shards  two threads, a new file each
     read          into memory that is new, with as many threads as there are cores
 
@@ -67,6 +68,12 @@ class Limits(Contender):
             yield Work(lambda: _write(directory / "0", view))
 
     @contextlib.contextmanager
+    def write_synced(self) -> Iterator[Work]:
+        view = memoryview(self._data)
+        with places.emptied(self.directory / "written") as directory:
+            yield Work(lambda: _write(directory / "0", view, is_synced=True))
+
+    @contextlib.contextmanager
     def write_shards(self) -> Iterator[Work]:
         view = memoryview(self._data)
         half = -(-len(view) // _NUM_SHARDS)
@@ -93,11 +100,13 @@ class Limits(Contender):
             yield work
 
 
-def _write(path: Path, view: memoryview) -> None:
+def _write(path: Path, view: memoryview, *, is_synced: bool = False) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
         while view:
             view = view[os.write(descriptor, view[:_PIECE_SIZE]) :]
+        if is_synced:
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
