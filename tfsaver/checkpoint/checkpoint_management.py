@@ -22,9 +22,11 @@ from tfsaver.checkpoint.checkpoint_files import (
 from tfsaver.checkpoint.checkpoint_state import (
     generate_checkpoint_state_proto,
     get_checkpoint_state,
+    path_or_empty,
     update_checkpoint_state,
 )
 from tfsaver.checkpoint.latest_verified import LatestVerified, latest_verified_checkpoint, warn_of_skipped
+from tfsaver.checkpoint.untrusted import refuse_files
 from tfsaver.errors import InvalidArgumentError
 from tfsaver.lib import file_io
 
@@ -47,7 +49,11 @@ _SHARD_SUFFIX = re.compile(r"-[\d?]+-of-\d+\Z")
 
 
 def latest_checkpoint(
-    checkpoint_dir: file_io.PathLike, latest_filename: file_io.PathLike | None = None, *, verified: bool = False
+    checkpoint_dir: file_io.PathLike,
+    latest_filename: file_io.PathLike | None = None,
+    *,
+    verified: bool = False,
+    trusted: bool = True,
 ) -> str | None:
     """The newest checkpoint of a directory, as its state file names it, or the newest that is sound.
 
@@ -61,17 +67,25 @@ def latest_checkpoint(
         verified: Reads every byte of the checkpoint, and falls back to the newest that is sound where that one is not, or
             where no state file says which it is. What is skipped is logged with the reason as a warning;
             `latest_verified_checkpoint` returns it.
+        trusted: Whether a checkpoint may be outside of the directory, by what the state file says or by symbolic links.
+            TensorFlow goes where it says. With `verified`, such a checkpoint is skipped as a damaged one is.
 
     Returns:
         A prefix, or the pattern of a V1 checkpoint in several files. None when there is no state file that can be read, or,
         with a warning in the log, when the checkpoint it names is nowhere; with `verified`, when no checkpoint is sound.
 
     Raises:
-        InvalidArgumentError: The state file names no checkpoint, or one whose name no file can have; not with `verified`.
+        InvalidArgumentError: The state file names no checkpoint, or one whose name no file can have, or, when it is not
+            trusted, one outside of the directory; not with `verified`.
     """
     if not verified:
-        return recorded_checkpoint(checkpoint_dir, latest_filename)
-    latest = latest_verified_checkpoint(checkpoint_dir, latest_filename)
+        if not trusted:
+            get_checkpoint_state(checkpoint_dir, latest_filename, trusted=False)
+        recorded = recorded_checkpoint(checkpoint_dir, latest_filename)
+        if recorded is not None and not trusted:
+            refuse_files(path_or_empty(checkpoint_dir), recorded)
+        return recorded
+    latest = latest_verified_checkpoint(checkpoint_dir, latest_filename, trusted=trusted)
     warn_of_skipped(latest)
     return latest.prefix
 

@@ -15,6 +15,7 @@ from tfsaver import schemas
 from tfsaver.checkpoint import checkpoint_location
 from tfsaver.checkpoint.one_checkpoint import MAX_ATTEMPTS, FormatReader, Given, OneCheckpoint, open_location
 from tfsaver.checkpoint.tensor_source import Array, TensorSource
+from tfsaver.checkpoint.untrusted import confined_checkpoint
 from tfsaver.errors import CheckpointNotFoundError, InvalidArgumentError, ShapeMismatchError, UnimplementedError
 from tfsaver.framework.dtypes import DType
 from tfsaver.framework.region import Region, as_tensor_slice
@@ -211,18 +212,23 @@ class CheckpointReader(TensorSource):
         return f"<CheckpointReader of {self.prefix!r}, {self.version}>"
 
 
-def load_checkpoint(path: file_io.PathLike) -> CheckpointReader:
+def load_checkpoint(path: file_io.PathLike, *, trusted: bool = True) -> CheckpointReader:
     """Opens a checkpoint of either format.
 
     Args:
         path: A prefix, a directory with a state file, a SavedModel's directory, a V1 pattern, or any of the checkpoint's
             files; local, or a URL that fsspec knows.
+        trusted: Whether a state file's entry, or a symbolic link, may lead out of the directory that is given, or that a
+            prefix is in.
 
     Raises:
         CheckpointNotFoundError: There is none; names what was looked for and what is there.
+        InvalidArgumentError: It is not trusted, and leads out of its directory; names what does.
         CheckpointReplacedError: It is replaced again and again.
         DataLossError: What is there is no checkpoint, or its index is damaged.
     """
+    if not trusted:
+        path = confined_checkpoint(path)
     for _ in range(MAX_ATTEMPTS - 1):
         try:
             return CheckpointReader(checkpoint_location.locate_checkpoint(path))

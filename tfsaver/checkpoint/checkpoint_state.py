@@ -22,11 +22,10 @@ import logging
 import os
 from collections.abc import Iterable, Sequence
 
-from google.protobuf import text_format
-
 from tfsaver import schemas
-from tfsaver.errors import InvalidArgumentError, NotFoundError, PathConflictError
-from tfsaver.lib import file_io
+from tfsaver.errors import DataLossError, InvalidArgumentError, NotFoundError, PathConflictError
+from tfsaver.framework import message_text
+from tfsaver.lib import confinement, file_io
 
 __all__ = [
     "STATE_FILE_NAME",
@@ -71,15 +70,15 @@ def parse_checkpoint_state(data: bytes) -> schemas.CheckpointState:
     """
     state = schemas.CheckpointState()
     try:
-        # Merge, not Parse: of a field that is written twice the last one counts, as in TensorFlow.
-        text_format.Merge(data.decode("utf-8"), state)
-    except (text_format.ParseError, UnicodeError) as error:
+        # TensorFlow takes the last one of several newest checkpoints.
+        message_text.merge_text(data, state, repeats=True)
+    except DataLossError as error:
         raise InvalidArgumentError(f"not a checkpoint state: {error}") from error
     return state
 
 
 def get_checkpoint_state(
-    checkpoint_dir: file_io.PathLike, latest_filename: file_io.PathLike | None = None
+    checkpoint_dir: file_io.PathLike, latest_filename: file_io.PathLike | None = None, *, trusted: bool = True
 ) -> schemas.CheckpointState | None:
     """What a directory's state file says, its relative entries joined with the directory.
 
@@ -89,11 +88,14 @@ def get_checkpoint_state(
         checkpoint_dir: The directory of the checkpoints; empty for the working directory.
         latest_filename: The name of the state file, if it is not `checkpoint`.
 
+        trusted: Whether its entries may lead out of the directory, as absolute paths do, or by symbolic links. TensorFlow
+            follows them anywhere.
     Returns:
         None when there is no state file, or, with a warning in the log, when it cannot be read or parsed.
 
     Raises:
-        InvalidArgumentError: The state file parses, but names no newest checkpoint; an empty file does that too.
+        InvalidArgumentError: The state file parses, but names no newest checkpoint; an empty file does that too. Or it is
+            not trusted, and an entry leads out of the directory.
     """
     directory = path_or_empty(checkpoint_dir)
     path = state_file_path(directory, latest_filename)
@@ -107,6 +109,8 @@ def get_checkpoint_state(
     if not state.model_checkpoint_path:
         raise InvalidArgumentError(f"Invalid checkpoint state loaded from {directory}: {path} has no model_checkpoint_path")
     state.model_checkpoint_path = file_io.join(directory, state.model_checkpoint_path)
+    if not trusted:
+        _refuse_outside(directory, path, state)
     state.all_model_checkpoint_paths[:] = [file_io.join(directory, entry) for entry in state.all_model_checkpoint_paths]
     return state
 
@@ -201,6 +205,14 @@ def update_checkpoint_state(
 def path_or_empty(path: file_io.PathLike) -> str:
     """`file_io.as_path`, but an empty path stays one: as a directory it means the working directory."""
     return "" if isinstance(path, (str, bytes)) and not path else file_io.as_path(path)
+
+def _refuse_outside(directory: str, path: str, state: schemas.CheckpointState) -> None:
+    if not confinement.is_inside(directory, path):
+        raise InvalidArgumentError(f"{path} leads out of its directory, which is not trusted")
+    for entry in dict.fromkeys([state.model_checkpoint_path, *state.all_model_checkpoint_paths]):
+        if confinement.leads_out(entry) or not confinement.is_inside(directory, file_io.join(directory, entry)):
+            raise InvalidArgumentError(f"{path}: entry {entry!r} leads out of the directory, which is not trusted")
+
 
 
 def state_file_path(directory: str, latest_filename: file_io.PathLike | None) -> str:

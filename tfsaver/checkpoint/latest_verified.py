@@ -15,6 +15,7 @@ from tfsaver.checkpoint.checkpoint_state import path_or_empty, state_file_path
 from tfsaver.checkpoint.doctor.damage import describe_damage
 from tfsaver.checkpoint.doctor.directory_survey import FoundCheckpoint, survey_directory
 from tfsaver.checkpoint.doctor.state_survey import StateFile, in_order_of_age, read_state_file
+from tfsaver.checkpoint.untrusted import outside
 from tfsaver.checkpoint.verify import verify_checkpoint
 from tfsaver.errors import SaverError
 from tfsaver.lib import file_io
@@ -49,6 +50,7 @@ def latest_verified_checkpoint(
     latest_filename: file_io.PathLike | None = None,
     *,
     progress: Progress | None = None,
+    trusted: bool = True,
 ) -> LatestVerified:
     """The newest checkpoint of a directory that verifies, and what was skipped for it.
 
@@ -59,15 +61,17 @@ def latest_verified_checkpoint(
         checkpoint_dir: The directory of the checkpoints; empty for the working directory.
         latest_filename: The name of the state file, if it is not `checkpoint`.
         progress: Called as bytes are read.
+        trusted: Whether a checkpoint may be outside of the directory; one that is not read is skipped.
     """
     directory = path_or_empty(checkpoint_dir)
-    state = read_state_file(directory, latest_filename)
+    state = read_state_file(directory, latest_filename, trusted=trusted)
     state_file_name = file_io.split(state_file_path(directory, latest_filename))[1]
     hints = [name for entry in state.recorded for name in entry.names]
     found = survey_directory(directory, state_file_name, hints).checkpoints
     skipped: list[Skipped] = []
     for prefix in candidates(state, found):
-        reason = _why_not(prefix, progress)
+        place = None if trusted else outside(directory, prefix)
+        reason = _why_not(prefix, progress) if place is None else f"{place} leads out of the directory, which is not trusted"
         if reason is None:
             return LatestVerified(prefix, skipped)
         skipped.append(Skipped(prefix, reason))

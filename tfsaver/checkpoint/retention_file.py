@@ -11,8 +11,9 @@ A name that no reader takes for a checkpoint, and JSON that a person can read an
      ]
     }
 
-A name has no directory: a ledger is of what lies beside it and of nothing else, and the directory may move. Fields that
-this version does not know stay as they are; a newer version's file is left alone and is an error.
+A name has no directory, nor has a suffix: a ledger is of what lies beside it and of nothing else, since what it names may
+be removed, and the directory may move. Fields that this version does not know stay as they are; a newer version's file is
+left alone and is an error.
 """
 
 from __future__ import annotations
@@ -85,14 +86,14 @@ def read_ledger(path: str) -> LedgerPage | None:
     try:
         fields = json.loads(data, parse_constant=_refuse_constant)
         version = fields.pop("version")
-        if not isinstance(version, int):
+        if not isinstance(version, int) or isinstance(version, bool):
             raise TypeError(f"its version is {version!r}")
         if version > _VERSION:
             raise UnimplementedError(f"{path} is of version {version}, and this library knows up to {_VERSION}")
         series = fields.pop("series", {})
         for name, facts in series.items():
-            if "began" in facts and not isinstance(facts["began"], (int, float)):
-                raise TypeError(f"series {name!r} began at {facts['began']!r}")
+            if not isinstance(facts, dict) or not _is_number(facts.get("began", 0)):
+                raise TypeError(f"series {name!r} is {facts!r}")
         return LedgerPage([_parse_entry(entry) for entry in fields.pop("checkpoints")], series, fields)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         # The text of an error is what a person reads, and a KeyError's is no more than the key.
@@ -129,17 +130,31 @@ def _parse_entry(fields: dict[str, Any]) -> LedgerEntry:
         meta_graph_suffix=fields.pop("meta_graph_suffix", "meta"),
         unknown=fields,
     )
-    numbers = (entry.time,) if metric is None else (entry.time, metric)
-    if not all(isinstance(number, (int, float)) and math.isfinite(number) for number in numbers):
+    if not _is_number(entry.time) or not (metric is None or _is_number(metric)):
         raise TypeError(f"{entry.name!r} has a time {entry.time!r} and a metric {metric!r}")
     for text in (entry.name, entry.series, entry.format, entry.meta_graph_suffix):
         if not isinstance(text, str):
             raise TypeError(f"{text!r} in the place of a text")
-    if "/" in entry.name or "\0" in entry.name:
+    if entry.name in ("", ".", "..") or not _is_part_of_name(entry.name):
         raise TypeError(f"{entry.name!r} is no name of a checkpoint")
+    if not _is_part_of_name(entry.meta_graph_suffix):
+        raise TypeError(f"{entry.meta_graph_suffix!r} is no suffix of a file's name")
     if not isinstance(entry.is_pinned, bool):
         raise TypeError(f"{entry.name!r} has a pin {entry.is_pinned!r}")
     return entry
+
+
+def _is_number(value: Any) -> bool:
+    """Whether it is a number that a float can be."""
+    try:
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:
+        return False
+
+
+def _is_part_of_name(text: str) -> bool:
+    """Whether a path that ends in it stays in its directory, on every system."""
+    return not any(character in text for character in "/\\\0") and text[1:2] != ":"
 
 
 def _format_entry(entry: LedgerEntry) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from tfsaver import schemas
 from tfsaver.errors import SaverError
-from tfsaver.framework.tensor_util import make_ndarray
+from tfsaver.framework import dtypes
+from tfsaver.framework.tensor_util import decode_values, make_ndarray
 from tfsaver.graph.findings import Finding, error, shown, warning
 from tfsaver.graph.functions import called_functions, functions_in, library_functions
 from tfsaver.graph.op_defs import data_type_name, num_outputs
@@ -18,6 +19,8 @@ _NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*")
 _FUNCTION_NODE_NAME = re.compile(r"[A-Za-z0-9._][A-Za-z0-9_.\\/>-]*")
 # A constant larger than this is only looked at from outside.
 _MAX_DECODED = 1 << 16
+# Elements for a byte of the constant: more than any that has a value for each.
+_MAX_RATIO = 16
 # Dimensions that a tensor of TensorFlow can have.
 _MAX_RANK = 254
 
@@ -184,7 +187,11 @@ def _lint_const(node: schemas.NodeDef, place: str) -> Iterator[Finding]:
     if (len(sizes) <= _MAX_RANK and math.prod(sizes) > _MAX_DECODED) or tensor.ByteSize() > _MAX_DECODED:
         return
     try:
-        make_ndarray(tensor, "its value")
+        if tensor.tensor_content or math.prod(sizes) <= _MAX_RATIO * (tensor.ByteSize() + _MAX_RATIO):
+            make_ndarray(tensor, "its value")
+        else:
+            # One value that stands for many: the values alone, since thousands of nodes may be such.
+            decode_values(memoryview(tensor.SerializeToString()), dtypes.from_data_type(tensor.dtype), "its value")
     except NotImplementedError:
         return
     except SaverError as problem:

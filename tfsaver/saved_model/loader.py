@@ -14,8 +14,9 @@ from types import TracebackType
 
 from tfsaver import schemas
 from tfsaver.checkpoint.checkpoint_reader import load_checkpoint
+from tfsaver.checkpoint.untrusted import refuse_files
 from tfsaver.errors import CheckpointNotFoundError, DataLossError, InvalidArgumentError, NotFoundError
-from tfsaver.lib import file_io
+from tfsaver.lib import confinement, file_io
 from tfsaver.saved_model import assets, constants, fingerprint, saved_model_file, signature_def
 from tfsaver.saved_model.variables import SavedModelVariables
 
@@ -27,12 +28,14 @@ class MetaGraph:
         proto: The MetaGraphDef as it is in the file.
         tags: By which a loader chooses it.
         directory: The SavedModel that it belongs to.
+        trusted: Whether symbolic links among its assets may lead out of it.
     """
 
-    def __init__(self, proto: schemas.MetaGraphDef, directory: str) -> None:
+    def __init__(self, proto: schemas.MetaGraphDef, directory: str, *, trusted: bool = True) -> None:
         self.proto = proto
         self.tags = tuple(sorted(set(proto.meta_info_def.tags)))
         self.directory = directory
+        self.trusted = trusted
 
     @property
     def graph_def(self) -> schemas.GraphDef:
@@ -54,7 +57,11 @@ class MetaGraph:
             DataLossError: A file would be outside of the SavedModel.
         """
         directory = file_io.join(self.directory, constants.ASSETS_DIRECTORY)
-        return {asset.tensor_name: file_io.join(directory, asset.filename) for asset in assets.read_assets(self.proto)}
+        found = {asset.tensor_name: file_io.join(directory, asset.filename) for asset in assets.read_assets(self.proto)}
+        for path in () if self.trusted else found.values():
+            if not confinement.is_inside(self.directory, path):
+                raise DataLossError(f"asset {path!r} leads out of {self.directory}, which is not trusted")
+        return found
 
     @property
     def init_op(self) -> str | None:
@@ -86,12 +93,14 @@ class SavedModel:
         directory: Where it is.
         proto: The SavedModel message as it is in the file.
         meta_graphs: Its graphs, in the order of the file.
+        trusted: Whether symbolic links in it may lead out of it.
     """
 
-    def __init__(self, directory: str) -> None:
+    def __init__(self, directory: str, *, trusted: bool = True) -> None:
         self.directory = directory
+        self.trusted = trusted
         self.proto = saved_model_file.read_saved_model(directory)
-        self.meta_graphs = [MetaGraph(proto, directory) for proto in self.proto.meta_graphs]
+        self.meta_graphs = [MetaGraph(proto, directory, trusted=trusted) for proto in self.proto.meta_graphs]
 
     def meta_graph(self, tags: Iterable[str] | str | None = None) -> MetaGraph:
         """The graph of some tags.
@@ -126,8 +135,9 @@ class SavedModel:
 
         Raises:
             DataLossError: The checkpoint's index is damaged.
+            InvalidArgumentError: The model is not trusted, and a file of the checkpoint is outside of it.
         """
-        return open_variables(self.directory)
+        return open_variables(self.directory, trusted=self.trusted)
 
     @property
     def fingerprint(self) -> schemas.FingerprintDef | None:
@@ -155,36 +165,45 @@ class SavedModel:
         return f"<SavedModel {self.directory!r}: {', '.join(format_tags(graph.tags) for graph in self.meta_graphs)}>"
 
 
-def load_saved_model(path: file_io.PathLike) -> SavedModel:
+def load_saved_model(path: file_io.PathLike, *, trusted: bool = True) -> SavedModel:
     """Opens a SavedModel.
 
     Args:
         path: Its directory, or the file ``saved_model.pb`` (``.pbtxt``, ``.cpb``) in it; or the directory of its versions,
             which are directories whose names are numbers: then the highest, as servers have it.
+        trusted: Whether symbolic links may lead out of the directory: from the file itself, its variables, its assets. The
+            name of an asset never may.
 
     Raises:
         CheckpointNotFoundError: There is none.
         DataLossError: It is damaged.
+        InvalidArgumentError: It is not trusted, and the file is outside of the directory.
         UnimplementedError: It is chunked, in a way that tfsaver does not read.
     """
-    directory = file_io.as_path(path)
+    given = directory = file_io.as_path(path)
     parent, name = file_io.split(directory)
     if name in saved_model_file.FILE_NAMES and not file_io.is_directory(directory):
-        directory = parent or "."
+        given = directory = parent or "."
     elif saved_model_file.find_saved_model(directory) is None:
         versions = [file_io.join(directory, version) for version in list_versions(directory)]
         directory = next((version for version in versions if saved_model_file.find_saved_model(version)), directory)
-    return SavedModel(directory)
+    file = None if trusted else saved_model_file.find_saved_model(directory)
+    if file is not None and not confinement.is_inside(given, file):
+        raise InvalidArgumentError(f"{file} leads out of {given}, which is not trusted")
+    return SavedModel(directory, trusted=trusted)
 
 
-def open_variables(directory: str) -> SavedModelVariables:
+def open_variables(directory: str, *, trusted: bool = True) -> SavedModelVariables:
     """The variables of a SavedModel's directory.
 
     Raises:
         DataLossError: The checkpoint's index is damaged.
+        InvalidArgumentError: The directory is not trusted, and a file of the checkpoint is outside of it.
     """
     folder = file_io.join(directory, constants.VARIABLES_DIRECTORY)
     prefix = file_io.join(folder, constants.VARIABLES_FILE_NAME)
+    if not trusted:
+        refuse_files(directory, prefix)
     try:
         return SavedModelVariables(load_checkpoint(prefix), directory)
     except CheckpointNotFoundError:

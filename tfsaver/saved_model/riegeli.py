@@ -33,7 +33,7 @@ _CHUNK_HEADER_SIZE = 40
 _SIGNATURE = bytes.fromhex("83af70d10d884a3f00000000000000004000000000000000")
 # All that a file may become: of a model, ten times as much as its file is rare. Small files may be nothing but zeros.
 _MAX_EXPANSION = 64
-_MIN_ROOM = 16 << 20
+_MIN_ROOM = 1 << 20
 # Records of fewer bytes in the file than this are nobody's: each takes a hundred bytes of memory, even an empty one.
 _MIN_RECORD_SIZE = 8
 _MIN_RECORDS = 1024
@@ -157,7 +157,7 @@ def _split(data: bytes, header: _ChunkHeader, room: _Room) -> list[bytes]:
             raise DataLossError(f"{header.num_records} records declared, there are more")
         if size > len(values) - start:
             raise TruncatedError(f"record {len(records)}", wanted=size, available=len(values) - start)
-        records.append(values[start : start + size])
+        records.append(bytes(values[start : start + size]))
         start += size
     if len(records) != header.num_records or start != len(values) or len(values) != header.decoded_size:
         raise DataLossError(
@@ -166,25 +166,25 @@ def _split(data: bytes, header: _ChunkHeader, room: _Room) -> list[bytes]:
     return records
 
 
-def _decompress(data: bytes, compression: bytes, room: _Room) -> bytes:
+def _decompress(data: bytes, compression: bytes, room: _Room) -> memoryview:
     if compression == b"\0":
-        return data
+        return memoryview(data)
     size, start = coding.read_varint(data, 0)
     stream = data[start:]
     what = f"{len(stream)} compressed bytes"
     room.take(size, what)
     if compression == b"s":
-        content = snappy.decompress(stream)
+        content = memoryview(snappy.decompress(stream))
         found = len(content)
     elif compression in (b"b", b"z"):
         codec = cramjam.brotli if compression == b"b" else cramjam.zstd
         # One byte more than there should be, so that a stream that goes on shows.
-        room_for_it = bytearray(size + 1)
+        unpacked = bytearray(size + 1)
         try:
-            found = codec.decompress_into(stream, room_for_it) if stream else 0
+            found = codec.decompress_into(stream, unpacked) if stream else 0
         except cramjam.DecompressionError as error:
             raise DataLossError(f"{what}: {error}") from error
-        content = bytes(memoryview(room_for_it)[:found])
+        content = memoryview(unpacked)[:found]
     else:
         raise UnimplementedError(f"compression {compression!r}")
     if found != size:

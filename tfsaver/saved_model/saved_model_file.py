@@ -13,6 +13,7 @@ from google.protobuf.message import DecodeError, EncodeError
 
 from tfsaver import schemas
 from tfsaver.errors import CheckpointNotFoundError, DataLossError, InvalidArgumentError
+from tfsaver.framework import message_text
 from tfsaver.lib import file_io
 from tfsaver.saved_model import chunked_proto, constants
 
@@ -53,13 +54,10 @@ def parse(message: Any, data: bytes, path: str, *, as_text: bool) -> None:
     """
     try:
         if as_text:
-            text_format.Parse(data.decode(), message, descriptor_pool=schemas.DESCRIPTOR_POOL)
-            # A text may be deeper than what can be written, copied and compared.
-            message.SerializePartialToString()
+            message_text.merge_text(data, message)
         else:
             message.ParseFromString(data)
-    # Text nested too deep ends in a RecursionError or an EncodeError, the same in binary in a DecodeError.
-    except (DecodeError, EncodeError, text_format.ParseError, UnicodeDecodeError, RecursionError, ValueError) as error:
+    except (DecodeError, DataLossError) as error:
         raise DataLossError(f"{path}: no {message.DESCRIPTOR.name}: {error}") from error
 
 

@@ -11,6 +11,7 @@ Where nothing is recorded steps decide, and among names without steps, or of dif
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -19,8 +20,8 @@ from tfsaver import schemas
 from tfsaver.checkpoint.checkpoint_files import checkpoint_exists, last_parts
 from tfsaver.checkpoint.checkpoint_state import parse_checkpoint_state, path_or_empty, state_file_path
 from tfsaver.checkpoint.doctor.directory_survey import FoundCheckpoint
-from tfsaver.errors import InvalidArgumentError
-from tfsaver.lib import file_io
+from tfsaver.errors import InvalidArgumentError, SaverError
+from tfsaver.lib import confinement, file_io
 
 
 @dataclass(frozen=True)
@@ -79,8 +80,16 @@ class StateFile:
         return dict(zip(self.entries, self.timestamps, strict=False)).get(entry)
 
 
-def read_state_file(directory: str, latest_filename: file_io.PathLike | None = None) -> StateFile:
-    """What a directory's state file says; never an error, since a broken one is a finding."""
+def read_state_file(
+    directory: str, latest_filename: file_io.PathLike | None = None, *, trusted: bool = True
+) -> StateFile:
+    """What a directory's state file says; never an error, since a broken one is a finding.
+
+    Args:
+        directory: The directory of the checkpoints; empty for the working directory.
+        latest_filename: The name of the state file, if it is not `checkpoint`.
+        trusted: Whether to look for what it names in other places, which may be other machines.
+    """
     directory = path_or_empty(directory)
     found = StateFile(state_file_path(directory, latest_filename))
     try:
@@ -99,7 +108,7 @@ def read_state_file(directory: str, latest_filename: file_io.PathLike | None = N
     if not state.model_checkpoint_path and found.error is None:
         found.error = InvalidArgumentError("it names no newest checkpoint")
     texts = {*state.all_model_checkpoint_paths, state.model_checkpoint_path} - {""}
-    entries = {text: _entry(directory, text) for text in texts}
+    entries = {text: _entry(directory, text, trusted) for text in texts}
     found.newest = entries.get(state.model_checkpoint_path)
     found.entries = [entries[text] for text in state.all_model_checkpoint_paths if text]
     if len(state.all_model_checkpoint_timestamps) == len(found.entries):
@@ -144,14 +153,15 @@ def is_newer(checkpoint: FoundCheckpoint, recorded: FoundCheckpoint) -> bool:
     return checkpoint.step is not None and recorded.step is not None and checkpoint.step > recorded.step
 
 
-def _entry(directory: str, text: str) -> StateEntry:
+def _entry(directory: str, text: str, trusted: bool) -> StateEntry:
     path = file_io.join(directory, text)
     parent, name = file_io.split(path)
-    is_here = bool(name) and _is_same_directory(parent, directory)
-    try:
-        is_there = checkpoint_exists(path) and (not file_io.is_directory(path) or file_io.exists(f"{path}.index"))
-    except (OSError, InvalidArgumentError):
-        is_there = False
+    is_here = bool(name) and "\0" not in text and _is_same_directory(parent, directory)
+    is_there = False
+    if trusted or not confinement.leads_out(text):
+        # What names no file that can be looked for is not there.
+        with contextlib.suppress(OSError, SaverError):
+            is_there = checkpoint_exists(path) and (not file_io.is_directory(path) or file_io.exists(f"{path}.index"))
     return StateEntry(text, path, is_here, is_there, tuple(dict.fromkeys([name] * is_here + last_parts(text))))
 
 

@@ -14,6 +14,9 @@
     transpose = [3, 2, 0, 1]
 
 The same as JSON, where ``null`` may stand for ``false``. A name in ``[names]`` is done: neither tables nor rules see it.
+
+Rules are regular expressions, and some of those take longer than anyone waits: a mapping is what its user says, like a
+script, and no part of a checkpoint. What is malformed is an error, what is slow is not noticed.
 """
 
 from __future__ import annotations
@@ -78,7 +81,8 @@ def parse_name_map(text: str, *, is_json: bool = False) -> NameMapFile:
     """
     try:
         content = json.loads(text) if is_json else tomllib.loads(text)
-    except (json.JSONDecodeError, tomllib.TOMLDecodeError) as error:
+    # Nested too deep, or a number of too many digits: the one is a RecursionError, the other a ValueError.
+    except (ValueError, RecursionError) as error:
         raise InvalidArgumentError(f"no {'JSON' if is_json else 'TOML'}: {error}") from error
     if not isinstance(content, Mapping):
         raise InvalidArgumentError(f"an object with {', '.join(_KEYS)} is expected, not {type(content).__name__}")

@@ -174,7 +174,7 @@ class RenameByRules:
                 if rule.replacement is not None:
                     pattern.sub(rule.replacement, "")
                 self._rules.append((pattern, rule.replacement, as_axes(rule.transpose)))
-            except (re.error, IndexError, TypeError, InvalidArgumentError) as error:
+            except (re.error, IndexError, TypeError, OverflowError, RecursionError, InvalidArgumentError) as error:
                 problems.append(f"rule {number}, {item!r}: {error}")
         raise_problems("rules", problems)
 

@@ -1,0 +1,55 @@
+"""Checkpoints in a directory that a stranger made: what lies in it is read, and nothing else.
+
+A state file names checkpoints by any path, absolute ones too, and TensorFlow goes where it says; a directory that was
+unpacked from an archive may hold symbolic links to anywhere. To who trusts neither, both are errors that name the entry.
+"""
+
+from __future__ import annotations
+
+from tfsaver.checkpoint import checkpoint_files, checkpoint_location
+from tfsaver.checkpoint.checkpoint_state import STATE_FILE_NAME, get_checkpoint_state
+from tfsaver.errors import InvalidArgumentError
+from tfsaver.lib import confinement, file_io
+
+
+def confined_checkpoint(path: file_io.PathLike) -> str:
+    """The prefix that a path means, as `load_checkpoint` takes it, once all that it leads to is in one directory.
+
+    Args:
+        path: What `load_checkpoint` takes. A directory may lead into itself alone, and so may its state file; a prefix or a
+            file, into the directory that it is in.
+
+    Raises:
+        CheckpointNotFoundError: There is no checkpoint.
+        InvalidArgumentError: An entry of the state file, or a file of the checkpoint, is outside of the directory.
+        DataLossError: A state file that cannot be read.
+    """
+    text = file_io.as_path(path)
+    directory, name = (text, STATE_FILE_NAME) if file_io.is_directory(text) else file_io.split(text)
+    if name == STATE_FILE_NAME:
+        get_checkpoint_state(directory, trusted=False)
+    prefix = checkpoint_location.locate_checkpoint(text).prefix
+    refuse_files(directory, prefix)
+    return prefix
+
+
+def refuse_files(directory: str, prefix: str) -> None:
+    """Refuses a checkpoint that is not in a directory with all of its files.
+
+    Raises:
+        InvalidArgumentError: One of them is outside; names it.
+    """
+    place = outside(directory, prefix)
+    if place is not None:
+        raise InvalidArgumentError(f"{place} leads out of {directory or '.'}, which is not trusted")
+
+
+def outside(directory: str, prefix: str) -> str | None:
+    """The first of a checkpoint's files that is not in a directory; None where all are."""
+    # Before anything is looked for, which may be on another machine.
+    if not confinement.is_inside(directory, prefix):
+        return prefix
+    folder, base = file_io.split(prefix)
+    beside = [file_io.join(folder, name) for name in file_io.list_directory(folder) if name.startswith(base)]
+    paths = [*checkpoint_files.identifying_files(prefix), *beside]
+    return next((path for path in paths if not confinement.is_inside(directory, path)), None)
