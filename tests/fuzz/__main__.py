@@ -53,7 +53,6 @@ def fuzz(name: str, folder: pathlib.Path, runs: int, seconds: int) -> Outcome:
         str(corpus),
         f"-runs={runs}",
         f"-max_total_time={seconds}",
-        f"-max_len={harness.MAX_INPUT_SIZE}",
         f"-timeout={_TIMEOUT}",
         f"-rss_limit_mb={_RSS_LIMIT_MB}",
         f"-artifact_prefix={findings}/",

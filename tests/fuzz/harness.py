@@ -7,6 +7,7 @@ A target is a module in a folder ``targets_*`` beside this file, called by its f
     run(data: bytes) -> None               does with the input whatever a user may do with such a file
     mutate(data, mutate_bytes, random)     optional: another input made of `data`, for formats whose parts must fit together;
                                            `mutate_bytes` changes a part as the fuzzer would the whole
+    MAX_SIZE                               optional: bytes of the largest input, 4096 if it is not there; small ones are fast
 
 An error that is a SaverError is what the format's reader is for. Any other one is a finding, and so is an input that takes
 more than a second of the processor's time, or memory beyond `max_peak`.
@@ -22,7 +23,7 @@ import tracemalloc
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-MAX_INPUT_SIZE = 4096
+_MAX_SIZE = 4096
 MAX_SECONDS = 1.0
 # What every input may take, and what each of its bytes may.
 _BASE_PEAK = 4 << 20
@@ -43,7 +44,8 @@ class Target(NamedTuple):
     name: str
     seeds: Callable[[], Iterable[bytes]]
     run: Callable[[bytes], None]
-    mutate: Callable[[bytes, MutateBytes, random.Random], bytes] | None
+    mutate: Callable[[bytes, MutateBytes, random.Random], bytes] | None = None
+    max_size: int = _MAX_SIZE
 
 
 def target_names() -> list[str]:
@@ -55,7 +57,13 @@ def load_target(name: str) -> Target:
     """The target of that name."""
     (path,) = _FOLDER.glob(f"targets_*/{name}.py")
     module: Any = importlib.import_module(f"tests.fuzz.{path.parent.name}.{name}")
-    return Target(module.NAME, module.seeds, module.run, getattr(module, "mutate", None))
+    max_size = getattr(module, "MAX_SIZE", _MAX_SIZE)
+    return Target(module.NAME, module.seeds, module.run, getattr(module, "mutate", None), max_size)
+
+
+def small_seeds(target: Target) -> list[bytes]:
+    """The target's seeds that are no larger than its inputs may be."""
+    return [seed for seed in target.seeds() if len(seed) <= target.max_size]
 
 
 def max_peak(size: int) -> int:
@@ -93,5 +101,5 @@ def run_measured(target: Target, data: bytes) -> int:
 def changed(target: Target, data: bytes, mutate_bytes: MutateBytes, seed: int) -> bytes:
     """Another input, by the target's own way to change one where it has such."""
     if target.mutate is None:
-        return mutate_bytes(data)[:MAX_INPUT_SIZE]
-    return target.mutate(data, mutate_bytes, random.Random(seed))[:MAX_INPUT_SIZE]
+        return mutate_bytes(data)[: target.max_size]
+    return target.mutate(data, mutate_bytes, random.Random(seed))[: target.max_size]

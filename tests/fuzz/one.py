@@ -47,7 +47,7 @@ def fuzz(name: str, arguments: list[str]) -> None:
     with atheris.instrument_imports(include=["tfsaver"]):
         target = harness.load_target(name)
     # Whatever is made once is made before anything is measured.
-    for seed in target.seeds():
+    for seed in harness.small_seeds(target):
         harness.run_once(target, seed)
     peak = _max_rss()
 
@@ -64,7 +64,7 @@ def fuzz(name: str, arguments: list[str]) -> None:
 
     _limit_address_space()
     options = {"custom_mutator": mutate} if target.mutate is not None else {}
-    atheris.Setup([sys.argv[0], *arguments], run, **options)
+    atheris.Setup([sys.argv[0], f"-max_len={target.max_size}", *arguments], run, **options)
     atheris.Fuzz()
 
 

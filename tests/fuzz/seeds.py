@@ -9,17 +9,17 @@ import tempfile
 from collections.abc import Iterator
 
 from tests.corruption.victims import write_v1, write_v2
-from tests.fuzz import harness
 
 _ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-# Seeds cost time at every start.
+# Larger ones make no inputs, and many cost time at every start.
+_MAX_SIZE = 4096
 _MAX_FILES = 60
 
 
 def case_paths(pattern: str) -> Iterator[pathlib.Path]:
     """The small files of that pattern that other programs wrote; none where there is no folder of such."""
     folder = pathlib.Path(os.environ.get("TFSAVER_CASES", _ROOT.parent / "shared" / "cases"))
-    found = (path for path in sorted(folder.rglob(pattern)) if path.is_file() and path.stat().st_size <= harness.MAX_INPUT_SIZE)
+    found = (path for path in sorted(folder.rglob(pattern)) if path.is_file() and path.stat().st_size <= _MAX_SIZE)
     for _, path in zip(range(_MAX_FILES), found, strict=False):
         yield path
 

@@ -10,9 +10,8 @@ from tests.fuzz import harness
 
 
 def main(name: str, folder: str) -> None:
-    for seed in harness.load_target(name).seeds():
-        if len(seed) <= harness.MAX_INPUT_SIZE:
-            pathlib.Path(folder, hashlib.sha1(seed).hexdigest()).write_bytes(seed)
+    for seed in harness.small_seeds(harness.load_target(name)):
+        pathlib.Path(folder, hashlib.sha1(seed).hexdigest()).write_bytes(seed)
 
 
 if __name__ == "__main__":

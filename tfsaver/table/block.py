@@ -6,6 +6,9 @@
 A key is the first `shared` bytes of the key before it and the `unshared` bytes that follow. At each restart offset
 stands an entry that shares nothing, so that a search may begin there. A block is decoded as a whole here: it is at most
 some hundred KiB, and Python's loop costs more than the bytes do. The restart offsets then only say where entries end.
+
+Three bytes may make a key as long as the one before it, so that keys can take the square of what the block takes. Writers
+begin anew after every 16 entries: of what a file needs honestly, 64 times its bytes is more than anybody has had.
 """
 
 from __future__ import annotations
@@ -15,6 +18,12 @@ import bisect
 from tfsaver.errors import DataLossError, TruncatedError
 from tfsaver.lib import coding
 
+# What the entries of a block may take beyond the block itself, for each byte of it as it is stored, and in any case.
+_MAX_EXPANSION = 64
+_FREE_SIZE = 64 << 10
+# What the objects of an entry take, roughly.
+_ENTRY_SIZE = 32
+
 
 class Block:
     """A decoded block: its keys in ascending order and, at the same positions, their values.
@@ -23,23 +32,25 @@ class Block:
         contents: The decompressed contents.
         what: The block's name in errors, as in ``block at byte 0 of model.index``.
         only_first: Whether the first entry is enough; nothing else is decoded then.
+        stored_size: The bytes that the contents take in the file; None for as many as they are.
 
     Raises:
-        DataLossError: The contents contradict the format, or the keys are not in order.
+        DataLossError: The contents contradict the format, the keys are not in order, or they are out of all proportion.
     """
 
-    def __init__(self, contents: bytes, what: str, *, only_first: bool = False) -> None:
+    def __init__(self, contents: bytes, what: str, *, only_first: bool = False, stored_size: int | None = None) -> None:
         self.keys: list[bytes] = []
         self.values: list[bytes] = []
         try:
             end = _end_of_entries(contents)
-            self._decode(contents, end, min(end, 1) if only_first else end)
+            size = len(contents) if stored_size is None else stored_size
+            self._decode(contents, end, min(end, 1) if only_first else end, _MAX_EXPANSION * size + _FREE_SIZE)
         except DataLossError as error:
             error.add_context(what)
             raise
 
-    def _decode(self, contents: bytes, end: int, stop: int) -> None:
-        """Decodes the entries that begin before `stop`."""
+    def _decode(self, contents: bytes, end: int, stop: int, room: int) -> None:
+        """Decodes the entries that begin before `stop`, and what they share takes no more than `room`."""
         keys, values = self.keys, self.values
         key = b""
         position = 0
@@ -60,6 +71,9 @@ class Block:
                 raise TruncatedError(f"entry at byte {start}", wanted=position - start, available=end - start)
             if shared > len(key):
                 raise DataLossError(f"entry at byte {start}: shares {shared} bytes with a key of {len(key)}")
+            room -= shared + _ENTRY_SIZE
+            if room < 0:
+                raise DataLossError(f"entry at byte {start}: the keys up to here take far more than the block")
             previous = key
             key = key[:shared] + contents[value_start - unshared : value_start]
             if key <= previous and keys:

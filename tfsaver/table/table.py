@@ -7,6 +7,7 @@ walking through neighbouring keys reads each block once. A table of any size is 
 from __future__ import annotations
 
 import bisect
+import copy
 import functools
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
@@ -49,11 +50,24 @@ class Table:
         self._footer_bytes = read_exactly(file, footer_offset, table_format.FOOTER_SIZE, "footer")
         self._footer = table_format.decode_footer(self._footer_bytes, file.path)
         index = self._read_block(self._footer.index_handle)
-        self._set_blocks(index.keys, [table_format.read_block_handle(value)[0] for value in index.values])
+        handles = [table_format.read_block_handle(value)[0] for value in index.values]
+        self._check_apart(handles)
+        self._set_blocks(index.keys, handles)
+
+    def _check_apart(self, handles: list[table_format.BlockHandle]) -> None:
+        """Blocks lie one behind the other: an index that names one of them twice would make a file many times its size."""
+        end = 0
+        for handle in handles:
+            if handle.offset < end:
+                what = self._what(self._footer.index_handle)
+                raise DataLossError(f"{what}: block at byte {handle.offset} begins before the one before it ends, at {end}")
+            end = handle.offset + handle.size + table_format.BLOCK_TRAILER_SIZE
 
     def _set_blocks(self, index_keys: list[bytes], handles: list[table_format.BlockHandle]) -> None:
         self._index_keys = index_keys
         self._handles = handles
+        # What is wrong with a block is looked for once, however many keys would be in it.
+        self._damage: dict[int, DataLossError] = {}
         self._cached_block = functools.lru_cache(_NUM_CACHED_BLOCKS)(self._numbered_block)
 
     @property
@@ -118,10 +132,23 @@ class Table:
             on_damage(DataLossError(f"{what}: has other bytes than its two block handles, zeros and the magic"))
 
     def _numbered_block(self, number: int) -> Block:
-        return self._read_block(self._handles[number])
+        if number in self._damage:
+            raise _fresh(self._damage[number])
+        try:
+            return self._read_block(self._handles[number])
+        except DataLossError as error:
+            self._damage[number] = _fresh(error)
+            raise
 
     def _read_block(self, handle: table_format.BlockHandle) -> Block:
-        return Block(table_format.read_block(self._file, handle), self._what(handle))
+        return Block(table_format.read_block(self._file, handle), self._what(handle), stored_size=handle.size)
 
     def _what(self, handle: table_format.BlockHandle) -> str:
         return f"block at byte {handle.offset} of {self._file.path}"
+
+
+def _fresh(error: DataLossError) -> DataLossError:
+    """The same error with a context of its own, which whoever catches it may add to."""
+    again = copy.copy(error)
+    again.context = list(error.context)
+    return again

@@ -13,6 +13,7 @@ from tfsaver.table.block import Block
 from tfsaver.table.block_builder import BlockBuilder
 
 NAME = "block"
+MAX_SIZE = 512
 
 
 def seeds() -> Iterator[bytes]:

@@ -15,6 +15,7 @@ from tests.table.stores import open_table
 from tfsaver.tensor_bundle.header import BundleHeader
 
 NAME = "bundle_entries"
+MAX_SIZE = 800
 mutate = pieces.mutate
 
 _BIG_ENDIAN = 1
@@ -30,8 +31,12 @@ def seeds() -> Iterator[bytes]:
             indexes.append((path.read_bytes(), data.read_bytes()))
     for flags in (0, _BIG_ENDIAN, _KEEPS_CHECKSUMS):
         for index, data_bytes in indexes:
-            entries = [part for item in open_table(index).items() for part in item if item[0]]
-            yield pieces.pack([bytes((flags,)), data_bytes, *entries])
+            entries = [item for item in open_table(index).items() if item[0]]
+            for start in range(0, len(entries), 3):
+                parts = [part for item in entries[start : start + 3] for part in item]
+                yield pieces.pack([bytes((flags,)), data_bytes[:300], *parts])
+            slices = [part for item in entries if item[0].startswith((b"\0", b"parts")) for part in item]
+            yield pieces.pack([bytes((flags,)), data_bytes[:300], *slices])
 
 
 def run(data: bytes) -> None:

@@ -14,6 +14,7 @@ from tfsaver.tensor_bundle import header
 from tfsaver.tensor_bundle.entry import BundleEntry, decode_entry
 
 NAME = "bundle_entry"
+MAX_SIZE = 256
 
 
 def seeds() -> Iterator[bytes]:

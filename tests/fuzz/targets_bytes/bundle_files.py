@@ -11,6 +11,7 @@ from tests.fuzz.reading import read_everything
 from tests.table.stores import with_snappy
 
 NAME = "bundle_files"
+MAX_SIZE = 800
 mutate = pieces.mutate
 
 

@@ -12,6 +12,7 @@ from tfsaver.checkpoint.objects.object_graph_like import moved_under, object_gra
 from tfsaver.errors import SaverError
 
 NAME = "object_graph"
+MAX_SIZE = 700
 
 
 def seeds() -> Iterator[bytes]:

@@ -11,6 +11,7 @@ from tfsaver.framework.tensor_slice import EVERYTHING, TensorSlice
 from tfsaver.lib import ordered_code
 
 NAME = "slice_keys"
+MAX_SIZE = 128
 
 
 def seeds() -> Iterator[bytes]:

@@ -9,6 +9,7 @@ import cramjam
 from tfsaver.lib import coding, snappy
 
 NAME = "snappy"
+MAX_SIZE = 512
 
 
 def seeds() -> Iterator[bytes]:

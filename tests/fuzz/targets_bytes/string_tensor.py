@@ -16,6 +16,7 @@ from tfsaver.lib import coding
 from tfsaver.tensor_bundle import strings, variants
 
 NAME = "string_tensor"
+MAX_SIZE = 128
 
 
 def seeds() -> Iterator[bytes]:

@@ -12,6 +12,7 @@ from tfsaver.table.recovery import RecoveredTable
 from tfsaver.table.table import Table
 
 NAME = "table"
+MAX_SIZE = 700
 
 
 def seeds() -> Iterator[bytes]:

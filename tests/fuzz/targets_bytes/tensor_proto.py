@@ -12,6 +12,7 @@ from tfsaver.errors import SaverError
 from tfsaver.framework import dtypes, tensor_shape, tensor_util
 
 NAME = "tensor_proto"
+MAX_SIZE = 256
 
 
 def seeds() -> Iterator[bytes]:

@@ -16,6 +16,7 @@ from tfsaver import schemas
 from tfsaver.framework import tensor_slice
 
 NAME = "v1_records"
+MAX_SIZE = 800
 mutate = pieces.mutate
 
 
