@@ -7,7 +7,7 @@ import pathlib
 
 import pytest
 
-pytest_plugins = ["tests.plugins.optional_programs"]
+pytest_plugins = ["tests.plugins.optional_programs", "tests.plugins.exhaustive", "tests.plugins.evidence"]
 
 _ROOT = pathlib.Path(__file__).resolve().parent.parent
 
