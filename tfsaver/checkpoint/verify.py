@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from tfsaver.checkpoint.checkpoint_reader import CheckpointReader, load_checkpoint
-from tfsaver.errors import CheckpointNotFoundError, DataLossError, SaverError
+from tfsaver.checkpoint.one_checkpoint import MAX_ATTEMPTS
+from tfsaver.errors import CheckpointNotFoundError, CheckpointReplacedError, DataLossError, SaverError
 from tfsaver.lib import file_io
 
 # Called with the bytes done and the bytes there are.
@@ -74,8 +76,17 @@ def verify_checkpoint(path: file_io.PathLike, *, progress: Progress | None = Non
 
     Raises:
         CheckpointNotFoundError: There is no checkpoint to verify.
+        CheckpointReplacedError: It is replaced again and again.
         UnimplementedError: It was written for newer readers; whether it is sound is not for us to say.
     """
+    for _ in range(MAX_ATTEMPTS - 1):
+        # What was found of a checkpoint that is replaced now is of no use.
+        with contextlib.suppress(CheckpointReplacedError):
+            return _verify(path, progress)
+    return _verify(path, progress)
+
+
+def _verify(path: file_io.PathLike, progress: Progress | None) -> VerifyReport:
     try:
         reader = load_checkpoint(path)
     except DataLossError as error:
@@ -108,6 +119,8 @@ class _Verification:
     def _measure(self, name: str) -> bool:
         try:
             self._total += self._reader.info(name).num_bytes
+        except CheckpointReplacedError:
+            raise
         except SaverError as error:
             self._report.problems.append(Problem(name, error))
             return False
@@ -121,6 +134,8 @@ class _Verification:
                 self._done += size
                 if self._progress is not None:
                     self._progress(self._done, self._total)
+        except CheckpointReplacedError:
+            raise
         except (SaverError, OSError) as error:
             damage.append(error)
         if not damage:

@@ -18,6 +18,9 @@ from tfsaver.errors import CheckpointNotFoundError, CheckpointReplacedError
 from tfsaver.lib import file_identity, file_io
 from tfsaver.lib.file_identity import FileIdentity
 
+# If answers still disagree after so many times, the file was not replaced: there are mounts that invent them.
+_MAX_OPENED = 10
+
 
 class Fate(enum.Enum):
     """What has become of the name of an index since it was opened."""
@@ -47,8 +50,10 @@ class IndexFile:
         self.path = path
         self._file = self._opened()
         self.identity = self._identity()
-        if self.identity is None:
-            # A second time for a file that was replaced just now. What then still disagrees is a mount that invents answers.
+        for _ in range(_MAX_OPENED):
+            if self.identity is not None:
+                break
+            # It was replaced just now.
             self._file.close()
             self._file = self._opened()
             self.identity = self._identity()
