@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import errno
 import inspect
 import pickle
 from typing import Any
@@ -53,6 +54,16 @@ EXAMPLES: list[tuple[SaverError, str, type[Exception]]] = [
         errors.CheckpointReplacedError("model", what="its index is another file"),
         "the checkpoint 'model' was replaced while it was read: its index is another file; open it again to read the new one",
         RuntimeError,
+    ),
+    (
+        errors.WriteError("dir/model", errno.EACCES, "Permission denied: this user may not write in 'dir'"),
+        "'dir/model' cannot be written: Permission denied: this user may not write in 'dir'",
+        OSError,
+    ),
+    (
+        errors.NoSpaceError("model", errno.ENOSPC, "No space left on device", needed=12345, available=4096),
+        "'model' cannot be written: No space left on device: 12,345 bytes needed, 4,096 available",
+        OSError,
     ),
     (errors.UnimplementedError("not ours"), "not ours", NotImplementedError),
     (

@@ -322,7 +322,7 @@ class WriteError(SaverError, OSError):
         return self.reason
 
     @property
-    def filename(self) -> str:  # type: ignore[override]
+    def filename(self) -> str:
         return self.path
 
     def sentence(self) -> str:

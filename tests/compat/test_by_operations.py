@@ -139,7 +139,7 @@ def test_checkpoint_of_one_more_variable_is_read_with_a_report(program: Program,
 
 
 def test_save_that_fails_leaves_nothing_behind(
-    program: Program, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+    program: Program, tf: Any, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prefix = str(tmp_path / "model")
     program.saver.save(program.session, prefix, write_meta_graph=False)
@@ -150,7 +150,7 @@ def test_save_that_fails_leaves_nothing_behind(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(_by_operations, "rename_bundle", fail)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(tf.errors.ResourceExhaustedError, match="No space left"):
         program.saver.save(program.session, prefix, write_meta_graph=False)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 

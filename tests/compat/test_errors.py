@@ -28,10 +28,14 @@ TABLE: list[tuple[errors.SaverError | OSError, str, str]] = [
     (errors.AlreadyExistsError("there"), "AlreadyExistsError", "there"),
     (errors.CheckpointReplacedError("m", what="another file"), "AbortedError", "'m' was replaced while it was read"),
     (errors.UnimplementedError("not yet"), "UnimplementedError", "not yet"),
+    (errors.WriteError("m", errno.EROFS, "read-only"), "PermissionDeniedError", "'m' cannot be written: read-only"),
+    (errors.WriteError("m", errno.EFBIG, "too large"), "ResourceExhaustedError", "too large"),
+    (errors.NoSpaceError("m", errno.EDQUOT, "quota", needed=9, available=4), "ResourceExhaustedError", "9 bytes needed, 4"),
     (FileNotFoundError(errno.ENOENT, "gone", "path"), "NotFoundError", "path"),
     (PermissionError(errno.EACCES, "denied", "path"), "PermissionDeniedError", "path"),
     (NotADirectoryError(errno.ENOTDIR, "no directory", "path"), "FailedPreconditionError", "path"),
     (OSError(errno.ENOSPC, "full", "path"), "ResourceExhaustedError", "path"),
+    (OSError(errno.EIO, "broken", "path"), "UnknownError", "path"),
     (OSError(errno.ENAMETOOLONG, "too long", "path"), "InvalidArgumentError", "path"),
 ]
 

@@ -18,6 +18,7 @@ escapes, comments, lists.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 from collections.abc import Iterable, Sequence
@@ -87,9 +88,9 @@ def get_checkpoint_state(
     Args:
         checkpoint_dir: The directory of the checkpoints; empty for the working directory.
         latest_filename: The name of the state file, if it is not `checkpoint`.
-
         trusted: Whether its entries may lead out of the directory, as absolute paths do, or by symbolic links. TensorFlow
             follows them anywhere.
+
     Returns:
         None when there is no state file, or, with a warning in the log, when it cannot be read or parsed.
 
@@ -108,9 +109,9 @@ def get_checkpoint_state(
         return None
     if not state.model_checkpoint_path:
         raise InvalidArgumentError(f"Invalid checkpoint state loaded from {directory}: {path} has no model_checkpoint_path")
-    state.model_checkpoint_path = file_io.join(directory, state.model_checkpoint_path)
     if not trusted:
         _refuse_outside(directory, path, state)
+    state.model_checkpoint_path = file_io.join(directory, state.model_checkpoint_path)
     state.all_model_checkpoint_paths[:] = [file_io.join(directory, entry) for entry in state.all_model_checkpoint_paths]
     return state
 
@@ -183,6 +184,7 @@ def update_checkpoint_state(
         InvalidArgumentError: The state file would take the place of the checkpoint itself, or the arguments contradict
             each other.
         NotFoundError: There is no directory `save_dir`.
+        WriteError: The system refuses it; the old file is there still.
     """
     directory = path_or_empty(save_dir)
     path = state_file_path(directory, latest_filename)
@@ -198,13 +200,11 @@ def update_checkpoint_state(
         raise PathConflictError(f"{model_checkpoint_path!r} conflicts with path used for checkpoint state")
     try:
         file_io.write_file(path, format_checkpoint_state(state).encode("utf-8"), durable=durable)
-    except FileNotFoundError as error:
+    except OSError as error:
+        if error.errno != errno.ENOENT:
+            raise
         raise NotFoundError(f"no directory {directory!r} for the checkpoint state {path!r}") from error
 
-
-def path_or_empty(path: file_io.PathLike) -> str:
-    """`file_io.as_path`, but an empty path stays one: as a directory it means the working directory."""
-    return "" if isinstance(path, (str, bytes)) and not path else file_io.as_path(path)
 
 def _refuse_outside(directory: str, path: str, state: schemas.CheckpointState) -> None:
     if not confinement.is_inside(directory, path):
@@ -213,6 +213,10 @@ def _refuse_outside(directory: str, path: str, state: schemas.CheckpointState) -
         if confinement.leads_out(entry) or not confinement.is_inside(directory, file_io.join(directory, entry)):
             raise InvalidArgumentError(f"{path}: entry {entry!r} leads out of the directory, which is not trusted")
 
+
+def path_or_empty(path: file_io.PathLike) -> str:
+    """`file_io.as_path`, but an empty path stays one: as a directory it means the working directory."""
+    return "" if isinstance(path, (str, bytes)) and not path else file_io.as_path(path)
 
 
 def state_file_path(directory: str, latest_filename: file_io.PathLike | None) -> str:

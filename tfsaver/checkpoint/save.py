@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from tfsaver.checkpoint import saved_tensor_slices
 from tfsaver.checkpoint.editing.write import write_source
 from tfsaver.checkpoint.objects.object_based import object_based_source
 from tfsaver.checkpoint.objects.object_graph_like import as_object_graph
-from tfsaver.checkpoint.tensor_slice_writer import TensorSliceWriter
+from tfsaver.checkpoint.tensor_slice_writer import TensorSliceWriter, finish_together
 from tfsaver.checkpoint.tensor_source import ArraySource, TensorSource
 from tfsaver.errors import InvalidArgumentError
 from tfsaver.framework import tensor_util
@@ -50,10 +52,11 @@ def save_checkpoint(
         The checkpoint's name as `load_checkpoint` takes it: `prefix`, or the pattern of a V1 checkpoint in several files.
 
     Raises:
-        InvalidArgumentError: An unknown format, a name that is no str or empty, fewer shards than one; or tensors that do
-            not fit the objects, or are none of theirs.
+        InvalidArgumentError: An unknown format, a name that is no str or empty, fewer shards than one, a prefix that ends
+            with a slash; or tensors that do not fit the objects, or are none of theirs.
         NotFoundError: The objects have values that no tensor is for; says everything that is wrong.
         UnimplementedError: A value of a type that the format cannot hold.
+        WriteError: The system refuses it, or there is no room. Then everything is as it was.
     """
     path = file_io.as_path(prefix)
     if format not in _FORMATS:
@@ -70,11 +73,13 @@ def save_checkpoint(
             raise InvalidArgumentError("object_graph with format 'v1': TensorFlow restores objects from V2 alone")
         tensors = mapping if isinstance(mapping, TensorSource) else ArraySource(mapping)
         mapping = object_based_source(tensors, as_object_graph(object_graph))
-    if directory := file_io.split(path)[0]:
-        file_io.make_directory(directory)
+    directory, base = file_io.split(path)
+    if not base:
+        raise InvalidArgumentError(f"{path!r} ends with a slash: a prefix is a directory and a name in it")
     if isinstance(mapping, TensorSource):
         return write_source(mapping, path, format=format, num_shards=num_shards, keep_slices=False, durable=durable)
-    return (_save_v2 if format == "v2" else _save_v1)(mapping, path, num_shards, durable)
+    with file_io.directory_made(directory, durable=durable):
+        return (_save_v2 if format == "v2" else _save_v1)(mapping, path, num_shards, durable)
 
 
 def _in_key_order(mapping: Mapping[str, Any]) -> list[str]:
@@ -83,7 +88,10 @@ def _in_key_order(mapping: Mapping[str, Any]) -> list[str]:
 
 def _save_v2(mapping: Mapping[str, Any], prefix: str, num_shards: int, durable: bool) -> str:
     sizes = [0] * num_shards
-    with BundleWriter(prefix, num_shards=num_shards, durable=durable, overlapped=True) as writer:
+    # Of a mapping that makes its values on demand nothing is known before.
+    known = [value for value in mapping.values() if isinstance(value, np.ndarray)] if type(mapping) is dict else []
+    size = sum(value.nbytes for value in known if not value.dtype.hasobject)
+    with BundleWriter(prefix, num_shards=num_shards, durable=durable, overlapped=True, expected_size=size) as writer:
         for name in _in_key_order(mapping):
             array, _ = tensor_util.as_tensor(mapping[name], name)
             shard_id = sizes.index(min(sizes))
@@ -105,6 +113,5 @@ def _save_v1(mapping: Mapping[str, Any], prefix: str, num_shards: int, durable: 
         shard_id = sizes.index(min(sizes))
         sizes[shard_id] += array.nbytes
         writers[shard_id].add(name, array)
-    for writer in writers:
-        writer.finish()
+    finish_together(writers)
     return prefix if num_shards == 1 else saved_tensor_slices.shard_pattern(prefix, num_shards)

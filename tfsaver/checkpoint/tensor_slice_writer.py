@@ -3,10 +3,18 @@
 The table's keys are sorted, and a record's key depends on its name and slice, so records cannot be written as tensors
 come: `add` keeps a reference to each array, and `finish` goes through them in order. Nothing is copied meanwhile, but an
 array that its owner changes before `finish` is saved as changed. A record's values are encoded piece by piece.
+
+A file appears whole. Several files of one checkpoint have no index that would say which of them belong together, so they get
+their names when all are whole and on the disk, the first one last; where there are files of these names already, the first
+of them goes before. A stop between two names leaves a checkpoint that lacks a file, which every reader sees, and none
+with files of two saves. An error leaves the old files.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
 from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -15,7 +23,15 @@ import numpy as np
 
 from tfsaver import schemas
 from tfsaver.checkpoint import saved_tensor_slices
-from tfsaver.errors import DataLossError, DuplicateKeyError, InvalidArgumentError, ShapeMismatchError, UnimplementedError
+from tfsaver.checkpoint.checkpoint_files import series_of
+from tfsaver.errors import (
+    DataLossError,
+    DuplicateKeyError,
+    InvalidArgumentError,
+    ShapeMismatchError,
+    UnimplementedError,
+    WriteError,
+)
 from tfsaver.framework import tensor_shape, tensor_slice, tensor_util, wire_format
 from tfsaver.framework.dtypes import DType
 from tfsaver.framework.region import Region, as_tensor_slice
@@ -23,7 +39,11 @@ from tfsaver.framework.tensor_shape import Shape
 from tfsaver.framework.tensor_slice import TensorSlice
 from tfsaver.framework.tensor_slice_set import TensorSliceSet
 from tfsaver.lib import file_io
+from tfsaver.lib.directory_lock import directory_lock
+from tfsaver.lib.file_io import WritableFile
+from tfsaver.lib.free_space import check_free_space
 from tfsaver.table.table_builder import TableBuilder
+from tfsaver.tensor_bundle.cleaning import clean_directory
 
 
 class _Tensor(NamedTuple):
@@ -44,6 +64,7 @@ class TensorSliceWriter:
         self.path = file_io.as_path(path)
         self._durable = durable
         self._tensors: dict[str, _Tensor] = {}
+        self._size = 0
         self._finished = False
 
     def add(self, name: str, value: Any) -> None:
@@ -97,13 +118,20 @@ class TensorSliceWriter:
                 f"{name!r}: {size} bytes, a record of a V1 checkpoint is below 2 GiB; V2 has no limit"
             )
         known.slices[stored] = array
+        self._size += size
 
     def finish(self) -> str:
         """Writes the file, which appears whole; returns its path. Nothing can be added afterwards.
 
         Raises:
             InvalidArgumentError: Slices of a tensor overlap, or the file is finished already.
+            WriteError: The system refuses it, or there is no room.
         """
+        finish_together([self])
+        return self.path
+
+    def check(self) -> None:
+        """Makes sure that what was added makes a file; see `finish`."""
         self._check_unfinished()
         for name, tensor in self._tensors.items():
             # A reader, TensorFlow's too, refuses all of a file in which slices overlap.
@@ -111,7 +139,21 @@ class TensorSliceWriter:
                 TensorSliceSet(name, tensor.shape, list(tensor.slices))
             except DataLossError as error:
                 raise InvalidArgumentError(f"{self.path!r}: {error}") from None
-        with file_io.atomic_writer(self.path, durable=self._durable) as file:
+        if not file_io.is_remote(self.path) and file_io.is_directory(self.path):
+            raise WriteError(self.path, errno.EISDIR, f"{os.strerror(errno.EISDIR)}: a directory has that name")
+
+    @property
+    def size(self) -> int:
+        """The bytes of the values that were added, as the file will have them."""
+        return self._size
+
+    @property
+    def is_durable(self) -> bool:
+        return self._durable
+
+    def write(self, file: WritableFile) -> None:
+        """Writes all of it to a file that has no name yet, and closes that."""
+        try:
             table = TableBuilder(file)
             table.add(saved_tensor_slices.META_KEY, self._meta())
             for key, name, stored in self._records():
@@ -119,8 +161,14 @@ class TensorSliceWriter:
                 size, parts = _encode_record(name, stored, tensor.slices[stored], tensor.dtype)
                 table.add_parts(key, size, parts)
             table.finish()
+            if self._durable:
+                file.sync()
+        finally:
+            file.close()
+
+    def end(self) -> None:
+        """The file has its name."""
         self._finished = True
-        return self.path
 
     def _check_unfinished(self) -> None:
         if self._finished:
@@ -153,6 +201,78 @@ class TensorSliceWriter:
             ),
             key=lambda record: record[0],
         )
+
+
+def finish_together(writers: Sequence[TensorSliceWriter]) -> None:
+    """Writes the files of one checkpoint, which get their names when all of them are whole.
+
+    Raises:
+        InvalidArgumentError: Slices of a tensor overlap, or a file is finished already.
+        WriteError: The system refuses it, or there is no room; everything is as it was.
+    """
+    for writer in writers:
+        writer.check()
+    first = writers[0]
+    directory = file_io.split(first.path)[0]
+    names = {series_of(file_io.split(writer.path)[1]) for writer in writers}
+    clean_directory(directory, lambda name: bool(name) and series_of(name) in names)
+    if not file_io.is_remote(first.path):
+        check_free_space(first.path, sum(writer.size for writer in writers))
+    with contextlib.ExitStack() as files:
+        temporaries = []
+        for writer in writers:
+            file = file_io.open_temporary(writer.path)
+            files.callback(file.release)
+            files.callback(_remove, file.path)
+            temporaries.append(file.path)
+            writer.write(file)
+        with directory_lock(directory):
+            _place(temporaries, [writer.path for writer in writers])
+            if first.is_durable:
+                file_io.sync_directory(directory)
+    for writer in writers:
+        writer.end()
+
+
+def _place(temporaries: Sequence[str], paths: Sequence[str]) -> None:
+    """Gives files their names; on an error those that had them before have them again."""
+    if len(paths) == 1 or file_io.is_remote(paths[0]):
+        for temporary, path in zip(temporaries, paths, strict=True):
+            file_io.replace(temporary, path)
+        return
+    changed: list[str] = []
+    old: dict[str, str | None] = {}
+    with contextlib.ExitStack() as aside:
+        for path in filter(file_io.exists, paths):
+            note = file_io.temporary_name(path)
+            aside.callback(_remove, note)
+            old[path] = note
+            try:
+                file_io.link(path, note)
+            except OSError:
+                # Without links an old file cannot come back.
+                old[path] = None
+        try:
+            if paths[0] in old:
+                changed.append(paths[0])
+                file_io.remove(paths[0])
+            for temporary, path in reversed(list(zip(temporaries, paths, strict=True))):
+                file_io.replace(temporary, path)
+                changed.append(path)
+        except BaseException:
+            for path in dict.fromkeys(changed):
+                with contextlib.suppress(OSError):
+                    kept = old.get(path)
+                    if kept is not None:
+                        file_io.replace(kept, path)
+                    elif path not in old:
+                        file_io.remove(path)
+            raise
+
+
+def _remove(path: str) -> None:
+    with contextlib.suppress(OSError):
+        file_io.remove(path)
 
 
 def _encode_record(

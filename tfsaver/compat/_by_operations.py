@@ -3,7 +3,7 @@
 A value of four kilobytes takes a microsecond to copy, and many times that to be named, wrapped and looked at from Python.
 From a hundred or so of such variables on, one operation of the graph that moves all of them is what is fastest. So then
 
-    save       SaveV2 writes a bundle under a temporary name; its files are synced and renamed, the index last
+    save       SaveV2 writes a bundle into a temporary directory; its files are synced and renamed, the index last
     restore    names, dtypes and shapes are compared; then RestoreV2 reads all tensors, checks their checksums, and only then
                the first variable is assigned
 
@@ -13,19 +13,25 @@ is not compared again.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from tfsaver import schemas
 from tfsaver.checkpoint.restoring.restore_report import RestoreReport
 from tfsaver.compat import _runtime, _tensorflow
 from tfsaver.compat._binding import GraphVariable
+from tfsaver.compat._errors import tensorflow_errors
 from tfsaver.compat._paths import parent_directory
 from tfsaver.compat._restore import compare_variables
 from tfsaver.compat._saver_nodes import SaverVariables, restores_at_once
 from tfsaver.lib import file_io
+from tfsaver.lib.free_space import check_free_space
+from tfsaver.lib.temporary_directory import temporary_directory
 from tfsaver.tensor_bundle import naming
+from tfsaver.tensor_bundle.cleaning import clean_directory
 from tfsaver.tensor_bundle.renaming import remove_bundle, rename_bundle
 
 # Below this number of them it does not matter.
@@ -58,6 +64,7 @@ class ByOperations:
         self._is_one_operation: bool | None = None
         self._compared: _Index | None = None
         sizes = _sizes(variables) if _is_plain(saver_def, variables) else []
+        self._size = sum(sizes)
         self._are_many_small = len(sizes) >= _MIN_NUM and sum(sizes) <= _MAX_MEAN_SIZE * len(sizes)
 
     def are_to_work(self, session: Any) -> bool:
@@ -71,14 +78,13 @@ class ByOperations:
     def save(self, session: Any, save_path: str, prefix: str, *, durable: bool) -> str:
         """Writes a checkpoint; whatever fails, no file is left behind."""
         path = file_io.as_path(prefix)
-        with parent_directory(path, save_path, may_be_made=True):
-            temporary = file_io.temporary_name(path)
-            try:
-                _runtime.save(session, self._saver_def, save_path, temporary)
-                rename_bundle(temporary, path, durable=durable)
-            except BaseException:
-                remove_bundle(temporary)
-                raise
+        with (
+            parent_directory(path, save_path, may_be_made=True, durable=durable),
+            tensorflow_errors(),
+            _temporary_prefix(path, self._size) as temporary,
+        ):
+            _runtime.save(session, self._saver_def, save_path, temporary)
+            rename_bundle(temporary, path, durable=durable)
         return prefix
 
     def restore(self, session: Any, path: str) -> bool:
@@ -102,6 +108,25 @@ class ByOperations:
             self._compared = None
             return False
         return True
+
+
+@contextlib.contextmanager
+def _temporary_prefix(path: str, size: int) -> Iterator[str]:
+    """Where a bundle of so many bytes may be written before it gets its prefix; nothing is there after the block."""
+    if file_io.is_remote(path):
+        temporary = file_io.temporary_name(path)
+        try:
+            yield temporary
+        except BaseException:
+            remove_bundle(temporary)
+            raise
+        return
+    directory, base = file_io.split(path)
+    clean_directory(directory)
+    check_free_space(path, size)
+    # Its lock says that somebody is writing; the operation holds none.
+    with temporary_directory(path) as place:
+        yield file_io.join(place, base)
 
 
 def _sizes(variables: SaverVariables) -> list[int]:

@@ -24,6 +24,7 @@ from tfsaver.compat._policy_retention import PolicyRetention
 from tfsaver.compat._retention import Retention
 from tfsaver.errors import InvalidArgumentError
 from tfsaver.lib import file_io
+from tfsaver.lib.directory_lock import directory_lock
 
 
 class KeptCheckpoints:
@@ -151,7 +152,9 @@ class KeptCheckpoints:
             meta_graph_suffix: How the name of its meta graph ends.
             metric: How good it is.
         """
-        with tensorflow_errors():
+        directory = os.path.dirname(save_path)
+        # What another process writes there comes before all of this or after it: no state file names what is gone.
+        with tensorflow_errors(), directory_lock(file_io.as_path(directory) if directory else ""):
             with self._retention.recording(
                 written,
                 latest_filename=latest_filename,
@@ -160,7 +163,7 @@ class KeptCheckpoints:
                 meta_graph_suffix=meta_graph_suffix,
             ):
                 checkpoint_management.update_checkpoint_state(
-                    os.path.dirname(save_path),
+                    directory,
                     written,
                     self._retention.paths,
                     latest_filename,
@@ -168,4 +171,4 @@ class KeptCheckpoints:
                     save_relative_paths=save_relative_paths or save_path.startswith("file://"),
                     durable=self._durable,
                 )
-            self._retention.sweep(version, meta_graph_suffix)
+            self._retention.sweep(version, meta_graph_suffix, latest_filename)

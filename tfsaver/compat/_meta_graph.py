@@ -1,16 +1,24 @@
 """A graph as a MetaGraphDef: the one piece of a checkpoint that TensorFlow makes.
 
 What belongs into it (collections, stripped operations, the surgery that its options ask for) is TensorFlow's to say, and the
-graph is in its hands; so its own function does all of it, and writes the file.
+graph is in its hands; so its own function does all of it but the writing. A local file is written here: it appears whole,
+and is on the disk. The places in the source where nodes were made TensorFlow writes itself, into a directory of ours, and
+to a URL it writes everything.
 """
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable
 from typing import Any
 
+from google.protobuf import text_format
+
 from tfsaver.compat import _tensorflow
+from tfsaver.compat._errors import tensorflow_errors
+from tfsaver.lib import file_io
+from tfsaver.lib.temporary_directory import temporary_directory
 
 
 def export_meta_graph(
@@ -58,26 +66,41 @@ def export_meta_graph(
             "Exporting/importing meta graphs is not supported when eager execution is enabled. No graph exists when eager "
             "execution is enabled."
         )
-    meta_graph_def, _ = _tensorflow.meta_graph.export_scoped_meta_graph(
-        filename=filename,
+    export = functools.partial(
+        _tensorflow.meta_graph.export_scoped_meta_graph,
+        as_text=as_text,
         meta_info_def=meta_info_def,
         graph_def=graph_def,
         saver_def=saver_def,
         collection_list=collection_list,
-        as_text=as_text,
         graph=graph,
         export_scope=export_scope,
         clear_devices=clear_devices,
         clear_extraneous_savers=clear_extraneous_savers,
         strip_default_attrs=strip_default_attrs,
-        save_debug_info=save_debug_info,
         **kwargs,
     )
+    path = "" if not filename else file_io.as_path(filename)
+    if file_io.is_remote(path):
+        return export(filename=filename, save_debug_info=save_debug_info)[0]
+    if not path or not save_debug_info:
+        meta_graph_def = export()[0]
+        if path:
+            _write(meta_graph_def, path, as_text=as_text)
+        return meta_graph_def
+    with tensorflow_errors():
+        file_io.make_directory(file_io.split(path)[0] or os.curdir)
+        with temporary_directory(path) as directory:
+            meta_graph_def, _ = export(filename=file_io.join(directory, file_io.split(path)[1]), save_debug_info=True)
+            for name in file_io.list_directory(directory):
+                file_io.sync_file(file_io.join(directory, name))
+                file_io.replace(file_io.join(directory, name), file_io.join(file_io.split(path)[0], name))
+        file_io.sync_directory(file_io.split(path)[0])
     return meta_graph_def
 
 
 def begin_export(
-    export: Callable[..., Any], graph: Any, filename: str, *, at_once: bool, **options: Any
+    export: Callable[..., Any], graph: Any, filename: str, *, at_once: bool, durable: bool, **options: Any
 ) -> Callable[[], None]:
     """What writes a graph to a file when it is called, in any thread.
 
@@ -86,6 +109,7 @@ def begin_export(
         graph: The graph.
         filename: The file.
         at_once: Whether the graph may change before that, and what it is now is to be written.
+        durable: Whether it returns only once the disk has the file.
         **options: What `export` takes besides.
     """
 
@@ -93,14 +117,20 @@ def begin_export(
         with graph.as_default():
             return export(filename, **options)
 
-    def write_later() -> None:
-        exported(filename)
-
+    path = file_io.as_path(filename)
+    if options.get("save_debug_info") or file_io.is_remote(path):
+        return functools.partial(exported, filename)
     if not at_once or graph.finalized:
-        return write_later
-    meta_graph_def = exported(None)
+        return lambda: _write(exported(None), path, durable=durable)
+    return functools.partial(_write, exported(None), path, durable=durable)
 
-    def write() -> None:
-        _tensorflow.tf.io.write_graph(meta_graph_def, os.path.dirname(filename), os.path.basename(filename), as_text=False)
 
-    return write
+def _write(meta_graph_def: Any, path: str, *, as_text: bool = False, durable: bool = True) -> None:
+    """Writes the file, in one atomic step, with TensorFlow's bytes; missing directories are made."""
+    if as_text:
+        data = text_format.MessageToString(meta_graph_def).encode()
+    else:
+        data = meta_graph_def.SerializeToString(deterministic=True)
+    with tensorflow_errors():
+        file_io.make_directory(file_io.split(path)[0] or os.curdir, durable=durable)
+        file_io.write_file(path, data, durable=durable)

@@ -21,6 +21,7 @@ import numpy as np
 from tfsaver import schemas
 from tfsaver.checkpoint.checkpoint_location import CheckpointLocation
 from tfsaver.checkpoint.checkpoint_reader import CheckpointReader, load_checkpoint
+from tfsaver.compat._errors import tensorflow_errors
 from tfsaver.errors import CheckpointNotFoundError, DataLossError, InvalidArgumentError
 from tfsaver.lib import file_io
 
@@ -76,13 +77,14 @@ def missing_parent(save_path: str) -> InvalidArgumentError | None:
 
 
 @contextlib.contextmanager
-def parent_directory(path: str, save_path: str, *, may_be_made: bool) -> Iterator[None]:
-    """Checks the directory of a checkpoint; removes it again when it was made in the block and the block fails.
+def parent_directory(path: str, save_path: str, *, may_be_made: bool, durable: bool) -> Iterator[None]:
+    """Checks the directory of a checkpoint, or makes it, if only it is missing; it goes again when the block fails.
 
     Args:
         path: The checkpoint's prefix.
         save_path: What the caller asked to save to, for the error.
         may_be_made: Whether a save makes the last level of it.
+        durable: Whether the disk has its name before the block begins.
 
     Raises:
         InvalidArgumentError: It is not there, in TensorFlow's words.
@@ -95,13 +97,10 @@ def parent_directory(path: str, save_path: str, *, may_be_made: bool) -> Iterato
     parent = file_io.split(directory.rstrip("/"))[0]
     if not may_be_made or file_io.exists(directory) or not file_io.is_directory(parent or os.curdir):
         raise InvalidArgumentError(f"Parent directory of {save_path} doesn't exist, can't save.")
-    try:
+    with contextlib.ExitStack() as made:
+        with tensorflow_errors():
+            made.enter_context(file_io.directory_made(directory, durable=durable))
         yield
-    except BaseException:
-        # Only when it is empty: another save may have begun there since.
-        with contextlib.suppress(OSError):
-            os.rmdir(directory)
-        raise
 
 
 def open_checkpoint(path: str) -> CheckpointReader:

@@ -9,6 +9,10 @@ Between the two the state file is written, so that at no moment it names a check
 to the letter: strictly after, one candidate at a time, nothing recorded at all when `max_to_keep` is 0, and everything kept
 when the hours are 0, since each candidate was then written after the Saver was made.
 
+Several processes may save to one directory, each with a list of its own. So nothing is removed that another one has written
+again since under the same name, or that the state file names, as another one wrote it last. Whoever sweeps holds the lock of
+the directory, as whoever gives a checkpoint its name does.
+
 The lists are not locked here: a Saver holds its lock while it saves.
 """
 
@@ -16,13 +20,20 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import time
 from collections.abc import Iterable, Iterator
+from typing import TypeAlias
 
 from tfsaver import schemas
 from tfsaver.checkpoint import checkpoint_management
-from tfsaver.checkpoint.checkpoint_state import STATE_FILE_NAME
+from tfsaver.checkpoint.checkpoint_files import identifying_files
+from tfsaver.checkpoint.checkpoint_state import STATE_FILE_NAME, get_checkpoint_state
 from tfsaver.errors import SaverError
+from tfsaver.lib import file_io
+
+# What tells a file from another of the same name: the index's, or that of each of a V1 checkpoint's files.
+Identity: TypeAlias = "tuple[tuple[int, int, int, int], ...]"
 
 _logger = logging.getLogger(__name__)
 
@@ -43,6 +54,7 @@ class Retention:
         self.keep_every_n_hours = keep_every_n_hours
         self.checkpoints: list[tuple[str, float]] = []
         self.candidates: list[tuple[str, float]] = []
+        self._written: dict[str, Identity] = {}
         self.start()
 
     def start(self) -> None:
@@ -59,6 +71,7 @@ class Retention:
             return
         self.checkpoints[:] = [item for item in self.checkpoints if item[0] != path]
         self.checkpoints.append((path, time.time()))
+        self._written[path] = _identity(path)
         if len(self.checkpoints) > self.max_to_keep:
             self.candidates.append(self.checkpoints.pop(0))
 
@@ -81,13 +94,20 @@ class Retention:
             self.checkpoints[:], self.candidates[:] = checkpoints, candidates
             raise
 
-    def sweep(self, version: int, meta_graph_suffix: str) -> None:
+    def sweep(self, version: int, meta_graph_suffix: str, latest_filename: str = STATE_FILE_NAME) -> None:
         """Removes a candidate, or keeps it. What cannot be removed is logged: the save has succeeded."""
         if not self.candidates:
             return
         path, written = self.candidates.pop(0)
+        identity = self._written.pop(path, None)
         if written > self.next_checkpoint_time:
             self.next_checkpoint_time += self.keep_every_n_hours * 3600
+            return
+        if identity and identity != (_identity(path) or identity):
+            _logger.info("%s was written again by somebody else, and stays", path)
+            return
+        if _is_recorded(path, latest_filename):
+            _logger.info("%s is in the state file that somebody else wrote, and stays", path)
             return
         try:
             checkpoint_management.remove_checkpoint(path, version, meta_graph_suffix)
@@ -100,3 +120,32 @@ class Retention:
         for path in paths:
             recovered += [(path, mtime) for mtime in checkpoint_management.get_checkpoint_mtimes([path])]
         self.checkpoints = recovered
+
+
+def _identity(path: str) -> Identity:
+    """What tells a checkpoint from another of the same name; empty where that cannot be told, or none is there."""
+    if file_io.is_remote(path):
+        return ()
+    try:
+        found = [os.stat(each) for each in identifying_files(path)]
+    except (SaverError, OSError):
+        return ()
+    return tuple((status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns) for status in found)
+
+
+def _is_recorded(path: str, latest_filename: str) -> bool:
+    """Whether the state file beside a checkpoint names it."""
+    directory, name = file_io.split(path)
+    try:
+        state = get_checkpoint_state(directory, latest_filename)
+    except (SaverError, OSError):
+        return False
+    if state is None:
+        return False
+    named = (state.model_checkpoint_path, *state.all_model_checkpoint_paths)
+    places = {file_io.split(each)[0] for each in named if file_io.split(each)[1] == name}
+    return any(place == directory or _is_same_place(place, directory) for place in places)
+
+
+def _is_same_place(left: str, right: str) -> bool:
+    return not (file_io.is_remote(left) or file_io.is_remote(right)) and os.path.realpath(left) == os.path.realpath(right)

@@ -17,13 +17,14 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from tfsaver import schemas
-from tfsaver.checkpoint.tensor_slice_writer import TensorSliceWriter
+from tfsaver.checkpoint.tensor_slice_writer import TensorSliceWriter, finish_together
 from tfsaver.compat import _transfer
 from tfsaver.compat._binding import Binding
 from tfsaver.compat._errors import tensorflow_errors
@@ -124,14 +125,15 @@ def _begin(
     # Of one tensor, devices may have a slice each, whose order counts; it never comes to several files otherwise.
     in_lanes = is_v2 and not sharded and len(shards) > 1
     with contextlib.ExitStack() as begun:
-        begun.enter_context(parent_directory(path, save_path, may_be_made=is_v2 and not sharded))
+        begun.enter_context(parent_directory(path, save_path, may_be_made=is_v2 and not sharded, durable=durable))
         values = _fetch(session, list(side_by_side(shards) if in_lanes else one_by_one(shards)))
         if held:
             values = _drained(list(map(_own, values)))
         # A variable without a value is the most common mistake: it shows before anything is written.
         first = list(itertools.islice(values, 1))
         with tensorflow_errors():
-            writers = _open(begun, path, len(shards), is_v2=is_v2, sharded=sharded, durable=durable)
+            size = sum(_known_size(binding) for shard in shards for binding in shard) if is_v2 else 0
+            writers = _open(begun, path, len(shards), size, is_v2=is_v2, sharded=sharded, durable=durable)
         files = begun.pop_all()
 
     def write() -> None:
@@ -191,19 +193,29 @@ def _write_in_lanes(add: Callable[[_Value], None], values: Values, num_lanes: in
 
 
 def _open(
-    files: contextlib.ExitStack, path: str, num_shards: int, *, is_v2: bool, sharded: bool, durable: bool
+    files: contextlib.ExitStack, path: str, num_shards: int, size: int, *, is_v2: bool, sharded: bool, durable: bool
 ) -> Writers:
     if is_v2:
-        return files.enter_context(BundleWriter(path, num_shards=num_shards, durable=durable, overlapped=True))
+        return files.enter_context(
+            BundleWriter(path, num_shards=num_shards, durable=durable, overlapped=True, expected_size=size)
+        )
     names = [f"{path}-{shard_id:05d}-of-{num_shards:05d}" for shard_id in range(num_shards)] if sharded else [path]
-    files.push(functools.partial(_remove_after_error, [name for name in names if not file_io.exists(name)]))
-    return [files.enter_context(TensorSliceWriter(name, durable=durable)) for name in names]
+    writers = [TensorSliceWriter(name, durable=durable) for name in names]
+    files.push(functools.partial(_finish, writers))
+    return writers
 
 
-def _remove_after_error(paths: Sequence[str], kind: type[BaseException] | None, *_: Any) -> None:
-    """Removes the shards that were finished before another could not be."""
-    for path in paths if kind is not None else ():
-        file_io.remove(path)
+def _finish(writers: Sequence[TensorSliceWriter], kind: type[BaseException] | None, *_: Any) -> None:
+    if kind is None:
+        finish_together(writers)
+
+
+def _known_size(binding: Binding) -> int:
+    """The bytes that a variable takes in a data file, or fewer where nobody knows before it is fetched."""
+    shape = binding.variable.shape
+    if shape is None or None in shape:
+        return 0
+    return math.prod(size for size in shape if size is not None) * binding.dtype.size
 
 
 def _add(writers: Writers, fetched: _Value, *, may_change: bool) -> None:

@@ -46,19 +46,22 @@ class WritableFile(Protocol):
     def append(self, data: Buffer) -> None: ...
     def append_all(self, pieces: list[Buffer]) -> None: ...
     def sync(self) -> None: ...
+    def hold(self) -> bool: ...
     def close(self) -> None: ...
+    def release(self) -> None: ...
 
 
 class FileSystem(Protocol):
     """What `file_io` needs from a place where files live."""
 
     def open_for_reading(self, path: str) -> RandomAccessFile: ...
-    def open_for_writing(self, path: str) -> WritableFile: ...
+    def open_for_writing(self, path: str, target: str | None = None) -> WritableFile: ...
     def exists(self, path: str) -> bool: ...
     def is_directory(self, path: str) -> bool: ...
     def list_directory(self, path: str) -> list[str]: ...
     def modification_time(self, path: str) -> float: ...
-    def make_directory(self, path: str) -> None: ...
+    def make_directory(self, path: str, durable: bool) -> list[str]: ...
+    def remove_directories(self, paths: list[str]) -> None: ...
     def replace(self, source: str, target: str) -> None: ...
     def link(self, source: str, target: str) -> None: ...
     def remove(self, path: str) -> None: ...
@@ -127,13 +130,50 @@ def modification_time(path: str) -> float:
     return file_system(path).modification_time(path)
 
 
-def make_directory(path: str) -> None:
-    """Makes a directory and its parents, as far as they are missing."""
-    file_system(path).make_directory(path)
+def make_directory(path: str, *, durable: bool = True) -> list[str]:
+    """Makes a directory and its parents, as far as they are missing.
+
+    Args:
+        path: The directory.
+        durable: Whether to return only once the disk has their names.
+
+    Returns:
+        Those that were made, outermost first.
+
+    Raises:
+        WriteError: The system refuses it; none of them is there then.
+    """
+    return file_system(path).make_directory(path, durable)
+
+
+@contextlib.contextmanager
+def directory_made(path: str, *, durable: bool = True) -> Iterator[None]:
+    """Makes a directory for the block, as `make_directory`; if that fails, what was made and is empty goes again.
+
+    Args:
+        path: The directory; empty for the working directory, which is there.
+        durable: Whether the disk has their names before the block begins.
+    """
+    made = make_directory(path, durable=durable) if path else []
+    try:
+        yield
+    except BaseException:
+        remove_directories(made)
+        raise
+
+
+def remove_directories(paths: list[str]) -> None:
+    """Removes what `make_directory` has made, as far as nothing is in it."""
+    if paths:
+        file_system(paths[0]).remove_directories(paths)
 
 
 def replace(source: str, target: str) -> None:
-    """Renames a file in one atomic step; a file that has the new name already is gone afterwards."""
+    """Renames a file in one atomic step; a file that has the new name already is gone afterwards.
+
+    Raises:
+        WriteError: The system refuses it.
+    """
     file_system(target).replace(source, target)
 
 
@@ -170,9 +210,31 @@ def open_for_reading(path: str) -> RandomAccessFile:
     return file_system(path).open_for_reading(path)
 
 
-def open_for_writing(path: str) -> WritableFile:
-    """Makes an empty file, in the place of any that was there, for appending."""
-    return file_system(path).open_for_writing(path)
+def open_for_writing(path: str, target: str | None = None) -> WritableFile:
+    """Makes an empty file, in the place of any that was there, for appending.
+
+    Args:
+        path: The file.
+        target: The name that it is to have in the end, which errors say; `path` when None.
+
+    Raises:
+        WriteError: The system refuses it.
+    """
+    return file_system(path).open_for_writing(path, target)
+
+
+def open_temporary(path: str) -> WritableFile:
+    """Makes an empty file under a temporary name beside `path`, its `path`, and holds it until `release` is called.
+
+    Raises:
+        WriteError: The system refuses it.
+    """
+    while True:
+        file = open_for_writing(temporary_name(path), path)
+        if file.hold():
+            return file
+        file.close()
+        file.release()
 
 
 def read_exactly(file: RandomAccessFile, offset: int, size: int, what: str) -> bytes:
@@ -230,9 +292,11 @@ def atomic_writer(path: str, *, durable: bool = True) -> Iterator[WritableFile]:
 
     What is written goes to a temporary name beside `path`, which is renamed when the block ends without an error and
     removed when it does not. With `durable`, the bytes and then the name are synced to the disk.
+
+    Raises:
+        WriteError: The system refuses it.
     """
-    temporary = temporary_name(path)
-    file = open_for_writing(temporary)
+    file = open_temporary(path)
     try:
         try:
             yield file
@@ -240,10 +304,13 @@ def atomic_writer(path: str, *, durable: bool = True) -> Iterator[WritableFile]:
                 file.sync()
         finally:
             file.close()
-        replace(temporary, path)
+        replace(file.path, path)
     except BaseException:
-        remove(temporary)
+        with contextlib.suppress(OSError):
+            remove(file.path)
         raise
+    finally:
+        file.release()
     if durable:
         sync_directory(split(path)[0])
 

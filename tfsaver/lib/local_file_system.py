@@ -2,13 +2,20 @@
 
 Reads are positioned (`pread`), so that threads share one descriptor without a lock; a short read is repeated until the
 file ends. Writes retry what the system did not take. A path of any length or with any characters the system knows works.
+
+A file that is to get its name later is held meanwhile: locked, by whoever writes it, so that a process that cleans up tells
+it from one whose writer was killed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import fcntl
 import mmap
 import os
+
+from tfsaver.lib.write_errors import write_error, write_errors
 
 # What one call takes at most: IOV_MAX.
 _MAX_PIECES = 1024
@@ -82,13 +89,22 @@ class LocalRandomAccessFile:
 
 
 class LocalWritableFile:
-    """A new file open for appending."""
+    """A new file open for appending.
+
+    Args:
+        path: The file.
+        target: The name that it is to have in the end, which its errors say.
+    """
 
     _descriptor: int | None = None
+    _held: int | None = None
+    _is_held = False
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, target: str | None = None) -> None:
         self.path = path
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+        self.target = path if target is None else target
+        with write_errors(self.target):
+            self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
 
     @property
     def descriptor(self) -> int:
@@ -98,14 +114,23 @@ class LocalWritableFile:
 
     def append(self, data: bytes | bytearray | memoryview) -> None:
         view = memoryview(data).cast("B")
-        while view:
-            view = view[os.write(self.descriptor, view) :]
+        try:
+            while view:
+                written = os.write(self.descriptor, view)
+                if not written:
+                    raise OSError(errno.EIO, "the system wrote nothing", self.path)
+                view = view[written:]
+        except OSError as error:
+            raise write_error(self.target, error) from error
 
     def append_all(self, pieces: list[bytes | bytearray | memoryview]) -> None:
         """Appends several buffers in as few calls as the system allows."""
         for start in range(0, len(pieces), _MAX_PIECES):
             part = pieces[start : start + _MAX_PIECES]
-            written = os.writev(self.descriptor, part)
+            try:
+                written = os.writev(self.descriptor, part)
+            except OSError as error:
+                raise write_error(self.target, error) from error
             for piece in part:
                 # Whatever the system did not take.
                 view = memoryview(piece).cast("B")
@@ -114,23 +139,55 @@ class LocalWritableFile:
                 written = max(0, written - len(view))
 
     def sync(self) -> None:
-        os.fsync(self.descriptor)
+        with write_errors(self.target):
+            os.fsync(self.descriptor)
+
+    def hold(self) -> bool:
+        """Says of the file that its writer is there, by the system's advisory lock, until `release` or its process's end.
+
+        Returns:
+            False if somebody who cleans up has taken it for left behind: it is gone, or is about to be.
+        """
+        try:
+            fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:
+            # A file system without locks: nobody can find it unlocked there, and so nobody removes it.
+            return True
+        self._is_held = True
+        return os.fstat(self.descriptor).st_nlink > 0
 
     def close(self) -> None:
-        if self._descriptor is not None:
-            descriptor, self._descriptor = self._descriptor, None
+        """Ends the writing; what the system has noticed only now is raised. A file that is held stays so."""
+        if self._descriptor is None:
+            return
+        if self._is_held and self._held is None:
+            with write_errors(self.target):
+                self._held = os.dup(self._descriptor)
+        descriptor, self._descriptor = self._descriptor, None
+        with write_errors(self.target):
             os.close(descriptor)
 
+    def release(self) -> None:
+        """Lets go of a file that has its name, or is gone; closed it is by then."""
+        if self._held is not None:
+            held, self._held = self._held, None
+            os.close(held)
+
     def __del__(self) -> None:
-        self.close()
+        for descriptor in (self._descriptor, self._held):
+            if descriptor is not None:
+                os.close(descriptor)
+        self._descriptor = self._held = None
 
 
 def open_for_reading(path: str) -> LocalRandomAccessFile:
     return LocalRandomAccessFile(path)
 
 
-def open_for_writing(path: str) -> LocalWritableFile:
-    return LocalWritableFile(path)
+def open_for_writing(path: str, target: str | None = None) -> LocalWritableFile:
+    return LocalWritableFile(path, target)
 
 
 def exists(path: str) -> bool:
@@ -152,12 +209,40 @@ def modification_time(path: str) -> float:
     return os.stat(path).st_mtime
 
 
-def make_directory(path: str) -> None:
-    os.makedirs(path, exist_ok=True)
+def make_directory(path: str, durable: bool) -> list[str]:
+    missing: list[str] = []
+    while path and not os.path.isdir(path):
+        missing.append(path)
+        path = os.path.dirname(path.rstrip(os.sep))
+    made: list[str] = []
+    try:
+        for directory in reversed(missing):
+            with write_errors(directory):
+                try:
+                    os.mkdir(directory)
+                except FileExistsError:
+                    # Somebody else was faster, or something is there that is none; `a/.` is what `a/` was just made for.
+                    if not os.path.isdir(directory):
+                        raise
+                else:
+                    made.append(directory)
+                    if durable:
+                        sync_directory(os.path.dirname(directory.rstrip(os.sep)) or os.curdir)
+    except BaseException:
+        remove_directories(made)
+        raise
+    return made
+
+
+def remove_directories(paths: list[str]) -> None:
+    for path in reversed(paths):
+        with contextlib.suppress(OSError):
+            os.rmdir(path)
 
 
 def replace(source: str, target: str) -> None:
-    os.replace(source, target)
+    with write_errors(target):
+        os.replace(source, target)
 
 
 def link(source: str, target: str) -> None:
@@ -174,7 +259,8 @@ def remove(path: str) -> None:
 def sync_file(path: str) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        os.fsync(descriptor)
+        with write_errors(path):
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
@@ -185,11 +271,13 @@ def sync_directory(path: str) -> None:
         descriptor = os.open(path, os.O_RDONLY)
     except (PermissionError, IsADirectoryError):
         return
+    except OSError as error:
+        raise write_error(path, error) from error
     try:
         os.fsync(descriptor)
     except OSError as error:
         # Some network mounts refuse to sync a directory; the file's own sync is then all one can have.
         if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EROFS):
-            raise
+            raise write_error(path, error) from error
     finally:
         os.close(descriptor)

@@ -67,15 +67,22 @@ class RemoteWritableFile:
     def sync(self) -> None:
         self._file.flush()
 
+    def hold(self) -> bool:
+        """Nothing to do: nobody cleans up in a store."""
+        return True
+
     def close(self) -> None:
         self._file.close()
+
+    def release(self) -> None:
+        pass
 
 
 def open_for_reading(path: str) -> RemoteRandomAccessFile:
     return RemoteRandomAccessFile(path)
 
 
-def open_for_writing(path: str) -> RemoteWritableFile:
+def open_for_writing(path: str, target: str | None = None) -> RemoteWritableFile:
     return RemoteWritableFile(path)
 
 
@@ -103,9 +110,14 @@ def modification_time(path: str) -> float:
     return float(system.modified(inner).timestamp())
 
 
-def make_directory(path: str) -> None:
+def make_directory(path: str, durable: bool) -> list[str]:
     system, inner = _resolve(path)
     system.makedirs(inner, exist_ok=True)
+    return []
+
+
+def remove_directories(paths: list[str]) -> None:
+    """Nothing to do: a store has no directories."""
 
 
 def replace(source: str, target: str) -> None:

@@ -77,11 +77,10 @@ def merge_bundles(
         for source in sources:
             file_io.sync_file(source)
     entries = [(key, merged.entries[key].encode()) for key in sorted(merged.entries)]
-    place_bundle(target, sources, BundleHeader(num_shards, merged.byte_order), entries, durable=durable)
-    for item in present:
-        file_io.remove(naming.index_path(item))
-    for unused in set(merged.data_paths) - set(merged.shard_ids):
-        file_io.remove(unused)
+    # Until the result is there the inputs are, whatever stops it.
+    place_bundle(target, sources, BundleHeader(num_shards, merged.byte_order), entries, durable=durable, keeps_data=True)
+    for path in (*map(naming.index_path, present), *dict.fromkeys((*merged.data_paths, *sources))):
+        file_io.remove(path)
     return target
 
 

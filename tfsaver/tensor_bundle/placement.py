@@ -1,16 +1,24 @@
 """Makes a bundle appear under its prefix in one step, also where another one has the name: that step is an index's rename.
 
+    1  model.data-00000-of-00002.tmp...            the data, whole, and synced: the writer's part
+    2  model.index.tmp...                          the index, whole, and synced: from here on no disk need have room
+    3  model.data-00000-of-00002, -00001-of-00002  the data files' names, synced
+    4  model.index                                 the step, synced
+    5  what only the old index used goes
+
 The number of shards is part of the data files' names: what an old index needs is out of the way of another number of them.
 Where a new bundle has as many shards as the old one, it makes a detour by a bundle of more::
 
-    1  model.data-00000-of-00002, -00001-of-00002    the data, and an empty file for the shard that is one too many
-    2  model.index                                   says two shards, and replaces the old one: the step
-    3  model.data-00000-of-00001                     the data once more, under the name that it is to have (a link)
-    4  model.index                                   says one shard
-    5  model.data-0000?-of-00002                     go
+    3  model.data-00000-of-00002, -00001-of-00002  the data, and an empty file for the shard that is one too many
+    4  model.index                                 says two shards, and replaces the old one: the step
+    5  model.data-00000-of-00001                   the data once more, under the name that it is to have (a link)
+    6  model.index                                 says one shard
+    7  model.data-0000?-of-00002                   go
 
-Whoever looks at any moment, or finds what a stop at any moment has left, finds the old bundle whole or the new one. Where a
-file system has no links, the bundle stays as it is after 2. One process at a time places files in a directory.
+Whoever looks at any moment, or finds what a stop at any moment has left, finds the old bundle whole or the new one. Until
+all is done, every index that was or will be is kept under a temporary name as well. It brings the old bundle back where
+a sync fails after the step, and says to the next save what data files a stop has left (see `cleaning`). Where a file system
+has no links, the bundle stays as it is after 4. One process at a time places files in a directory.
 """
 
 from __future__ import annotations
@@ -21,10 +29,11 @@ from collections.abc import Iterable, Sequence
 from tfsaver.errors import SaverError
 from tfsaver.lib import file_io
 from tfsaver.lib.directory_lock import directory_lock
-from tfsaver.table.table import Table
+from tfsaver.lib.file_io import WritableFile
 from tfsaver.table.table_builder import TableBuilder
 from tfsaver.tensor_bundle import naming
-from tfsaver.tensor_bundle.header import HEADER_KEY, BundleHeader, decode_header
+from tfsaver.tensor_bundle.cleaning import num_shards_of
+from tfsaver.tensor_bundle.header import HEADER_KEY, BundleHeader
 
 
 def place_bundle(
@@ -34,6 +43,7 @@ def place_bundle(
     entries: Sequence[tuple[bytes, bytes]],
     *,
     durable: bool = True,
+    keeps_data: bool = False,
 ) -> None:
     """Gives data files their names and writes their index; on an error the prefix is as it was.
 
@@ -44,26 +54,21 @@ def place_bundle(
         header: The index's header.
         entries: The index's other keys and their values, sorted.
         durable: Whether to return only once disks have the names and the index.
+        keeps_data: Whether the data files also keep the names that they have, where the file system has links: then a stop
+            loses nothing of the bundles that they are of.
 
     Raises:
         OSError: The system refuses something.
     """
-    directory = file_io.split(prefix)[0]
     try:
-        with directory_lock(directory):
-            old = _num_shards_of(prefix)
-            detour = header.num_shards
-            # Links are what the second half needs; a store has none, and its renames are copies anyway.
-            if old == header.num_shards and not file_io.is_remote(prefix):
-                detour = _free_number(prefix, old + 1)
-            _place(prefix, data_paths, BundleHeader(detour, header.byte_order), entries, durable)
-            if detour != header.num_shards:
-                with contextlib.suppress(OSError):
-                    _take_names(prefix, detour, header, entries, durable)
-            elif old is not None and old != header.num_shards:
-                _remove_data(prefix, range(old), old)
+        with directory_lock(file_io.split(prefix)[0]):
+            placement = _Placement(prefix, header, entries, durable)
+            try:
+                placement.place(data_paths, keeps_data)
+            finally:
+                placement.clear()
     finally:
-        for path in data_paths:
+        for path in () if keeps_data else data_paths:
             with contextlib.suppress(OSError):
                 file_io.remove(path)
 
@@ -73,63 +78,169 @@ def write_index(
 ) -> None:
     """Writes the index of a bundle whose data files are in place; its appearing makes the checkpoint."""
     with file_io.atomic_writer(naming.index_path(prefix), durable=durable) as file:
-        table = TableBuilder(file)
-        table.add(HEADER_KEY, header.encode())
-        for key, value in entries:
-            table.add(key, value)
-        table.finish()
+        _write_table(file, header, entries)
 
 
-def _place(
-    prefix: str, data_paths: Sequence[str], header: BundleHeader, entries: Sequence[tuple[bytes, bytes]], durable: bool
-) -> None:
-    placed: list[int] = []
-    try:
-        for shard_id in range(header.num_shards):
-            target = naming.data_path(prefix, shard_id, header.num_shards)
-            if shard_id < len(data_paths):
-                file_io.replace(data_paths[shard_id], target)
-                placed.append(shard_id)
-            else:
-                placed.append(shard_id)
+def _write_table(file: WritableFile, header: BundleHeader, entries: Iterable[tuple[bytes, bytes]]) -> None:
+    table = TableBuilder(file)
+    table.add(HEADER_KEY, header.encode())
+    for key, value in entries:
+        table.add(key, value)
+    table.finish()
+
+
+class _Placement:
+    """One bundle on its way to its names; the directory's lock is held."""
+
+    def __init__(self, prefix: str, header: BundleHeader, entries: Sequence[tuple[bytes, bytes]], durable: bool) -> None:
+        self._prefix = prefix
+        self._index_path = naming.index_path(prefix)
+        self._header = header
+        self._entries = entries
+        self._durable = durable
+        self._is_remote = file_io.is_remote(prefix)
+        # By the number of shards: data files that go unless the index says that number in the end.
+        self._data: dict[int, set[int]] = {}
+        self._notes: list[str] = []
+        self._held: list[WritableFile] = []
+
+    def place(self, data_paths: Sequence[str], keeps_data: bool) -> None:
+        """All of it, from the data files to the last name."""
+        num_shards = self._header.num_shards
+        old = self._old_num_shards()
+        # Links are what the second half needs; a store has none, and its renames are copies anyway.
+        has_detour = old == num_shards and not self._is_remote
+        first = _free_number(self._prefix, num_shards + 1) if has_detour else num_shards
+        index = self._new_index(first)
+        last = self._new_index(num_shards) if has_detour else None
+        old_index = self._note(self._index_path) if not self._is_remote and file_io.exists(self._index_path) else None
+        self._name_data(data_paths, first, keeps_data)
+        again = self._note(index, needs_link=True) if has_detour else None
+        self._switch(index, old_index)
+        # The old bundle's own, of which a detour takes the names again.
+        if old is not None and old != first:
+            self._data.setdefault(old, set()).update(range(old))
+        if last is not None and again is not None:
+            with contextlib.suppress(OSError):
+                self._take_names(first, last, again)
+
+    def clear(self) -> None:
+        """Removes the data files that the index, as it is now, does not use, and whatever has a temporary name."""
+        try:
+            used = num_shards_of(self._prefix) if self._data else None
+        except (SaverError, OSError):
+            # It cannot be read just now. The notes stay, and the next save goes by them.
+            self._release()
+            return
+        for num_shards, shard_ids in self._data.items():
+            for shard_id in sorted(shard_ids) if num_shards != used else ():
+                with contextlib.suppress(OSError):
+                    file_io.remove(naming.data_path(self._prefix, shard_id, num_shards))
+        for note in self._notes:
+            with contextlib.suppress(OSError):
+                file_io.remove(note)
+        self._release()
+
+    def _release(self) -> None:
+        for file in self._held:
+            file.release()
+
+    def _old_num_shards(self) -> int | None:
+        """The number of shards of the bundle that is there; None where there is none that anybody can read."""
+        try:
+            return num_shards_of(self._prefix)
+        except SaverError:
+            return None
+
+    def _new_index(self, num_shards: int) -> str:
+        """The index under a temporary name, for a bundle of so many shards."""
+        file = file_io.open_temporary(self._index_path)
+        self._held.append(file)
+        self._notes.append(file.path)
+        try:
+            _write_table(file, BundleHeader(num_shards, self._header.byte_order), self._entries)
+            if self._durable:
+                file.sync()
+        finally:
+            file.close()
+        return file.path
+
+    def _note(self, index: str, *, needs_link: bool = False) -> str | None:
+        """Another temporary name for an index, or a copy of it; None where there are no links and a copy does not do."""
+        note = file_io.temporary_name(self._index_path)
+        try:
+            file_io.link(index, note)
+            self._notes.append(note)
+        except OSError:
+            if needs_link:
+                return None
+            file = file_io.open_temporary(self._index_path)
+            self._held.append(file)
+            self._notes.append(file.path)
+            note = file.path
+            try:
+                file.append(file_io.read_file(index))
+            finally:
+                file.close()
+        return note
+
+    def _name_data(self, data_paths: Sequence[str], num_shards: int, keeps_data: bool) -> None:
+        named = self._data.setdefault(num_shards, set())
+        for shard_id in range(num_shards):
+            target = naming.data_path(self._prefix, shard_id, num_shards)
+            if shard_id >= len(data_paths):
+                named.add(shard_id)
                 file_io.open_for_writing(target).close()
-        if durable:
-            file_io.sync_directory(file_io.split(prefix)[0])
-        write_index(prefix, header, entries, durable=durable)
-    except BaseException:
-        # An index that says so may be in place already, and only its being on the disk uncertain.
-        if _num_shards_of(prefix) != header.num_shards:
-            _remove_data(prefix, placed, header.num_shards)
-        raise
+            else:
+                if not (keeps_data and self._link(data_paths[shard_id], target)):
+                    file_io.replace(data_paths[shard_id], target)
+                named.add(shard_id)
+        self._sync()
 
+    def _switch(self, index: str, back: str | None) -> None:
+        """Gives an index the name. If the disk does not take that, what was there before comes back."""
+        file_io.replace(index, self._index_path)
+        self._notes.remove(index)
+        try:
+            self._sync()
+        except BaseException:
+            if back is not None:
+                file_io.replace(back, self._index_path)
+                self._notes.remove(back)
+            elif not self._is_remote:
+                file_io.remove(self._index_path)
+            raise
 
-def _take_names(
-    prefix: str, detour: int, header: BundleHeader, entries: Sequence[tuple[bytes, bytes]], durable: bool
-) -> None:
-    """From the names of the detour to those that the bundle is to have."""
-    for shard_id in range(header.num_shards):
-        target = naming.data_path(prefix, shard_id, header.num_shards)
+    def _take_names(self, num_shards: int, index: str, back: str) -> None:
+        """From the names of the detour, of which there are so many, to those that the bundle is to have."""
+        named = self._data.setdefault(self._header.num_shards, set())
+        for shard_id in range(self._header.num_shards):
+            source = naming.data_path(self._prefix, shard_id, num_shards)
+            target = naming.data_path(self._prefix, shard_id, self._header.num_shards)
+            named.add(shard_id)
+            if not self._link(source, target):
+                return
+        self._sync()
+        self._switch(index, back)
+
+    def _link(self, source: str, target: str) -> bool:
+        """Gives a file a second name, in the place of any that has it; returns whether the file system can do that."""
         temporary = file_io.temporary_name(target)
-        file_io.link(naming.data_path(prefix, shard_id, detour), temporary)
+        try:
+            file_io.link(source, temporary)
+        except OSError:
+            return False
         try:
             file_io.replace(temporary, target)
         except BaseException:
-            file_io.remove(temporary)
+            with contextlib.suppress(OSError):
+                file_io.remove(temporary)
             raise
-    if durable:
-        file_io.sync_directory(file_io.split(prefix)[0])
-    write_index(prefix, header, entries, durable=durable)
-    _remove_data(prefix, range(detour), detour)
+        return True
 
-
-def _num_shards_of(prefix: str) -> int | None:
-    """The number of shards of the bundle that is there; None where there is none that can be read."""
-    path = naming.index_path(prefix)
-    try:
-        with contextlib.closing(file_io.open_for_reading(path)) as file:
-            return decode_header(Table(file).get(HEADER_KEY), path).num_shards
-    except (SaverError, OSError):
-        return None
+    def _sync(self) -> None:
+        if self._durable:
+            file_io.sync_directory(file_io.split(self._prefix)[0])
 
 
 def _free_number(prefix: str, num_shards: int) -> int:
@@ -137,9 +248,3 @@ def _free_number(prefix: str, num_shards: int) -> int:
     while any(file_io.exists(naming.data_path(prefix, shard_id, num_shards)) for shard_id in range(num_shards)):
         num_shards += 1
     return num_shards
-
-
-def _remove_data(prefix: str, shard_ids: Iterable[int], num_shards: int) -> None:
-    for shard_id in shard_ids:
-        with contextlib.suppress(OSError):
-            file_io.remove(naming.data_path(prefix, shard_id, num_shards))

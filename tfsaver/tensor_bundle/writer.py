@@ -24,9 +24,11 @@ from tfsaver.framework.region import Region, as_tensor_slice
 from tfsaver.framework.tensor_shape import Shape, num_elements
 from tfsaver.framework.tensor_slice import TensorSlice
 from tfsaver.lib import crc32c, file_io
-from tfsaver.lib.file_io import Buffer
+from tfsaver.lib.file_io import Buffer, WritableFile
+from tfsaver.lib.free_space import check_free_space
 from tfsaver.lib.overlapped_file import OverlappedFile
 from tfsaver.tensor_bundle import naming, strings, variants
+from tfsaver.tensor_bundle.cleaning import clean_directory
 from tfsaver.tensor_bundle.entry import BundleEntry
 from tfsaver.tensor_bundle.header import BundleHeader
 from tfsaver.tensor_bundle.placement import place_bundle
@@ -37,9 +39,9 @@ class _Shard:
 
     def __init__(self, path: str, overlapped: bool) -> None:
         self.path = path
-        self.temporary = file_io.temporary_name(path)
-        file = file_io.open_for_writing(self.temporary)
-        self.file: file_io.WritableFile = OverlappedFile(file) if overlapped else file
+        self._held = file_io.open_temporary(path)
+        self.temporary = self._held.path
+        self.file: WritableFile | OverlappedFile = OverlappedFile(self._held) if overlapped else self._held
         self.offset = 0
 
     def append(self, data: Buffer) -> None:
@@ -58,6 +60,18 @@ class _Shard:
         if isinstance(self.file, OverlappedFile):
             self.file.drain()
 
+    def discard(self) -> None:
+        """Removes the file, unless it has its name by now."""
+        with contextlib.suppress(OSError):
+            self.file.close()
+        with contextlib.suppress(OSError):
+            file_io.remove(self.temporary)
+        self.release()
+
+    def release(self) -> None:
+        """Says that the file is nobody's who is writing."""
+        self._held.release()
+
 
 class BundleWriter:
     """Writes a V2 checkpoint; use it in a `with` block.
@@ -69,9 +83,12 @@ class BundleWriter:
         durable: Whether `finish` returns only once disks have the bytes.
         overlapped: Whether each data file is written by a thread of its own while the next tensors are prepared. What is
             added is then borrowed: it must not change before `finish` has returned.
+        expected_size: How many bytes will be added, as far as that is known: the disk must have room for them.
 
     Raises:
         InvalidArgumentError: An argument is out of its range.
+        WriteError: The directory is not there, or the system does not let anything be written to it.
+        NoSpaceError: The disk has no room for `expected_size` bytes more.
 
     Example:
         >>> with BundleWriter("/tmp/model") as writer:  # doctest: +SKIP
@@ -86,6 +103,7 @@ class BundleWriter:
         byte_order: str = "little",
         durable: bool = True,
         overlapped: bool = False,
+        expected_size: int = 0,
     ) -> None:
         if num_shards < 1:
             raise InvalidArgumentError(f"num_shards is {num_shards}, at least 1 is needed")
@@ -97,8 +115,14 @@ class BundleWriter:
         self._entries: dict[bytes, BundleEntry] = {}
         self._finished = False
         self._shards: list[_Shard] = []
+        self._made_directories: list[str] = []
+        directory = file_io.split(self.prefix)[0]
         try:
-            make_last_directory(self.prefix)
+            self._made_directories = _make_last_directory(directory, durable)
+            if not self._made_directories:
+                clean_directory(directory)
+            if not file_io.is_remote(self.prefix):
+                check_free_space(self.prefix, expected_size)
             for shard_id in range(num_shards):
                 self._shards.append(_Shard(naming.data_path(self.prefix, shard_id, num_shards), overlapped))
         except BaseException:
@@ -226,15 +250,16 @@ class BundleWriter:
         except BaseException:
             self.discard()
             raise
+        for shard in self._shards:
+            shard.release()
         self._finished = True
         return self.prefix
 
     def discard(self) -> None:
         """Removes what was written so far; the prefix is then as it was."""
         for shard in self._shards:
-            with contextlib.suppress(OSError):
-                shard.file.close()
-            file_io.remove(shard.temporary)
+            shard.discard()
+        file_io.remove_directories(self._made_directories)
 
     def __enter__(self) -> BundleWriter:
         return self
@@ -308,11 +333,11 @@ class BundleWriter:
         return crc
 
 
-def make_last_directory(prefix: str) -> None:
-    """Makes the directory a prefix is in, if its parent exists: one level, as TensorFlow does."""
-    directory = file_io.split(prefix)[0]
+def _make_last_directory(directory: str, durable: bool) -> list[str]:
+    """Makes the directory a prefix is in, if its parent exists: one level, as TensorFlow does; returns it if it was made."""
     if directory and not file_io.exists(directory) and file_io.is_directory(file_io.split(directory)[0] or "."):
-        file_io.make_directory(directory)
+        return file_io.make_directory(directory, durable=durable)
+    return []
 
 
 def _as_key(name: str | bytes) -> bytes:

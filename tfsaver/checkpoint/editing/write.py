@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 from tfsaver.checkpoint import saved_tensor_slices
 from tfsaver.checkpoint.editing.piecewise import PiecewiseSource, as_piecewise
-from tfsaver.checkpoint.tensor_slice_writer import TensorSliceWriter
+from tfsaver.checkpoint.tensor_slice_writer import TensorSliceWriter, finish_together
 from tfsaver.checkpoint.tensor_source import Array, TensorSource
 from tfsaver.errors import InvalidArgumentError, UnimplementedError
 from tfsaver.framework.tensor_shape import num_elements
@@ -63,13 +63,25 @@ def write_source(
     tensors = as_piecewise(source)
     if format == "v1":
         _check_v1(tensors)
-    if directory := file_io.split(path)[0]:
-        file_io.make_directory(directory)
+    directory, base = file_io.split(path)
+    if not base:
+        raise InvalidArgumentError(f"{path!r} ends with a slash: a prefix is a directory and a name in it")
     parts = _Parts(tensors, num_shards, keep_slices, progress)
-    if format == "v1":
-        return _write_v1(parts, path, durable, check)
-    is_overlapped = any(map(tensors.is_in_memory, tensors.names))
-    with BundleWriter(path, num_shards=num_shards, durable=durable, overlapped=is_overlapped) as writer:
+    with file_io.directory_made(directory, durable=durable):
+        if format == "v1":
+            return _write_v1(parts, path, durable, check)
+        return _write_v2(parts, path, durable, check)
+
+
+def _write_v2(parts: _Parts, path: str, durable: bool, check: Callable[[], None] | None) -> str:
+    tensors = parts.source
+    with BundleWriter(
+        path,
+        num_shards=parts.num_shards,
+        durable=durable,
+        overlapped=any(map(tensors.is_in_memory, tensors.names)),
+        expected_size=sum(tensors.info(name).num_bytes for name in tensors.names),
+    ) as writer:
         for name, stored, shard_id in parts:
             info = tensors.info(name)
             if stored is None and tensors.is_in_memory(name):
@@ -157,6 +169,5 @@ def _write_v1(parts: _Parts, prefix: str, durable: bool, check: Callable[[], Non
             writers[shard_id].add_slice(name, parts.source.info(name).shape, stored, value)
     if check is not None:
         check()
-    for writer in writers:
-        writer.finish()
+    finish_together(writers)
     return prefix if num_shards == 1 else saved_tensor_slices.shard_pattern(prefix, num_shards)

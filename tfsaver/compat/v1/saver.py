@@ -310,6 +310,7 @@ class Saver(KeptCheckpoints):
                     sess.graph,
                     checkpoint_management.meta_graph_filename(prefix, meta_graph_suffix),
                     at_once=not blocking,
+                    durable=self._durable,
                     strip_default_attrs=strip_default_attrs,
                     save_debug_info=save_debug_info,
                 )
