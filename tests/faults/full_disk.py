@@ -58,13 +58,14 @@ def _in_namespace(scenario: Scenario, limit: int | None) -> dict[str, Any] | Non
     try:
         if not _mount(base):
             return None
-        program = scenario.program()
         sizes = [pages * _PAGE for pages in spread(range(_MAX_PAGES), limit)]
         failed = 0
         problems: list[str] = []
         for size in sizes:
             directory = os.path.join(base, "run")
             os.mkdir(directory)
+            # A new one each time: what it remembers of checkpoints is gone with the directory.
+            program = scenario.program()
             program.open(directory)
             for generation in range(scenario.before):
                 program.save(generation)

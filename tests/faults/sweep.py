@@ -77,7 +77,7 @@ def sweep(name: str, what: str, *, limit: int | None = None, tensorflows: bool =
     program = make()
     undisturbed = run_trial(scenario, program, None, goes_on=not tensorflows)
     if undisturbed.problems:
-        raise AssertionError(f"{name}, undisturbed: {undisturbed.problems}")
+        return Sweep(len(undisturbed.calls), 0, 0, 0, [f"undisturbed: {'; '.join(undisturbed.problems)}"])
     counts = {"tried": 0, "readable": 0, "good": 0}
     problems = []
     for fault in spread(_POINTS[what](undisturbed.calls), limit):
@@ -90,6 +90,15 @@ def sweep(name: str, what: str, *, limit: int | None = None, tensorflows: bool =
         if trial.problems:
             problems.append(f"{fault} ({trial.calls[fault.at]}): {'; '.join(trial.problems)}")
     return Sweep(len(undisturbed.calls), counts["tried"], counts["readable"], counts["good"], problems)
+
+
+def calls(name: str) -> list[Call]:
+    """The calls of interest that a save makes when nothing is in its way."""
+    scenario = SCENARIOS[name]
+    trial = run_trial(scenario, scenario.program(), None)
+    if trial.problems:
+        raise AssertionError(f"{name}, undisturbed: {trial.problems}")
+    return trial.calls
 
 
 def spread(points: Sequence[Any], limit: int | None) -> list[Any]:

@@ -215,15 +215,19 @@ class Tracer:
 
     def _shorten(self, thread: int, rule: Rule, arguments: tuple[int, ...]) -> None:
         assert rule.count is not None
-        count = arguments[rule.count]
-        if rule.is_vector and count == 1:
-            # One buffer: its length is in the program's memory, and is put back when the call has ended.
-            address = arguments[1] + 8
-            data = os.pread(self._memory, 8, address)
-            self._bytes_back[thread] = (address, data)
-            os.pwrite(self._memory, struct.pack("=Q", struct.unpack("=Q", data)[0] // 2), address)
-        else:
-            ptrace.set_argument(thread, rule.count, count // 2)
+        half = self._bytes_of(rule, arguments) // 2
+        if not rule.is_vector:
+            ptrace.set_argument(thread, rule.count, half)
+            return
+        # The last buffer's length is in the program's memory, and is put back when the call has ended.
+        for index, (_, size) in enumerate(self._buffers(rule, arguments)):
+            if half <= size:
+                address = arguments[1] + 16 * index + 8
+                self._bytes_back[thread] = (address, struct.pack("=Q", size))
+                os.pwrite(self._memory, struct.pack("=Q", half), address)
+                ptrace.set_argument(thread, rule.count, index + 1)
+                return
+            half -= size
 
     def _bytes_of(self, rule: Rule, arguments: tuple[int, ...]) -> int:
         if rule.count is None:
@@ -231,8 +235,12 @@ class Tracer:
         count = arguments[rule.count]
         if not rule.is_vector:
             return count
-        buffers = os.pread(self._memory, 16 * count, arguments[1])
-        return sum(size for _, size in struct.iter_unpack("=QQ", buffers))
+        return sum(size for _, size in self._buffers(rule, arguments))
+
+    def _buffers(self, rule: Rule, arguments: tuple[int, ...]) -> list[tuple[int, int]]:
+        """Where the buffers of a vector are, and how long."""
+        assert rule.count is not None
+        return list(struct.iter_unpack("=QQ", os.pread(self._memory, 16 * arguments[rule.count], arguments[1])))
 
     def _paths(self, rule: Rule, arguments: tuple[int, ...]) -> list[str]:
         if rule.flags is not None and not makes_or_empties(arguments[rule.flags]):

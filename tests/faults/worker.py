@@ -14,9 +14,9 @@ import importlib.util
 import json
 import logging
 import os
+import select
 import subprocess
 import sys
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -50,17 +50,15 @@ class Worker:
         """
         process = self._process = self._process or self._start()
         assert process.stdin is not None and process.stdout is not None
-        watchdog = threading.Timer(_SECONDS, process.kill)
-        watchdog.start()
+        line = ""
         try:
             process.stdin.write(json.dumps([function, arguments]) + "\n")
             process.stdin.flush()
-            line = process.stdout.readline()
+            # One question, one answer: nothing of it has been read before.
+            if select.select([process.stdout], [], [], _SECONDS)[0]:
+                line = process.stdout.readline()
         except BrokenPipeError:
-            line = ""
-        finally:
-            watchdog.cancel()
-            watchdog.join()
+            pass
         if not line:
             self.close()
             said = self._log.read_text(errors="replace")[-4000:] if self._log else ""
@@ -109,7 +107,7 @@ def _serve(kind: str) -> None:
     gc.collect()
     gc.freeze()
     gc.disable()
-    functions = {"sweep": sweep.sweep, "fill": full_disk.fill, "read": trials.read_with_tensorflow}
+    functions = {"sweep": sweep.sweep, "calls": sweep.calls, "fill": full_disk.fill, "read": trials.read_with_tensorflow}
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     for line in sys.stdin:
