@@ -378,11 +378,12 @@ def nearest_names(name: str, names: Iterable[str], *, limit: int = 3) -> tuple[s
     Names that end like the wanted one come before names that merely look alike, since a scope in front is what
     differs most often between two programs' names for one variable.
     """
-    candidates = list(names)
+    # difflib is quadratic in the length of the names: nobody mistypes one that is so long.
+    candidates = [each for each in names if len(each) <= 1000] if len(name) <= 1000 else []
     tail = name.rsplit("/", 1)[-1]
     same_tail = [n for n in candidates if n.rsplit("/", 1)[-1] == tail] if tail else []
     pool = same_tail or candidates
-    # difflib is quadratic in the length of the names: beyond some thousands a hint is not worth the wait.
+    # Beyond some thousands of names a hint is not worth the wait.
     if len(pool) > 5000:
         pool = pool[:5000]
     return tuple(difflib.get_close_matches(name, pool, n=limit, cutoff=0.6)) or tuple(sorted(same_tail)[:limit])

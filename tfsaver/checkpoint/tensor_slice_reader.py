@@ -160,7 +160,9 @@ class TensorSliceReader:
         resolved = (region or TensorSlice.full(len(tensor.shape))).resolve(tensor.shape, repr(name))
         slices = self._slice_sets[name]
         # An array for a region is only made when the records for it are there: shapes alone may promise anything.
-        parts = [(number, part, self._read_slice(name, tensor, number)) for number, part in slices.plan(resolved)]
+        # In the order of their keys: each block is then decoded once, in whatever order the slices are listed.
+        plan = sorted(slices.plan(resolved), key=lambda item: (tensor.shard_ids[item[0]], tensor.slices[item[0]].extents))
+        parts = [(number, part, self._read_slice(name, tensor, number)) for number, part in plan]
         if out is None:
             out = np.empty(resolved.shape, tensor.dtype.numpy)
         elif out.shape != resolved.shape:
@@ -181,7 +183,8 @@ class TensorSliceReader:
             on_damage: Called with what is wrong with each record.
         """
         tensor = self.tensor(name)
-        for number in range(len(tensor.slices)):
+        order = range(len(tensor.slices))
+        for number in sorted(order, key=lambda number: (tensor.shard_ids[number], tensor.slices[number].extents)):
             try:
                 yield self._read_slice(name, tensor, number).nbytes
             except DataLossError as error:

@@ -26,7 +26,7 @@ EVERYTHING = (0, -1)
 _SHAPE_AND_SLICE = re.compile(r"([0-9]{1,19} )+(-|[0-9]{1,19},[0-9]{1,19})(:(-|[0-9]{1,19},[0-9]{1,19}))*")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TensorSlice:
     """Part of a tensor: for each dimension a start and a length, or `EVERYTHING`."""
 

@@ -36,8 +36,11 @@ _PACKED: dict[str, tuple[str, int]] = {
 }
 # Values encoded in one go.
 _BATCH = 1 << 18
-# Bytes up to which a shape is filled with fewer values than it has elements.
-_MAX_FILLED_SIZE = 256 << 20
+# Bytes up to which a shape is filled with fewer values than it has elements, and up to which with one value.
+_MAX_FILLED_SIZE = 16 << 20
+_MAX_REPEATED_SIZE = 1 << 20
+# Fields smaller than this are put together before they are decoded: each by itself would take many times its size.
+_SMALL_FIELD = 4 << 10
 
 
 def as_tensor(value: Any, name: str = "value") -> tuple[Array, DType]:
@@ -102,11 +105,12 @@ def make_ndarray(proto: Any, name: str = "TensorProto") -> Array:
         return values.reshape(shape)
     if not len(values):
         values = np.zeros(1, dtype.numpy) if dtype.has_fixed_size else np.full(1, b"", object)
-    if count * max(dtype.size, np.dtype(object).itemsize) > _MAX_FILLED_SIZE:
-        # A few bytes may say a shape of any size: what is the same everywhere needs no memory, and more values than one
-        # that fill so much are nobody's.
-        if len(values) == 1:
-            return np.broadcast_to(values, shape)
+    # A few bytes may say a shape of any size: what is the same everywhere needs no memory, and more values than one that
+    # fill so much are nobody's.
+    size = count * max(dtype.size, np.dtype(object).itemsize)
+    if len(values) == 1 and size > _MAX_REPEATED_SIZE:
+        return np.broadcast_to(values, shape)
+    if size > _MAX_FILLED_SIZE:
         raise DataLossError(f"{name}: {len(values)} values are to fill the {count} elements of shape {list(shape)}")
     filled = np.empty(count, dtype.numpy)
     filled[: len(values)] = values
@@ -123,32 +127,48 @@ def decode_values(serialized: memoryview, dtype: DType, name: str) -> Array:
     field = schemas.TensorProto.DESCRIPTOR.fields_by_name[dtype.values].number
     _, single = _PACKED.get(dtype.values, ("bytes", wire_format.LENGTH_DELIMITED))
     payloads: list[memoryview] = []
+    elements: list[bytes] = []
     # Values that are not packed come one in a field; a run of them is what a packed field holds.
     run = bytearray()
     content: memoryview | None = None
     for number, wire_type, payload in wire_format.iterate_fields(serialized):
         if number == field:
-            if wire_type == wire_format.LENGTH_DELIMITED:
-                if run:
-                    payloads.append(memoryview(bytes(run)))
-                    run.clear()
-                payloads.append(payload)
-            elif wire_type == single:
-                run += payload
-            else:
+            if wire_type != wire_format.LENGTH_DELIMITED and wire_type != single:
                 raise DataLossError(f"{name}: {dtype.values} has wire type {wire_type}, which {dtype} values cannot have")
+            if not dtype.has_fixed_size:
+                elements.append(Variant(payload) if dtype is dtypes.VARIANT else bytes(payload))
+                continue
+            if wire_type == wire_format.LENGTH_DELIMITED:
+                _check_whole(payload, dtype, name)
+            if len(payload) < _SMALL_FIELD:
+                run += payload
+                continue
+            if run:
+                payloads.append(memoryview(bytes(run)))
+                run.clear()
+            payloads.append(payload)
         elif number == _TENSOR_CONTENT and wire_type == wire_format.LENGTH_DELIMITED and payload:
             content = payload
-    if run:
-        payloads.append(memoryview(bytes(run)))
     if not dtype.has_fixed_size:
-        values = np.empty(len(payloads), object)
-        values[:] = [Variant(payload) if dtype is dtypes.VARIANT else bytes(payload) for payload in payloads]
+        values = np.empty(len(elements), object)
+        values[:] = elements
         return values
     if content is not None:
         return _from_content(content, dtype, name)
+    if run:
+        payloads.append(memoryview(bytes(run)))
     parts = [_decode_packed(payload, dtype, name) for payload in payloads]
     return parts[0] if len(parts) == 1 else np.concatenate([np.empty(0, dtype.numpy), *parts])
+
+
+def _check_whole(payload: memoryview, dtype: DType, name: str) -> None:
+    """Checks that a packed field ends where a value does, before others are put behind it."""
+    number_type, _ = _PACKED.get(dtype.values, ("bytes", wire_format.LENGTH_DELIMITED))
+    if number_type == "varint":
+        if payload and payload[-1] >= 0x80:
+            raise DataLossError(f"{name}: the last value of {dtype.values} is cut off")
+    elif len(payload) % (dtype.size if number_type == "bytes" else dtype.numpy.itemsize):
+        raise DataLossError(f"{name}: {len(payload)} bytes of {dtype.values} are no whole number of {dtype} elements")
 
 
 def _from_content(content: memoryview, dtype: DType, name: str) -> Array:
@@ -165,15 +185,11 @@ def _decode_packed(payload: memoryview, dtype: DType, name: str) -> Array:
     if number_type == "bytes":
         return _from_content(payload, dtype, name)
     if number_type != "varint":
-        if len(payload) % dtype.numpy.itemsize:
-            raise DataLossError(f"{name}: {len(payload)} bytes of {dtype.values} are no whole number of {dtype} elements")
         return np.frombuffer(payload, number_type).astype(number_type[1:]).view(dtype.numpy)
     raw = np.frombuffer(payload, np.uint8)
     # The last byte of a varint is the one without the top bit.
     count = int(np.count_nonzero(raw < 0x80))
-    values, used = varint_array.decode(payload, count)
-    if used != len(payload):
-        raise DataLossError(f"{name}: the last value of {dtype.values} is cut off")
+    values, _ = varint_array.decode(payload, count)
     if dtype.name == "bool":
         return values.astype(bool)
     narrow = values.astype(f"u{dtype.size}").view(np.uint8)

@@ -15,8 +15,8 @@ from tfsaver.errors import DataLossError, UnimplementedError
 HEADER_KEY = b""
 VERSION = 1
 _BYTE_ORDERS = ("little", "big")
-# Whoever lists a checkpoint's files lists that many names: more than anybody has had, and still a list.
-_MAX_SHARDS = 1 << 20
+# Whoever lists a checkpoint's files lists that many names, for a few bytes: the most that their five digits can count.
+_MAX_SHARDS = 100_000
 
 
 @dataclass(frozen=True)

@@ -97,7 +97,7 @@ def test_tree_of_a_damaged_graph_ends() -> None:
     node = {"children": children, "slots": slots}
     graph = parse_object_graph(serialized({"children": {"v": 1}, "slots": slots}, {}, node, {"children": children}))
     slot = "v/.OPTIMIZER_SLOT/a"
-    assert list(graph.lines()) == ["root", "  v", "  a of v", "  b of v", "  c of v = root", f"  d of {slot}"]
+    assert list(graph.lines()) == ["root", "  v", "  a of v", f"  b of v = {slot}", "  c of v = root", f"  d of {slot}"]
 
 
 def test_names_lead_to_keys_and_keys_to_names() -> None:

@@ -16,6 +16,7 @@ it. The key of an attribute that has several tensors is only what their keys beg
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -36,6 +37,10 @@ DESCRIPTIONS = frozenset({OBJECT_GRAPH_KEY, TREE_KEY})
 
 # The one attribute of a variable.
 VARIABLE_VALUE = "VARIABLE_VALUE"
+
+# What a line of the tree can bear: of a deeper place the indentation, of a longer path the beginning is left out.
+_MAX_INDENT = 64
+_MAX_PATH_TEXT = 400
 
 _ESCAPE = re.compile(r"\.[.S]")
 _ESCAPED = re.compile(r"(?:[^./]|\.[.S])*", re.DOTALL)
@@ -115,21 +120,9 @@ class ObjectGraph:
         """
         return {attribute.full_name: attribute.key for attribute in self.attributes if attribute.full_name}
 
-    def paths(self) -> dict[int, tuple[str, ...]]:
+    def paths(self) -> Paths:
         """The shortest path to every object that the root leads to, and to the slots of the optimizers among them."""
-        paths: dict[int, tuple[str, ...]] = {0: ()} if self.nodes else {}
-        waiting = list(paths)
-        for node_id in waiting:
-            for name, child_id in self.nodes[node_id].children.items():
-                if child_id not in paths:
-                    paths[child_id] = (*paths[node_id], name)
-                    waiting.append(child_id)
-        for optimizer_id in waiting:
-            for slot in self.nodes[optimizer_id].slots:
-                if slot.variable_id in paths:
-                    path = (*paths[slot.variable_id], ".OPTIMIZER_SLOT", *paths[optimizer_id], slot.name)
-                    paths.setdefault(slot.node_id, path)
-        return paths
+        return Paths(self.nodes)
 
     def lines(self, describe: Callable[[str], str] = str) -> Iterator[str]:
         """The objects as an indented tree, each where its shortest path leads; elsewhere it is named by that path.
@@ -138,29 +131,24 @@ class ObjectGraph:
             describe: What to say of a value, from its key; the key itself by default.
         """
         paths = self.paths()
-        # Breadth first as the paths are found, so that the first edge to an object is the last of its path.
-        edges: dict[int, tuple[int, str]] = {0: (-1, "root")}
-        found = [0] if self.nodes else []
-        for node_id in found:
-            for name, child_id in self.nodes[node_id].children.items():
-                if child_id not in edges:
-                    edges[child_id] = (node_id, name)
-                    found.append(child_id)
         # A stack of our own: objects can be nested deeper than Python calls.
         waiting = [(0, 0, "root", True)] if self.nodes else []
+        shown: set[int] = set()
         while waiting:
             node_id, depth, label, is_its_place = waiting.pop()
             node = self.nodes[node_id]
-            if not is_its_place and (node.children or node.slots or node.attributes):
-                yield f"{'  ' * depth}{label} = {'/'.join(paths[node_id]) or 'root'}"
+            label = f"{'  ' * min(depth, _MAX_INDENT)}{label}"
+            if not (is_its_place and node_id not in shown) and (node.children or node.slots or node.attributes):
+                yield f"{label} = {paths.text(node_id) or 'root'}"
                 continue
-            yield "  ".join([f"{'  ' * depth}{label}", *(_value_line(attribute, describe) for attribute in node.attributes)])
-            if node_id not in edges:
+            shown.add(node_id)
+            yield "  ".join([label, *(_value_line(attribute, describe) for attribute in node.attributes)])
+            if not paths.has_edge(node_id):
                 # A slot, which is a variable and has nothing below it.
                 continue
-            following = [(child_id, name, edges[child_id] == (node_id, name)) for name, child_id in node.children.items()]
+            following = [(child_id, name, paths.is_last_edge(node_id, name)) for name, child_id in node.children.items()]
             following += [
-                (slot.node_id, f"{slot.name} of {'/'.join(paths[slot.variable_id])}", slot.node_id not in edges)
+                (slot.node_id, f"{slot.name} of {paths.text(slot.variable_id)}", not paths.has_edge(slot.node_id))
                 for slot in node.slots
                 if slot.variable_id in paths
             ]
@@ -202,6 +190,82 @@ class ObjectGraph:
                 found[node_id] = True
                 waiting += parents[node_id]
         return found
+
+
+class Paths(Mapping[int, "tuple[str, ...]"]):
+    """The shortest paths to objects, by their nodes.
+
+    Of each object the edge is known that its path ends with, and a path is put together when somebody asks for it: all paths
+    of a chain of objects take the square of its length.
+    """
+
+    def __init__(self, nodes: tuple[Node, ...]) -> None:
+        # Breadth first, so that the first edge to an object is the last of its path. The root's own is none.
+        self._edges: dict[int, tuple[int, str]] = {0: (-1, "")} if nodes else {}
+        # Of the other objects that are slots, the slot and the optimizer.
+        self._slots: dict[int, tuple[int, Slot]] = {}
+        self._nodes = nodes
+        found = list(self._edges)
+        for node_id in found:
+            for name, child_id in nodes[node_id].children.items():
+                if child_id not in self._edges:
+                    self._edges[child_id] = (node_id, name)
+                    found.append(child_id)
+        for optimizer_id in found:
+            for slot in nodes[optimizer_id].slots:
+                # The slot of a slot has a path when that slot was found before it.
+                if slot.variable_id in self and slot.node_id not in self:
+                    self._slots[slot.node_id] = (optimizer_id, slot)
+
+    def __getitem__(self, node_id: int) -> tuple[str, ...]:
+        return tuple(reversed(list(self._names_upwards(node_id))))
+
+    def __contains__(self, node_id: object) -> bool:
+        return node_id in self._edges or node_id in self._slots
+
+    def __iter__(self) -> Iterator[int]:
+        return itertools.chain(self._edges, self._slots)
+
+    def __len__(self) -> int:
+        return len(self._edges) + len(self._slots)
+
+    def has_edge(self, node_id: int) -> bool:
+        """Whether an edge leads to the object: a slot may be known to its optimizer alone."""
+        return node_id in self._edges
+
+    def is_last_edge(self, node_id: int, name: str) -> bool:
+        """Whether an edge is the one that the shortest path to its end ends with."""
+        return self._edges[self._nodes[node_id].children[name]] == (node_id, name)
+
+    def text(self, node_id: int) -> str:
+        """The path in one line; where that is too long, its end."""
+        names = []
+        size = 0
+        for name in self._names_upwards(node_id):
+            names.append(name[-_MAX_PATH_TEXT:])
+            size += len(name) + 1
+            if size > _MAX_PATH_TEXT:
+                break
+        text = "/".join(reversed(names))
+        return text if size - 1 <= _MAX_PATH_TEXT else f"...{text[-_MAX_PATH_TEXT:]}"
+
+    def _names_upwards(self, node_id: int) -> Iterator[str]:
+        """The names of a path, the last one first."""
+        # Paths of objects that are to be gone up yet, the last one at the end.
+        waiting: list[int | str] = [node_id]
+        while waiting:
+            item = waiting.pop()
+            if isinstance(item, str):
+                yield item
+            elif item in self._slots:
+                optimizer_id, slot = self._slots[item]
+                waiting += [slot.variable_id, ".OPTIMIZER_SLOT", optimizer_id, slot.name]
+            elif item:
+                parent_id, name = self._edges[item]
+                yield name
+                waiting.append(parent_id)
+            elif item not in self._edges:
+                raise KeyError(item)
 
 
 def escape(name: str) -> str:

@@ -99,7 +99,8 @@ def match_objects(
     ambiguous: dict[tuple[str, str], list[str]] = {}
     mismatched: list[MismatchedTensor] = []
     dropped: set[str] = set()
-    for attribute in graph.attributes:
+    # Two values of one key have the same tensors; to go through these again for each would be many times the graph's size.
+    for attribute in {(item.key, item.name == VARIABLE_VALUE and item): item for item in graph.attributes}.values():
         for name in _tensors_of(attribute, known, offers):
             full_name = attribute.full_name if name == attribute.key else ""
             is_unique = counts[full_name] == 1
