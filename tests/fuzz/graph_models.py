@@ -105,6 +105,27 @@ def resource_variables() -> schemas.MetaGraphDef:
     return with_saver(meta_graph, variables, flavour="2.21")
 
 
+def function_calls() -> schemas.MetaGraphDef:
+    """The calls of a model with resources, and the functions that they call."""
+    model = without_saver(resource_variables())
+    for name in ("fill", "table", "vocabulary", "read_file", "large", "gather", "index"):
+        del model.graph_def.node[[node.name for node in model.graph_def.node].index(name)]
+    del model.asset_file_def[:]
+    model.collection_def.clear()
+    return model
+
+
+def without_saver(model: schemas.MetaGraphDef) -> schemas.MetaGraphDef:
+    """A copy of a graph without what restores its variables."""
+    small = schemas.MetaGraphDef()
+    small.CopyFrom(model)
+    small.ClearField("saver_def")
+    for index in reversed(range(len(small.graph_def.node))):
+        if small.graph_def.node[index].name.startswith("save/"):
+            del small.graph_def.node[index]
+    return small
+
+
 def _signature(name: str, output: int) -> schemas.OpDef:
     argument, result = schemas.OpDef.ArgDef(name="a", type=RESOURCE), schemas.OpDef.ArgDef(name="out", type=output)
     return schemas.OpDef(name=name, input_arg=[argument], output_arg=[result])
