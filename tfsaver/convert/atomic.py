@@ -1,21 +1,29 @@
 """A file or a directory that a neighbour's library writes, in its place whole or not at all.
 
 The libraries write to a path and know nothing of half-written files: some rename at the end, some write in place, few sync.
-So each writes to a temporary name beside the target, and the rename is done here::
+So each writes into a temporary directory beside the target, and the rename is done here::
 
-    model.npz.tmp1f0c...    written, then synced
-    model.npz               the name, after one rename; what was there before is there until then
+    model.npz.tmp0123456789/model.npz    written, then synced
+    model.npz                            the name, after one rename; what was there before is there until then
+
+What a killed process has left of such a directory, the next one for the same target removes.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
-import shutil
 from collections.abc import Iterator
 
-from tfsaver.errors import AlreadyExistsError, InvalidArgumentError, UnimplementedError
+from tfsaver.errors import AlreadyExistsError, InvalidArgumentError, SaverError, UnimplementedError
 from tfsaver.lib import file_io
+from tfsaver.lib.exchange import exchange
+from tfsaver.lib.free_space import check_free_space
+from tfsaver.lib.temporary_directory import temporary_directory
+from tfsaver.lib.write_errors import write_error
+
+_OF_WRITING = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
 
 
 def local_path(path: file_io.PathLike) -> str:
@@ -31,63 +39,84 @@ def local_path(path: file_io.PathLike) -> str:
 
 
 @contextlib.contextmanager
-def atomic_file(path: str, *, durable: bool = True) -> Iterator[str]:
+def atomic_file(path: str, *, durable: bool = True, expected_size: int = 0) -> Iterator[str]:
     """A temporary name that becomes `path` when the block ends without an error, and goes away when it does not.
+
+    Args:
+        path: The file's name in the end. Missing directories are made.
+        durable: Whether the disk has it, and the name, when the block has ended.
+        expected_size: How many bytes it will have at least: the disk must have room for them.
 
     Raises:
         AlreadyExistsError: A directory is there.
+        WriteError: The system refuses it, or there is no room.
     """
     if file_io.is_directory(path):
         raise AlreadyExistsError(f"{path} is a directory, and a file of that name is to be written")
-    directory, _ = file_io.split(path)
-    if directory:
-        file_io.make_directory(directory)
-    temporary = file_io.temporary_name(path)
-    try:
+    directory, name = file_io.split(path)
+    with file_io.directory_made(directory, durable=durable), _place_for(path, expected_size) as place:
+        temporary = file_io.join(place, name)
         yield temporary
         if durable:
-            _sync(temporary)
+            file_io.sync_file(temporary)
         file_io.replace(temporary, path)
-    except BaseException:
-        file_io.remove(temporary)
-        raise
     if durable:
         file_io.sync_directory(directory)
 
 
 @contextlib.contextmanager
 def atomic_directory(path: str, *, overwrite: bool = False, durable: bool = True) -> Iterator[str]:
-    """The same for a directory; what was there steps aside for a moment, since no directory replaces a full one.
+    """The same for a directory.
+
+    Where the system cannot exchange two names, what was there steps aside for a moment, since no directory replaces a full
+    one.
 
     Raises:
         AlreadyExistsError: Something is there, and `overwrite` does not say that it may go.
         InvalidArgumentError: It is a file.
+        WriteError: The system refuses it, or there is no room.
     """
     path = path.rstrip(os.sep) or path
     check_directory_target(path, overwrite)
-    parent, _ = file_io.split(path)
-    if parent:
-        file_io.make_directory(parent)
-    temporary = file_io.temporary_name(path)
-    aside = file_io.temporary_name(path)
-    try:
+    parent, name = file_io.split(path)
+    with file_io.directory_made(parent, durable=durable), _place_for(path) as place:
+        temporary = file_io.join(place, name)
         yield temporary
         if durable:
             _sync_tree(temporary)
         if file_io.exists(path):
-            os.rename(path, aside)
+            _replace_directory(temporary, path)
+        else:
+            file_io.replace(temporary, path)
+        if durable:
+            file_io.sync_directory(parent)
+
+
+@contextlib.contextmanager
+def _place_for(path: str, expected_size: int = 0) -> Iterator[str]:
+    with temporary_directory(path) as place:
+        check_free_space(path, expected_size)
         try:
-            os.rename(temporary, path)
+            yield place
+        except OSError as error:
+            # What a library could not write; everything else may be about what it reads.
+            if isinstance(error, SaverError) or error.errno not in _OF_WRITING:
+                raise
+            raise write_error(path, error) from error
+
+
+def _replace_directory(temporary: str, path: str) -> None:
+    """Puts a directory in the place of another, which has the temporary name then."""
+    try:
+        exchange(temporary, path)
+    except OSError:
+        aside = f"{temporary}.old"
+        file_io.replace(path, aside)
+        try:
+            file_io.replace(temporary, path)
         except BaseException:
-            if file_io.exists(aside):
-                os.rename(aside, path)
+            file_io.replace(aside, path)
             raise
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-    shutil.rmtree(aside, ignore_errors=True)
-    if durable:
-        file_io.sync_directory(parent)
 
 
 def check_directory_target(path: str, overwrite: bool) -> None:
@@ -105,16 +134,8 @@ def check_directory_target(path: str, overwrite: bool) -> None:
         raise AlreadyExistsError(f"{path} exists, and a directory is replaced only with overwrite (--overwrite)")
 
 
-def _sync(path: str) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _sync_tree(path: str) -> None:
     for directory, _, names in os.walk(path):
         for name in names:
-            _sync(os.path.join(directory, name))
+            file_io.sync_file(os.path.join(directory, name))
         file_io.sync_directory(directory)

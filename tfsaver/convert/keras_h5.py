@@ -91,7 +91,7 @@ def save_keras(
     groups = {} if like is None else _check_like(infos, local_path(like))
     total = sum(info.num_bytes for info in infos)
     done = 0
-    with atomic_file(target, durable=durable) as temporary, h5py.File(temporary, "w") as file:
+    with atomic_file(target, durable=durable, expected_size=total) as temporary, h5py.File(temporary, "w") as file:
         for group, attributes in groups.items():
             file.require_group(group).attrs.update(attributes)
         for info in infos:

@@ -83,7 +83,10 @@ def save_npz(
     infos = check_fits(source, "an npz file", objection)
     total = sum(info.num_bytes for info in infos if info.dtype.has_fixed_size)
     done = 0
-    with atomic_file(target, durable=durable) as temporary, zipfile.ZipFile(temporary, "w", allowZip64=True) as archive:
+    with (
+        atomic_file(target, durable=durable, expected_size=total) as temporary,
+        zipfile.ZipFile(temporary, "w", allowZip64=True) as archive,
+    ):
         for info in infos:
             # The same date in every file: what is equal is equal in bytes.
             member = zipfile.ZipInfo(info.name + _SUFFIX)

@@ -107,7 +107,7 @@ def save_safetensors(
     tensors = as_piecewise(source)
     infos = check_fits(source, "a safetensors file", objection)
     total = sum(info.num_bytes for info in infos)
-    with atomic_file(target, durable=durable) as temporary:
+    with atomic_file(target, durable=durable, expected_size=total) as temporary:
         _lay_out(library, infos, metadata, temporary)
         offsets = _offsets(temporary)
         done = 0

@@ -101,7 +101,7 @@ def save_torch(
     if check is not None:
         check()
     # A file instead of its name, of which torch would put a part into the archive.
-    with atomic_file(target, durable=durable) as temporary, open(temporary, "wb") as file:
+    with atomic_file(target, durable=durable, expected_size=total) as temporary, open(temporary, "wb") as file:
         torch.save(tensors, file)
 
 

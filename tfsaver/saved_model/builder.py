@@ -3,9 +3,11 @@
     export_dir.tmp0123456789/       while it is written, beside its place     variables, assets, then saved_model.pb
     export_dir/                     once it has been read back: one rename
 
-    export_dir/temp-0123456789/     with versions; servers that watch a directory pass over what is no number
+    export_dir/new.tmp0123456789/   with versions; servers that watch a directory pass over what is no number
     export_dir/1732230000/          the seconds since 1970, or the first free number after them
 
+The directory is locked while it is written; what a killed process has left of one, the next export to the same place
+removes.
 An object store renames nothing: there the files get their names at once, and ``saved_model.pb``, by which every reader
 knows a SavedModel, comes last.
 """
@@ -14,7 +16,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import time
 from collections.abc import Iterator, Mapping
 from types import TracebackType
@@ -25,6 +26,7 @@ from tfsaver.checkpoint.save import save_checkpoint
 from tfsaver.checkpoint.verify import verify_checkpoint
 from tfsaver.errors import AlreadyExistsError, DataLossError
 from tfsaver.lib import file_io
+from tfsaver.lib.temporary_directory import temporary_directory
 from tfsaver.saved_model import constants, fingerprint, saved_model_file
 
 _COPIED_AT_ONCE = 1 << 22
@@ -41,6 +43,7 @@ class SavedModelBuilder:
 
     Raises:
         AlreadyExistsError: Something is in the place where the SavedModel shall be.
+        WriteError: The system does not let anything be written there.
 
     Example:
         >>> with SavedModelBuilder("export") as builder:  # doctest: +SKIP
@@ -54,14 +57,22 @@ class SavedModelBuilder:
         self._versioned = versioned
         self._durable = durable
         self._is_remote = file_io.is_remote(self._target)
-        if versioned:
-            self.directory = file_io.join(self._target, f"temp-{os.urandom(5).hex()}")
-            if self._is_remote:
-                self.directory = self._next_version()
-        else:
+        self._temporary = contextlib.ExitStack()
+        self._made_directories: list[str] = []
+        if not versioned:
             _check_free(self._target)
-            self.directory = self._target if self._is_remote else file_io.temporary_name(self._target)
-        file_io.make_directory(self.directory)
+        if self._is_remote:
+            self.directory = self._next_version() if versioned else self._target
+            file_io.make_directory(self.directory, durable=durable)
+            return
+        target = file_io.join(self._target, "new") if versioned else self._target
+        if parent := file_io.split(target)[0]:
+            self._made_directories = file_io.make_directory(parent, durable=durable)
+        try:
+            self.directory = self._temporary.enter_context(temporary_directory(target))
+        except BaseException:
+            self.discard()
+            raise
 
     @property
     def variables_prefix(self) -> str:
@@ -70,7 +81,11 @@ class SavedModelBuilder:
         return file_io.join(directory, constants.VARIABLES_FILE_NAME)
 
     def write_variables(self, values: Mapping[str, Any], *, num_shards: int = 1) -> None:
-        """Writes the variables; their values are taken from the mapping one at a time."""
+        """Writes the variables; their values are taken from the mapping one at a time.
+
+        Raises:
+            WriteError: The system refuses it, or there is no room.
+        """
         save_checkpoint(values, self.variables_prefix, num_shards=num_shards, durable=self._durable)
 
     def add_assets(self, sources: Mapping[str, str]) -> None:
@@ -114,21 +129,29 @@ class SavedModelBuilder:
         if self._durable:
             for directory in _directories(self.directory):
                 file_io.sync_directory(directory)
+        temporary = self.directory
         self._rename()
-        if self._durable:
-            file_io.sync_directory(file_io.split(self._target)[0])
-            file_io.sync_directory(self._target)
+        try:
+            if self._durable:
+                file_io.sync_directory(file_io.split(self._target)[0])
+                file_io.sync_directory(self._target)
+        except BaseException:
+            # Nobody knows whether the disk has the name: then nobody is to find it.
+            with contextlib.suppress(OSError):
+                file_io.replace(self.directory, temporary)
+            raise
         return self.directory
 
     def discard(self) -> None:
-        """Removes what was written, unless it is finished."""
-        if not self._is_remote and self.directory != self._target:
-            shutil.rmtree(self.directory, ignore_errors=True)
+        """Removes what was written, and the directories that were made for it, unless it is finished."""
+        self._temporary.close()
+        file_io.remove_directories(self._made_directories)
 
     def _copy(self, sources: Mapping[str, str], folder: str) -> None:
         for name, source in sources.items():
             target = file_io.join(file_io.join(self.directory, folder) if folder else self.directory, name)
-            file_io.make_directory(file_io.split(target)[0])
+            # With everything else in it, the directory is synced at the end.
+            file_io.make_directory(file_io.split(target)[0], durable=False)
             with (
                 contextlib.closing(file_io.open_for_reading(source)) as reading,
                 file_io.atomic_writer(target, durable=self._durable) as writing,

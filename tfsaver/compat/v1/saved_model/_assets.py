@@ -55,7 +55,7 @@ class AssetFiles:
             assets, sources = arrange_assets(paths)
             if not file_io.is_directory(self._directory):
                 undo.callback(_remove_directory, self._directory)
-                file_io.make_directory(self._directory)
+                file_io.make_directory(self._directory, durable=self._durable)
             for name, source in sources.items():
                 self._copy(name, source, undo)
         _graph_collections.write_assets(graph, assets, undo)

@@ -68,7 +68,7 @@ class SavedModelBuilder:
             )
         else:
             with tensorflow_errors():
-                file_io.make_directory(self._directory)
+                file_io.make_directory(self._directory, durable=durable)
 
     def add_meta_graph_and_variables(
         self,
@@ -115,7 +115,8 @@ class SavedModelBuilder:
         with self._adding(graph, assets_collection, legacy_init_op if main_op is None else main_op, train_op) as undo:
             directory = file_io.join(self._directory, constants.VARIABLES_DIRECTORY)
             undo.callback(_remove_tree, directory)
-            file_io.make_directory(directory)
+            with tensorflow_errors():
+                file_io.make_directory(directory, durable=self._durable)
             saver = self._saver() if saver is None else saver
             path = os.path.join(self._export_dir, constants.VARIABLES_DIRECTORY, constants.VARIABLES_FILENAME)
             saver.save(sess, path, write_meta_graph=False, write_state=False)
@@ -212,7 +213,7 @@ class SavedModelBuilder:
         data = saved_model_file.format_saved_model(self._saved_model, as_text=False)
         if as_text:
             data = str(self._saved_model).encode()
-        file_io.make_directory(self._directory)
+        file_io.make_directory(self._directory, durable=self._durable)
         file_io.write_file(file_io.join(self._directory, name), data, durable=self._durable)
         return os.fsencode(os.path.join(self._export_dir, name))
 
