@@ -10,7 +10,7 @@ import pytest
 from tests.compat.stand_ins import Session, binding
 from tfsaver.compat import _transfer
 from tfsaver.compat._binding import Binding, GraphVariable
-from tfsaver.tensor_bundle.bulk_reader import aligned_empty
+from tfsaver.tensor_bundle.slabs import aligned_empty
 
 
 def names(bindings: list[Binding], runs: list[tuple[Any, Any]]) -> list[list[str]]:

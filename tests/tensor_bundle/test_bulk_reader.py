@@ -27,9 +27,11 @@ from tfsaver.errors import (
 )
 from tfsaver.framework import dtypes
 from tfsaver.lib.local_file_system import LocalRandomAccessFile
-from tfsaver.tensor_bundle import bulk_reader
-from tfsaver.tensor_bundle.bulk_reader import ALIGNMENT, aligned_empty, read_tensors, run_tasks, verify_tensors
+from tfsaver.lib.recycled_memory import RecycledMemory
+from tfsaver.tensor_bundle import bulk_reader, slabs
+from tfsaver.tensor_bundle.bulk_reader import read_tensors, run_tasks, verify_tensors
 from tfsaver.tensor_bundle.reader import BundleReader
+from tfsaver.tensor_bundle.slabs import ALIGNMENT, aligned_empty
 from tfsaver.tensor_bundle.writer import BundleWriter
 
 WORKERS = [1, 2, 3, 4, None]
@@ -43,7 +45,8 @@ def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bulk_reader, "_SMALL_SIZE", 100)
     monkeypatch.setattr(bulk_reader, "_GROUP_SIZE", 400)
     monkeypatch.setattr(bulk_reader, "_MAX_GAP", 50)
-    monkeypatch.setattr(bulk_reader, "_SLAB_SIZE", 4096)
+    monkeypatch.setattr(slabs, "_SLAB_SIZE", 4096)
+    monkeypatch.setattr(slabs, "_MIN_RECYCLED_SIZE", 4096)
 
 
 @pytest.fixture
@@ -101,6 +104,23 @@ def test_every_dtype_and_shape_is_what_reading_one_by_one_gives(
         for name, value in found.items():
             assert_equal(value, reader.read(name))
             assert_equal(value, tensors[name])
+
+
+@pytest.mark.usefixtures("small_pieces")
+def test_memory_of_arrays_that_are_gone_is_filled_anew(tmp_path: Path) -> None:
+    memory = RecycledMemory(1 << 30)
+    tensors = of_every_kind() | {f"large/{number}": np.full(5000 + number, number) for number in range(9)}
+    with write(tmp_path / "model", tensors) as reader:
+        first = read_tensors(reader, tensors, memory=memory)
+        kept = {name: value for number, (name, value) in enumerate(first.items()) if number % 3}
+        del first
+        was_kept = memory.num_bytes_kept
+        second = read_tensors(reader, tensors, memory=memory)
+        assert memory.num_bytes_kept < was_kept
+    for name, value in second.items():
+        assert_equal(value, tensors[name])
+    for name, value in kept.items():
+        assert_equal(value, tensors[name])
 
 
 def test_usual_sizes_give_the_same(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from tfsaver.framework.region import Region, as_tensor_slice
 from tfsaver.framework.tensor_info import TensorInfo
 from tfsaver.framework.tensor_shape import Shape
 from tfsaver.lib import file_io
+from tfsaver.lib.recycled_memory import RecycledMemory
 from tfsaver.tensor_bundle import bulk_reader, mapped
 from tfsaver.tensor_bundle.reader import BundleReader
 
@@ -129,7 +130,12 @@ class CheckpointReader(TensorSource):
         return self._one.give(Given.VALUES, lambda reader: _map(reader, name, verify))
 
     def read_tensors(
-        self, names: Iterable[str] | None = None, *, out: Mapping[str, Array] | None = None, num_workers: int | None = None
+        self,
+        names: Iterable[str] | None = None,
+        *,
+        out: Mapping[str, Array] | None = None,
+        num_workers: int | None = None,
+        memory: RecycledMemory | None = None,
     ) -> dict[str, Array]:
         """Many tensors at once, whole and verified, on as many threads as there are cores: the fast way to read.
 
@@ -137,6 +143,7 @@ class CheckpointReader(TensorSource):
             names: Which tensors; all of them when None.
             out: Arrays to fill, by name; the others are made.
             num_workers: How many threads read.
+            memory: What the arrays that are made lie in; new memory when None, and always for V1.
 
         Returns:
             The arrays by name, in the order of `names`. Small ones share their memory with their neighbours in the file.
@@ -152,7 +159,7 @@ class CheckpointReader(TensorSource):
         def read(reader: FormatReader) -> dict[str, Array]:
             these = reader.names if wanted is None else wanted
             if isinstance(reader, BundleReader):
-                return bulk_reader.read_tensors(reader, these, out=arrays, num_workers=num_workers)
+                return bulk_reader.read_tensors(reader, these, out=arrays, num_workers=num_workers, memory=memory)
             return {name: _read(reader, name, None, arrays.get(name), True) for name in these}
 
         return self._one.give(Given.VALUES, read)

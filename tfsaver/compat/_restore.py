@@ -25,9 +25,14 @@ from tfsaver.compat import _matching, _paths, _transfer
 from tfsaver.compat._binding import Binding
 from tfsaver.compat._matching import Match
 from tfsaver.compat._transfer import Array
-from tfsaver.tensor_bundle.bulk_reader import aligned_empty
+from tfsaver.lib.recycled_memory import RecycledMemory
+from tfsaver.tensor_bundle.slabs import aligned_empty
 
 HELD_SIZE = 1 << 30
+
+# A variable that is restored again lets go of memory that the next restore can have: programs that evaluate one checkpoint
+# after another never wait for new memory but once.
+_MEMORY = RecycledMemory(HELD_SIZE)
 
 
 def restore_variables(
@@ -103,14 +108,14 @@ def _read(
 
 def _read_batch(reader: CheckpointReader, batch: Sequence[Match], reshape: bool) -> Iterator[tuple[Binding, Array]]:
     wholes = {item.tensor.key for item in batch if item.binding.tensor_slice is None}
-    values = reader.read_tensors(wholes)
+    values = reader.read_tensors(wholes, memory=_MEMORY)
     verified = set()
     for item in batch:
         binding, tensor = item
         # Taken out: a second variable that gets the same tensor must not live in the same memory.
         value = values.pop(tensor.key, None) if binding.tensor_slice is None else None
         if value is None:
-            out = aligned_empty(tensor.shape, binding.dtype.numpy)
+            out = aligned_empty(tensor.shape, binding.dtype.numpy, _MEMORY)
             # Of a tensor that is stored whole, the first part verifies all of it.
             value = reader.read(tensor.key, binding.tensor_slice, out=out, verify=tensor.key not in verified)
             if not tensor.is_stored_sliced:

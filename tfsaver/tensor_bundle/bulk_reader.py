@@ -7,16 +7,12 @@ Small neighbours are read by one system call and copied out of its buffer, large
 threads read into their places; the checksum of a piece is computed while its bytes are in the cache, and those of one
 tensor are put together at the end. What is stored in another form than it has in memory (strings, slices, bytes of the
 other order) is read as always, each by one thread.
-
-Where no array is given to read into, small ones are cut from slabs that begin and lie as TensorFlow wants them: one large
-piece of memory is had much faster than thousands of small ones.
 """
 
 from __future__ import annotations
 
 import concurrent.futures
 import contextlib
-import math
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeAlias
@@ -24,16 +20,14 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from tfsaver.errors import DataLossError, TruncatedError
-from tfsaver.framework.dtypes import DType
 from tfsaver.lib import crc32c, file_io, workers
+from tfsaver.lib.recycled_memory import RecycledMemory
 from tfsaver.tensor_bundle import out_array
 from tfsaver.tensor_bundle.entry import BundleEntry
 from tfsaver.tensor_bundle.reader import BundleReader
+from tfsaver.tensor_bundle.slabs import Slabs
 
 Array: TypeAlias = "np.ndarray[Any, Any]"
-
-# What TensorFlow takes over without a copy begins at a multiple of this.
-ALIGNMENT = 64
 
 # Large enough that a task's cost vanishes, small enough that the threads end together.
 _PIECE_SIZE = 8 << 20
@@ -43,9 +37,6 @@ _HASHED_SIZE = 1 << 20
 _SMALL_SIZE = 256 << 10
 _GROUP_SIZE = 1 << 20
 _MAX_GAP = 4 << 10
-# numpy asks for huge pages from 4 MiB; of a slab this large, few are cut off at its ends.
-_SLAB_SIZE = 32 << 20
-
 Task: TypeAlias = "Callable[[], None]"
 
 
@@ -63,6 +54,7 @@ def read_tensors(
     *,
     out: Mapping[str, Array] | None = None,
     num_workers: int | None = None,
+    memory: RecycledMemory | None = None,
 ) -> dict[str, Array]:
     """Reads tensors whole; every byte is checked against its checksum.
 
@@ -71,6 +63,7 @@ def read_tensors(
         names: Which tensors.
         out: Arrays to fill, by name; the others are made.
         num_workers: How many threads read; None for as many as there are cores.
+        memory: What the arrays that are made lie in; new memory when None.
 
     Returns:
         The arrays by name, in the order of `names`. Those that are made begin at multiples of 64 bytes, and small ones
@@ -88,7 +81,7 @@ def read_tensors(
     arrays: dict[str, Array] = {}
     others = []
     wholes = []
-    slabs = _Slabs(sum(entry.size for entry in entries.values()))
+    slabs = Slabs(sum(entry.size for entry in entries.values()), memory)
     for name, entry in entries.items():
         if not _lies_as_in_memory(reader, entry) or (name in out and not out[name].flags.c_contiguous):
             others.append(name)
@@ -184,36 +177,6 @@ def run_tasks(tasks: Collection[Task], num_workers: int | None = None) -> None:
         work()
     if errors:
         raise errors[0]
-
-
-def aligned_empty(shape: Collection[int], dtype: np.dtype[Any]) -> Array:
-    """A new array that begins where TensorFlow wants it, so that it may be taken over without a copy."""
-    if dtype.hasobject:
-        return np.empty(tuple(shape), dtype)
-    return _aligned_bytes(math.prod(shape) * dtype.itemsize).view(dtype).reshape(tuple(shape))
-
-
-def _aligned_bytes(size: int) -> Array:
-    memory = np.empty(size + ALIGNMENT, np.uint8)
-    start = -memory.ctypes.data % ALIGNMENT
-    return memory[start : start + size]
-
-
-class _Slabs:
-    """Cuts small arrays from large pieces of memory, of which no more is had than is needed."""
-
-    def __init__(self, total_size: int) -> None:
-        self._slab = np.empty(0, np.uint8)
-        self._slab_size = min(_SLAB_SIZE, total_size)
-
-    def empty(self, shape: tuple[int, ...], dtype: DType) -> Array:
-        size = math.prod(shape) * dtype.size
-        if size >= self._slab_size // 4:
-            return aligned_empty(shape, dtype.numpy)
-        if len(self._slab) < size:
-            self._slab = _aligned_bytes(self._slab_size)
-        raw, self._slab = self._slab[:size], self._slab[-(-size // ALIGNMENT) * ALIGNMENT :]
-        return raw.view(dtype.numpy).reshape(shape)
 
 
 def _lies_as_in_memory(reader: BundleReader, entry: BundleEntry) -> bool:

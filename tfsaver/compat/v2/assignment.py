@@ -24,7 +24,7 @@ from tfsaver.compat._transfer import Array
 from tfsaver.compat.v2.optimizers import GRADIENT_SUM, betas_of, rate_of
 from tfsaver.compat.v2.target_variable import TargetVariable
 from tfsaver.errors import InvalidArgumentError
-from tfsaver.tensor_bundle.bulk_reader import aligned_empty
+from tfsaver.tensor_bundle.slabs import aligned_empty
 
 
 class Assignment(NamedTuple):
