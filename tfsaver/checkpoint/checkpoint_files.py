@@ -57,7 +57,13 @@ def recorded_checkpoint(checkpoint_dir: file_io.PathLike, latest_filename: file_
     if state is None:
         return None
     recorded = state.model_checkpoint_path
-    if checkpoint_exists(recorded):
+    while not checkpoint_exists(recorded):
+        # A training that keeps one checkpoint removes it when the state file names the next.
+        before, state = recorded, get_checkpoint_state(checkpoint_dir, latest_filename)
+        if state is None or state.model_checkpoint_path == before:
+            break
+        recorded = state.model_checkpoint_path
+    else:
         return recorded
     directory = path_or_empty(checkpoint_dir)
     looked_for = [recorded]

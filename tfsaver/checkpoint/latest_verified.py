@@ -63,19 +63,56 @@ def latest_verified_checkpoint(
         progress: Called as bytes are read.
         trusted: Whether a checkpoint may be outside of the directory; one that is not read is skipped.
     """
+    return newest_usable(checkpoint_dir, lambda prefix: why_not(prefix, progress), latest_filename, trusted=trusted)
+
+
+def newest_usable(
+    checkpoint_dir: file_io.PathLike,
+    why_not_usable: Callable[[str], str | None],
+    latest_filename: file_io.PathLike | None = None,
+    *,
+    trusted: bool = True,
+    after: str | None = None,
+) -> LatestVerified:
+    """The newest checkpoint of a directory that somebody can use, who reads it anyway.
+
+    Args:
+        checkpoint_dir: The directory of the checkpoints; empty for the working directory.
+        why_not_usable: Tries a checkpoint; returns why it cannot be used, or None when it can.
+        latest_filename: The name of the state file, if it is not `checkpoint`.
+        trusted: Whether a checkpoint may be outside of the directory.
+        after: A checkpoint of the directory: only those are tried that would be after it.
+    """
     directory = path_or_empty(checkpoint_dir)
+    order = _in_order(directory, latest_filename, trusted)
+    while True:
+        skipped: list[Skipped] = []
+        tried = order if after is None else _behind(order, after)
+        for prefix in tried:
+            place = None if trusted else outside(directory, prefix)
+            leads_out = f"{place} leads out of the directory, which is not trusted"
+            reason = why_not_usable(prefix) if place is None else leads_out
+            if reason is None:
+                return LatestVerified(prefix, skipped)
+            skipped.append(Skipped(prefix, reason))
+        before, order = order, _in_order(directory, latest_filename, trusted)
+        # A training that keeps few checkpoints may have removed all of these meanwhile, and saved others.
+        if order == before or after is not None:
+            return LatestVerified(None, skipped)
+
+
+def _in_order(directory: str, latest_filename: file_io.PathLike | None, trusted: bool) -> list[str]:
     state = read_state_file(directory, latest_filename, trusted=trusted)
     state_file_name = file_io.split(state_file_path(directory, latest_filename))[1]
     hints = [name for entry in state.recorded for name in entry.names]
-    found = survey_directory(directory, state_file_name, hints).checkpoints
-    skipped: list[Skipped] = []
-    for prefix in candidates(state, found):
-        place = None if trusted else outside(directory, prefix)
-        reason = _why_not(prefix, progress) if place is None else f"{place} leads out of the directory, which is not trusted"
-        if reason is None:
-            return LatestVerified(prefix, skipped)
-        skipped.append(Skipped(prefix, reason))
-    return LatestVerified(None, skipped)
+    return list(candidates(state, survey_directory(directory, state_file_name, hints).checkpoints))
+
+
+def _behind(order: list[str], prefix: str) -> list[str]:
+    """Those behind a checkpoint, by its name; none when it is not among them."""
+    names = [file_io.split(each)[1] for each in order]
+    name = file_io.split(prefix)[1]
+    return order[names.index(name) + 1 :] if name in names else []
 
 
 def candidates(state: StateFile, found: dict[str, FoundCheckpoint]) -> Iterator[str]:
@@ -96,7 +133,7 @@ def candidates(state: StateFile, found: dict[str, FoundCheckpoint]) -> Iterator[
             yield checkpoint.prefix
 
 
-def _why_not(prefix: str, progress: Progress | None) -> str | None:
+def why_not(prefix: str, progress: Progress | None = None) -> str | None:
     """Why a checkpoint cannot be used; None when it can."""
     try:
         report = verify_checkpoint(prefix, progress=progress and (lambda done, total: progress(prefix, done, total)))
@@ -110,7 +147,7 @@ def _why_not(prefix: str, progress: Progress | None) -> str | None:
 
 
 def warn_of_skipped(latest: LatestVerified) -> None:
-    """Says in the log which checkpoints were skipped, and why."""
+    """Says in the log which checkpoints were skipped, and why, and what is taken instead."""
     for prefix, reason in latest.skipped:
         _logger.warning("%s is skipped: %s", prefix, reason)
     if latest.skipped and latest.prefix is not None:

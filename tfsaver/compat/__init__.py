@@ -13,6 +13,7 @@ a checkpoint is read or written by TensorFlow itself, but where `_runtime` says 
     _matching     bindings against a checkpoint: what is missing, what does not fit
     _prepared_runs   a session's runs, prepared once for many calls
     _restore      from a checkpoint into variables, all or nothing
+    _restart      the newest checkpoint that can be restored
     _shards       which data file each variable goes to
     _save         from variables into a checkpoint
     _background   saves that end while training goes on

@@ -35,7 +35,7 @@ from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
-from tfsaver.compat import _tensorflow
+from tfsaver.compat import _restart, _tensorflow
 from tfsaver.compat.v1 import train
 from tfsaver.errors import InvalidArgumentError
 
@@ -64,6 +64,9 @@ class Patch(contextlib.ContextDecorator):
 
     _num_started = 0
 
+    def __init__(self, *, fall_back: bool = False) -> None:
+        self._fall_back = fall_back
+
     def start(self) -> None:
         """Puts ours in the place of TensorFlow's.
 
@@ -73,6 +76,7 @@ class Patch(contextlib.ContextDecorator):
         with _lock:
             _state.start()
             self._num_started += 1
+            _restart.fall_back(self._fall_back)
 
     def stop(self) -> None:
         """Undoes one `start` of this object; what was replaced comes back with the last one of all.
@@ -84,6 +88,7 @@ class Patch(contextlib.ContextDecorator):
             if not self._num_started:
                 raise InvalidArgumentError("patch_tensorflow() is stopped without having been started")
             self._num_started -= 1
+            _restart.fall_back(-self._fall_back)
             _state.stop()
 
     @property
@@ -99,16 +104,20 @@ class Patch(contextlib.ContextDecorator):
         self.stop()
 
 
-def patch_tensorflow() -> Patch:
+def patch_tensorflow(*, fall_back: bool = False) -> Patch:
     """What puts ours in the place of TensorFlow's `Saver` and its companions: a context manager with `start` and `stop`.
 
     Nothing is replaced before it is entered or started.
+
+    Args:
+        fall_back: Whether a restore of a damaged checkpoint goes on to the newest before it in its directory that is whole,
+            with a warning in the log. Sessions and estimators name the newest by themselves, and would stop there.
 
     Example:
         >>> with patch_tensorflow():  # doctest: +SKIP
         ...     runpy.run_path("train.py", run_name="__main__")
     """
-    return Patch()
+    return Patch(fall_back=fall_back)
 
 
 class _State:

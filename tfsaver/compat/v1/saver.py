@@ -26,7 +26,7 @@ from tfsaver.checkpoint.checkpoint_state import STATE_FILE_NAME
 from tfsaver.checkpoint.restoring.restore_report import RestoreReport
 from tfsaver.checkpoint.retention import Retention as Policy
 from tfsaver.checkpoint.selection import Selection, SelectionReport, as_selection
-from tfsaver.compat import _background, _paths, _saver_graph, _tensorflow
+from tfsaver.compat import _background, _paths, _restart, _saver_graph, _tensorflow
 from tfsaver.compat._errors import tensorflow_errors
 from tfsaver.compat._kept_checkpoints import KeptCheckpoints
 from tfsaver.compat._meta_graph import begin_export, export_meta_graph
@@ -275,8 +275,7 @@ class Saver(KeptCheckpoints):
             tf.errors.OpError: A variable has no value, a file cannot be written.
         """
         self.wait()
-        if not self._is_built and not self._is_eager:
-            raise RuntimeError("`build()` should be called before save if defer_build==True")
+        self._check_built("save")
         if latest_filename is None:
             latest_filename = STATE_FILE_NAME
         if self._write_version != schemas.SaverDef.V2:
@@ -369,16 +368,72 @@ class Saver(KeptCheckpoints):
         save_path = _paths.to_text(save_path)
         if save_path:
             _background.wait_for(save_path)
-        if not save_path or not checkpoint_management.checkpoint_exists(save_path):
+        falls_back = bool(save_path) and _restart.is_falling_back()
+        if not falls_back and (not save_path or not checkpoint_management.checkpoint_exists(save_path)):
             raise InvalidArgumentError(f"The passed save_path is not a valid checkpoint: {save_path}")
-        if not self._is_built and not self._is_eager:
-            raise RuntimeError("`build()` should be called before restore if defer_build==True")
-        _logger.info("Restoring parameters from %s", save_path)
-        if self._is_eager:
-            self.saver_def = self._eager_saver_def(save_path, is_save=False)
+        self._check_built("restore")
         with tensorflow_errors():
-            report = self._storage.read(self._session(sess), file_io.as_path(save_path), strict=strict)
+            if falls_back:
+                _, report = _restart.restore_or_older(save_path, lambda path: self._read(sess, path, strict))
+            else:
+                report = self._read(sess, save_path, strict)
         return None if strict else report
+
+    def restore_latest(
+        self,
+        sess: Any,
+        checkpoint_dir: file_io.PathLike,
+        latest_filename: str | None = None,
+        *,
+        strict: bool = True,
+        trusted: bool = True,
+    ) -> str | None:
+        """Restores the newest checkpoint of a directory that is whole: all that a program does at a restart.
+
+        Each byte is read once: a checkpoint is restored if it can be. One that is damaged, half deleted or gone is skipped,
+        and the log says so, with the reason, as a warning. One that does not fit the variables is an error like in
+        `restore`, since to go on with an older one would hide that the program has changed. A Saver that has saved nothing
+        yet takes the checkpoints that the state file lists for its own, as by `recover_last_checkpoints`, and the skipped
+        ones for the oldest.
+
+        Args:
+            sess: The session whose variables change; of no use in eager mode.
+            checkpoint_dir: The directory of the checkpoints, with a state file or without.
+            latest_filename: The name of the state file, `checkpoint` by default.
+            strict: As for `restore`.
+            trusted: Whether the state file may name a checkpoint outside of the directory.
+
+        Returns:
+            The prefix of what was restored. None when there is no checkpoint, or there are no variables.
+
+        Raises:
+            tf.errors.DataLossError: There are checkpoints, and none is whole; says why of each.
+            tf.errors.NotFoundError: Tensors are missing.
+            tf.errors.InvalidArgumentError: Dtypes or shapes differ.
+        """
+        self.wait()
+        if self._is_empty:
+            return None
+        self._check_built("restore")
+        with tensorflow_errors():
+            latest, _ = _restart.restore_newest(
+                checkpoint_dir, lambda path: self._read(sess, path, strict), latest_filename, trusted=trusted
+            )
+        if latest.prefix is not None and not self._retention.paths:
+            self.recover_last_checkpoints(_restart.recorded_checkpoints(checkpoint_dir, latest, latest_filename))
+        return latest.prefix
+
+    def _read(self, sess: Any, path: str, strict: bool) -> RestoreReport | None:
+        _logger.info("Restoring parameters from %s", path)
+        _background.wait_for(path)
+        report = self._storage.read(self._session(sess), file_io.as_path(path), strict=strict)
+        if self._is_eager:
+            self.saver_def = self._eager_saver_def(path, is_save=False)
+        return report
+
+    def _check_built(self, what: str) -> None:
+        if not self._is_built and not self._is_eager:
+            raise RuntimeError(f"`build()` should be called before {what} if defer_build==True")
 
     def as_saver_def(self) -> Any:
         """The SaverDef of the graph nodes; None when there are none."""

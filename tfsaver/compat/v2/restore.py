@@ -25,12 +25,13 @@ from tfsaver.checkpoint.restoring.restore_report import RestoreReport, WantedTen
 from tfsaver.checkpoint.restoring.target_matching import Matching, WantedSlot, WantedVariable
 from tfsaver.checkpoint.restoring.target_report import report_on
 from tfsaver.checkpoint.tensor_source import TensorSource
+from tfsaver.compat._restart import restore_newest
 from tfsaver.compat.v2.assignment import Assignment, Values, assign
 from tfsaver.compat.v2.comparison import Comparison, compare_values
 from tfsaver.compat.v2.object_walk import descend, keys_below, keys_by_walking, node_at
 from tfsaver.compat.v2.target_variable import TargetVariable, name_of
 from tfsaver.compat.v2.targets import Target
-from tfsaver.errors import InvalidArgumentError, RestoreError
+from tfsaver.errors import CheckpointNotFoundError, InvalidArgumentError, RestoreError
 from tfsaver.lib import file_io
 
 __all__ = ["compare", "restore"]
@@ -48,6 +49,7 @@ def restore(
     cast: bool = False,
     strict: bool = True,
     dry_run: bool = False,
+    verified: bool = False,
 ) -> RestoreReport:
     """Gives the variables of a program the values that a checkpoint has for them: all of them, or none.
 
@@ -66,6 +68,9 @@ def restore(
         strict: Whether it is an error that something is missing, ambiguous or of another dtype or shape. Otherwise the rest
             is restored.
         dry_run: Whether to report only; nothing but the index is read, and nothing assigned.
+        verified: For a directory: restores the newest checkpoint in it that is whole, where it otherwise has to be the one
+            that the state file names. What is skipped is logged as a warning, with the reason; the report says what was
+            taken. What does not fit is an error all the same.
 
     Returns:
         What was, or would be, restored, and what was not.
@@ -82,12 +87,24 @@ def restore(
         >>> report.missing  # doctest: +SKIP
         ()
     """
-    with _Plan(target, checkpoint, mapping, by, scope, include, exclude, cast) as plan:
-        if strict and not plan.report.ok:
-            raise RestoreError(str(plan.report), report=plan.report)
-        if not dry_run:
-            assign(plan.values())
-        return plan.report
+
+    def restore_from(source: file_io.PathLike | TensorSource) -> RestoreReport:
+        with _Plan(target, source, mapping, by, scope, include, exclude, cast) as plan:
+            if strict and not plan.report.ok:
+                raise RestoreError(str(plan.report), report=plan.report)
+            if not dry_run:
+                assign(plan.values())
+            return plan.report
+
+    if not verified:
+        return restore_from(checkpoint)
+    if isinstance(checkpoint, TensorSource) or not file_io.is_directory(file_io.as_path(checkpoint)):
+        raise InvalidArgumentError(f"verified=True is for a directory of checkpoints, which {checkpoint!r} is not")
+    _, report = restore_newest(checkpoint, restore_from)
+    if report is None:
+        directory = file_io.as_path(checkpoint)
+        raise CheckpointNotFoundError(directory, looked_for=[f"a checkpoint in {directory}"], found="it has none")
+    return report
 
 
 def compare(

@@ -1,0 +1,257 @@
+"""A program that is started again goes on from the newest checkpoint that is whole."""
+
+from __future__ import annotations
+
+import logging
+import os
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tfsaver
+from tfsaver import latest_checkpoint, save_checkpoint
+from tfsaver.checkpoint.checkpoint_management import get_checkpoint_state, update_checkpoint_state
+from tfsaver.compat import patch_tensorflow
+from tfsaver.compat.v1 import train
+from tfsaver.lib.local_file_system import LocalRandomAccessFile
+
+DATA = ".data-00000-of-00001"
+
+
+@pytest.fixture
+def variables(tf: Any, session: Any) -> list[Any]:
+    v1 = tf.compat.v1
+    made = [v1.get_variable("w", initializer=np.zeros(1000, np.float32)), v1.get_variable("step", initializer=np.int64(0))]
+    session.run([variable.initializer for variable in made])
+    return made
+
+
+@pytest.fixture
+def directory(tmp_path: pathlib.Path, session: Any, variables: list[Any]) -> pathlib.Path:
+    """Three checkpoints, of steps 1, 2 and 3."""
+    saver = train.Saver(durable=False)
+    for step in (1, 2, 3):
+        put(session, variables, step)
+        saver.save(session, tmp_path / "model.ckpt", step)
+    put(session, variables, 0)
+    return tmp_path
+
+
+def put(session: Any, variables: list[Any], step: int) -> None:
+    variables[0].load(np.full(1000, step, np.float32), session)
+    variables[1].load(np.int64(step), session)
+
+
+def step_in(session: Any, variables: list[Any]) -> int:
+    weights, step = session.run(variables)
+    assert (weights == step).all()
+    return int(step)
+
+
+def flip(path: pathlib.Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[20] ^= 1
+    path.write_bytes(data)
+
+
+def cut(path: pathlib.Path) -> None:
+    os.truncate(path, 50)
+
+
+def remove(path: pathlib.Path) -> None:
+    os.remove(path)
+
+
+DAMAGE: list[tuple[str, Callable[[pathlib.Path], None], str]] = [
+    (DATA, flip, "stored CRC32C"),
+    (DATA, cut, "wanted"),
+    (DATA, remove, "its data shard 0 is not"),
+    (".index", flip, "of {directory}/model.ckpt-3.index"),
+    (".index", cut, "."),
+    (".index", remove, "no checkpoint at"),
+]
+IDS = [f"{how.__name__}{suffix[:6]}" for suffix, how, _ in DAMAGE]
+
+
+def test_newest_checkpoint_is_restored_without_a_word(
+    session: Any, variables: list[Any], directory: pathlib.Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING, "tfsaver")
+    saver = train.Saver(durable=False)
+    assert saver.restore_latest(session, directory) == str(directory / "model.ckpt-3")
+    assert step_in(session, variables) == 3
+    assert saver.last_checkpoints == [str(directory / f"model.ckpt-{step}") for step in (1, 2, 3)]
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(("suffix", "how", "why"), DAMAGE, ids=IDS)
+def test_damaged_one_is_skipped_and_named(
+    session: Any,
+    variables: list[Any],
+    directory: pathlib.Path,
+    caplog: pytest.LogCaptureFixture,
+    suffix: str,
+    how: Callable[[pathlib.Path], None],
+    why: str,
+) -> None:
+    caplog.set_level(logging.WARNING, "tfsaver")
+    how(directory / f"model.ckpt-3{suffix}")
+    saver = train.Saver(durable=False)
+    assert saver.restore_latest(session, directory) == str(directory / "model.ckpt-2")
+    assert step_in(session, variables) == 2
+    first, last = (record.getMessage() for record in caplog.records)
+    assert first.startswith(f"{directory}/model.ckpt-3 is skipped: ") and why.format(directory=directory) in first
+    assert last == f"{directory}/model.ckpt-2 is the newest checkpoint that is whole"
+
+
+def test_damaged_one_is_the_first_to_be_removed_by_the_saves_that_follow(
+    session: Any, variables: list[Any], directory: pathlib.Path
+) -> None:
+    flip(directory / f"model.ckpt-3{DATA}")
+    saver = train.Saver(max_to_keep=3, durable=False)
+    saver.restore_latest(session, directory)
+    saver.save(session, directory / "model.ckpt", 4)
+    assert saver.last_checkpoints == [str(directory / f"model.ckpt-{step}") for step in (1, 2, 4)]
+    assert not (directory / "model.ckpt-3.index").exists()
+
+
+def test_each_byte_is_read_once(
+    session: Any, directory: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    num_read: dict[str, int] = {}
+    readinto = LocalRandomAccessFile.readinto
+
+    def counting(self: LocalRandomAccessFile, offset: int, buffer: memoryview) -> int:
+        name = os.path.basename(self.path)
+        num_read[name] = num_read.get(name, 0) + len(buffer)
+        return readinto(self, offset, buffer)
+
+    monkeypatch.setattr(LocalRandomAccessFile, "readinto", counting)
+    train.Saver(durable=False).restore_latest(session, directory)
+    assert num_read == {f"model.ckpt-3{DATA}": 4008}
+
+
+def test_nothing_there_is_none_and_nothing_changes(session: Any, variables: list[Any], tmp_path: pathlib.Path) -> None:
+    put(session, variables, 7)
+    assert train.Saver().restore_latest(session, tmp_path) is None
+    assert train.Saver().restore_latest(session, tmp_path / "nowhere") is None
+    assert step_in(session, variables) == 7
+
+
+def test_nothing_whole_is_an_error_that_names_all(
+    tf: Any, session: Any, variables: list[Any], directory: pathlib.Path
+) -> None:
+    for step in (1, 2, 3):
+        flip(directory / f"model.ckpt-{step}{DATA}")
+    with pytest.raises(tf.errors.DataLossError, match="none of the checkpoints") as caught:
+        train.Saver().restore_latest(session, directory)
+    assert all(f"model.ckpt-{step}: " in str(caught.value) for step in (1, 2, 3))
+    assert step_in(session, variables) == 0
+
+
+def test_checkpoint_that_does_not_fit_is_an_error_and_no_reason_to_fall_back(
+    tf: Any, session: Any, directory: pathlib.Path
+) -> None:
+    more = tf.compat.v1.get_variable("more", initializer=np.float32(5))
+    session.run(more.initializer)
+    with pytest.raises(tf.errors.NotFoundError, match="more"):
+        train.Saver().restore_latest(session, directory)
+    assert train.Saver().restore_latest(session, directory, strict=False) == str(directory / "model.ckpt-3")
+    assert session.run(more) == 5
+
+
+def test_without_a_state_file_the_directory_is_looked_through(
+    session: Any, variables: list[Any], directory: pathlib.Path
+) -> None:
+    (directory / "checkpoint").unlink()
+    saver = train.Saver(durable=False)
+    assert saver.restore_latest(session, directory) == str(directory / "model.ckpt-3")
+    assert saver.last_checkpoints == [str(directory / "model.ckpt-3")]
+
+
+def test_many_small_variables_fall_back_too(tf: Any, session: Any, tmp_path: pathlib.Path) -> None:
+    v1 = tf.compat.v1
+    many = [v1.get_variable(f"v{number}", initializer=np.float32(0)) for number in range(200)]
+    session.run(v1.global_variables_initializer())
+    saver = train.Saver(durable=False)
+    for step in (1, 2):
+        session.run([variable.assign(np.float32(step)) for variable in many])
+        saver.save(session, tmp_path / "model.ckpt", step)
+    flip(tmp_path / f"model.ckpt-2{DATA}")
+    assert saver.restore_latest(session, tmp_path) == str(tmp_path / "model.ckpt-1")
+    assert set(session.run(many)) == {1.0}
+
+
+def test_program_that_names_the_checkpoint_falls_back_where_it_was_asked_for(
+    tf: Any, session: Any, variables: list[Any], directory: pathlib.Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING, "tfsaver")
+    flip(directory / f"model.ckpt-3{DATA}")
+    with patch_tensorflow(), pytest.raises(tf.errors.DataLossError):
+        tf.compat.v1.train.Saver().restore(session, str(directory / "model.ckpt-3"))
+    with patch_tensorflow(fall_back=True):
+        tf.compat.v1.train.Saver().restore(session, str(directory / "model.ckpt-3"))
+        assert step_in(session, variables) == 2
+        # Never a newer one.
+        flip(directory / f"model.ckpt-1{DATA}")
+        with pytest.raises(tf.errors.DataLossError, match="model.ckpt-1"):
+            tf.compat.v1.train.Saver().restore(session, str(directory / "model.ckpt-1"))
+    messages = [record.getMessage() for record in caplog.records]
+    assert messages[0].startswith(f"{directory}/model.ckpt-3 is skipped: ")
+    assert messages[1] == f"{directory}/model.ckpt-2 is restored in the place of {directory}/model.ckpt-3, which cannot be"
+    with pytest.raises(tf.errors.DataLossError):
+        train.Saver().restore(session, directory / "model.ckpt-3")
+
+
+def test_monitored_session_goes_on_from_the_one_before(
+    tf: Any, directory: pathlib.Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    flip(directory / f"model.ckpt-3{DATA}")
+    with patch_tensorflow(fall_back=True), tf.Graph().as_default():
+        v1 = tf.compat.v1
+        v1.get_variable("w", initializer=np.zeros(1000, np.float32))
+        step = v1.get_variable("step", initializer=np.int64(0))
+        scaffold = v1.train.Scaffold(saver=v1.train.Saver(durable=False))
+        creator = v1.train.ChiefSessionCreator(scaffold, checkpoint_dir=str(directory))
+        with v1.train.MonitoredSession(creator) as session:
+            assert session.run(step) == 2
+    assert "model.ckpt-3 is skipped" in caplog.text
+
+
+def test_state_file_lists_what_it_listed(session: Any, directory: pathlib.Path) -> None:
+    saver = train.Saver(durable=False)
+    saver.restore_latest(session, directory)
+    saver.save(session, directory / "model.ckpt", 4)
+    state = get_checkpoint_state(directory)
+    assert state is not None
+    assert [path[-1] for path in state.all_model_checkpoint_paths] == ["1", "2", "3", "4"]
+    assert latest_checkpoint(directory, verified=True) == str(directory / "model.ckpt-4")
+
+
+def test_restore_of_a_directory_takes_the_newest_that_is_whole(
+    tf: Any, tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    prefixes = [str(tmp_path / f"model.ckpt-{step}") for step in (1, 2, 3)]
+    for step, prefix in enumerate(prefixes, 1):
+        save_checkpoint({"w": np.full(1000, step, np.float32)}, prefix, durable=False)
+        update_checkpoint_state(tmp_path, prefix, prefixes[:step], durable=False)
+    variable = tf.Variable(np.zeros(1000, np.float32), name="w")
+    report = tfsaver.restore({"w": variable}, tmp_path, verified=True)
+    assert report.checkpoint == prefixes[2] and (variable.numpy() == 3).all()
+    flip(tmp_path / f"model.ckpt-3{DATA}")
+    with pytest.raises(tfsaver.SaverError, match="stored CRC32C"):
+        tfsaver.restore({"w": variable}, tmp_path)
+    report = tfsaver.restore({"w": variable}, tmp_path, verified=True)
+    assert report.checkpoint == prefixes[1] and (variable.numpy() == 2).all()
+    assert "model.ckpt-3 is skipped" in caplog.text
+    other = tf.Variable(np.zeros(7, np.float32), name="w")
+    with pytest.raises(tfsaver.SaverError, match="shape"):
+        tfsaver.restore({"w": other}, tmp_path, verified=True)
+    with pytest.raises(ValueError, match="is for a directory"):
+        tfsaver.restore({"w": variable}, prefixes[1], verified=True)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileNotFoundError, match="it has none"):
+        tfsaver.restore({"w": variable}, tmp_path / "empty", verified=True)

@@ -1,0 +1,163 @@
+"""At a restart: the newest checkpoint that is whole goes into the variables, and the log says which were not, and why.
+
+A restore reads and compares every byte that it needs before the first variable changes. So nothing is verified beforehand,
+which would read all of it twice: each checkpoint is restored, the first choice first, until one can be.
+
+    bytes are wrong, or missing; files are gone      the next one is tried
+    tensors are missing, dtypes or shapes differ     an error: the program has changed, and an older checkpoint would hide it
+    there are checkpoints, and none is whole         an error that names each of them: starting anew would overwrite them
+
+Programs that name the checkpoint themselves, as sessions and estimators of TensorFlow do, get the same where they ask for it
+(`patch_tensorflow(fall_back=True)`): the one that they name is the first choice, and those before it follow.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from tfsaver.checkpoint import checkpoint_management
+from tfsaver.checkpoint.checkpoint_files import checkpoint_exists
+from tfsaver.checkpoint.latest_verified import LatestVerified, newest_usable, warn_of_skipped, why_not
+from tfsaver.checkpoint.one_checkpoint import MAX_ATTEMPTS
+from tfsaver.compat import _tensorflow
+from tfsaver.errors import CheckpointNotFoundError, CheckpointReplacedError, DataLossError, InvalidArgumentError
+from tfsaver.lib import file_io
+
+_T = TypeVar("_T")
+_logger = logging.getLogger(__name__)
+
+# What is wrong with the process, and not with the files.
+_OF_THE_PROCESS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+
+_num_falling_back = 0
+
+
+def fall_back(step: int) -> None:
+    """Has every `Saver.restore` of this process fall back from now on, or takes that back."""
+    global _num_falling_back
+    _num_falling_back += step
+
+
+def is_falling_back() -> bool:
+    """Whether a `Saver.restore` that is given a damaged checkpoint goes on to those before it."""
+    return _num_falling_back > 0
+
+
+def restore_newest(
+    checkpoint_dir: file_io.PathLike,
+    restore: Callable[[str], _T],
+    latest_filename: file_io.PathLike | None = None,
+    *,
+    trusted: bool = True,
+) -> tuple[LatestVerified, _T | None]:
+    """Restores the newest checkpoint of a directory that is whole.
+
+    Args:
+        checkpoint_dir: The directory.
+        restore: Restores the checkpoint of a prefix: all of it or nothing.
+        latest_filename: The name of the state file, if it is not `checkpoint`.
+        trusted: Whether a checkpoint may be outside of the directory.
+
+    Returns:
+        Which it was, with those that were skipped; and what `restore` returned. None twice when there is no checkpoint.
+
+    Raises:
+        DataLossError: There are checkpoints, and none is whole.
+        Exception: What else `restore` raises.
+    """
+    attempt = _Attempt(restore)
+    latest = newest_usable(checkpoint_dir, attempt, latest_filename, trusted=trusted)
+    warn_of_skipped(latest)
+    if latest.prefix is None and latest.skipped:
+        raise DataLossError.of_lines(
+            [
+                f"none of the checkpoints in {file_io.as_path(checkpoint_dir or '.')!r} can be restored:",
+                *(f"  {prefix}: {reason}" for prefix, reason in latest.skipped),
+            ]
+        )
+    return latest, attempt.result
+
+
+def restore_or_older(save_path: str, restore: Callable[[str], _T]) -> tuple[str, _T | None]:
+    """Restores a checkpoint, or the newest before it in its directory that is whole.
+
+    Returns:
+        Which it was, and what `restore` returned.
+
+    Raises:
+        Exception: What `restore` raises for the first, when there is no other.
+    """
+    attempt = _Attempt(restore)
+    reason = attempt(save_path)
+    if reason is None:
+        return save_path, attempt.result
+    latest = newest_usable(file_io.split(save_path)[0], attempt, after=save_path)
+    _logger.warning("%s is skipped: %s", save_path, reason)
+    warn_of_skipped(latest)
+    if latest.prefix is None:
+        raise attempt.errors[0]
+    _logger.warning("%s is restored in the place of %s, which cannot be", latest.prefix, save_path)
+    return latest.prefix, attempt.result
+
+
+class _Attempt(Generic[_T]):
+    """Restores a checkpoint, and says why not when it is the checkpoint's fault."""
+
+    def __init__(self, restore: Callable[[str], _T]) -> None:
+        self._restore = restore
+        self.result: _T | None = None
+        self.errors: list[Exception] = []
+
+    def __call__(self, prefix: str) -> str | None:
+        try:
+            if not checkpoint_exists(prefix):
+                raise CheckpointNotFoundError(prefix, looked_for=[f"{prefix}.index", prefix])
+            self.result = self._restored(prefix)
+        except (DataLossError, CheckpointNotFoundError) as error:
+            self.errors.append(error)
+            return str(error)
+        except OSError as error:
+            if error.errno in _OF_THE_PROCESS:
+                raise
+            self.errors.append(error)
+            return str(error)
+        except Exception as error:
+            # The nodes of a graph do not say what is wrong with a file as exactly as our reader.
+            if not _is_of_the_runtime(error) or (reason := why_not(prefix)) is None:
+                raise
+            self.errors.append(error)
+            return reason
+        return None
+
+    def _restored(self, prefix: str) -> _T:
+        for _ in range(MAX_ATTEMPTS - 1):
+            try:
+                return self._restore(prefix)
+            except CheckpointReplacedError:
+                continue
+        return self._restore(prefix)
+
+
+def _is_of_the_runtime(error: Exception) -> bool:
+    return _tensorflow.is_imported() and isinstance(error, _tensorflow.tf.errors.OpError)
+
+
+def recorded_checkpoints(
+    checkpoint_dir: file_io.PathLike, latest: LatestVerified, latest_filename: file_io.PathLike | None = None
+) -> list[str]:
+    """What a Saver goes on with: the checkpoints that the state file lists, the skipped ones as the oldest.
+
+    The oldest is what is removed first, and a damaged one is not to stay in the place of one that is whole.
+    """
+    try:
+        state = checkpoint_management.get_checkpoint_state(checkpoint_dir, latest_filename)
+    except InvalidArgumentError:
+        state = None
+    listed = [] if state is None else list(state.all_model_checkpoint_paths)
+    skipped = {prefix for prefix, _ in latest.skipped}
+    others = [path for path in listed if path not in skipped and path != latest.prefix]
+    newest = [latest.prefix] if latest.prefix is not None else []
+    return [path for path in listed if path in skipped] + others + newest
