@@ -21,6 +21,7 @@ from tfsaver.tensor_bundle import naming
 from tfsaver.tensor_bundle.entry import BundleEntry, decode_entry
 from tfsaver.tensor_bundle.header import HEADER_KEY, BundleHeader, decode_header
 from tfsaver.tensor_bundle.index_file import Fate, IndexFile
+from tfsaver.tensor_bundle.promised_bytes import PromisedBytes
 
 # Some 400 bytes each.
 _NUM_KEPT_ENTRIES = 1 << 14
@@ -35,6 +36,7 @@ class BundleIndex:
     Attributes:
         file: The file.
         header: What it says of the bundle as a whole.
+        promised: How many bytes the entries that were looked up take.
 
     Raises:
         CheckpointNotFoundError: There is no index of that prefix.
@@ -50,6 +52,7 @@ class BundleIndex:
         self._slices_in = functools.lru_cache(4)(_slices_in)
         # A tensor is asked about several times: whether it fits, where it is, what its bytes are.
         self._entries: dict[str, BundleEntry] = {}
+        self.promised = PromisedBytes()
         self.file = IndexFile(prefix, self.path)
         try:
             try:
@@ -107,6 +110,7 @@ class BundleIndex:
             if value is None:
                 raise TensorNotFoundError(name, checkpoint=self.prefix, near=nearest_names(name, self.names))
             entry = decode_entry(value, f"entry of {name!r} in {self.path}")
+            self.promised.add(key, entry)
             if len(self._entries) < _NUM_KEPT_ENTRIES:
                 self._entries[name] = entry
         return entry
@@ -118,17 +122,22 @@ class BundleIndex:
             DataLossError: One of them is not in the index, or is something else.
         """
         full = self.entry(name)
-        return [(stored, self.slice_entry(name, full, stored)) for stored in full.slices]
+        # Looked up in the order of their keys: each block is then decoded once, in whatever order they are listed.
+        in_order = sorted(full.slices, key=lambda stored: stored.extents)
+        entries = {stored: self.slice_entry(name, full, stored) for stored in in_order}
+        return [(stored, entries[stored]) for stored in full.slices]
 
     def slice_entry(self, name: str, full: BundleEntry, stored: TensorSlice) -> BundleEntry:
         """The entry of one slice of a tensor; raises as `slice_entries`."""
         what = f"entry of {name!r} {stored} in {self.path}"
-        value = self._table.get(tensor_slice.encode_key(_as_key(name), stored))
+        key = tensor_slice.encode_key(_as_key(name), stored)
+        value = self._table.get(key)
         if value is None:
             raise DataLossError(f"{what}: listed as a slice, but missing")
         part = decode_entry(value, what)
         if part.is_sliced or part.dtype is not full.dtype or part.shape != stored.resolve(full.shape, what).shape:
             raise DataLossError(f"{what}: {part.dtype} of shape {list(part.shape)} is not that slice of the tensor")
+        self.promised.add(key, part)
         return part
 
     def verify(self, on_damage: OnDamage = raise_damage) -> list[str]:
@@ -191,5 +200,8 @@ def _as_key(name: str) -> bytes:
 
 
 def _slices_in(value: bytes) -> frozenset[TensorSlice]:
-    """The slices that an entry lists."""
-    return frozenset(decode_entry(value, "entry").slices)
+    """The slices that an entry lists; none where it is damaged, which is found out once as well."""
+    try:
+        return frozenset(decode_entry(value, "entry").slices)
+    except SaverError:
+        return frozenset()

@@ -226,7 +226,9 @@ class BundleReader:
 
     def data_file(self, entry: BundleEntry) -> file_io.RandomAccessFile:
         """The open file in which an entry's bytes lie, all of them; raises as `check_present`."""
-        return self._files.of(entry)
+        file = self._files.of(entry)
+        self.index.promised.check(entry.shard_id, file)
+        return file
 
     def check_crc(self, entry: BundleEntry, crc: int) -> None:
         """Compares the checksum of a tensor's bytes with the one that the index has.
