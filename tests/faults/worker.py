@@ -91,6 +91,15 @@ class Worker:
                 log.close()
 
 
+def _threads() -> list[str]:
+    """The names of this process' threads but for the first."""
+    return [
+        Path(f"/proc/self/task/{thread}/comm").read_text().strip()
+        for thread in os.listdir("/proc/self/task")
+        if int(thread) != os.getpid()
+    ]
+
+
 def _serve(kind: str) -> None:
     # Here, and not above: only this process needs it all.
     import tfsaver
@@ -113,8 +122,8 @@ def _serve(kind: str) -> None:
     for line in sys.stdin:
         function, arguments = json.loads(line)
         answer = functions[function](**arguments)
-        if (num_threads := len(os.listdir("/proc/self/task"))) > 1:
-            raise RuntimeError(f"{function} {arguments} has left {num_threads - 1} threads, and a fork would have half of them")
+        if threads := _threads():
+            raise RuntimeError(f"{function} {arguments} has left {threads}, and a fork would have half of them")
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
 
