@@ -164,3 +164,25 @@ def test_whole_bundle_under_a_temporary_name_is_a_leftover_and_no_checkpoint(tmp
     assert list(survey_directory(str(tmp_path), "checkpoint").checkpoints) == ["model-1"]
     assert latest_verified_checkpoint(tmp_path).prefix == str(tmp_path / "model-1")
     assert load_checkpoint(tmp_path).prefix == str(tmp_path / "model-1")
+
+
+def test_directory_that_was_written_to_for_us_goes_with_the_data_that_had_its_name(tmp_path):
+    save_checkpoint({"w": np.ones(3)}, tmp_path / f"m-1.tmp{HEX10}" / "m-1")
+    place = tmp_path / f"m-1.tmp{HEX10}"
+    (place / "m-1.data-00000-of-00001").rename(tmp_path / "m-1.data-00000-of-00001")
+    (tmp_path / f"m-2.tmp{HEX10}").mkdir()
+    touch(tmp_path, f"m-2.tmp{HEX10}/notes")
+    [leftover] = find_leftovers(str(tmp_path), "checkpoint", {"m"})
+    assert leftover.path == str(place) and leftover.is_directory and leftover.owner == "m-1"
+    assert clean_leftovers([leftover], min_age=0).removed == [leftover]
+    assert [path.name for path in tmp_path.iterdir()] == [f"m-2.tmp{HEX10}"]
+
+
+def test_data_files_of_a_stopped_save_go_with_its_index(tmp_path):
+    for step in (1, 2):
+        save_checkpoint({"w": np.ones(3)}, tmp_path / f"m-{step}")
+        (tmp_path / f"m-{step}.index").rename(tmp_path / f"m-{step}.index.tmp{HEX10}")
+    later = (tmp_path / "m-2.index.tmp0123456789").stat().st_mtime + 100
+    os.utime(tmp_path / "m-2.data-00000-of-00001", (later, later))
+    clean_leftovers(find_leftovers(str(tmp_path), "checkpoint"), min_age=0)
+    assert [path.name for path in tmp_path.iterdir()] == ["m-2.data-00000-of-00001"]

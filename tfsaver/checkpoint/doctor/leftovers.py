@@ -5,7 +5,11 @@
     model_temp_<32 hex digits>/part-...         the same, TensorFlow 1.x
     checkpoint.tmp<32 hex digits>               TensorFlow: the state file, likewise model.meta
     model.data-00000-of-00001.tmp<10 hex>       tfsaver: any file of a checkpoint before it has its name
-    model.tmp<10 hex>.index                     tfsaver: a checkpoint that TensorFlow's operation wrote for it, likewise
+    model.tmp<10 hex>/model.index               tfsaver: a checkpoint that TensorFlow's operation wrote for it, likewise
+    model.tmp<10 hex>.index                     the same in a store
+
+A save removes by itself what an earlier one of tfsaver's left, where the system says that the earlier one is over. Here is
+what is left of that: the leftovers of others, and those on file systems that do not say such things.
 
 None of them is part of a checkpoint, whatever is in it: each writer gives the file its own name as its last step. What a
 save that is still at work has written looks the same, so only what has been quiet for a while goes, and nothing of a
@@ -24,6 +28,8 @@ from typing import NamedTuple
 
 from tfsaver.checkpoint.checkpoint_files import file_size, series_of
 from tfsaver.lib import file_io
+from tfsaver.lib.directory_lock import try_directory_lock
+from tfsaver.tensor_bundle.cleaning import remove_unused_data
 
 # Seconds for which a leftover must have been quiet: no writer waits that long between two writes.
 MIN_AGE = 3600.0
@@ -35,6 +41,8 @@ _TEMPORARY_BUNDLE = re.compile(rf"(.+?)\.tmp[0-9a-f]{{10}}{_FILE}(?:\.tempstate\
 _STATE_FILE = re.compile(r"(.+?)(?:\.retention\.json)?\.tmp(?:[0-9a-f]{10}|[0-9a-f]{32})", re.DOTALL)
 _WHOLE_FILE = re.compile(r"(.+?)(?:-\d{5,}-of-\d{5,})?\.tmp[0-9a-f]{10}", re.DOTALL)
 _PARTS_DIRECTORY = re.compile(r"(.+)_temp(_[0-9a-f]{32})?", re.DOTALL)
+_INDEX = re.compile(r".*(?:\.index\.tmp[0-9a-f]{10}|\.tmp[0-9a-f]{10}/[^/]*\.index)", re.DOTALL)
+_TEMPORARY_DIRECTORY = re.compile(r"(.*)\.tmp[0-9a-f]{10}", re.DOTALL)
 _PART = re.compile(r"part-\d{5,}-of-\d{5,}(?:\.index|\.data-\d{5,}-of-\d{5,})?(?:\.tempstate\d{1,20}|\.tmp[0-9a-f]{10})?")
 
 
@@ -85,13 +93,18 @@ def find_leftovers(directory: str, state_file_name: str, series: Collection[str]
         path = file_io.join(directory, name)
         # The files between the listing and the look at them may go, by the save that made them.
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            if (owner := _owner_of_file(name, state_file_name, series)) is not None:
-                if not file_io.is_directory(path):
-                    found.append(_leftover(path, owner, [path]))
+            owner = _owner_of_file(name, state_file_name, series)
+            if owner is not None and not file_io.is_directory(path):
+                found.append(_leftover(path, owner, [path]))
             elif (match := _PARTS_DIRECTORY.fullmatch(name)) and file_io.is_directory(path):
                 parts = file_io.list_directory(path)
                 # An empty directory is certainly one of TensorFlow's only if its name has the digits.
                 if all(map(_PART.fullmatch, parts)) and (parts or match[2]):
+                    found.append(_leftover(path, match[1], [file_io.join(path, part) for part in parts]))
+            elif (match := _TEMPORARY_DIRECTORY.fullmatch(name)) and file_io.is_directory(path):
+                parts = file_io.list_directory(path)
+                own = re.compile(rf"{re.escape(match[1])}{_FILE}(?:\.tempstate\d{{1,20}})?", re.DOTALL)
+                if parts and all(map(own.fullmatch, parts)):
                     found.append(_leftover(path, match[1], [file_io.join(path, part) for part in parts]))
     return found
 
@@ -151,6 +164,12 @@ def _group(leftover: Leftover) -> tuple[str, str]:
 
 
 def _remove(leftover: Leftover) -> bool:
+    # An index that is left says which data files have their names already, and no index that would use them.
+    for path in leftover.paths:
+        if (index := _INDEX.fullmatch(path)) and not file_io.is_remote(path):
+            with try_directory_lock(file_io.split(leftover.path)[0]) as is_held:
+                if is_held:
+                    remove_unused_data(file_io.join(file_io.split(leftover.path)[0], leftover.owner), index[0])
     for path in leftover.paths:
         file_io.remove(path)
     if leftover.is_directory and not file_io.is_remote(leftover.path):
