@@ -41,10 +41,10 @@ class PromisedBytes:
         with self._lock:
             waiting = self._waiting.pop(shard_id, ())
             # What ends behind the file is damage of another kind, and is never read.
-            total = self._totals.get(shard_id, 0) + sum(each.size for each in waiting if each.offset + each.size <= file.size)
-            self._totals[shard_id] = total
+            in_file = (each.size for each in waiting if each.offset + each.size <= file.size)
+            total = self._totals[shard_id] = self._totals.get(shard_id, 0) + sum(in_file)
         if total > file.size:
             raise DataLossError(
-                f"{file.path}: tensors of {total} bytes are to be in its {file.size}: some have bytes in common, as no writer "
-                "leaves them"
+                f"{file.path}: tensors of {total} bytes are to be in its {file.size}: "
+                "some have bytes in common, as no writer leaves them"
             )
