@@ -4,7 +4,8 @@
 #   make test                  every test, with TensorFlow installed
 #   make PYTHON=python3.12 VENV=.venv-3.12 test
 #
-# Variables: PYTHON (3.10 to 3.13), VENV, TENSORFLOW and TORCH (pip's requirements), PYTEST_ARGS, JOBS, BENCH_ARGS.
+# Variables: PYTHON (3.10 to 3.13), VENV, TENSORFLOW and TORCH (pip's requirements), PYTEST_ARGS, JOBS, BENCH_ARGS,
+# EVIDENCE_ARGS.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -15,6 +16,8 @@ JOBS ?= 2
 PYTEST_ARGS ?=
 # All that is measured, into the pages; anything else is a look.
 BENCH_ARGS ?= --publish docs
+# Every point; `--sample 10` for some of each scenario.
+EVIDENCE_ARGS ?=
 
 # TensorFlow 1.15 exists for Python 3.7 and nothing newer; only tests use it.
 PYTHON37 ?= python3.7
@@ -29,7 +32,7 @@ PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
 # An environment is stale when what describes the package, or what its schemas are compiled from, has changed.
 PACKAGING := setup.cfg pyproject.toml $(wildcard setup.py) $(shell find protos -name '*.proto')
 
-.PHONY: help demo test lint bench interop-env onnx-env clean
+.PHONY: help demo test lint bench evidence interop-env onnx-env clean
 .DEFAULT_GOAL := help
 
 help:
@@ -37,6 +40,7 @@ help:
 	@echo "make test         every test, with TensorFlow (PYTEST_ARGS='-k table' narrows them)"
 	@echo "make lint         ruff, mypy, import-linter"
 	@echo "make bench        how fast it is, beside others, into docs/speed.md (BENCH_ARGS='--only save' prints a part)"
+	@echo "make evidence     saves that are stopped and refused at every system call: the tables of docs/evidence.md"
 	@echo "make interop-env  TensorFlow 1.15 under Python 3.7, which tests then use too"
 	@echo "make onnx-env     tf2onnx and onnxruntime, which tests then use too"
 	@echo "make clean        remove the environments and everything generated"
@@ -58,6 +62,9 @@ bench: $(VENV)/.stamp-test
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)
 	$(BIN)/python -m benchmarks.inspect_process
 	$(BIN)/python -m benchmarks.export_process --runs 3
+
+evidence: $(VENV)/.stamp-test
+	$(BIN)/python -m tests.faults --jobs $(JOBS) $(EVIDENCE_ARGS)
 
 interop-env: $(INTEROP_VENV)/.stamp
 

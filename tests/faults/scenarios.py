@@ -23,6 +23,7 @@ class Scenario(NamedTuple):
         reader: What finds out which generation is there.
         tensorflows: Makes the program that does the same with TensorFlow's own classes; None where there are none.
         needs_tensorflow: Whether the program itself needs it.
+        num_lost: After how many points neither old nor new values can be there, for all that anybody could do.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Scenario(NamedTuple):
     reader: Any = reading.Checkpoints()
     tensorflows: Callable[[], programs.Program] | None = None
     needs_tensorflow: bool = False
+    num_lost: int = 0
 
 
 def _writes(write: Callable[[int, str], Any], *, overwrites: bool = False) -> Callable[[], programs.Program]:
@@ -39,7 +41,11 @@ def _writes(write: Callable[[int, str], Any], *, overwrites: bool = False) -> Ca
 
 def _v1(name: str, *, num_shards: int = 1, overwrites: bool = False) -> Scenario:
     write = programs.save_checkpoint(values.for_v1, format="v1", num_shards=num_shards)
-    return Scenario(name, _writes(write, overwrites=overwrites), reader=reading.Checkpoints(values.for_v1))
+    # No index says which files belong together: between the first rename and the last they are of both generations.
+    num_lost = 2 * (num_shards - 1) if overwrites else 0
+    return Scenario(
+        name, _writes(write, overwrites=overwrites), reader=reading.Checkpoints(values.for_v1), num_lost=num_lost
+    )
 
 
 def _saver(is_tensorflows: bool, **options: Any) -> programs.Program:

@@ -28,6 +28,9 @@ from tfsaver.errors import SaverError
 OVER = "the-fault-is-over"
 
 
+# What is stopped is a process and not the machine: no disk has to be waited for.
+IN_MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+
 # Who reads with TensorFlow where this process has not imported it: a `Worker`, or nobody where it is not installed.
 reader: Any = None
 
@@ -82,7 +85,7 @@ def run_trial(scenario: Scenario, program: Program, fault: Fault | None, *, goes
         goes_on: Whether it is looked at with our reader too, and the program and the next one are to save again without
             leftovers. Without it this is only about what TensorFlow's reader finds.
     """
-    base = tempfile.mkdtemp(prefix="faults-")
+    base = tempfile.mkdtemp(prefix="faults-", dir=IN_MEMORY)
     try:
         return _Trial(scenario, program, fault, os.path.join(os.path.realpath(base), "run"), goes_on).run()
     finally:
