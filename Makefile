@@ -26,13 +26,18 @@ INTEROP_VENV ?= .venv-tf115
 # tf2onnx and onnxruntime, which only tests/interop_saved_model uses.
 ONNX_VENV ?= .venv-onnx
 
+# atheris, which only tests/fuzz uses: `make fuzz` gives each target some seconds, FUZZ_ARGS='table --runs 1000000' one its due.
+FUZZ_PYTHON ?= python3.11
+FUZZ_VENV ?= .venv-fuzz
+FUZZ_ARGS ?= --all --seconds 5 --jobs $(JOBS)
+
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
 
 # An environment is stale when what describes the package, or what its schemas are compiled from, has changed.
 PACKAGING := setup.cfg pyproject.toml $(wildcard setup.py) $(shell find protos -name '*.proto')
 
-.PHONY: help demo test lint bench evidence interop-env onnx-env clean
+.PHONY: help demo test lint bench evidence fuzz interop-env onnx-env clean
 .DEFAULT_GOAL := help
 
 help:
@@ -41,6 +46,7 @@ help:
 	@echo "make lint         ruff, mypy, import-linter"
 	@echo "make bench        how fast it is, beside others, into docs/speed.md (BENCH_ARGS='--only save' prints a part)"
 	@echo "make evidence     saves that are stopped and refused at every system call: the tables of docs/evidence.md"
+	@echo "make fuzz         every reader fuzzed for some seconds (FUZZ_ARGS='table --runs 1000000' one of them for long)"
 	@echo "make interop-env  TensorFlow 1.15 under Python 3.7, which tests then use too"
 	@echo "make onnx-env     tf2onnx and onnxruntime, which tests then use too"
 	@echo "make clean        remove the environments and everything generated"
@@ -65,6 +71,9 @@ bench: $(VENV)/.stamp-test
 
 evidence: $(VENV)/.stamp-test
 	$(BIN)/python -m tests.faults --jobs $(JOBS) $(EVIDENCE_ARGS)
+
+fuzz: $(FUZZ_VENV)/.stamp
+	$(FUZZ_VENV)/bin/python -m tests.fuzz $(FUZZ_ARGS)
 
 interop-env: $(INTEROP_VENV)/.stamp
 
@@ -100,4 +109,10 @@ $(ONNX_VENV)/.stamp: .ci/onnx.txt
 	$(PYTHON) -m venv --clear $(ONNX_VENV)
 	$(ONNX_VENV)/bin/python -m pip install --quiet --quiet --disable-pip-version-check --upgrade pip
 	$(ONNX_VENV)/bin/python -m pip install --quiet --quiet --disable-pip-version-check --requirement .ci/onnx.txt
+	@touch $@
+
+$(FUZZ_VENV)/.stamp: .ci/fuzz.txt $(PACKAGING)
+	$(FUZZ_PYTHON) -m venv --clear $(FUZZ_VENV)
+	$(FUZZ_VENV)/bin/python -m pip install --quiet --quiet --disable-pip-version-check --upgrade pip
+	$(FUZZ_VENV)/bin/python -m pip install --quiet --quiet --disable-pip-version-check --requirement .ci/fuzz.txt --editable .
 	@touch $@

@@ -4,6 +4,7 @@
     python -m tests.fuzz --all --runs 1000000 --jobs 2
     python -m tests.fuzz --all --seconds 5            as many runs as five seconds have, for each target
     python -m tests.fuzz table --input crash-1234     one input again
+    python -m tests.fuzz --all --report               the table of the last run again, or of one that is under way
 
 What was found (inputs, logs) and the inputs that reached something new are kept in a folder, by default in the system's
 place for temporary files; a later run goes on from there.
@@ -18,14 +19,15 @@ import re
 import subprocess
 import sys
 import tempfile
-import time
 from typing import NamedTuple
 
 from tests.fuzz import harness
 
 _COVERAGE = re.compile(r"cov: (\d+)")
-_EXECUTIONS = re.compile(r"stat::number_of_executed_units:\s*(\d+)")
 _COUNT = re.compile(r"^#(\d+)\s", re.MULTILINE)
+_SECONDS = re.compile(r"^Done \d+ runs in (\d+) second", re.MULTILINE)
+_REPLAYED = re.compile(r"^replay: \d+ inputs", re.MULTILINE)
+_FINDING = re.compile(r"^ === Uncaught Python exception: ===\n(.*)|^(replay: .*)|^==\d+== ?(ERROR: .*)", re.MULTILINE)
 # A real hang; what takes more than a second of the processor's time says so itself.
 _TIMEOUT = 20
 _RSS_LIMIT_MB = 2048
@@ -36,7 +38,7 @@ class Outcome(NamedTuple):
 
     name: str
     executions: int
-    seconds: float
+    seconds: int
     coverage: int
     corpus: int
     findings: list[str]
@@ -59,25 +61,35 @@ def fuzz(name: str, folder: pathlib.Path, runs: int, seconds: int) -> Outcome:
         "-print_final_stats=1",
         "-len_control=20",
     ]
-    log = folder / f"{name}.log"
-    start = time.monotonic()
     command = [sys.executable, "-m", "tests.fuzz.one", name]
-    with log.open("w", encoding="utf-8", errors="replace") as output:
-        code = subprocess.run([*command, *arguments], stdout=output, stderr=subprocess.STDOUT, check=False).returncode
-        elapsed = time.monotonic() - start
-        replay = subprocess.run(
-            [*command, "--replay", str(corpus)], stdout=output, stderr=subprocess.STDOUT, check=False
-        ).returncode
-    text = log.read_text(encoding="utf-8", errors="replace")
-    counts = [*_EXECUTIONS.findall(text), *_COUNT.findall(text), "0"]
-    found = [f"{reason}: see {log}" for code, reason in ((code, "fuzzing"), (replay, "memory")) if code]
-    coverage = max(map(int, _COVERAGE.findall(text)), default=0)
-    return Outcome(name, max(map(int, counts)), elapsed, coverage, len(list(corpus.iterdir())), found)
+    with (folder / f"{name}.log").open("w", encoding="utf-8", errors="replace") as output:
+        subprocess.run([*command, *arguments], stdout=output, stderr=subprocess.STDOUT, check=False)
+        subprocess.run([*command, "--replay", str(corpus)], stdout=output, stderr=subprocess.STDOUT, check=False)
+    return outcome_of(name, folder)
+
+
+def outcome_of(name: str, folder: pathlib.Path) -> Outcome:
+    """What the log of a run says."""
+    log = folder / f"{name}.log"
+    text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+    found = [f"{next(filter(None, match.groups()))}: see {log}" for match in _FINDING.finditer(text) if any(match.groups())]
+    found = [each for each in found if not _REPLAYED.match(each)]
+    if not _REPLAYED.search(text) and not found:
+        found = [f"not finished: see {log}"]
+    corpus = folder / "corpus" / name
+    return Outcome(
+        name,
+        max(map(int, _COUNT.findall(text)), default=0),
+        max(map(int, _SECONDS.findall(text)), default=0),
+        max(map(int, _COVERAGE.findall(text)), default=0),
+        len(list(corpus.iterdir())) if corpus.exists() else 0,
+        found,
+    )
 
 
 def show(outcome: Outcome) -> str:
     return (
-        f"{outcome.name:20} {outcome.executions:>11,} {outcome.seconds:>8.0f} {outcome.coverage:>9,} "
+        f"{outcome.name:20} {outcome.executions:>11,} {outcome.seconds:>8,} {outcome.coverage:>9,} "
         f"{outcome.corpus:>7,} {len(outcome.findings):>9}"
     )
 
@@ -91,6 +103,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=int, default=0, help="the most that each target may take")
     parser.add_argument("--jobs", type=int, default=1, help="targets fuzzed at the same time")
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path(tempfile.gettempdir(), "tfsaver-fuzz"))
+    parser.add_argument("--report", action="store_true", help="run nothing, print what logs say")
     parser.add_argument("--input", type=pathlib.Path, help="run the target on this file alone")
     arguments = parser.parse_args()
     chosen = names if arguments.all else arguments.targets
@@ -100,12 +113,15 @@ def main() -> int:
         target = harness.load_target(*chosen)
         print(f"{harness.run_measured(target, arguments.input.read_bytes())} bytes of memory at most")
         return 0
-    if arguments.runs < 0 and not arguments.seconds:
+    if arguments.runs < 0 and not arguments.seconds and not arguments.report:
         parser.error("how long? --runs or --seconds says it")
     print(f"{'target':20} {'executions':>11} {'seconds':>8} {'coverage':>9} {'corpus':>7} {'findings':>9}", flush=True)
     outcomes = []
     with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
-        waiting = [pool.submit(fuzz, name, arguments.out, arguments.runs, arguments.seconds) for name in chosen]
+        if arguments.report:
+            waiting = [pool.submit(outcome_of, name, arguments.out) for name in chosen]
+        else:
+            waiting = [pool.submit(fuzz, name, arguments.out, arguments.runs, arguments.seconds) for name in chosen]
         for each in concurrent.futures.as_completed(waiting):
             outcomes.append(each.result())
             print(show(outcomes[-1]), flush=True)
