@@ -1,6 +1,6 @@
 """Measures everything, or what `--only` names, and prints medians and ratios.
 
-    python -m benchmarks                                   all of it: about 12 minutes on two cores
+    python -m benchmarks                                   all of it: about 20 minutes on two cores
     python -m benchmarks --only save restore --scale 0.1   a quick look: no figures to quote
     python -m benchmarks --publish docs                    also docs/speed.json, docs/speed.png, the tables in docs/speed.md
     python -m benchmarks --list                            what there is
@@ -20,7 +20,7 @@ from typing import Any
 
 from benchmarks import places, plan, publish, results, rounds, table
 
-_KINDS = ("save", "restore", "ref", "small", "write", "read", "neighbours", "memory", "durable")
+_KINDS = ("save", "restore", "ref", "small", "write", "read", "neighbours", "index", "memory", "durable")
 
 
 def arguments() -> argparse.ArgumentParser:

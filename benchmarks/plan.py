@@ -18,6 +18,7 @@ THOUSAND = Workload(1000, 1_000_000)
 SMALL = Workload(5000, 4096)
 BIG = Workload(40, 100_000_000)
 ONE_BIG = Workload(1, 4_000_000_000)
+MILLION = Workload(1_000_000, 4)
 
 OURS, THEIRS = "tfsaver.Saver", "tf.train.Saver"
 FEWER_ROUNDS = 3
@@ -95,6 +96,7 @@ def groups() -> Iterator[Group]:
     for workload in (TEN, THOUSAND):
         yield _reads(workload)
     yield _neighbours(TEN)
+    yield _index(MILLION)
     for workload in (BIG, ONE_BIG):
         yield _peaks(workload)
     yield from _on_disk()
@@ -199,6 +201,16 @@ def _neighbours(workload: Workload) -> Group:
         rows += [Row(f"{title}, against {words}", ours, Step(who, name)) for who, words in beside.items()]
         steps += [ours, *(Step(who, name) for who in beside)]
     return Group("neighbours", workload, rows, steps, max_rounds=FEWER_ROUNDS, num_copies=14)
+
+
+def _index(workload: Workload) -> Group:
+    write, in_tenths, look_up = (Step("tfsaver, index", name) for name in ("write", "write_in_tenths", "look_up"))
+    theirs = Step("tensorflow, index", "look_up")
+    rows = [
+        Row("an index written, against ten of a tenth of the tensors each", write, in_tenths, 0.9),
+        Row("a checkpoint opened and one tensor read, against TensorFlow's reader", look_up, theirs, 1.0),
+    ]
+    return Group("index", workload, rows, [write, in_tenths, look_up, theirs], max_rounds=FEWER_ROUNDS)
 
 
 def _peaks(workload: Workload) -> Group:

@@ -24,6 +24,8 @@ CONTENDERS: Mapping[str, tuple[str, str, Mapping[str, Any]]] = {
     "torch": ("torch_files", "TorchFiles", {}),
     "numpy": ("numpy_files", "NumpyFiles", {}),
     "orbax": ("orbax_files", "OrbaxFiles", {}),
+    "tfsaver, index": ("indexes", "TfsaverIndex", {}),
+    "tensorflow, index": ("indexes", "TensorFlowIndex", {}),
     "limit": ("limits", "Limits", {}),
     "tfsaver.Saver": ("tfsaver_saver", "TfsaverSaver", {}),
     "tf.train.Saver": ("tensorflow_saver", "TensorFlowSaver", {}),
