@@ -7,7 +7,7 @@ unpacked from an archive may hold symbolic links to anywhere. To who trusts neit
 from __future__ import annotations
 
 from tfsaver.checkpoint import checkpoint_files, checkpoint_location
-from tfsaver.checkpoint.checkpoint_state import STATE_FILE_NAME, get_checkpoint_state
+from tfsaver.checkpoint.checkpoint_state import STATE_FILE_NAME, get_checkpoint_state, path_or_empty
 from tfsaver.errors import InvalidArgumentError
 from tfsaver.lib import confinement, file_io
 
@@ -31,6 +31,19 @@ def confined_checkpoint(path: file_io.PathLike) -> str:
     prefix = checkpoint_location.locate_checkpoint(text).prefix
     refuse_files(directory, prefix)
     return prefix
+
+
+def refuse_directory(directory: file_io.PathLike, latest_filename: file_io.PathLike | None = None) -> None:
+    """Refuses a directory in which anything leads out of it: an entry of the state file, a symbolic link.
+
+    Raises:
+        InvalidArgumentError: Something does; names it.
+    """
+    get_checkpoint_state(directory, latest_filename, trusted=False)
+    text = path_or_empty(directory)
+    for name in file_io.list_directory(text):
+        if not confinement.is_inside(text, file_io.join(text, name)):
+            raise InvalidArgumentError(f"{file_io.join(text, name)} leads out of {text or '.'}, which is not trusted")
 
 
 def refuse_files(directory: str, prefix: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 
+from tfsaver.checkpoint.untrusted import confined_checkpoint
 from tfsaver.errors import InvalidArgumentError
 from tfsaver.lib import file_io
 
@@ -15,6 +16,24 @@ def checkpoint_path(text: str) -> str:
         return file_io.as_path(text)
     except InvalidArgumentError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def add_untrusted(parser: argparse._ActionsContainer) -> None:
+    """The option --untrusted."""
+    parser.add_argument(
+        "--untrusted",
+        action="store_true",
+        help="refuse what leads out of the directory: entries of a state file, symbolic links",
+    )
+
+
+def followed(path: str, arguments: argparse.Namespace) -> str:
+    """A path that means a checkpoint; with --untrusted the checkpoint that it means, once it is in its directory.
+
+    Raises:
+        SaverError: It leads out of it; or as `confined_checkpoint` has it.
+    """
+    return confined_checkpoint(path) if arguments.untrusted else path
 
 
 def regex(text: str) -> re.Pattern[str]:

@@ -8,10 +8,10 @@ from typing import Any
 
 from tfsaver._version import __version__
 from tfsaver.cli import editing, live_objects, output
-from tfsaver.cli.arguments import checkpoint_path
+from tfsaver.cli.arguments import add_untrusted, checkpoint_path, followed
 from tfsaver.cli.text import escape, escape_message
 from tfsaver.convert.convert import convert
-from tfsaver.convert.formats import FORMATS
+from tfsaver.convert.formats import FORMATS, format_of_source
 from tfsaver.convert.object_names import KINDS
 
 NAME = "convert"
@@ -77,6 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--metadata", metavar="KEY=TEXT", type=_key_and_text, action="append", default=[], help="with safetensors: format=pt"
     )
     parser.add_argument("--shards", metavar="N", type=int, default=1, help="how many data files a checkpoint gets (1)")
+    add_untrusted(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace a directory or a checkpoint that is there")
     parser.add_argument("-v", "--verbose", action="store_true", help="name every tensor, not the first ones of each kind")
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
@@ -88,9 +89,11 @@ def run(arguments: argparse.Namespace) -> int:
     like = arguments.like
     if like is not None and live_objects.is_function(like):
         like = live_objects.object_graph_of_function(like)
+    is_checkpoint = format_of_source(arguments.old, arguments.source_format).is_checkpoint
+    old = followed(arguments.old, arguments) if is_checkpoint else arguments.old
     with output.open_progress(escape(arguments.new)) as progress:
         report = convert(
-            arguments.old,
+            old,
             arguments.new,
             format=arguments.format,
             source_format=arguments.source_format,

@@ -8,8 +8,9 @@ from tfsaver.checkpoint.doctor.doctor import diagnose
 from tfsaver.checkpoint.doctor.leftovers import MIN_AGE, clean_leftovers
 from tfsaver.checkpoint.doctor.salvage import salvage_checkpoint
 from tfsaver.checkpoint.doctor.state_repair import repair_state_file
+from tfsaver.checkpoint.untrusted import refuse_directory
 from tfsaver.cli import doctor_report, output
-from tfsaver.cli.arguments import checkpoint_path
+from tfsaver.cli.arguments import add_untrusted, checkpoint_path, followed
 from tfsaver.cli.text import escape
 from tfsaver.errors import SaverError
 
@@ -57,6 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--salvage", metavar="PREFIX", type=checkpoint_path, help="save what is left of this checkpoint")
     parser.add_argument("--out", metavar="OUT", type=checkpoint_path, help="with --salvage: the new checkpoint's prefix")
     parser.add_argument("--partial", action="store_true", help="with --salvage: keep partitioned tensors with slices lost")
+    add_untrusted(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object instead, described below")
     parser.set_defaults(parser=parser)
 
@@ -86,6 +88,8 @@ def _check(arguments: argparse.Namespace) -> None:
 
 
 def _treat(arguments: argparse.Namespace) -> int:
+    if arguments.untrusted:
+        refuse_directory(arguments.directory, arguments.state_file)
     with output.open_progress(escape(arguments.directory)) as progress:
         diagnosis = diagnose(
             arguments.directory,
@@ -120,7 +124,7 @@ def _treat(arguments: argparse.Namespace) -> int:
 def _salvage(arguments: argparse.Namespace) -> int:
     with output.open_progress(escape(arguments.salvage)) as progress:
         report = salvage_checkpoint(
-            arguments.salvage, arguments.out, keep_partial=arguments.partial, progress=progress
+            followed(arguments.salvage, arguments), arguments.out, keep_partial=arguments.partial, progress=progress
         )
     if arguments.json:
         doctor_report.print_salvage_json(report)

@@ -9,7 +9,7 @@ from typing import Any
 from tfsaver._version import __version__
 from tfsaver.checkpoint.checkpoint_reader import CheckpointReader, load_checkpoint
 from tfsaver.cli import output, screen, survey, values
-from tfsaver.cli.arguments import checkpoint_path, regex
+from tfsaver.cli.arguments import add_untrusted, checkpoint_path, regex
 from tfsaver.cli.objects import objects_lines, objects_records
 from tfsaver.cli.survey import Survey, TensorRow
 from tfsaver.cli.text import count, escape, human_size, shape_text, unescape
@@ -50,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "path", metavar="PATH", type=checkpoint_path, help="a prefix, a directory, or one of a checkpoint's files"
     )
+    add_untrusted(parser)
     chosen = parser.add_argument_group("which tensors")
     chosen.add_argument(
         "--include",
@@ -90,7 +91,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints what was asked for; 1 when an entry of the index is damaged."""
-    with load_checkpoint(arguments.path) as reader:
+    with load_checkpoint(arguments.path, trusted=not arguments.untrusted) as reader:
         found = survey.take_survey(reader)
         rows = _chosen_rows(reader, found, arguments)
         if arguments.json:

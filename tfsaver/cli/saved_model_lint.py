@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Prints what is wrong; 1 when a program will not get past it."""
     counting = {Severity.ERROR, Severity.WARNING} if arguments.strict else {Severity.ERROR}
-    with ModelSource(arguments.path) as source:
+    with ModelSource(arguments.path, trusted=not arguments.untrusted) as source:
         values = _values(source)
         assets = _asset_names(source)
         rows = [_Row(None, finding) for finding in _lint_model(source)]

@@ -22,7 +22,7 @@ from tfsaver.framework import dtypes, tensor_util
 from tfsaver.graph.op_risks import scan
 from tfsaver.lib import file_io
 from tfsaver.saved_model import assets, constants
-from tfsaver.saved_model.loader import MetaGraph
+from tfsaver.saved_model.loader import MetaGraph, SavedModel
 from tfsaver.saved_model.signature_def import Signature
 
 Array = np.ndarray[Any, Any]
@@ -75,10 +75,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints what the signature gives."""
-    with ModelSource(arguments.path, with_variables=False) as source:
+    with ModelSource(arguments.path, with_variables=False, trusted=not arguments.untrusted) as source:
         if source.model is None:
             raise InvalidArgumentError(f"{source.path}: only a SavedModel can be run: export the graph first")
         graph = _choose_graph(source, arguments)
+        _refuse_files_outside(source.model, graph)
         signature = graph.signatures[arguments.signature]
         inputs = saved_model_inputs.read_inputs(signature, arguments.inputs)
         defaults = graph.proto.signature_def[signature.key].defaults
@@ -100,6 +101,15 @@ def run(arguments: argparse.Namespace) -> int:
         out.line(f"{escape(key)}  {dtype}  {shape_text(array.shape)}", "bold")
         out.line(escape(files[key]) if key in files else values.format_array(array, dtype))
     return 0
+
+
+def _refuse_files_outside(model: SavedModel, graph: MetaGraph) -> None:
+    """Opens what TensorFlow will open by itself: an asset's name that leads out is an error, and so is, where the model is
+    not trusted, a link.
+    """
+    graph.assets  # noqa: B018 - a property that checks
+    if not model.trusted:
+        model.variables.close()
 
 
 def _choose_graph(source: ModelSource, arguments: argparse.Namespace) -> MetaGraph:

@@ -64,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Prints what was found; 1 when that is anything."""
     allowed = allowed_names(arguments.allow)
-    with ModelSource(arguments.path, with_variables=False) as source:
+    with ModelSource(arguments.path, with_variables=False, trusted=not arguments.untrusted) as source:
         rows = [
             _Row(graph.tags, finding, is_allowed(finding.op, allowed))
             for graph in source.choose(arguments.tags)

@@ -60,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints what was asked for; 1 when a part of it is damaged."""
-    with ModelSource(arguments.path) as source:
+    with ModelSource(arguments.path, trusted=not arguments.untrusted) as source:
         graphs = source.choose(arguments.tags)
         if arguments.signature is not None:
             graphs = _with_signature(source, graphs, arguments.signature)

@@ -14,7 +14,7 @@ import argparse
 from types import TracebackType
 
 from tfsaver.checkpoint.checkpoint_reader import load_checkpoint
-from tfsaver.cli.arguments import checkpoint_path
+from tfsaver.cli.arguments import add_untrusted, checkpoint_path
 from tfsaver.errors import CheckpointNotFoundError, NotFoundError, SaverError
 from tfsaver.lib import file_io
 from tfsaver.saved_model import saved_model_file, sources
@@ -30,6 +30,7 @@ class ModelSource:
     Args:
         path: One of the above.
         with_variables: Whether to open the checkpoint.
+        trusted: Whether symbolic links may lead out of the directory.
 
     Attributes:
         path: The SavedModel's directory, or the graph's file.
@@ -40,11 +41,12 @@ class ModelSource:
         errors: Why a checkpoint that is there cannot be read.
     """
 
-    def __init__(self, path: str, *, with_variables: bool = True) -> None:
+    def __init__(self, path: str, *, with_variables: bool = True, trusted: bool = True) -> None:
+        self._trusted = trusted
         self.errors: list[Exception] = []
         self.model: SavedModel | None = None
         if _is_saved_model(path):
-            self.model = load_saved_model(path)
+            self.model = load_saved_model(path, trusted=trusted)
             self.path = self.model.directory
             self.file = saved_model_file.find_saved_model(self.path) or self.path
             self.meta_graphs = self.model.meta_graphs
@@ -58,7 +60,7 @@ class ModelSource:
             if self.model is not None:
                 return self.model.variables
             if self.file.endswith(_META_SUFFIX):
-                return SavedModelVariables(load_checkpoint(self.file), self.path)
+                return SavedModelVariables(load_checkpoint(self.file, trusted=self._trusted), self.path)
         except CheckpointNotFoundError:
             # A graph without weights is a graph.
             pass
@@ -104,6 +106,7 @@ def add_source_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "path", metavar="DIR", type=checkpoint_path, help="a SavedModel's directory, saved_model.pb, or a .meta file"
     )
+    add_untrusted(parser)
     parser.add_argument(
         "--tags",
         metavar="TAG,TAG",

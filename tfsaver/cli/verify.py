@@ -8,7 +8,7 @@ from typing import Any
 from tfsaver._version import __version__
 from tfsaver.checkpoint.verify import VerifyReport, verify_checkpoint
 from tfsaver.cli import output, screen
-from tfsaver.cli.arguments import checkpoint_path
+from tfsaver.cli.arguments import add_untrusted, checkpoint_path, followed
 from tfsaver.cli.text import count, describe, escape, escape_message, human_size
 from tfsaver.errors import SaverError
 
@@ -39,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         help="a prefix, a directory, or one of a checkpoint's files",
     )
+    add_untrusted(parser)
     parser.add_argument("-q", "--quiet", action="store_true", help="print problems only, nothing of sound checkpoints")
     parser.add_argument("--json", action="store_true", help="one JSON object instead, described below")
 
@@ -51,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
         record = _Result(path)
         try:
             with output.open_progress(escape(path)) as progress:
-                record.report = verify_checkpoint(path, progress=progress)
+                record.report = verify_checkpoint(followed(path, arguments), progress=progress)
         except BrokenPipeError:
             raise
         except (SaverError, OSError) as error:

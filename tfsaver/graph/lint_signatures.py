@@ -16,7 +16,7 @@ from tfsaver.graph.tensor_names import node_of, output_index
 _RESERVED = (INIT_OP_SIGNATURE, TRAIN_OP_SIGNATURE)
 _PREFIX = "__saved_model"
 # How often the whole graph is walked for all signatures together. Few models have more than ten.
-_MAX_WALKS = 100
+_MAX_WALKS = 32
 _FED_OPS = frozenset({"Placeholder", "PlaceholderV2"})
 
 

@@ -16,11 +16,17 @@ from tfsaver import schemas
 from tfsaver.checkpoint.objects import object_graph_like as checkpoints
 from tfsaver.checkpoint.objects.object_graph import ObjectGraph
 from tfsaver.checkpoint.objects.object_graph_builder import ObjectGraphBuilder, Path
-from tfsaver.errors import DataLossError, InvalidArgumentError
+from tfsaver.errors import DataLossError, InvalidArgumentError, UnimplementedError
 from tfsaver.framework import dtypes
 from tfsaver.lib import file_io
 from tfsaver.saved_model import saved_model_file
 from tfsaver.saved_model.loader import load_saved_model
+
+# Steps, of some letters each, of all paths together: a chain of objects has the square of its length. Few objects of a model
+# are ten deep.
+_STEP = 16
+_ROOM_FOR_PATH = 32
+_MIN_ROOM = 100_000
 
 
 def object_graph_like(path: str | os.PathLike[str], *, under: Sequence[str] = ()) -> ObjectGraph:
@@ -53,9 +59,13 @@ def object_graph_of_saved_model(saved: schemas.SavedObjectGraph) -> ObjectGraph:
 
     Raises:
         DataLossError: An edge leads nowhere.
+        UnimplementedError: The objects are a chain so long that all the names of what is in it would be far more than the
+            model.
     """
     builder = ObjectGraphBuilder()
     paths: dict[int, Path] = {0: ()} if saved.nodes else {}
+    sizes = dict.fromkeys(paths, 0)
+    room = _MIN_ROOM + _ROOM_FOR_PATH * len(saved.nodes)
     waiting = list(paths)
     for node_id in waiting:
         node, path = saved.nodes[node_id], paths[node_id]
@@ -68,6 +78,10 @@ def object_graph_of_saved_model(saved: schemas.SavedObjectGraph) -> ObjectGraph:
             if edge.node_id in paths:
                 builder.link(place, paths[edge.node_id])
             else:
+                sizes[edge.node_id] = sizes[node_id] + 1 + len(edge.local_name) // _STEP
+                room -= sizes[edge.node_id]
+                if room < 0:
+                    raise UnimplementedError(f"object_graph_def: node {edge.node_id} is {len(place)} objects deep")
                 paths[edge.node_id] = place
                 builder.node(place)
                 waiting.append(edge.node_id)
