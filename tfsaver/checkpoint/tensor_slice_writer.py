@@ -227,16 +227,14 @@ def finish_together(writers: Sequence[TensorSliceWriter]) -> None:
             temporaries.append(file.path)
             writer.write(file)
         with directory_lock(directory):
-            _place(temporaries, [writer.path for writer in writers])
-            if first.is_durable:
-                file_io.sync_directory(directory)
+            _place(temporaries, [writer.path for writer in writers], first.is_durable)
     for writer in writers:
         writer.end()
 
 
-def _place(temporaries: Sequence[str], paths: Sequence[str]) -> None:
+def _place(temporaries: Sequence[str], paths: Sequence[str], durable: bool) -> None:
     """Gives files their names; on an error those that had them before have them again."""
-    if len(paths) == 1 or file_io.is_remote(paths[0]):
+    if file_io.is_remote(paths[0]):
         for temporary, path in zip(temporaries, paths, strict=True):
             file_io.replace(temporary, path)
         return
@@ -253,12 +251,14 @@ def _place(temporaries: Sequence[str], paths: Sequence[str]) -> None:
                 # Without links an old file cannot come back.
                 old[path] = None
         try:
-            if paths[0] in old:
+            if len(paths) > 1 and paths[0] in old:
                 changed.append(paths[0])
                 file_io.remove(paths[0])
             for temporary, path in reversed(list(zip(temporaries, paths, strict=True))):
                 file_io.replace(temporary, path)
                 changed.append(path)
+            if durable:
+                file_io.sync_directory(file_io.split(paths[0])[0])
         except BaseException:
             for path in dict.fromkeys(changed):
                 with contextlib.suppress(OSError):
