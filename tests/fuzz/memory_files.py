@@ -12,7 +12,8 @@ from typing import Any
 from tests.table.stores import MemoryFile
 from tfsaver.lib import file_io
 
-FOLDER = "/in-memory"
+# With a scheme, so that nobody asks the system about them.
+FOLDER = "memory://fuzz"
 
 
 class _MemoryFileSystem:
