@@ -46,9 +46,10 @@ def test_versions_for_newer_readers_are_unimplemented(fields: dict[str, Any]) ->
         (b"\xff\xff", "bundle header: "),
         (encoded(num_shards=-1), "-1 shards"),
         (encoded(num_shards=(1 << 31) - 1), "2147483647 shards"),
+        (encoded(num_shards=100_001), "100001 shards"),
         (encoded(endianness=2), "byte order 2 is neither"),
     ],
-    ids=["none", "no message", "negative", "more than there are", "byte order"],
+    ids=["none", "no message", "negative", "more than there are", "more than five digits", "byte order"],
 )
 def test_header_that_is_none_is_data_loss(value: bytes | None, sentence: str) -> None:
     with pytest.raises(DataLossError, match=rf"model\.index.*{sentence}"):
