@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 
 import pytest
@@ -17,32 +18,52 @@ pytestmark = pytest.mark.usefixtures("tracing")
 _DURABLE = [name for name in SCENARIOS if "durable=False" not in name]
 
 
+_TEMPORARY = re.compile(r"\.tmp|temp-")
+
+
+def _is_in(path: str, directory: str) -> bool:
+    return path == directory or path.startswith(f"{directory}/")
+
+
 def renamed_unsynced(calls: list[Call]) -> list[str]:
-    """The files that were written and given a name before what was written was on the disk."""
+    """The files that got the name that readers look for before what was written was on the disk."""
     dirty: set[str] = set()
     found = []
     for call in calls:
         if call.name in CHANGE:
             dirty.add(call.path)
-        elif call.name in SYNC:
+        elif call.name in SYNC or call.name in REMOVE:
             dirty.discard(call.path)
         elif call.name in RENAME:
             # With a directory goes what is in it.
-            found += [path for path in dirty if path == call.path or path.startswith(f"{call.path}/")]
-        elif call.name in REMOVE:
-            dirty.discard(call.path)
-    return found
+            moved = {path for path in dirty if _is_in(path, call.path)}
+            if not _TEMPORARY.search(call.target):
+                found += moved
+            dirty = (dirty - moved) | {call.target + path[len(call.path) :] for path in moved}
+    return sorted(found)
 
 
 def unsynced_directories(calls: list[Call]) -> set[str]:
     """The directories whose last new name may not be on the disk when the save has ended."""
     dirty: set[str] = set()
     for call in calls:
-        if call.name in RENAME:
-            dirty.add(os.path.dirname(call.path) or ".")
-        elif call.name in SYNC:
+        if call.name in RENAME and not _TEMPORARY.search(call.target):
+            dirty.add(os.path.dirname(call.target) or ".")
+        elif call.name in SYNC or call.name in REMOVE:
             dirty.discard(call.path)
     return dirty
+
+
+def test_a_rename_before_a_sync_is_found() -> None:
+    write, sync, rename = Call("write", "a.tmp", 1), Call("fsync", "a.tmp"), Call("rename", "a.tmp", 0, "a")
+    assert renamed_unsynced([write, rename, sync]) == ["a.tmp"]
+    assert renamed_unsynced([write, sync, rename]) == []
+    within = Call("rename", "d.tmp/x", 0, "d.tmp/y")
+    assert renamed_unsynced([Call("write", "d.tmp/x", 1), within, Call("rename", "d.tmp", 0, "d")]) == ["d.tmp/y"]
+    assert renamed_unsynced([Call("write", "d.tmp/x", 1), within, Call("fsync", "d.tmp/y"), Call("rename", "d.tmp", 0, "d")]) == []
+    assert unsynced_directories([rename]) == {"."}
+    assert unsynced_directories([rename, Call("fsync", ".")]) == set()
+    assert unsynced_directories([Call("fsync", "."), rename]) == {"."}
 
 
 @pytest.mark.parametrize("name", _DURABLE)

@@ -60,11 +60,19 @@ class Fault(NamedTuple):
 
 
 class Call(NamedTuple):
-    """A system call of interest: its name, the first of its paths (relative to the directory), and how much it writes."""
+    """A system call of interest.
+
+    Attributes:
+        name: What it is called.
+        path: The file, relative to the directory that is looked at.
+        count: How many bytes it writes.
+        target: The other path of a rename or a link.
+    """
 
     name: str
     path: str
-    count: int
+    count: int = 0
+    target: str = ""
 
     def __str__(self) -> str:
         return f"{self.name} {self.path}"
@@ -177,12 +185,12 @@ class Tracer:
                 return
             inside = [path for path in paths if path == self._directory or path.startswith(f"{self._directory}/")]
             if inside:
-                self._at_entry(thread, rule, arguments, inside[0])
+                self._at_entry(thread, rule, arguments, [os.path.relpath(path, self._directory) for path in paths])
 
-    def _at_entry(self, thread: int, rule: Rule, arguments: tuple[int, ...], path: str) -> None:
+    def _at_entry(self, thread: int, rule: Rule, arguments: tuple[int, ...], paths: list[str]) -> None:
         ordinal = len(self.calls)
         count = self._bytes_of(rule, arguments)
-        self.calls.append(Call(rule.name, os.path.relpath(path, self._directory), count))
+        self.calls.append(Call(rule.name, paths[0], count, *paths[1:]))
         fault = self._fault
         if fault is None or ordinal < fault.at:
             return
