@@ -12,7 +12,7 @@ import threading
 
 import pytest
 
-from tfsaver.lib.directory_lock import directory_lock
+from tfsaver.lib.directory_lock import directory_lock, try_directory_lock
 
 
 def test_second_holder_waits_for_the_first(tmp_path: pathlib.Path) -> None:
@@ -83,3 +83,54 @@ def test_empty_directory_is_the_working_directory(tmp_path: pathlib.Path, monkey
     monkeypatch.chdir(tmp_path)
     with directory_lock(""):
         assert os.getcwd() == str(tmp_path)
+
+
+def test_thread_that_has_a_lock_may_take_it_again(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path)
+    with directory_lock(str(tmp_path)):
+        with directory_lock(str(tmp_path / "link")), try_directory_lock(str(tmp_path)) as is_held:
+            assert is_held
+        assert not _is_free_for_a_thread(tmp_path)
+    assert _is_free_for_a_thread(tmp_path)
+
+
+def _is_free_for_a_thread(directory: pathlib.Path) -> bool:
+    answers: list[bool] = []
+
+    def ask() -> None:
+        with try_directory_lock(str(directory)) as is_held:
+            answers.append(is_held)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    thread.join(30)
+    return answers == [True]
+
+
+def test_lock_ends_though_a_process_that_was_started_meanwhile_has_the_descriptor(tmp_path: pathlib.Path) -> None:
+    with directory_lock(str(tmp_path)):
+        [descriptor] = [
+            int(name) for name in os.listdir("/proc/self/fd") if _is_same_file(f"/proc/self/fd/{name}", tmp_path)
+        ]
+        child = subprocess.Popen(["sleep", "60"], pass_fds=[descriptor])
+    try:
+        assert _is_free_for_a_thread(tmp_path)
+    finally:
+        child.kill()
+        child.wait()
+
+
+def _is_same_file(link: str, directory: pathlib.Path) -> bool:
+    try:
+        return os.path.samefile(link, directory)
+    except OSError:
+        return False
+
+
+def test_lock_that_is_not_waited_for_says_where_there_is_none(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def flock(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with try_directory_lock(str(tmp_path)) as is_held, try_directory_lock("memory://nowhere") as elsewhere:
+        assert not is_held and not elsewhere

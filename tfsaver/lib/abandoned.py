@@ -25,6 +25,7 @@ _OWN = frozenset({
     "apfs", "bcachefs", "btrfs", "exfat", "ext2", "ext3", "ext4", "f2fs", "hfs", "jfs", "ntfs3", "overlay", "ramfs",
     "reiserfs", "tmpfs", "vfat", "xfs", "zfs",
 })
+_MOUNTS = "/proc/self/mounts"
 # Seconds for which what may be another machine's must have been quiet.
 MIN_AGE = 3600.0
 
@@ -71,7 +72,7 @@ def is_shared(directory: str) -> bool:
     place = os.path.realpath(directory or os.curdir)
     best, kind = "", ""
     try:
-        with open("/proc/self/mounts", encoding="utf-8", errors="surrogateescape") as file:
+        with open(_MOUNTS, encoding="utf-8", errors="surrogateescape") as file:
             for line in file:
                 _, point, of_kind, *_ = line.split(" ")
                 point = point.replace("\\040", " ").replace("\\011", "\t").replace("\\012", "\n").replace("\\134", "\\")

@@ -173,7 +173,9 @@ class LocalWritableFile:
         """Lets go of a file that has its name, or is gone; closed it is by then."""
         if self._held is not None:
             held, self._held = self._held, None
-            os.close(held)
+            # What the system has to say of the file it has said when it was closed.
+            with contextlib.suppress(OSError):
+                os.close(held)
 
     def __del__(self) -> None:
         for descriptor in (self._descriptor, self._held):
