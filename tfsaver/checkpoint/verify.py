@@ -10,6 +10,7 @@ from tfsaver.checkpoint.checkpoint_reader import CheckpointReader, load_checkpoi
 from tfsaver.checkpoint.one_checkpoint import MAX_ATTEMPTS
 from tfsaver.errors import CheckpointNotFoundError, CheckpointReplacedError, DataLossError, SaverError
 from tfsaver.lib import file_io
+from tfsaver.tensor_bundle.reader import BundleReader
 
 # Called with the bytes done and the bytes there are.
 Progress = Callable[[int, int], None]
@@ -151,6 +152,8 @@ class _Verification:
         bundle = self._reader.implementation
         for path in bundle.paths:
             if path in self._missing or not file_io.exists(path):
+                if isinstance(bundle, BundleReader):
+                    bundle.check_not_replaced()
                 names = list(self._missing.get(path, {}))
                 more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
                 lost = f", and with it the values of {', '.join(map(repr, names[:_MAX_NAMES]))}{more}" if names else ""

@@ -101,6 +101,11 @@ class DataFiles:
             return False
         return file_identity.of_open(file).modification_time_ns > index.modification_time_ns
 
+    @property
+    def has_doubts(self) -> bool:
+        """Whether any of them is doubtful."""
+        return bool(self._doubtful)
+
     def is_doubtful(self, entry: BundleEntry) -> bool:
         """Whether only its checksum can tell that an entry's bytes are those of this checkpoint."""
         return entry.shard_id in self._doubtful

@@ -44,6 +44,7 @@ class BundleReader:
 
     Attributes:
         index: What it says of tensors.
+        header: What the index says of the bundle as a whole.
 
     Raises:
         CheckpointNotFoundError: There is no index of that prefix.
@@ -55,17 +56,13 @@ class BundleReader:
     def __init__(self, prefix: file_io.PathLike) -> None:
         self.prefix = file_io.as_path(prefix)
         self.index = self._open_index()
+        self.header: BundleHeader = self.index.header
         self._files = DataFiles(self.prefix, self.header.num_shards, self.index.file)
         # Tensors of doubtful files whose checksum has fitted once.
         self._proven: set[tuple[int, int]] = set()
 
     def _open_index(self) -> BundleIndex:
         return BundleIndex(self.prefix)
-
-    @property
-    def header(self) -> BundleHeader:
-        """What the index says of the bundle as a whole."""
-        return self.index.header
 
     @property
     def paths(self) -> list[str]:
@@ -144,27 +141,32 @@ class BundleReader:
             entry = self.index.entry(name)
             resolved = (region or TensorSlice.full(len(entry.shape))).resolve(entry.shape, repr(name))
             if not entry.is_sliced:
-                self.check_present(entry)
-                out = _array_for(out, name, entry, resolved)
-                self._fill(entry, resolved, out, verify)
+                with self.located(entry):
+                    file = self.data_file(entry)
+                    out = _array_for(out, name, entry, resolved)
+                    self._fill(file, entry, resolved, out, verify)
                 return out
             parts = self.slice_entries(name)
             slices = TensorSliceSet(name, entry.shape, [stored for stored, _ in parts])
             for number, _ in slices.plan(resolved):
                 self.check_present(parts[number][1])
             out = _array_for(out, name, entry, resolved)
-            slices.assemble(resolved, out, lambda number, part, target: self._fill(parts[number][1], part, target, verify))
+            slices.assemble(resolved, out, lambda number, part, out: self._fill_slice(parts[number][1], part, out, verify))
         except DataLossError as error:
             error.add_context(f"tensor {name!r}")
             raise
         return out
 
-    def _fill(self, entry: BundleEntry, region: TensorSlice, out: Array, verify: bool) -> None:
+    def _fill_slice(self, entry: BundleEntry, region: TensorSlice, out: Array, verify: bool) -> None:
         with self.located(entry):
-            file = self.data_file(entry)
-            verify = verify or self.is_doubtful(entry)
-            stored_bytes.fill(file, entry, self.header.byte_order, region, out, verify=verify)
-        if verify:
+            self._fill(self.data_file(entry), entry, region, out, verify)
+
+    def _fill(
+        self, file: file_io.RandomAccessFile, entry: BundleEntry, region: TensorSlice, out: Array, verify: bool
+    ) -> None:
+        verify = verify or self.is_doubtful(entry)
+        stored_bytes.fill(file, entry, self.header.byte_order, region, out, verify=verify)
+        if verify and self._files.has_doubts:
             self.prove(entry)
 
     def verify_tensor(self, name: str, on_damage: OnDamage = raise_damage) -> Iterator[int]:
@@ -213,6 +215,14 @@ class BundleReader:
         """The error for a data file that is not there."""
         return self._files.missing(shard_id)
 
+    def check_not_replaced(self) -> None:
+        """Checks, when something else has gone wrong, whether that is why.
+
+        Raises:
+            CheckpointReplacedError: Another checkpoint has the name now.
+        """
+        self._files.check_not_replaced()
+
     def check_present(self, entry: BundleEntry) -> None:
         """Checks that the file holds the bytes that an entry promises: before an array is made for them.
 
@@ -237,6 +247,11 @@ class BundleReader:
             ChecksumError: They differ.
         """
         stored_bytes.check_crc(entry, crc, self.data_path(entry.shard_id))
+
+    @property
+    def has_doubts(self) -> bool:
+        """Whether there is anything to prove."""
+        return self._files.has_doubts
 
     def is_doubtful(self, entry: BundleEntry) -> bool:
         """Whether nothing but its checksum, which nobody has compared yet, says that an entry's bytes are this bundle's."""
