@@ -90,3 +90,25 @@ def test_recovered_checkpoints_are_those_that_are_there(tmp_path: pathlib.Path, 
         os.utime(path, (mtime, mtime))
     retention.recover(str(tmp_path / name) for name in ("a", "missing", "b"))
     assert retention.checkpoints == [(str(tmp_path / "a"), 100.0), (str(tmp_path / "b"), 50.0)]
+
+
+def test_what_another_process_has_written_again_stays(tmp_path: pathlib.Path, clock: Clock) -> None:
+    """Two Savers that know nothing of each other count from the same step."""
+    mine, theirs = Retention(1, 1000.0), Retention(1, 1000.0)
+    save(mine, tmp_path / "m0")
+    replaced = tmp_path / "written again"
+    replaced.write_bytes(b"another index")
+    os.replace(replaced, tmp_path / "m0.index")
+    save(theirs, tmp_path / "m0")
+    save(mine, tmp_path / "m1")
+    assert left(tmp_path) == ["m0", "m1"]
+    save(theirs, tmp_path / "m2")
+    assert left(tmp_path) == ["m1", "m2"]
+
+
+def test_data_of_a_checkpoint_whose_index_is_gone_go_all_the_same(tmp_path: pathlib.Path, clock: Clock) -> None:
+    retention = Retention(1, 1000.0)
+    save(retention, tmp_path / "m0")
+    (tmp_path / "m0.index").unlink()
+    save(retention, tmp_path / "m1")
+    assert sorted(os.listdir(tmp_path)) == ["m1.data-00000-of-00001", "m1.index", "m1.meta"]

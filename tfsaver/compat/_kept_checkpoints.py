@@ -171,4 +171,4 @@ class KeptCheckpoints:
                     save_relative_paths=save_relative_paths or save_path.startswith("file://"),
                     durable=self._durable,
                 )
-            self._retention.sweep(version, meta_graph_suffix, latest_filename)
+            self._retention.sweep(version, meta_graph_suffix)

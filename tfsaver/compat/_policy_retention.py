@@ -61,7 +61,7 @@ class PolicyRetention(Retention):
             self.checkpoints = before
             raise
 
-    def sweep(self, version: int, meta_graph_suffix: str, latest_filename: str = STATE_FILE_NAME) -> None:
+    def sweep(self, version: int, meta_graph_suffix: str) -> None:
         """Removes what the policy does not keep."""
         if self._latest is not None:
             self.removed = self._latest.sweep()

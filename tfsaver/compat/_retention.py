@@ -10,8 +10,7 @@ to the letter: strictly after, one candidate at a time, nothing recorded at all 
 when the hours are 0, since each candidate was then written after the Saver was made.
 
 Several processes may save to one directory, each with a list of its own. So nothing is removed that another one has written
-again since under the same name, or that the state file names, as another one wrote it last. Whoever sweeps holds the lock of
-the directory, as whoever gives a checkpoint its name does.
+again since under the same name. Whoever sweeps holds the lock of the directory, as whoever gives a checkpoint its name does.
 
 The lists are not locked here: a Saver holds its lock while it saves.
 """
@@ -28,7 +27,7 @@ from typing import TypeAlias
 from tfsaver import schemas
 from tfsaver.checkpoint import checkpoint_management
 from tfsaver.checkpoint.checkpoint_files import identifying_files
-from tfsaver.checkpoint.checkpoint_state import STATE_FILE_NAME, get_checkpoint_state
+from tfsaver.checkpoint.checkpoint_state import STATE_FILE_NAME
 from tfsaver.errors import SaverError
 from tfsaver.lib import file_io
 
@@ -94,7 +93,7 @@ class Retention:
             self.checkpoints[:], self.candidates[:] = checkpoints, candidates
             raise
 
-    def sweep(self, version: int, meta_graph_suffix: str, latest_filename: str = STATE_FILE_NAME) -> None:
+    def sweep(self, version: int, meta_graph_suffix: str) -> None:
         """Removes a candidate, or keeps it. What cannot be removed is logged: the save has succeeded."""
         if not self.candidates:
             return
@@ -105,9 +104,6 @@ class Retention:
             return
         if identity and identity != (_identity(path) or identity):
             _logger.info("%s was written again by somebody else, and stays", path)
-            return
-        if _is_recorded(path, latest_filename):
-            _logger.info("%s is in the state file that somebody else wrote, and stays", path)
             return
         try:
             checkpoint_management.remove_checkpoint(path, version, meta_graph_suffix)
@@ -131,21 +127,3 @@ def _identity(path: str) -> Identity:
     except (SaverError, OSError):
         return ()
     return tuple((status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns) for status in found)
-
-
-def _is_recorded(path: str, latest_filename: str) -> bool:
-    """Whether the state file beside a checkpoint names it."""
-    directory, name = file_io.split(path)
-    try:
-        state = get_checkpoint_state(directory, latest_filename)
-    except (SaverError, OSError):
-        return False
-    if state is None:
-        return False
-    named = (state.model_checkpoint_path, *state.all_model_checkpoint_paths)
-    places = {file_io.split(each)[0] for each in named if file_io.split(each)[1] == name}
-    return any(place == directory or _is_same_place(place, directory) for place in places)
-
-
-def _is_same_place(left: str, right: str) -> bool:
-    return not (file_io.is_remote(left) or file_io.is_remote(right)) and os.path.realpath(left) == os.path.realpath(right)
