@@ -359,6 +359,22 @@ def test_paths_of_a_chain_of_objects_do_not_take_its_square() -> None:
     assert sum(map(len, graph.lines())) < 100 * len(serialized)
 
 
+def test_long_path_is_told_by_its_end() -> None:
+    node = schemas.TrackableObjectGraph.TrackableObject
+
+    def lines(*names: str) -> list[str]:
+        """The lines of a chain of objects, whose last one is also the root's child ``zz``."""
+        protos = [node(children=[{"local_name": name, "node_id": number + 1}]) for number, name in enumerate(names)]
+        end = node(children=[{"local_name": "back", "node_id": len(names) - 1}, {"local_name": "up", "node_id": len(names)}])
+        return list(parse_object_graph(nodes(iter((*protos, end)))).lines())
+
+    assert lines("a", "b", "c")[-2:] == ["        back = a/b", "        up = a/b/c"]
+    assert lines("a" * 399, "b")[-1] == f"      up = ...{'a' * 398}/b"
+    assert lines("a" * 398, "b")[-1] == f"      up = {'a' * 398}/b"
+    assert lines("x" * 5000)[-1] == f"    up = ...{'x' * 400}"
+    assert lines(*"abcdefghij" * 5)[-1].endswith("up = ..." + "/".join("abcdefghij" * 4))
+
+
 def test_node_that_many_slots_are_is_shown_with_its_values_once() -> None:
     node = schemas.TrackableObjectGraph.TrackableObject
     slots = [{"slot_name": str(number), "original_variable_node_id": 1, "slot_variable_node_id": 2} for number in range(2000)]

@@ -15,7 +15,7 @@ import pytest
 from tests.framework.test_dtypes import numpy_of
 from tfsaver import schemas
 from tfsaver.errors import DataLossError, InvalidArgumentError, UnimplementedError
-from tfsaver.framework import dtypes, tensor_shape, tensor_util
+from tfsaver.framework import dtypes, tensor_shape, tensor_util, wire_format
 from tfsaver.framework.dtypes import DType
 from tfsaver.framework.variant import Variant
 
@@ -171,6 +171,17 @@ def test_variants_are_their_bytes() -> None:
     array = tensor_util.make_ndarray(proto_of(dtypes.VARIANT, (1,), variant_val=[inner]))
     assert isinstance(array[0], Variant) and array[0].to_proto() == inner
     assert repr(array[0]).startswith("Variant(b'")
+
+
+def test_variant_that_is_no_message_or_nested_too_deeply_is_data_loss() -> None:
+    nested = b""
+    for _ in range(1000):
+        tensor = schemas.TensorProto.DESCRIPTOR.fields_by_name["variant_val"].number
+        inner = wire_format.length_delimited_header(tensor, len(nested)) + nested
+        nested = wire_format.length_delimited_header(3, len(inner)) + inner
+    for data in (b"\xff", nested):
+        with pytest.raises(DataLossError, match=f"variant of {len(data)} bytes"):
+            Variant(data).to_proto()
 
 
 def test_proto_of_an_unknown_type_is_unimplemented() -> None:

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from google.protobuf.message import DecodeError
+
 from tfsaver import schemas
+from tfsaver.errors import DataLossError
 
 
 class Variant(bytes):
@@ -18,8 +21,15 @@ class Variant(bytes):
     __slots__ = ()
 
     def to_proto(self) -> Any:
-        """The parsed message: `type_name`, `metadata` and the `tensors` inside."""
-        return schemas.VariantTensorDataProto.FromString(bytes(self))
+        """The parsed message: `type_name`, `metadata` and the `tensors` inside.
+
+        Raises:
+            DataLossError: The bytes are no such message, or it is nested too deeply.
+        """
+        try:
+            return schemas.VariantTensorDataProto.FromString(bytes(self))
+        except DecodeError as error:
+            raise DataLossError(f"variant of {len(self)} bytes: {error}") from error
 
     def __repr__(self) -> str:
         return f"Variant({bytes(self)!r})"

@@ -36,23 +36,17 @@ def read_string(data: bytes, position: int) -> tuple[bytes, int]:
     """
     value = bytearray()
     index = position
-    while index < len(data) - 1:
-        byte, following = data[index], data[index + 1]
-        if byte == 0x00:
-            if following == 0x01:
-                return bytes(value), index + 2
-            if following != 0xFF:
-                raise DataLossError(f"ordered string at byte {position}: bad escape {byte:02x} {following:02x}")
-            value.append(0x00)
-            index += 2
-        elif byte == 0xFF:
-            if following != 0x00:
-                raise DataLossError(f"ordered string at byte {position}: bad escape {byte:02x} {following:02x}")
-            value.append(0xFF)
-            index += 2
-        else:
-            value.append(byte)
-            index += 1
+    while special := _ESCAPED.search(data, index):
+        value += data[index : special.start()]
+        index = special.start() + 2
+        pair = data[special.start() : index]
+        if pair == _STRING_END:
+            return bytes(value), index
+        if pair not in (b"\x00\xff", b"\xff\x00"):
+            if len(pair) < 2:
+                break
+            raise DataLossError(f"ordered string at byte {position}: bad escape {pair.hex(' ')}")
+        value += pair[:1]
     raise TruncatedError(f"ordered string at byte {position}", wanted=2, available=0)
 
 

@@ -41,6 +41,7 @@ VARIABLE_VALUE = "VARIABLE_VALUE"
 # What a line of the tree can bear: of a deeper place the indentation, of a longer path the beginning is left out.
 _MAX_INDENT = 64
 _MAX_PATH_TEXT = 400
+_MAX_PATH_NAMES = 40
 
 _ESCAPE = re.compile(r"\.[.S]")
 _ESCAPED = re.compile(r"(?:[^./]|\.[.S])*", re.DOTALL)
@@ -239,15 +240,16 @@ class Paths(Mapping[int, "tuple[str, ...]"]):
 
     def text(self, node_id: int) -> str:
         """The path in one line; where that is too long, its end."""
-        names = []
+        names: list[str] = []
         size = 0
         for name in self._names_upwards(node_id):
+            if len(names) == _MAX_PATH_NAMES or size > _MAX_PATH_TEXT:
+                size = _MAX_PATH_TEXT + 2
+                break
             names.append(name[-_MAX_PATH_TEXT:])
             size += len(name) + 1
-            if size > _MAX_PATH_TEXT:
-                break
         text = "/".join(reversed(names))
-        return text if size - 1 <= _MAX_PATH_TEXT else f"...{text[-_MAX_PATH_TEXT:]}"
+        return text if size <= _MAX_PATH_TEXT + 1 else f"...{text[-_MAX_PATH_TEXT:]}"
 
     def _names_upwards(self, node_id: int) -> Iterator[str]:
         """The names of a path, the last one first."""
