@@ -15,7 +15,7 @@ BLOCK, BLOCK_HEADER = 1 << 16, 24
 def chunk(records: list[bytes], compression: bytes = b"\0") -> bytes:
     sizes, values = b"".join(coding.encode_varint(len(record)) for record in records), b"".join(records)
     if compression == b"b":
-        sizes, values = (coding.encode_varint(len(part)) + bytes(cramjam.brotli.compress(part)) for part in (sizes, values))
+        sizes, values = (coding.encode_varint(len(part)) + bytes(cramjam.brotli.compress(part, level=1)) for part in (sizes, values))
     if compression == b"z":
         sizes, values = (coding.encode_varint(len(part)) + bytes(cramjam.zstd.compress(part)) for part in (sizes, values))
     if compression == b"s":

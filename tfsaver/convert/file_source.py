@@ -7,16 +7,18 @@ format of nobody else) has a name too, and is an error only for who asks for it:
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping
+import contextlib
+import errno
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
 from tfsaver.checkpoint.tensor_source import Array, TensorSource
-from tfsaver.errors import SaverError, TensorNotFoundError, UnimplementedError, nearest_names
+from tfsaver.errors import DataLossError, SaverError, TensorNotFoundError, UnimplementedError, nearest_names
 from tfsaver.framework.dtypes import DType
 from tfsaver.framework.region import Region, as_tensor_slice
 from tfsaver.framework.tensor_info import TensorInfo
-from tfsaver.framework.tensor_shape import Shape, num_elements
+from tfsaver.framework.tensor_shape import Shape, from_proto, num_elements, to_proto
 
 
 class FileSource(TensorSource):
@@ -29,7 +31,7 @@ class FileSource(TensorSource):
 
     def __init__(self, path: str, contents: Mapping[str, tuple[DType, Shape] | str]) -> None:
         self.path = path
-        self._contents = {name: contents[name] for name in sorted(contents)}
+        self._contents = {name: _checked(contents[name]) for name in sorted(contents)}
 
     @property
     def names(self) -> list[str]:
@@ -79,3 +81,39 @@ class FileSource(TensorSource):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.path!r}>"
+
+
+def _checked(content: tuple[DType, Shape] | str) -> tuple[DType, Shape] | str:
+    """What a file says of a tensor, unless no array can have that shape."""
+    if isinstance(content, str):
+        return content
+    shape = content[1]
+    if not all(type(size) is int and 0 <= size < 1 << 63 for size in shape):
+        return f"has the shape {list(shape)}, which is none"
+    try:
+        from_proto(to_proto(shape), "it")
+    except SaverError as error:
+        return f"has a shape that no array can have: {error}"
+    return content
+
+
+@contextlib.contextmanager
+def library_errors(what: str) -> Iterator[None]:
+    """Makes an error of a neighbour's library one of ours: over a damaged file it may be of any kind.
+
+    Args:
+        what: What was being done, as in ``model.npz is no npz file``.
+
+    Raises:
+        DataLossError: In the place of whatever is no error of the system's, or of ours.
+    """
+    try:
+        yield
+    except (SaverError, MemoryError):
+        raise
+    except Exception as error:
+        # The system's have a number; bz2, for one, raises the same class without any. A place before a file's beginning is
+        # what the file said.
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise
+        raise DataLossError(f"{what}: {error or type(error).__name__}") from error

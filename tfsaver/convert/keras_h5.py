@@ -13,14 +13,14 @@ and a file of the model's own (``model.save_weights``) can be given to compare t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from typing import Any
 
 import numpy as np
 
 from tfsaver.checkpoint.tensor_source import Array, TensorSource
 from tfsaver.convert.atomic import atomic_file, local_path
-from tfsaver.convert.file_source import FileSource
+from tfsaver.convert.file_source import FileSource, library_errors
 from tfsaver.convert.fitting import check_fits, clashes, no_type
 from tfsaver.errors import DataLossError, InvalidArgumentError, MissingExtraError, SaverError, nearest_names
 from tfsaver.framework import dtypes, tensor_util
@@ -34,6 +34,9 @@ _UNKNOWN = frozenset({"string", "variant", "resource"})
 _SUFFIX = ".weights.h5"
 _OPAQUE_BFLOAT16 = np.dtype("V2")
 _FROM_ELSEWHERE = 2
+# What deflate makes of a byte at the most. A file may say any shape, and hold no values for it.
+_MAX_EXPANSION = 1032
+_MIN_UNPACKED = 1 << 20
 
 
 def open_keras(path: file_io.PathLike) -> FileSource:
@@ -115,13 +118,12 @@ class _KerasSource(FileSource):
             raise DataLossError(f"{path} is a directory, no HDF5 file")
         self._file = _open(self._h5py, path)
         try:
-            self._paths = dict(_names(self._h5py, self._file))
-            contents = {name: self._content(self._file[inner]) for name, inner in self._paths.items()}
-        except (RuntimeError, OSError, KeyError) as error:
+            with library_errors(f"{path} is a damaged HDF5 file"):
+                self._paths = dict(_names(self._h5py, self._file))
+                contents = {name: self._content(self._file[inner]) for name, inner in self._paths.items()}
+        except BaseException:
             self.close()
-            if isinstance(error, SaverError):
-                raise
-            raise DataLossError(f"{path} is a damaged HDF5 file: {error}") from error
+            raise
         super().__init__(path, contents)
 
     def close(self) -> None:
@@ -143,6 +145,8 @@ class _KerasSource(FileSource):
             return "has its values in another file"
         if dataset.shape is None:
             return "is empty, without a shape"
+        if dataset.nbytes > _MIN_UNPACKED + _MAX_EXPANSION * dataset.id.get_storage_size():
+            return f"has {dataset.nbytes} bytes of which {dataset.id.get_storage_size()} are in the file"
         stored = dataset.dtype
         if self._h5py.check_string_dtype(stored) is not None:
             return dtypes.STRING, dataset.shape
@@ -159,10 +163,8 @@ class _KerasSource(FileSource):
         return self._load_part(name, info, ())
 
     def _load_part(self, name: str, info: TensorInfo, indices: tuple[slice, ...]) -> Array:
-        try:
+        with library_errors(f"{name!r} cannot be read"):
             value = self._file[self._paths[name]][indices]
-        except (RuntimeError, OSError) as error:
-            raise DataLossError(f"{name!r} cannot be read: {error}") from error
         if info.dtype is dtypes.STRING:
             return tensor_util.as_tensor(np.asarray(value, object), name)[0]
         array = np.asarray(value)
@@ -191,9 +193,10 @@ def _open(h5py: Any, path: str) -> Any:
 def _names(h5py: Any, file: Any) -> Iterator[tuple[str, str]]:
     """The names of the tensors, and the paths of their datasets."""
     paths: list[str] = []
+    groups: set[str] = set()
     # Links to other places, and to other files, are not followed.
-    file.visititems(lambda name, item: paths.append(name) if isinstance(item, h5py.Dataset) else None)
-    legacy = dict(_legacy_names(file))
+    file.visititems(lambda name, item: paths.append(name) if isinstance(item, h5py.Dataset) else groups.add(name))
+    legacy = dict(_legacy_names(file, groups))
     # A layer that is in two models has its weights twice, under one name.
     counts: dict[str, int] = {}
     for name in legacy.values():
@@ -203,15 +206,20 @@ def _names(h5py: Any, file: Any) -> Iterator[tuple[str, str]]:
         yield (path if counts.get(name, 0) > 1 else name), path
 
 
-def _legacy_names(file: Any) -> Iterator[tuple[str, str]]:
-    """Of the datasets in the older layout, the names that they have in their programs, by path."""
-    root = "model_weights" if "model_weights" in file and "layer_names" in file["model_weights"].attrs else ""
+def _legacy_names(file: Any, there: Set[str]) -> Iterator[tuple[str, str]]:
+    """Of the datasets in the older layout, the names that they have in their programs, by path.
+
+    Args:
+        file: The open file.
+        there: The groups in it; a name may be that of a link as well.
+    """
+    root = "model_weights" if "model_weights" in there and "layer_names" in file["model_weights"].attrs else ""
     weights = file[root] if root else file
     groups = [f"{root}/{layer}".lstrip("/") for layer in _texts(weights.attrs, "layer_names")]
     if groups:
         groups += [f"{root}/top_level_model_weights".lstrip("/"), "optimizer_weights"]
     for group in groups:
-        if group in file:
+        if group in there:
             for name in _texts(file[group].attrs, "weight_names"):
                 yield f"{group}/{name}", name.removesuffix(":0")
 

@@ -17,6 +17,8 @@ Nothing is pickled, and nothing that is pickled is read.
 
 from __future__ import annotations
 
+import io
+import sys
 import zipfile
 from collections.abc import Callable
 from typing import IO, Any
@@ -27,7 +29,7 @@ from tfsaver.checkpoint.editing.piecewise import as_piecewise
 from tfsaver.checkpoint.tensor_source import Array, TensorSource
 from tfsaver.convert.atomic import atomic_file, local_path
 from tfsaver.convert.chunks import chunks
-from tfsaver.convert.file_source import FileSource
+from tfsaver.convert.file_source import FileSource, library_errors
 from tfsaver.convert.fitting import check_fits, no_type
 from tfsaver.errors import DataLossError, SaverError, UnimplementedError
 from tfsaver.framework import dtypes, tensor_util
@@ -38,6 +40,7 @@ from tfsaver.lib import file_io
 
 _SUFFIX = ".npy"
 _MAX_NAME_SIZE = 65535 - len(_SUFFIX)
+_MAX_HEADER_SIZE = 1 << 16
 # Of numpy's dtypes, those that another package has added.
 _FROM_ELSEWHERE = 2
 _READ_HEADER = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
@@ -110,10 +113,8 @@ def save_npz(
 
 class _NpzSource(FileSource):
     def __init__(self, path: str) -> None:
-        try:
+        with library_errors(f"{path} is no npz file"):
             self._archive = zipfile.ZipFile(path)
-        except zipfile.BadZipFile as error:
-            raise DataLossError(f"{path} is no npz file: {error}") from error
         try:
             members = [member for member in self._archive.namelist() if member.endswith(_SUFFIX)]
             super().__init__(path, {member.removesuffix(_SUFFIX): self._content(path, member) for member in members})
@@ -125,14 +126,13 @@ class _NpzSource(FileSource):
         self._archive.close()
 
     def _content(self, path: str, member: str) -> tuple[DType, Shape] | str:
-        try:
-            with self._archive.open(member) as file:
-                shape, stored = _read_header(file)
-                size = self._archive.getinfo(member).file_size - file.tell()
-        except (ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise DataLossError(f"{path}: member {member!r} is no array: {error}") from error
+        with library_errors(f"{path}: member {member!r} is no array"), self._archive.open(member) as file:
+            shape, stored = _read_header(file)
+            size = self._archive.getinfo(member).file_size - file.tell()
         if stored.hasobject:
             return "holds Python objects, which only pickle could read"
+        if not stored.itemsize:
+            return "has elements of no size"
         # Before anything is allocated: a header may say any shape.
         if min(shape, default=0) < 0 or num_elements(shape) * stored.itemsize != size:
             raise DataLossError(f"{path}: member {member!r} has {size} bytes for {stored} {list(shape)}")
@@ -142,13 +142,12 @@ class _NpzSource(FileSource):
             return f"is of type {stored}, which no checkpoint can hold"
 
     def _load(self, name: str, info: TensorInfo) -> Array:
-        try:
-            with self._archive.open(name + _SUFFIX) as file:
-                array: Array = np.lib.format.read_array(file, allow_pickle=False)
-                # The archive's checksum is compared when a member ends.
-                file.read(1)
-        except (zipfile.BadZipFile, EOFError, ValueError) as error:
-            raise DataLossError(f"{name!r} is damaged: {error}") from error
+        with library_errors(f"{name!r} is damaged"), self._archive.open(name + _SUFFIX) as file:
+            array: Array = np.lib.format.read_array(file, allow_pickle=False)
+            # The archive's checksum is compared when a member ends.
+            file.read(1)
+        if array.dtype.kind == "U" and array.size and array.view(f"{array.dtype.byteorder}u4").max() > sys.maxunicode:
+            raise DataLossError(f"{name!r} is damaged: a character that there is not")
         if info.dtype is dtypes.STRING:
             return tensor_util.as_tensor(array, name)[0]
         if info.dtype.numpy.isbuiltin == _FROM_ELSEWHERE:
@@ -159,7 +158,12 @@ class _NpzSource(FileSource):
 def _read_header(file: IO[bytes]) -> tuple[Shape, np.dtype[Any]]:
     version = np.lib.format.read_magic(file)
     if version in _READ_HEADER:
-        shape, _, stored = _READ_HEADER[version](file)
+        # numpy reads all of a header before it says that it is too large, and zip makes gigabytes of a few bytes.
+        length = file.read(2 if version == (1, 0) else 4)
+        if int.from_bytes(length, "little") > _MAX_HEADER_SIZE:
+            raise DataLossError(f"a header of {int.from_bytes(length, 'little')} bytes")
+        header = io.BytesIO(length + file.read(int.from_bytes(length, "little")))
+        shape, _, stored = _READ_HEADER[version](header)
         return tuple(shape), stored
     raise UnimplementedError(f"version {version} of numpy's header, which only records with names in other scripts have")
 

@@ -22,7 +22,7 @@ import numpy as np
 
 from tfsaver.checkpoint.tensor_source import Array, TensorSource
 from tfsaver.convert.atomic import atomic_directory, check_directory_target, local_path
-from tfsaver.convert.file_source import FileSource
+from tfsaver.convert.file_source import FileSource, library_errors
 from tfsaver.convert.fitting import check_fits, no_type
 from tfsaver.errors import DataLossError, MissingExtraError, SaverError, UnimplementedError
 from tfsaver.framework import dtypes
@@ -116,7 +116,9 @@ class _OrbaxSource(FileSource):
         self._keys: dict[str, tuple[Any, ...]] = {}
         contents = {}
         self._metadata = self._tree(path)
-        for keys, leaf in _leaves(self._metadata):
+        with library_errors(f"{path} is no sound Orbax checkpoint"):
+            leaves = list(_leaves(self._metadata))
+        for keys, leaf in leaves:
             name = "/".join(map(str, keys))
             if name in self._keys:
                 raise UnimplementedError(f"{path} has two arrays whose keys both read {name!r}")

@@ -21,7 +21,7 @@ from tfsaver.checkpoint.editing.piecewise import as_piecewise
 from tfsaver.checkpoint.tensor_source import Array, TensorSource
 from tfsaver.convert.atomic import atomic_file, local_path
 from tfsaver.convert.chunks import chunks
-from tfsaver.convert.file_source import FileSource
+from tfsaver.convert.file_source import FileSource, library_errors
 from tfsaver.convert.fitting import check_fits, no_type
 from tfsaver.errors import DataLossError, MissingExtraError, UnimplementedError
 from tfsaver.framework import dtypes
@@ -151,13 +151,15 @@ class _SafetensorsSource(FileSource):
     def _load(self, name: str, info: TensorInfo) -> Array:
         if info.dtype.name.startswith("float8") or not info.num_bytes:
             return self._load_bytes(name, info)
-        tensor: Array = self._file.get_tensor(name)
+        with library_errors(f"{name!r} cannot be read"):
+            tensor: Array = self._file.get_tensor(name)
         return tensor.view(info.dtype.numpy)
 
     def _load_part(self, name: str, info: TensorInfo, indices: tuple[slice, ...]) -> Array:
         if info.dtype.name.startswith("float8") or not info.num_bytes or not indices:
             return super()._load_part(name, info, indices)
-        part: Array = self._file.get_slice(name)[indices]
+        with library_errors(f"{name!r} cannot be read"):
+            part: Array = self._file.get_slice(name)[indices]
         return part.view(info.dtype.numpy)
 
     def _load_bytes(self, name: str, info: TensorInfo) -> Array:

@@ -11,6 +11,7 @@ torch saves from memory: while a file is written, all of its tensors are in it, 
 
 from __future__ import annotations
 
+import os
 import pickle
 import warnings
 import zipfile
@@ -53,6 +54,12 @@ _CARRIERS = {
     "float8_e5m2fnuz": "uint8",
 }
 _MAX_DEPTH = 100
+# Letters of all keys together.
+_MIN_ROOM = 1 << 20
+_ROOM_PER_BYTE = 16
+# Bytes that a tensor may have without having them: with steps of 0, one element is as many as the shape says.
+_MIN_REPEATED = 64 << 20
+_MAX_REPEATED = 64
 
 
 def open_torch(path: file_io.PathLike) -> FileSource:
@@ -109,7 +116,7 @@ class _TorchSource(FileSource):
     def __init__(self, path: str) -> None:
         torch = _library()
         self._torch = torch
-        self._values = dict(_flatten(_load_file(torch, path), path))
+        self._values = dict(_flatten(_load_file(torch, path), path, os.path.getsize(path)))
         super().__init__(path, {name: self._content(value) for name, value in self._values.items()})
 
     def close(self) -> None:
@@ -124,6 +131,9 @@ class _TorchSource(FileSource):
             return f"is a {type(value).__name__}, no tensor"
         if value.layout is not self._torch.strided or value.is_quantized or value.is_meta or value.is_nested:
             return "is a sparse, quantised, nested or empty tensor, which no checkpoint can hold"
+        size, stored = value.numel() * value.element_size(), value.untyped_storage().nbytes()
+        if size > _MIN_REPEATED and size > _MAX_REPEATED * stored:
+            return f"repeats {stored} bytes until they are {size}"
         name = str(value.dtype).removeprefix("torch.")
         if name not in _CARRIERS:
             return f"is of type {name}, which no checkpoint can hold"
@@ -173,8 +183,12 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
-def _flatten(value: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """Every leaf by its keys with slashes between them."""
+def _flatten(value: Any, path: str, file_size: int) -> Iterator[tuple[str, Any]]:
+    """Every leaf by its keys with slashes between them.
+
+    A container may stand in others any number of times: twice in each of thirty that are nested makes a billion leaves.
+    """
+    room = _MIN_ROOM + _ROOM_PER_BYTE * file_size
     if not isinstance(value, Mapping | list | tuple):
         raise UnimplementedError(f"{path} holds a {type(value).__name__}, a dict of tensors is needed")
     seen: set[str] = set()
@@ -183,7 +197,12 @@ def _flatten(value: Any, path: str) -> Iterator[tuple[str, Any]]:
         name, item, depth = waiting.pop()
         if isinstance(item, Mapping | list | tuple) and depth < _MAX_DEPTH:
             pairs = item.items() if isinstance(item, Mapping) else enumerate(item)
-            waiting += [(f"{name}/{key}" if depth else str(key), inner, depth + 1) for key, inner in pairs]
+            for key, inner in pairs:
+                label = f"{name}/{key}" if depth else str(key)
+                room -= 1 + len(label)
+                if room < 0:
+                    raise DataLossError(f"{path} has more values in its dicts than it has bytes for")
+                waiting.append((label, inner, depth + 1))
             continue
         if name in seen:
             raise UnimplementedError(f"{path} has two values whose keys both read {name!r}")

