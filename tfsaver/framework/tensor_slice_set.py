@@ -3,8 +3,8 @@
 Slices may cut a tensor in any way, along several dimensions at once; they may not overlap, and a region can be read if
 they cover it, whether or not they cover the whole tensor.
 
-Whether two of many overlap is not asked of every pair: cut apart wherever nothing crosses, along one dimension after another,
-slices that were made by cutting come to stand alone. Only what cannot be cut is compared with each other.
+Whether two of many overlap is not asked of every pair: cut apart wherever nothing crosses, along one dimension after
+another, slices that were made by cutting come to stand alone. Only what cannot be cut is compared with each other.
 """
 
 from __future__ import annotations
@@ -128,7 +128,9 @@ def _cut_apart(group: Indices, starts: Indices, ends: Indices) -> list[Indices]:
 def _find_pair(name: str, starts: Indices, ends: Indices) -> tuple[int, int] | None:
     count, rank = starts.shape
     if count * count * rank > _MAX_COMPARISONS:
-        raise UnimplementedError(f"{name!r}: {count} slices are cut so that whether they overlap would take too long to tell")
+        raise UnimplementedError(
+            f"{name!r}: {count} slices are so cut that whether they overlap would take too long to tell"
+        )
     num_rows = max(1, _BATCH // count)
     for first in range(0, count, num_rows):
         rows = slice(first, first + num_rows)
