@@ -85,27 +85,38 @@ def newest_usable(
     """
     directory = path_or_empty(checkpoint_dir)
     order = _in_order(directory, latest_filename, trusted)
+    if after is not None:
+        order = iter(_behind(list(order), after))
     while True:
+        tried: list[str] = []
         skipped: list[Skipped] = []
-        tried = order if after is None else _behind(order, after)
-        for prefix in tried:
+        for prefix in order:
+            tried.append(prefix)
             place = None if trusted else outside(directory, prefix)
             leads_out = f"{place} leads out of the directory, which is not trusted"
             reason = why_not_usable(prefix) if place is None else leads_out
             if reason is None:
                 return LatestVerified(prefix, skipped)
             skipped.append(Skipped(prefix, reason))
-        before, order = order, _in_order(directory, latest_filename, trusted)
         # A training that keeps few checkpoints may have removed all of these meanwhile, and saved others.
-        if order == before or after is not None:
+        now = [] if after is not None else list(_in_order(directory, latest_filename, trusted))
+        if after is not None or now == tried:
             return LatestVerified(None, skipped)
+        order = iter(now)
 
 
-def _in_order(directory: str, latest_filename: file_io.PathLike | None, trusted: bool) -> list[str]:
+def _in_order(directory: str, latest_filename: file_io.PathLike | None, trusted: bool) -> Iterator[str]:
+    """The checkpoints of a directory, the first choice first; mostly it is the only one that anybody looks at."""
     state = read_state_file(directory, latest_filename, trusted=trusted)
+    first = None
+    if state.newest is not None and state.newest.is_here and state.newest.is_there:
+        first = file_io.join(directory, state.newest.names[0])
+        yield first
     state_file_name = file_io.split(state_file_path(directory, latest_filename))[1]
     hints = [name for entry in state.recorded for name in entry.names]
-    return list(candidates(state, survey_directory(directory, state_file_name, hints).checkpoints))
+    for prefix in candidates(state, survey_directory(directory, state_file_name, hints).checkpoints):
+        if prefix != first:
+            yield prefix
 
 
 def _behind(order: list[str], prefix: str) -> list[str]:

@@ -16,6 +16,7 @@ from tfsaver import latest_checkpoint, save_checkpoint
 from tfsaver.checkpoint.checkpoint_management import get_checkpoint_state, update_checkpoint_state
 from tfsaver.compat import patch_tensorflow
 from tfsaver.compat.v1 import train
+from tfsaver.lib import file_io
 from tfsaver.lib.local_file_system import LocalRandomAccessFile
 
 DATA = ".data-00000-of-00001"
@@ -122,6 +123,13 @@ def test_each_byte_is_read_once(
     session: Any, directory: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     num_read: dict[str, int] = {}
+    opened: set[str] = set()
+    open_for_reading = file_io.open_for_reading
+
+    def noting(path: str) -> Any:
+        opened.add(os.path.basename(path))
+        return open_for_reading(path)
+
     readinto = LocalRandomAccessFile.readinto
 
     def counting(self: LocalRandomAccessFile, offset: int, buffer: memoryview) -> int:
@@ -130,8 +138,11 @@ def test_each_byte_is_read_once(
         return readinto(self, offset, buffer)
 
     monkeypatch.setattr(LocalRandomAccessFile, "readinto", counting)
+    monkeypatch.setattr(file_io, "open_for_reading", noting)
     train.Saver(durable=False).restore_latest(session, directory)
     assert num_read == {f"model.ckpt-3{DATA}": 4008}
+    # The others are not even looked at.
+    assert opened == {"checkpoint", "model.ckpt-3.index", f"model.ckpt-3{DATA}"}
 
 
 def test_nothing_there_is_none_and_nothing_changes(session: Any, variables: list[Any], tmp_path: pathlib.Path) -> None:
