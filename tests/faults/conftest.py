@@ -13,6 +13,7 @@ from tests.faults import ptrace
 from tests.faults.processes import fork
 from tests.faults.system_calls import RULES
 from tests.faults.worker import Worker
+from tests.plugins.exhaustive import is_exhaustive
 
 
 def _why_not() -> str | None:
@@ -58,6 +59,9 @@ def worker_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[st
     def find(kind: str) -> Worker:
         if kind == "tensorflow":
             pytest.importorskip("tensorflow", reason="needs tensorflow: pip install 'tfsaver[tensorflow]'")
+        elif not is_exhaustive():
+            # In a sample TensorFlow reads what its own processes save: to import it once more takes longer than all trials.
+            kind = "alone"
         return workers.setdefault(kind, Worker(kind, directory / f"{kind}.txt"))
 
     yield find

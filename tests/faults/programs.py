@@ -10,7 +10,6 @@ import tfsaver
 from tests.faults import values
 from tests.saved_model.graphs import dense
 from tfsaver.checkpoint.checkpoint_management import update_checkpoint_state
-from tfsaver.errors import AlreadyExistsError
 
 
 class Program(Protocol):
@@ -93,32 +92,27 @@ class Exports:
 
     Args:
         versioned: Whether each generation is a version of one model.
-        refused: Whether it goes where one is already, which is refused.
     """
 
-    def __init__(self, *, versioned: bool = False, refused: bool = False) -> None:
+    def __init__(self, *, versioned: bool = False) -> None:
         self._versioned = versioned
-        self._refused = refused
         self._directory = ""
 
     def open(self, directory: str) -> None:
         self._directory = directory
 
     def save(self, generation: int) -> None:
-        if self._refused and generation == 1:
-            try:
-                self._export(f"{self._directory}/export-0", generation)
-            except AlreadyExistsError:
-                return
-            raise AssertionError("a SavedModel was exported over another one")
-        self._export(self._directory if self._versioned else f"{self._directory}/export-{generation}", generation)
-
-    def _export(self, path: str, generation: int) -> None:
         tfsaver.export_saved_model(
             dense(),
-            path,
+            self._directory if self._versioned else free_place(self._directory, generation),
             outputs=["layer/y"],
             variables=values.exported(generation),
             extra_assets={"notes.txt": __file__},
             versioned=self._versioned,
         )
+
+
+def free_place(directory: str, generation: int) -> str:
+    """Where an export goes: to the same place again where an earlier one has come to nothing."""
+    first = os.path.join(directory, "export-0")
+    return os.path.join(directory, f"export-{generation}") if os.path.exists(first) else first

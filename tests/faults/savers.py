@@ -14,6 +14,7 @@ import tensorflow as tf
 
 import tfsaver
 from tests.faults import values
+from tests.faults.programs import free_place
 
 v1 = tf.compat.v1
 
@@ -101,7 +102,7 @@ class ExportsSession:
 
     def save(self, generation: int) -> None:
         feeds = {self._feeds[name]: array for name, array in values.exported(generation).items()}
-        path = os.path.join(self._directory, f"export-{generation}")
+        path = free_place(self._directory, generation)
         with self._session.graph.as_default():
             self._session.run(self._assign, feeds)
             if self._by_tensorflow:

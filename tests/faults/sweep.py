@@ -10,13 +10,15 @@ of a call, whichever call that then is, and one that is not reached any more is 
 from __future__ import annotations
 
 import errno
+import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from tests.faults.programs import Program
 from tests.faults.scenarios import SCENARIOS
 from tests.faults.system_calls import TAKE_ROOM
 from tests.faults.tracer import Call, Fault, Kind
-from tests.faults.trials import run_trial
+from tests.faults.trials import Trial, run_trial
 
 
 class Sweep(NamedTuple):
@@ -72,10 +74,7 @@ def sweep(name: str, what: str, *, limit: int | None = None, tensorflows: bool =
         tensorflows: Whether TensorFlow's own program is interrupted in the place of ours.
     """
     scenario = SCENARIOS[name]
-    make = scenario.tensorflows if tensorflows else scenario.program
-    assert make is not None
-    program = make()
-    undisturbed = run_trial(scenario, program, None, goes_on=not tensorflows)
+    program, undisturbed = _undisturbed(name, tensorflows)
     if undisturbed.problems:
         return Sweep(len(undisturbed.calls), 0, 0, 0, [f"undisturbed: {'; '.join(undisturbed.problems)}"])
     counts = {"tried": 0, "readable": 0, "good": 0}
@@ -92,10 +91,19 @@ def sweep(name: str, what: str, *, limit: int | None = None, tensorflows: bool =
     return Sweep(len(undisturbed.calls), counts["tried"], counts["readable"], counts["good"], problems)
 
 
+@functools.cache
+def _undisturbed(name: str, tensorflows: bool) -> tuple[Program, Trial]:
+    """A scenario's program, and what it does when nothing is in its way."""
+    scenario = SCENARIOS[name]
+    make = scenario.tensorflows if tensorflows else scenario.program
+    assert make is not None
+    program = make()
+    return program, run_trial(scenario, program, None, goes_on=not tensorflows)
+
+
 def calls(name: str) -> list[Call]:
     """The calls of interest that a save makes when nothing is in its way."""
-    scenario = SCENARIOS[name]
-    trial = run_trial(scenario, scenario.program(), None)
+    _, trial = _undisturbed(name, False)
     if trial.problems:
         raise AssertionError(f"{name}, undisturbed: {trial.problems}")
     return trial.calls

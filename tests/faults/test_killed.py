@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("tracing")
 
 _HAVE_TWINS = [name for name, scenario in SCENARIOS.items() if scenario.tensorflows is not None]
 # Forks of a process that has imported TensorFlow take their time.
-_SAMPLES = {False: 10, True: 4}
+_SAMPLES = {False: 8, True: 3}
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
@@ -28,7 +28,7 @@ def test_whatever_call_is_the_last_one_a_checkpoint_is_there(
     record_property("evidence", f"killed: {name}: {swept.num_readable} of {swept.num_tried} points readable")
     assert swept.problems == [] or len(swept.problems) <= SCENARIOS[name].num_lost
     assert swept.num_tried - len(swept.problems) == swept.num_good
-    assert swept.num_readable >= swept.num_good > 3
+    assert swept.num_readable >= swept.num_good > 1
 
 
 @pytest.mark.parametrize("name", _HAVE_TWINS)
@@ -38,9 +38,9 @@ def test_how_many_points_tensorflow_survives_is_counted(
     if sample_size(1) is not None and "over the old one" not in name:
         pytest.skip("one kind of save is enough for a sample: TFSAVER_EXHAUSTIVE=1 counts all")
     swept = Sweep(
-        *worker_of("tensorflow").ask("sweep", name=name, what="killed", limit=sample_size(4), tensorflows=True)
+        *worker_of("tensorflow").ask("sweep", name=name, what="killed", limit=sample_size(3), tensorflows=True)
     )
     record_property("evidence", f"killed: {name}, TensorFlow's own: {swept.num_readable} of {swept.num_tried} points readable")
     # Nothing is promised: what must be right is the counting.
     assert 0 <= swept.num_readable <= swept.num_tried
-    assert swept.num_tried > 3
+    assert swept.num_tried > 1

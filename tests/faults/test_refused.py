@@ -13,7 +13,7 @@ from tests.plugins.exhaustive import sample_size
 
 pytestmark = pytest.mark.usefixtures("tracing")
 
-_SAMPLES = {False: 5, True: 2}
+_SAMPLES = {False: 4, True: 2}
 
 
 @pytest.mark.parametrize("name", SCENARIOS)

@@ -33,7 +33,8 @@ class Worker:
     """The process, started at the first question.
 
     Args:
-        kind: ``plain``, or ``tensorflow`` for one that has imported it.
+        kind: ``plain``, or ``tensorflow`` for one that has imported it; ``alone`` is a plain one that has nobody to read
+            with TensorFlow.
         log: Where its standard error goes; where this one's goes when None.
     """
 
@@ -109,7 +110,7 @@ def _serve(kind: str) -> None:
         getattr(tfsaver, name)
     if kind == "tensorflow":
         reading.import_tensorflow()
-    elif importlib.util.find_spec("tensorflow") is not None:
+    elif kind == "plain" and importlib.util.find_spec("tensorflow") is not None:
         trials.reader = Worker("tensorflow")
     logging.disable(logging.WARNING)
     # What is there now is never let go of, and a child that does not look at it does not copy it.
