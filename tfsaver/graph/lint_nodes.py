@@ -183,8 +183,11 @@ def _lint_const(node: schemas.NodeDef, place: str) -> Iterator[Finding]:
         stated, actual = data_type_name(node.attr["dtype"].type), data_type_name(tensor.dtype)
         yield error("const-wrong-dtype", place, f"says that it is {stated}, its value is {actual}")
         return
-    # Of many sizes even the product takes long; what has so many is refused before anything is decoded.
-    if (len(sizes) <= _MAX_RANK and math.prod(sizes) > _MAX_DECODED) or tensor.ByteSize() > _MAX_DECODED:
+    # Of many sizes even the product takes long.
+    if len(sizes) > _MAX_RANK:
+        yield error("bad-const", place, f"its value has {len(sizes)} dimensions, at most {_MAX_RANK} are allowed")
+        return
+    if math.prod(sizes) > _MAX_DECODED or tensor.ByteSize() > _MAX_DECODED:
         return
     try:
         if tensor.tensor_content or math.prod(sizes) <= _MAX_RATIO * (tensor.ByteSize() + _MAX_RATIO):
