@@ -18,6 +18,7 @@ import pytest
 from tests.table.stores import MemoryFile, block, build, open_table, table_of_blocks
 from tfsaver import schemas
 from tfsaver.checkpoint.checkpoint_reader import load_checkpoint
+from tfsaver.checkpoint.names import renames
 from tfsaver.checkpoint.objects.object_graph import parse_object_graph
 from tfsaver.checkpoint.verify import verify_checkpoint
 from tfsaver.errors import DataLossError, SaverError, UnimplementedError, nearest_names
@@ -421,3 +422,14 @@ def test_nearest_of_very_long_names_is_not_looked_for() -> None:
     names = ["a" * 5000 + str(number) for number in range(100)]
     assert nearest_names("a" * 5000, names) == ()
     assert nearest_names("kernal", [*names, "kernel"]) == ("kernel",)
+
+
+def test_most_likely_of_names_of_many_words_takes_no_square() -> None:
+    names = {f"{'a/' * 20_000}{number}": f"{'a/' * 20_000}{number}" for number in range(3)}
+    wanted = {f"b/{name}": names for name in names}
+    found: list[Any] = []
+    assert peak_of(lambda: found.append(renames.most_likely(wanted))) < 40 * 7 * 40_000
+    assert len(found) == 1
+    assert renames.most_likely({"scope/dense/kernel": {"dense/kernel": "dense/kernel", **names}}) == {
+        "scope/dense/kernel": "dense/kernel"
+    }

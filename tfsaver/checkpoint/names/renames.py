@@ -28,8 +28,12 @@ Pair: TypeAlias = "tuple[float, str, str]"
 
 # Below this, the letters of two names have nothing to do with each other.
 _MIN_LIKENESS = 0.6
-# So many pairs are compared by their letters at most: the hint at the end of an error must not take minutes.
+# So many pairs are compared by their letters at most, and so many letters: the hint at the end of an error must not take
+# minutes, whatever names a file has.
 _MAX_PAIRS = 20_000
+_MAX_LETTERS = 50_000_000
+# Of longer names, this many words at the end.
+_MAX_WORDS = 50
 
 _SYNONYMS = {
     "weights": "kernel",
@@ -109,7 +113,7 @@ def _pairs_by_words(
         whole, ends = indexes[id(keys)]
         for key in ends.get(words, ()):
             yield len(words) / len(words_of(keys[key])) - _difference(name, keys[key]), name, key
-        for start in range(1, len(words)):
+        for start in range(max(1, len(words) - _MAX_WORDS), len(words)):
             for key in whole.get(words[start:], ()):
                 yield (len(words) - start) / len(words) - _difference(name, keys[key]), name, key
 
@@ -121,19 +125,24 @@ def _index(words_of_keys: Mapping[str, Words]) -> tuple[dict[Words, list[str]], 
     for key, words in words_of_keys.items():
         if words:
             whole.setdefault(words, []).append(key)
-        for start in range(len(words)):
+        for start in range(max(0, len(words) - _MAX_WORDS), len(words)):
             ends.setdefault(words[start:], []).append(key)
     return whole, ends
 
 
 def _pairs_by_letters(candidates: Mapping[str, Mapping[str, str]], closed: Set[str], taken: Set[str]) -> Iterator[Pair]:
+    num_left = _MAX_LETTERS
     for name, keys in candidates.items():
-        if name in closed:
+        if name in closed or len(name) ** 2 > _MAX_LETTERS:
             continue
         matcher = difflib.SequenceMatcher(b=name, autojunk=False)
         for key, other in keys.items():
             if key in taken or (_AVERAGE in name) != (_AVERAGE in other):
                 continue
+            # To compare two of them costs the product of their lengths.
+            num_left -= len(name) * len(other)
+            if num_left < 0:
+                return
             matcher.set_seq1(other)
             is_near = matcher.real_quick_ratio() >= _MIN_LIKENESS and matcher.quick_ratio() >= _MIN_LIKENESS
             yield matcher.ratio() if is_near else 0.0, name, key
