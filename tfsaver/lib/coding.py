@@ -38,6 +38,9 @@ def read_varint(data: bytes | memoryview, position: int) -> tuple[int, int]:
         TruncatedError: The buffer ends inside it.
         DataLossError: It has more than 64 bits.
     """
+    # Nearly every number takes one byte.
+    if position < len(data) and data[position] < 0x80:
+        return data[position], position + 1
     value = shift = 0
     for index in range(position, min(position + _MAX_VARINT64_BYTES, len(data))):
         byte = data[index]
