@@ -173,6 +173,16 @@ def test_variants_are_their_bytes() -> None:
     assert repr(array[0]).startswith("Variant(b'")
 
 
+def test_half_of_a_complex_number_in_a_field_of_its_own_is_data_loss() -> None:
+    field = schemas.TensorProto.DESCRIPTOR.fields_by_name["scomplex_val"].number << 3 | wire_format.FIXED32
+    one = bytes((field,)) + np.float32(1).tobytes()
+    values = tensor_util.decode_values(memoryview(2 * one), dtypes.from_name("complex64"), "w")
+    assert values.tolist() == [1 + 1j]
+    for count in (1, 3):
+        with pytest.raises(DataLossError, match=f"{4 * count} bytes of scomplex_val are no whole number of complex64"):
+            tensor_util.decode_values(memoryview(count * one), dtypes.from_name("complex64"), "w")
+
+
 def test_variant_that_is_no_message_or_nested_too_deeply_is_data_loss() -> None:
     nested = b""
     for _ in range(1000):

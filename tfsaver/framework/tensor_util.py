@@ -185,6 +185,9 @@ def _decode_packed(payload: memoryview, dtype: DType, name: str) -> Array:
     if number_type == "bytes":
         return _from_content(payload, dtype, name)
     if number_type != "varint":
+        # Half of a complex number may have come in a field of its own.
+        if len(payload) % dtype.numpy.itemsize:
+            raise DataLossError(f"{name}: {len(payload)} bytes of {dtype.values} are no whole number of {dtype} elements")
         return np.frombuffer(payload, number_type).astype(number_type[1:]).view(dtype.numpy)
     raw = np.frombuffer(payload, np.uint8)
     # The last byte of a varint is the one without the top bit.
