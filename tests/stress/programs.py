@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from tfsaver import latest_checkpoint, load_checkpoint, save_checkpoint
+from tfsaver.checkpoint.retention import Retention
 from tfsaver.checkpoint.verify import verify_checkpoint
 from tfsaver.compat._kept_checkpoints import KeptCheckpoints
 from tfsaver.errors import CheckpointNotFoundError, CheckpointReplacedError, DataLossError
@@ -53,9 +54,11 @@ def write_prefix(prefix: str, first: int, count: int, num_shards: list[int], ver
     return list(range(first, first + count))
 
 
-def write_directory(directory: str, name: str, first: int, count: int, max_to_keep: int) -> list[int]:
+def write_directory(
+    directory: str, name: str, first: int, count: int, max_to_keep: int, has_policy: bool = False
+) -> list[int]:
     """Saves to one prefix after the other, with a state file and retention: what a Saver does around its variables."""
-    kept = KeptCheckpoints(max_to_keep, 0, None, durable=False)
+    kept = KeptCheckpoints(max_to_keep, 0, Retention(last=max_to_keep) if has_policy else None, durable=False)
     # The hours of a Saver are far in the future.
     kept._retention.next_checkpoint_time = float("inf")
     for number in range(first, first + count):
@@ -90,8 +93,24 @@ def write_as_saver(directory: str, name: str, first: int, count: int, max_to_kee
     return list(range(first, first + count))
 
 
-def read_prefix(prefix: str) -> dict[str, Any]:
+def write_as_tensorflow(prefix: str, first: int, count: int) -> list[int]:
+    """Saves to one prefix by TensorFlow's operation, which renames the data first and the index last."""
+    import tensorflow as tf
+
+    for number in range(first, first + count):
+        values = values_of(number)
+        tf.raw_ops.SaveV2(
+            prefix=prefix, tensor_names=list(values), shape_and_slices=[""] * len(values), tensors=list(values.values())
+        )
+    return list(range(first, first + count))
+
+
+def read_prefix(prefix: str, by_tensorflow: bool = False) -> dict[str, Any]:
     """Reads one prefix in all ways, until told to stop."""
+    allowed: tuple[type[Exception], ...] = (CheckpointNotFoundError, CheckpointReplacedError)
+    if by_tensorflow:
+        # Between its two renames.
+        allowed = (*allowed, DataLossError)
     return _read_until_told(
         {
             "together": lambda: number_of(_opened(prefix, lambda reader: reader.read_tensors())),
@@ -101,7 +120,8 @@ def read_prefix(prefix: str) -> dict[str, Any]:
             ),
             "mapped": lambda: number_of(_opened(prefix, lambda reader: {name: reader.map(name) for name in SIZES})),
             "verified": lambda: _verified(prefix),
-        }
+        },
+        allowed,
     )
 
 

@@ -143,9 +143,23 @@ def test_two_writers_with_retention_in_one_directory(tmp_path: pathlib.Path, nam
     assert_directory_is_whole(tmp_path, written, 6)
 
 
+@pytest.mark.parametrize(
+    ("names", "num_kept"),
+    [(("model", "model"), 3), pytest.param(("model", "other"), 6, marks=pytest.mark.exhaustive)],
+    ids=["one series", "two series"],
+)
+def test_two_writers_with_a_policy_in_one_directory(tmp_path: pathlib.Path, names: tuple[str, str], num_kept: int) -> None:
+    arguments = {"directory": str(tmp_path), "count": COUNT, "max_to_keep": 3, "has_policy": True}
+    writers = [
+        Program("write_directory", name=name, first=first, **arguments) for name, first in zip(names, FIRST, strict=True)
+    ]
+    written, _ = run(writers)
+    assert_directory_is_whole(tmp_path, written, num_kept)
+
+
 def assert_directory_is_whole(directory: pathlib.Path, written: set[int], num_kept: int) -> None:
     indexes = sorted(directory.glob("*.index"))
-    assert len(indexes) == num_kept
+    assert len(indexes) == num_kept, os.listdir(directory)
     for index in indexes:
         prefix = str(index.with_suffix(""))
         assert number_in(prefix) == int(prefix.rpartition("-")[2]) and number_in(prefix) in written
@@ -201,6 +215,18 @@ def test_tensorflow_reads_what_is_being_replaced(tmp_path: pathlib.Path, num_sha
     written, [found] = run(
         [Program("write_prefix", prefix=prefix, first=1000, count=4 * COUNT, num_shards=num_shards)],
         [Program("read_as_tensorflow", prefix=prefix)],
+    )
+    assert_read(found, written)
+
+
+@pytest.mark.exhaustive
+@needs_tensorflow
+def test_tensorflow_replaces_what_is_being_read(tmp_path: pathlib.Path) -> None:
+    prefix = str(tmp_path / "model")
+    write_prefix(prefix, 1, 1, [1])
+    written, [found] = run(
+        [Program("write_as_tensorflow", prefix=prefix, first=1000, count=20 * COUNT)],
+        [Program("read_prefix", prefix=prefix, by_tensorflow=True)],
     )
     assert_read(found, written)
 
