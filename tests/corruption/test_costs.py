@@ -110,6 +110,19 @@ def test_compressed_block_of_many_entries_takes_no_more_than_its_stored_size_war
     assert peak_of(lambda: list(open_table(data).items())) < 200 * len(data)
 
 
+def test_many_small_compressed_blocks_take_no_more_than_a_large_one() -> None:
+    blocks = []
+    for number in range(300):
+        key = b"%04d" % number + b"k" * 400
+        entries = block([(0, key, b""), *((min(404 + each, 500), b"k", b"") for each in range(90))])
+        blocks.append((b"%04d" % number + b"l", bytes(cramjam.snappy.compress_raw(entries))))
+    data = table_of_blocks(blocks, compression=table_format.SNAPPY_COMPRESSION)
+    problems: list[SaverError] = []
+    table = open_table(data)
+    assert peak_of(lambda: list(table.items(problems.append))) < 200 * len(data)
+    assert len(problems) == 300 and "take far more than the block" in str(problems[0])
+
+
 def table_of_handles(handles: list[table_format.BlockHandle], contents: bytes) -> bytes:
     """A table of one block that the index names as often, and as variously, as there are handles."""
     output = contents + table_format.block_trailer(contents)

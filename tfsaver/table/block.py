@@ -20,7 +20,7 @@ from tfsaver.lib import coding
 
 # What the entries of a block may take beyond the block itself, for each byte of it as it is stored, and in any case.
 _MAX_EXPANSION = 64
-_FREE_SIZE = 64 << 10
+_FREE_SIZE = 1 << 10
 # What the objects of an entry take, roughly.
 _ENTRY_SIZE = 32
 
