@@ -1,7 +1,7 @@
 """All points of a scenario, or some of them, one trial for each.
 
     killed     at every call, and after half of every write
-    refused    ENOSPC and EIO at every call; ENOSPC from every call on that takes room; a short write at every write
+    refused    EIO at every call; ENOSPC too, from then on where the call takes room; a short write at every write
 
 A run without a fault counts the calls first. Threads may take turns in another order in the next run: a point is the number
 of a call, whichever call that then is, and one that is not reached any more is not counted.
@@ -53,9 +53,8 @@ def refusals(calls: Sequence[Call]) -> list[Fault]:
     """Each call refused."""
     points = []
     for at, call in enumerate(calls):
-        points += [Fault(at, Kind.FAIL, number) for number in (errno.ENOSPC, errno.EIO)]
-        if call.name in TAKE_ROOM:
-            points.append(Fault(at, Kind.FAIL, errno.ENOSPC, stays=True))
+        points.append(Fault(at, Kind.FAIL, errno.EIO))
+        points.append(Fault(at, Kind.FAIL, errno.ENOSPC, stays=call.name in TAKE_ROOM))
         if call.can_be_short:
             points.append(Fault(at, Kind.SHORT))
     return points

@@ -21,7 +21,7 @@ from tests.faults.processes import fork, in_child
 from tests.faults.programs import Program
 from tests.faults.scenarios import SCENARIOS, Scenario
 from tests.faults.system_calls import REMOVE
-from tests.faults.tracer import Call, Fault, Tracer
+from tests.faults.tracer import Call, Fault, Kind, Tracer
 from tfsaver.errors import SaverError
 
 # A name that no program uses: to unlink it is the child's way to say that the fault is over.
@@ -224,5 +224,9 @@ class _Trial:
             return {"error": f"{type(error).__name__}: {error}"}
 
     def _look_for_leftovers(self, when: str) -> None:
-        if left := self._scenario.reader.unexplained(self._directory):
+        left = self._scenario.reader.unexplained(self._directory)
+        if self._is_at(REMOVE) and self._fault is not None and self._fault.kind is Kind.FAIL and self._tracer is not None:
+            # What a removal that was refused was about: nobody can know that it was to go.
+            left = [name for name in left if name != self._tracer.calls[self._fault.at].path]
+        if left:
             self._problems.append(f"{when} there is left: {', '.join(left)}")
