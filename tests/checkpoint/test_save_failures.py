@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import resource
 import signal
@@ -213,14 +214,19 @@ def test_place_where_nothing_may_be_written_says_so(
     assert caught.value.errno == code and ".tmp" not in str(caught.value)
 
 
-def test_stop_between_the_files_of_a_v1_checkpoint_never_mixes_two(tmp_path: Path) -> None:
+@pytest.mark.parametrize("overwrites", [True, False])
+def test_stop_between_the_files_of_a_v1_checkpoint_never_mixes_two_and_leaves_nothing_for_long(
+    tmp_path: Path, overwrites: bool
+) -> None:
     class Killed(BaseException):
         pass
 
     for number in range(20):
         directory = tmp_path / str(number)
         directory.mkdir()
-        name = save_checkpoint(OLD, directory / "model", format="v1", num_shards=2)
+        name = f"{directory}/model-?????-of-00002"
+        if overwrites:
+            save_checkpoint(OLD, directory / "model", format="v1", num_shards=2)
         calls = 0
 
         def counted(done: Callable[..., Any], number: int = number) -> Callable[..., Any]:
@@ -245,8 +251,14 @@ def test_stop_between_the_files_of_a_v1_checkpoint_never_mixes_two(tmp_path: Pat
                 found = reader.read_tensors()
         except (FileNotFoundError, LookupError):
             found = {}
-        if set(found) == set(OLD):
+        is_whole = set(found) == set(OLD)
+        if is_whole:
             assert any(all(np.array_equal(found[key], each[key]) for key in OLD) for each in (OLD, NEW))
+        # A process that is gone holds nothing.
+        gc.collect()
+        save_checkpoint(NEW, directory / "model-2", format="v1", num_shards=2)
+        expected = [f"{prefix}-0000{shard}-of-00002" for prefix in ("model", "model-2")[not is_whole :] for shard in (0, 1)]
+        assert sorted(os.listdir(directory)) == sorted(expected), number
         if calls <= number:
             break
     else:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -39,11 +40,15 @@ from tfsaver.framework.tensor_shape import Shape
 from tfsaver.framework.tensor_slice import TensorSlice
 from tfsaver.framework.tensor_slice_set import TensorSliceSet
 from tfsaver.lib import file_io
-from tfsaver.lib.directory_lock import directory_lock
+from tfsaver.lib.abandoned import abandoned
+from tfsaver.lib.directory_lock import directory_lock, try_directory_lock
 from tfsaver.lib.file_io import WritableFile
 from tfsaver.lib.free_space import check_free_space
 from tfsaver.table.table_builder import TableBuilder
 from tfsaver.tensor_bundle.cleaning import clean_directory
+
+_SHARD_SUFFIX = re.compile(r"-\d{5}-of-\d{5}\Z")
+_FIRST_SHARD = re.compile(r"(.+)-00000-of-(\d{5})\.tmp[0-9a-f]{10}", re.DOTALL)
 
 
 class _Tensor(NamedTuple):
@@ -214,8 +219,10 @@ def finish_together(writers: Sequence[TensorSliceWriter]) -> None:
         writer.check()
     first = writers[0]
     directory = file_io.split(first.path)[0]
-    names = {series_of(file_io.split(writer.path)[1]) for writer in writers}
-    clean_directory(directory, lambda name: bool(name) and series_of(name) in names)
+    own = _series(file_io.split(first.path)[1])
+    if len(writers) > 1:
+        _clean_shards(directory)
+    clean_directory(directory, lambda name: _series(name) == own)
     if not file_io.is_remote(first.path):
         check_free_space(first.path, sum(writer.size for writer in writers))
     with contextlib.ExitStack() as files:
@@ -268,6 +275,30 @@ def _place(temporaries: Sequence[str], paths: Sequence[str], durable: bool) -> N
                     elif path not in old:
                         file_io.remove(path)
             raise
+
+
+def _series(name: str) -> str:
+    """The series of a file's checkpoint by the file's name."""
+    whole = _SHARD_SUFFIX.sub("", name)
+    return series_of(whole) if whole else ""
+
+
+def _clean_shards(directory: str) -> None:
+    """Removes the files that have got their names of a checkpoint whose first file has not, since its writer was killed."""
+    if file_io.is_remote(directory):
+        return
+    for match in filter(None, map(_FIRST_SHARD.fullmatch, file_io.list_directory(directory))):
+        left = file_io.join(directory, match[0])
+        with try_directory_lock(directory) as is_held, abandoned(left) as is_left:
+            if not (is_held and is_left) or file_io.exists(file_io.join(directory, f"{match[1]}-00000-of-{match[2]}")):
+                continue
+            for number in range(1, int(match[2])):
+                path = file_io.join(directory, f"{match[1]}-{number:05d}-of-{match[2]}")
+                # The first is written first; what is older and has no second name is not of that save.
+                with contextlib.suppress(OSError):
+                    status = os.lstat(path)
+                    if status.st_nlink > 1 or status.st_mtime_ns >= os.lstat(left).st_mtime_ns:
+                        file_io.remove(path)
 
 
 def _remove(path: str) -> None:

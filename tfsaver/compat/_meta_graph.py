@@ -93,7 +93,7 @@ def export_meta_graph(
         with temporary_directory(path) as directory:
             meta_graph_def, _ = export(filename=file_io.join(directory, file_io.split(path)[1]), save_debug_info=True)
             for name in file_io.list_directory(directory):
-                file_io.sync_file(file_io.join(directory, name))
+                file_io.sync_file(file_io.join(directory, name), path)
                 file_io.replace(file_io.join(directory, name), file_io.join(file_io.split(path)[0], name))
         file_io.sync_directory(file_io.split(path)[0])
     return meta_graph_def

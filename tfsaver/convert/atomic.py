@@ -58,7 +58,7 @@ def atomic_file(path: str, *, durable: bool = True, expected_size: int = 0) -> I
         temporary = file_io.join(place, name)
         yield temporary
         if durable:
-            file_io.sync_file(temporary)
+            file_io.sync_file(temporary, path)
         file_io.replace(temporary, path)
     if durable:
         file_io.sync_directory(directory)

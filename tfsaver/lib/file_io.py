@@ -65,7 +65,7 @@ class FileSystem(Protocol):
     def replace(self, source: str, target: str) -> None: ...
     def link(self, source: str, target: str) -> None: ...
     def remove(self, path: str) -> None: ...
-    def sync_file(self, path: str) -> None: ...
+    def sync_file(self, path: str, target: str) -> None: ...
     def sync_directory(self, path: str) -> None: ...
 
 
@@ -191,9 +191,17 @@ def remove(path: str) -> None:
     file_system(path).remove(path)
 
 
-def sync_file(path: str) -> None:
-    """Makes the bytes of a file that was written and closed survive a power cut."""
-    file_system(path).sync_file(path)
+def sync_file(path: str, target: str | None = None) -> None:
+    """Makes the bytes of a file that was written and closed survive a power cut.
+
+    Args:
+        path: The file.
+        target: The name that it is to have in the end, which errors say; `path` when None.
+
+    Raises:
+        WriteError: The system cannot.
+    """
+    file_system(path).sync_file(path, path if target is None else target)
 
 
 def sync_directory(path: str) -> None:

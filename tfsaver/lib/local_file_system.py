@@ -258,10 +258,10 @@ def remove(path: str) -> None:
         pass
 
 
-def sync_file(path: str) -> None:
+def sync_file(path: str, target: str) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        with write_errors(path):
+        with write_errors(target):
             os.fsync(descriptor)
     finally:
         os.close(descriptor)

@@ -135,7 +135,7 @@ def remove(path: str) -> None:
         system.rm_file(inner)
 
 
-def sync_file(path: str) -> None:
+def sync_file(path: str, target: str) -> None:
     """Nothing to do: a store keeps what it has acknowledged."""
 
 

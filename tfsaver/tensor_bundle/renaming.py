@@ -31,15 +31,15 @@ def rename_bundle(prefix: str, new_prefix: str, *, durable: bool = True) -> None
         table = Table(file)
         header = decode_header(table.first_value(HEADER_KEY), index_path)
         data_paths = [naming.data_path(prefix, shard_id, header.num_shards) for shard_id in range(header.num_shards)]
+        new_data_paths = [naming.data_path(new_prefix, number, header.num_shards) for number in range(header.num_shards)]
         if durable:
-            for path in (*data_paths, index_path):
-                file_io.sync_file(path)
+            for path, new_path in zip((*data_paths, index_path), (*new_data_paths, new_index_path), strict=True):
+                file_io.sync_file(path, new_path)
         if file_io.exists(new_index_path):
             entries = [item for item in table.items() if item[0] != HEADER_KEY]
             place_bundle(new_prefix, data_paths, header, entries, durable=durable)
             file_io.remove(index_path)
             return
-        new_data_paths = [naming.data_path(new_prefix, number, header.num_shards) for number in range(header.num_shards)]
         _rename_all(zip(data_paths, new_data_paths, strict=True), (index_path, new_index_path), durable)
 
 

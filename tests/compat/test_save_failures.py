@@ -1,0 +1,191 @@
+"""A Saver that cannot save: TensorFlow's class of error, and files, state file and list as they were."""
+
+from __future__ import annotations
+
+import errno
+import os
+import pathlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tfsaver
+from tfsaver import schemas
+from tfsaver.errors import NoSpaceError, WriteError
+from tfsaver.lib import free_space
+
+FEW, MANY = 3, 520
+
+
+class Program:
+    """Variables, a session and two checkpoints that were saved."""
+
+    def __init__(self, tf: Any, directory: pathlib.Path, num: int, **options: Any) -> None:
+        v1 = tf.compat.v1
+        self.directory = directory
+        self.graph = tf.Graph()
+        with self.graph.as_default():
+            for index in range(num):
+                v1.get_variable(f"layer_{index:03d}/w", initializer=np.full(5, index, np.float32))
+            self.saver = tfsaver.Saver(max_to_keep=2, **options)
+            initialize = v1.global_variables_initializer()
+        self.session = v1.Session(graph=self.graph)
+        self.session.run(initialize)
+        for step in (1, 2):
+            self.save(step)
+        self.before = self.contents()
+        self.kept = self.saver.last_checkpoints
+
+    def save(self, step: int, **options: Any) -> None:
+        self.saver.save(self.session, str(self.directory / "model"), global_step=step, **options)
+
+    def contents(self) -> dict[str, bytes]:
+        return {str(path): path.read_bytes() for path in self.directory.rglob("*") if path.is_file()}
+
+    def assert_untouched(self) -> None:
+        assert self.contents() == self.before
+        assert not [path for path in self.directory.rglob("*") if path.is_dir()]
+        assert self.saver.last_checkpoints == self.kept
+
+
+KINDS: dict[str, tuple[int, dict[str, Any]]] = {
+    "few": (FEW, {}),
+    "two data files": (FEW, {"num_data_shards": 2}),
+    "by operations": (MANY, {}),
+    "v1": (FEW, {"write_version": schemas.SaverDef.V1}),
+    "v1 in shards": (FEW, {"write_version": schemas.SaverDef.V1, "sharded": True}),
+}
+
+
+@pytest.fixture(params=KINDS)
+def program(request: pytest.FixtureRequest, tf: Any, tmp_path: pathlib.Path) -> Iterator[Program]:
+    num, options = KINDS[request.param]
+    made = Program(tf, tmp_path, num, **options)
+    yield made
+    made.session.close()
+
+
+@pytest.mark.parametrize("blocking", [True, False])
+@pytest.mark.parametrize("step", [2, 3], ids=["over the old one", "a new one"])
+def test_full_disk_is_resource_exhausted_and_changes_nothing(
+    program: Program, tf: Any, monkeypatch: pytest.MonkeyPatch, step: int, blocking: bool
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(free_space, "free_space", lambda directory: 10)
+        with pytest.raises(tf.errors.ResourceExhaustedError, match=r"cannot be written: No space left.* needed, 10 avail") as caught:
+            program.save(step, blocking=blocking)
+            program.saver.wait()
+        cause = caught.value.__cause__
+        while not isinstance(cause, NoSpaceError):
+            assert cause is not None
+            cause = cause.__cause__
+    program.assert_untouched()
+    # And when there is room again, all goes on.
+    program.save(3)
+    assert len(program.saver.last_checkpoints) == 2
+
+
+@pytest.mark.parametrize("blocking", [True, False])
+@pytest.mark.parametrize(
+    ("name", "code", "error"),
+    [
+        ("writev", errno.ENOSPC, "ResourceExhaustedError"),
+        ("write", errno.EDQUOT, "ResourceExhaustedError"),
+        ("fsync", errno.EIO, "UnknownError"),
+        ("replace", errno.EROFS, "PermissionDeniedError"),
+    ],
+)
+def test_first_call_that_fails_is_tensorflows_error_and_changes_nothing(
+    program: Program, tf: Any, monkeypatch: pytest.MonkeyPatch, name: str, code: int, error: str, blocking: bool
+) -> None:
+    failed: list[str] = []
+
+    def fail_once(done: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            if not failed:
+                failed.append(name)
+                raise OSError(code, os.strerror(code))
+            return done(*arguments)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, name, fail_once(getattr(os, name)))
+        try:
+            program.save(3, blocking=blocking, write_meta_graph=False)
+            program.saver.wait()
+            raised: Exception | None = None
+        except tf.errors.OpError as caught:
+            raised = caught
+    if not failed:
+        # V1 files and TensorFlow's operation are not written by every call.
+        assert raised is None
+        return
+    if "checkpoint' cannot be written" in str(raised):
+        # All but the state file was written by another call, or by TensorFlow; the next test is about that.
+        assert program.saver.last_checkpoints == program.kept
+        return
+    assert type(raised) is getattr(tf.errors, error) and os.strerror(code) in str(raised) and ".tmp" not in str(raised)
+    cause: BaseException | None = raised
+    while not isinstance(cause, WriteError):
+        assert cause is not None
+        cause = cause.__cause__
+    program.assert_untouched()
+
+
+def test_state_file_that_cannot_be_written_leaves_the_old_one_and_the_list(
+    program: Program, tf: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace = os.replace
+
+    def refuse(source: str, target: str) -> None:
+        if os.path.basename(target) == "checkpoint":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), target)
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(tf.errors.ResourceExhaustedError, match="checkpoint' cannot be written"):
+        program.save(3, write_meta_graph=False)
+    assert program.saver.last_checkpoints == program.kept
+    found = program.contents()
+    # The new checkpoint is there, whole; what was there before is as it was.
+    assert {path: found[path] for path in program.before} == program.before
+    assert not [path for path in found if ".tmp" in path]
+    assert not tfsaver.verify(program.directory / "model-3" if (program.directory / "model-3.index").exists() else next(
+        path for path in program.directory.iterdir() if path.name.startswith("model-3")
+    )).problems
+
+
+def test_meta_graph_is_written_whole_or_not_at_all(program: Program, tf: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    replace = os.replace
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+
+    def refuse(source: str, target: str) -> None:
+        if target.endswith(".meta"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO), target)
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(tf.errors.UnknownError, match="model-3.meta' cannot be written"):
+        program.save(3)
+    assert not [path for path in program.contents() if ".tmp" in path or path.endswith("3.meta")]
+    assert synced
+
+
+def test_missing_directory_is_made_and_goes_again(tf: Any, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = Program(tf, tmp_path, FEW)
+    monkeypatch.setattr(free_space, "free_space", lambda directory: 10)
+    for num in (FEW, MANY):
+        other = Program.__new__(Program)
+        other.__dict__.update(program.__dict__)
+        if num == MANY:
+            monkeypatch.undo()
+            (tmp_path / "many").mkdir()
+            other = Program(tf, tmp_path / "many", MANY)
+            monkeypatch.setattr(free_space, "free_space", lambda directory: 10)
+        with pytest.raises(tf.errors.ResourceExhaustedError):
+            other.saver.save(other.session, str(tmp_path / "new" / "model"))
+        assert not (tmp_path / "new").exists()
