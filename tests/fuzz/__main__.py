@@ -4,6 +4,7 @@
     python -m tests.fuzz --all --runs 1000000 --jobs 2
     python -m tests.fuzz --all --seconds 5            as many runs as five seconds have, for each target
     python -m tests.fuzz table --input crash-1234     one input again
+    python -m tests.fuzz --all --runs 1000000 --resume      up to a million, with those that the last run has had
     python -m tests.fuzz --all --report               the table of the last run again, or of one that is under way
 
 What was found (inputs, logs) and the inputs that reached something new are kept in a folder, by default in the system's
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import concurrent.futures
+import functools
 import pathlib
 import re
 import subprocess
@@ -27,10 +29,13 @@ _COVERAGE = re.compile(r"cov: (\d+)")
 _COUNT = re.compile(r"^#(\d+)\s", re.MULTILINE)
 _SECONDS = re.compile(r"^Done \d+ runs in (\d+) second", re.MULTILINE)
 _REPLAYED = re.compile(r"^replay: \d+ inputs", re.MULTILINE)
-_FINDING = re.compile(r"^ === Uncaught Python exception: ===\n(.*)|^(replay: .*)|^==\d+== ?(ERROR: .*)", re.MULTILINE)
+_FINDING = re.compile(r"^ === Uncaught Python exception: ===\n(.*)|^(replay: .*)|^==\d+== ?(ERROR: (?!.*fuzz target exited).*)", re.MULTILINE)
 # A real hang; what takes more than a second of the processor's time says so itself.
 _TIMEOUT = 20
 _RSS_LIMIT_MB = 2048
+# atheris loses some memory where a comparison gives no bool, as numpy's do: a new process goes on from time to time.
+_RUNS_PER_PROCESS = 200_000
+_NEW_PROCESS = "=== new process"
 
 
 class Outcome(NamedTuple):
@@ -44,8 +49,8 @@ class Outcome(NamedTuple):
     findings: list[str]
 
 
-def fuzz(name: str, folder: pathlib.Path, runs: int, seconds: int) -> Outcome:
-    """Fuzzes a target in a process of its own, then measures the memory of each input that reached something new."""
+def fuzz(name: str, folder: pathlib.Path, runs: int, seconds: int, *, resume: bool = False) -> Outcome:
+    """Fuzzes a target in processes of its own, then measures the memory of each input that reached something new."""
     corpus = folder / "corpus" / name
     findings = folder / "findings" / name
     for each in (corpus, findings):
@@ -53,7 +58,6 @@ def fuzz(name: str, folder: pathlib.Path, runs: int, seconds: int) -> Outcome:
     subprocess.run([sys.executable, "-m", "tests.fuzz.write_seeds", name, str(corpus)], check=True)
     arguments = [
         str(corpus),
-        f"-runs={runs}",
         f"-max_total_time={seconds}",
         f"-timeout={_TIMEOUT}",
         f"-rss_limit_mb={_RSS_LIMIT_MB}",
@@ -62,8 +66,18 @@ def fuzz(name: str, folder: pathlib.Path, runs: int, seconds: int) -> Outcome:
         "-len_control=20",
     ]
     command = [sys.executable, "-m", "tests.fuzz.one", name]
-    with (folder / f"{name}.log").open("w", encoding="utf-8", errors="replace") as output:
-        subprocess.run([*command, *arguments], stdout=output, stderr=subprocess.STDOUT, check=False)
+    done = outcome_of(name, folder).executions if resume else 0
+    with (folder / f"{name}.log").open("a" if resume else "w", encoding="utf-8", errors="replace") as output:
+        code = 0
+        while code == 0 and (runs < 0 or done < runs):
+            count = runs - done if seconds else min(runs - done, _RUNS_PER_PROCESS)
+            print(_NEW_PROCESS, file=output, flush=True)
+            code = subprocess.run(
+                [*command, *arguments, f"-runs={max(count, -1)}"], stdout=output, stderr=subprocess.STDOUT, check=False
+            ).returncode
+            done += count
+            if seconds:
+                break
         subprocess.run([*command, "--replay", str(corpus)], stdout=output, stderr=subprocess.STDOUT, check=False)
     return outcome_of(name, folder)
 
@@ -79,8 +93,8 @@ def outcome_of(name: str, folder: pathlib.Path) -> Outcome:
     corpus = folder / "corpus" / name
     return Outcome(
         name,
-        max(map(int, _COUNT.findall(text)), default=0),
-        max(map(int, _SECONDS.findall(text)), default=0),
+        sum(max(map(int, _COUNT.findall(part)), default=0) for part in text.split(_NEW_PROCESS)),
+        sum(map(int, _SECONDS.findall(text))),
         max(map(int, _COVERAGE.findall(text)), default=0),
         len(list(corpus.iterdir())) if corpus.exists() else 0,
         found,
@@ -103,6 +117,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=int, default=0, help="the most that each target may take")
     parser.add_argument("--jobs", type=int, default=1, help="targets fuzzed at the same time")
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path(tempfile.gettempdir(), "tfsaver-fuzz"))
+    parser.add_argument("--resume", action="store_true", help="count what the last run has done")
     parser.add_argument("--report", action="store_true", help="run nothing, print what logs say")
     parser.add_argument("--input", type=pathlib.Path, help="run the target on this file alone")
     arguments = parser.parse_args()
@@ -119,9 +134,12 @@ def main() -> int:
     outcomes = []
     with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
         if arguments.report:
-            waiting = [pool.submit(outcome_of, name, arguments.out) for name in chosen]
+            run = functools.partial(outcome_of, folder=arguments.out)
         else:
-            waiting = [pool.submit(fuzz, name, arguments.out, arguments.runs, arguments.seconds) for name in chosen]
+            run = functools.partial(
+                fuzz, folder=arguments.out, runs=arguments.runs, seconds=arguments.seconds, resume=arguments.resume
+            )
+        waiting = [pool.submit(run, name) for name in chosen]
         for each in concurrent.futures.as_completed(waiting):
             outcomes.append(each.result())
             print(show(outcomes[-1]), flush=True)
