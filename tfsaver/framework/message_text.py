@@ -11,7 +11,7 @@ import warnings
 from typing import Any
 
 from google.protobuf import text_format
-from google.protobuf.message import EncodeError
+from google.protobuf.message import DecodeError, EncodeError
 
 from tfsaver import schemas
 from tfsaver.errors import DataLossError
@@ -32,8 +32,9 @@ def merge_text(data: bytes, message: Any, *, repeats: bool = False) -> None:
         with _without_warnings() if b"\\" in data else contextlib.nullcontext():
             read = text_format.Merge if repeats else text_format.Parse
             read(data.decode("utf-8"), message, descriptor_pool=schemas.DESCRIPTOR_POOL)
-        message.SerializePartialToString()
-    except (text_format.ParseError, EncodeError, RecursionError, ValueError, OverflowError, TypeError) as error:
+        # A text may be deeper than what any program can read once it is written.
+        type(message).FromString(message.SerializePartialToString())
+    except (text_format.ParseError, DecodeError, EncodeError, RecursionError, ValueError, OverflowError, TypeError) as error:
         raise DataLossError(f"no {message.DESCRIPTOR.name} in text form: {error}") from error
 
 
