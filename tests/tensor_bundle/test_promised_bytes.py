@@ -50,5 +50,6 @@ def test_each_file_is_counted_by_itself_and_only_what_lies_in_it() -> None:
     promised.add(b"a", entry(0, 10))
     promised.add(b"b", entry(0, 10, shard_id=1))
     promised.add(b"c", entry(5, 10))
+    promised.add(b"d", entry((1 << 63) - 1, (1 << 63) - 1))
     promised.check(0, FILE)
     promised.check(1, FILE)

@@ -6,6 +6,7 @@ a thousand entries for the same million bytes would make a thousand times the fi
 
 from __future__ import annotations
 
+import array
 import threading
 
 from tfsaver.errors import DataLossError
@@ -18,19 +19,22 @@ class PromisedBytes:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._known: set[bytes] = set()
-        # Of each shard, what is not counted yet: whether it lies in the file is seen when that is open.
-        self._waiting: dict[int, list[BundleEntry]] = {}
+        # Hashes, since keys are long: two of one hash are counted as one, which is no harm.
+        self._known: set[int] = set()
+        # Of each shard, the end and the size of what is not counted yet: whether it lies in the file is seen when that is
+        # open.
+        self._waiting: dict[int, array.array[int]] = {}
         self._totals: dict[int, int] = {}
 
     def add(self, key: bytes, entry: BundleEntry) -> None:
         """Notes the entry of a key; the same key again is no more bytes."""
-        if not entry.size or key in self._known:
+        known = hash(key)
+        if not entry.size or known in self._known:
             return
         with self._lock:
-            if key not in self._known:
-                self._known.add(key)
-                self._waiting.setdefault(entry.shard_id, []).append(entry)
+            if known not in self._known:
+                self._known.add(known)
+                self._waiting.setdefault(entry.shard_id, array.array("Q")).extend((entry.offset + entry.size, entry.size))
 
     def check(self, shard_id: int, file: RandomAccessFile) -> None:
         """Compares what lies in a shard's file with its size.
@@ -39,9 +43,9 @@ class PromisedBytes:
             DataLossError: It is more: tensors have bytes in common.
         """
         with self._lock:
-            waiting = self._waiting.pop(shard_id, ())
+            waiting = self._waiting.pop(shard_id, array.array("Q"))
             # What ends behind the file is damage of another kind, and is never read.
-            in_file = (each.size for each in waiting if each.offset + each.size <= file.size)
+            in_file = (size for end, size in zip(waiting[::2], waiting[1::2], strict=True) if end <= file.size)
             total = self._totals[shard_id] = self._totals.get(shard_id, 0) + sum(in_file)
         if total > file.size:
             raise DataLossError(
