@@ -228,6 +228,15 @@ def test_a_node_that_takes_a_variable_where_its_operation_takes_nothing_is_no_cr
     assert [each.op for each in frozen.node] == ["Const", "NoOp", "Identity"]
 
 
+def test_a_function_without_a_name_is_one_all_the_same() -> None:
+    graph = graph_of([string_const("c", "x")])
+    function = graph.graph_def.library.function.add(ret={"out": "i:output:0"})
+    function.signature.input_arg.add(name="a", type=FLOAT)
+    function.signature.output_arg.add(name="out", type=FLOAT)
+    function.node_def.append(identity("i", "a"))
+    assert lint.lint(graph) == []
+
+
 def test_ten_thousand_findings_are_enough() -> None:
     graph = graph_of(identity(f"n{i}", "gone") for i in range(lint.MAX_FINDINGS + 5))
     found = lint.lint(graph)

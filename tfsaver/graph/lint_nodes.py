@@ -30,7 +30,7 @@ def lint_nodes(graph_def: schemas.GraphDef, known: Mapping[str, schemas.OpDef]) 
     library = library_functions(graph_def)
     if not graph_def.node:
         yield warning("empty-graph", "graph", "has no nodes")
-    yield from _Body("", graph_def.node, (), known, library).lint()
+    yield from _Body(None, graph_def.node, (), known, library).lint()
     yield from _lint_library(graph_def, library)
     for function in graph_def.library.function:
         name = function.signature.name
@@ -40,11 +40,11 @@ def lint_nodes(graph_def: schemas.GraphDef, known: Mapping[str, schemas.OpDef]) 
 
 
 class _Body:
-    """The nodes of a graph or of a function."""
+    """The nodes of a function, by its name, which may be empty in a damaged graph; or of the graph, for None."""
 
     def __init__(
         self,
-        function: str,
+        function: str | None,
         nodes: Iterable[schemas.NodeDef],
         arguments: Collection[str],
         known: Mapping[str, schemas.OpDef],
@@ -62,7 +62,7 @@ class _Body:
         seen: set[str] = set()
         for node in self._nodes:
             place = self._place(node)
-            if not (_FUNCTION_NODE_NAME if self._function else _NAME).fullmatch(node.name):
+            if not (_NAME if self._function is None else _FUNCTION_NODE_NAME).fullmatch(node.name):
                 yield error("bad-name", place, f"{shown(node.name)} is no name that a node can have")
             if node.name in seen:
                 yield error("duplicate-name", place, "two nodes have this name")
@@ -74,7 +74,7 @@ class _Body:
         yield from self._lint_circles()
 
     def _place(self, node: schemas.NodeDef) -> str:
-        return f"{self._function}/{node.name}" if self._function else node.name or "(a node without a name)"
+        return f"{self._function}/{node.name}" if self._function is not None else node.name or "(a node without a name)"
 
     def _lint_inputs(self, node: schemas.NodeDef, place: str) -> Iterator[Finding]:
         after_control = False
@@ -89,7 +89,7 @@ class _Body:
                 yield error("input-after-control", place, f"its input {shown(reference)} stands behind a control input")
             if source not in self.there:
                 yield error("dangling-input", place, f"its input {shown(reference)} is not there")
-            elif not self._function:
+            elif self._function is None:
                 yield from self._lint_output(reference, source, place)
 
     def _lint_output(self, reference: str, source: str, place: str) -> Iterator[Finding]:
@@ -113,7 +113,7 @@ class _Body:
                     yield error("missing-attribute", place, f"a {node.op} must have {shown(attr.name)}")
         for name, value in node.attr.items():
             kind = value.WhichOneof("value")
-            if name == "_class" and not self._function:
+            if name == "_class" and self._function is None:
                 for entry in value.list.s:
                     beside = entry.removeprefix(COLOCATION).decode("utf-8", "replace")
                     if entry.startswith(COLOCATION) and beside not in self.there:
@@ -123,7 +123,7 @@ class _Body:
             elif kind == "list":
                 for shape in value.list.shape:
                     yield from _lint_shape(shape, place, name)
-            elif kind == "placeholder" and not self._function:
+            elif kind == "placeholder" and self._function is None:
                 sentence = f"{shown(name)} stands for a function's {shown(value.placeholder)}"
                 yield error("placeholder-attribute", place, sentence)
         for called in sorted(set(functions_in(node.attr))):
