@@ -13,6 +13,7 @@ import pytest
 
 import tfsaver
 from tfsaver import schemas
+from tfsaver.compat import _tensorflow
 from tfsaver.errors import NoSpaceError, WriteError
 from tfsaver.lib import free_space
 
@@ -189,3 +190,31 @@ def test_missing_directory_is_made_and_goes_again(tf: Any, tmp_path: pathlib.Pat
         with pytest.raises(tf.errors.ResourceExhaustedError):
             other.saver.save(other.session, str(tmp_path / "new" / "model"))
         assert not (tmp_path / "new").exists()
+
+
+def test_what_nodes_have_written_is_synced_where_it_is(tf: Any, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the nodes of a program's own builder know what they save, and TensorFlow never syncs."""
+    v1 = tf.compat.v1
+
+    class Builder(_tensorflow.BulkSaverBuilder):  # type: ignore[misc]
+        """Like TensorFlow's, and not ours to second-guess."""
+
+    with tf.Graph().as_default() as graph:
+        v1.get_variable("w", initializer=np.arange(5, dtype=np.float32))
+        savers = {durable: tfsaver.Saver(builder=Builder(), durable=durable) for durable in (True, False)}
+        initialize = v1.global_variables_initializer()
+    synced: list[str] = []
+    fsync = os.fsync
+
+    def watched(descriptor: int) -> None:
+        synced.append(os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}")))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    with v1.Session(graph=graph) as session:
+        session.run(initialize)
+        for durable, saver in savers.items():
+            synced.clear()
+            saver.save(session, str(tmp_path / "model"), write_meta_graph=False, write_state=False)
+            expected = ["model.data-00000-of-00001", "model.index", tmp_path.name] if durable else []
+            assert synced == expected

@@ -17,15 +17,20 @@ from typing import Any
 
 import numpy as np
 
+from tfsaver.checkpoint.checkpoint_files import identifying_files
 from tfsaver.checkpoint.restoring.restore_report import RestoreReport
 from tfsaver.compat import _matching, _runtime, _saver_nodes
 from tfsaver.compat._binding import Binding, GraphVariable
 from tfsaver.compat._by_operations import ByOperations
+from tfsaver.compat._errors import tensorflow_errors
 from tfsaver.compat._restore import compare_variables, restore_variables
 from tfsaver.compat._save import begin_save, found_as, save_variables
 from tfsaver.compat._saver_nodes import SaverVariables
 from tfsaver.compat._shards import balanced
-from tfsaver.errors import UnimplementedError
+from tfsaver.errors import SaverError, UnimplementedError
+from tfsaver.lib import file_io
+from tfsaver.tensor_bundle import naming
+from tfsaver.tensor_bundle.cleaning import num_shards_of
 
 
 class Storage:
@@ -80,7 +85,11 @@ class Storage:
         """
         variables = self._variables_in(session)
         if variables is None or _runtime.is_needed(session, self._saver_def, variables):
-            return _runtime.save(session, self._saver_def, save_path, prefix)
+            written = _runtime.save(session, self._saver_def, save_path, prefix)
+            if self._durable:
+                with tensorflow_errors():
+                    _sync(written)
+            return written
         operations = self._operations_of(session, variables)
         if self._num_data_shards == 1 and operations.are_to_work(session):
             return operations.save(session, save_path, prefix, durable=self._durable)
@@ -180,6 +189,24 @@ def _with_known_shape(session: Any, binding: Binding) -> Binding:
         return binding
     shape = np.shape(session.run(variable.tensor))
     return dataclasses.replace(binding, variable=dataclasses.replace(variable, shape=shape))
+
+
+def _sync(written: str) -> None:
+    """Syncs the files that nodes have written, as far as they are on this machine."""
+    path = file_io.as_path(written)
+    if file_io.is_remote(path):
+        return
+    try:
+        num_shards = num_shards_of(path)
+    except SaverError:
+        num_shards = None
+    paths = identifying_files(path)
+    if num_shards is not None:
+        paths = [*(naming.data_path(path, shard_id, num_shards) for shard_id in range(num_shards)), *paths]
+    for each in filter(file_io.exists, paths):
+        file_io.sync_file(each)
+    if paths:
+        file_io.sync_directory(file_io.split(path)[0])
 
 
 def _nothing() -> None:
