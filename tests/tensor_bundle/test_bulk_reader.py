@@ -296,7 +296,7 @@ def test_damage_in_a_small_tensor_is_its_own(tmp_path: Path) -> None:
     tensors = {f"t{index}": np.full(10, index, np.int32) for index in range(50)}
     reader = write(tmp_path / "model", tensors)
     flip(tmp_path / "model.data-00000-of-00001", reader.entry("t7").offset)
-    with reader, pytest.raises(ChecksumError, match="tensor 't7': bytes"):
+    with reader, pytest.raises(ChecksumError, match="tensor 't7': .*bytes"):
         read_tensors(reader, tensors)
 
 

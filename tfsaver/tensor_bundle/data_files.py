@@ -40,7 +40,8 @@ class DataFiles:
         self._index = index
         self._files: dict[int, file_io.RandomAccessFile] = {}
         self._paths: dict[int, str] = {}
-        self._doubtful: set[int] = set()
+        # With what is odd about each.
+        self._doubtful: dict[int, str] = {}
         self._lock = threading.Lock()
         self._is_closed = False
 
@@ -88,8 +89,10 @@ class DataFiles:
             fate = self._index.fate()
             if fate is Fate.REPLACED:
                 raise self._index.replaced()
-            if fate is Fate.REMOVED or self._is_newer_than_index(file):
-                self._doubtful.add(shard_id)
+            if fate is Fate.REMOVED:
+                self._doubtful[shard_id] = "the index was removed while it was open"
+            elif self._is_newer_than_index(file):
+                self._doubtful[shard_id] = "data newer than the index, as in a save that goes on or was stopped"
         except BaseException:
             file.close()
             raise
@@ -109,6 +112,10 @@ class DataFiles:
     def is_doubtful(self, entry: BundleEntry) -> bool:
         """Whether only its checksum can tell that an entry's bytes are those of this checkpoint."""
         return entry.shard_id in self._doubtful
+
+    def doubt(self, shard_id: int) -> str:
+        """What is odd about a doubtful file."""
+        return self._doubtful[shard_id]
 
     def check_not_replaced(self) -> None:
         """Checks, when something else has gone wrong, whether that is why.

@@ -263,8 +263,12 @@ class BundleReader:
             self._proven.add((entry.shard_id, entry.offset))
 
     @contextlib.contextmanager
-    def located(self, entry: BundleEntry) -> Iterator[None]:
-        """Says of every DataLossError in the block that it is about an entry's bytes, or that the checkpoint was replaced.
+    def located(self, entry: BundleEntry, *, with_doubt: bool = True) -> Iterator[None]:
+        """Says of every DataLossError in the block that it is about an entry's bytes, and how it may have come about.
+
+        Args:
+            entry: The entry.
+            with_doubt: Whether it also says what is odd about a doubtful file.
 
         Raises:
             CheckpointReplacedError: Bytes are wrong because they are another checkpoint's.
@@ -275,6 +279,8 @@ class BundleReader:
             if error.path is None:
                 error.path, error.offset, error.size = self.data_path(entry.shard_id), entry.offset, entry.size
             self._files.check_not_replaced()
+            if with_doubt and self.is_doubtful(entry):
+                error.add_context(self._files.doubt(entry.shard_id))
             raise
 
     def close(self) -> None:
