@@ -19,7 +19,9 @@ from tests.table.stores import MemoryFile, block, build, open_table, table_of_bl
 from tfsaver import schemas
 from tfsaver.checkpoint.checkpoint_reader import load_checkpoint
 from tfsaver.checkpoint.names import renames
-from tfsaver.checkpoint.objects.object_graph import parse_object_graph
+from tfsaver.checkpoint.objects.object_graph import Attribute, Node, ObjectGraph, parse_object_graph
+from tfsaver.checkpoint.objects.object_matching import match_objects
+from tfsaver.checkpoint.tensor_source import ArraySource
 from tfsaver.checkpoint.verify import verify_checkpoint
 from tfsaver.errors import DataLossError, SaverError, UnimplementedError, nearest_names
 from tfsaver.framework import dtypes, tensor_shape, tensor_slice, tensor_util
@@ -39,6 +41,16 @@ from tfsaver.tensor_bundle.reader import BundleReader
 
 MIB = 1 << 20
 FLOAT = dtypes.from_name("float32")
+
+
+class CountedSource(ArraySource):
+    """Tensors, and how often somebody asked what one is."""
+
+    num_infos = 0
+
+    def info(self, name: str) -> Any:
+        self.num_infos += 1
+        return super().info(name)
 
 
 def peak_of(step: Callable[[], Any]) -> int:
@@ -446,3 +458,13 @@ def test_most_likely_of_names_of_many_words_takes_no_square() -> None:
     assert renames.most_likely({"scope/dense/kernel": {"dense/kernel": "dense/kernel", **names}}) == {
         "scope/dense/kernel": "dense/kernel"
     }
+
+
+def test_values_whose_keys_begin_with_each_other_look_at_each_tensor_once() -> None:
+    names = {"a" * 200 + str(number): np.float32(number) for number in range(300)}
+    values = tuple(Attribute("table", "", "a" * size) for size in range(1, 200) for _ in range(2))
+    graph = ObjectGraph((Node({}, values),))
+    source = CountedSource(names, "the tensors")
+    match = match_objects(source, graph)
+    assert match.origins.keys() == names.keys() and not match.dropped
+    assert source.num_infos <= 2 * len(names)

@@ -99,9 +99,15 @@ def match_objects(
     ambiguous: dict[tuple[str, str], list[str]] = {}
     mismatched: list[MismatchedTensor] = []
     dropped: set[str] = set()
-    # Two values of one key have the same tensors; to go through these again for each would be many times the graph's size.
+    # Tensors of values whose names are known by their beginnings alone. Where keys begin with each other, looking at these
+    # again for each would be many times the graph's size.
+    seen: set[str] = set()
     for attribute in {(item.key, item.name == VARIABLE_VALUE and item): item for item in graph.attributes}.values():
-        for name in _tensors_of(attribute, known, offers):
+        names = _tensors_of(attribute, known, offers)
+        if attribute.name != VARIABLE_VALUE:
+            names = [name for name in names if name not in seen]
+            seen.update(names)
+        for name in names:
             full_name = attribute.full_name if name == attribute.key else ""
             is_unique = counts[full_name] == 1
             origin = offers.find(name, full_name if is_unique else "")
