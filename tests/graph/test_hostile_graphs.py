@@ -335,3 +335,27 @@ def test_a_chain_of_objects_is_not_named_in_full() -> None:
     del objects.nodes[200:]
     objects.nodes[199].ClearField("children")
     assert len(object_graph_of_saved_model(objects).nodes) == 200
+
+
+def test_a_node_that_is_called_like_one_of_the_saver_is_none() -> None:
+    graph = with_saver(graph_of([variable("v")]), find_variables(graph_of([variable("v")])))
+    assert all(found.is_expected for found in op_risks.scan(graph))
+    graph.graph_def.node.append(string_const("path", "/etc/passwd"))
+    graph.graph_def.node.append(node("WriteFile", "save/SaveV2", ["path", "path"]))
+    for name in ("save", ""):
+        function = graph.graph_def.library.function.add()
+        function.signature.name = name
+        function.node_def.append(node("WriteFile", "SaveV2" if name else "save/SaveV2"))
+    found = [each for each in op_risks.scan(graph) if each.op == "WriteFile"]
+    assert [each.is_expected for each in found] == [False] * 3
+
+
+def test_what_is_saved_while_a_model_is_restored_is_a_finding() -> None:
+    graph = with_saver(graph_of([variable("v")]), find_variables(graph_of([variable("v")])))
+    names = ["path", "save/SaveV2/tensor_names", "save/SaveV2/shape_and_slices", "v/Read"]
+    hidden = [string_const("path", "/etc/cron.d/x"), node("SaveV2", "hidden", names, {"dtypes": of_types([FLOAT])})]
+    graph.graph_def.node.extend(hidden)
+    next(each for each in graph.graph_def.node if each.name == "save/restore_all").input.append("^hidden")
+    next(each for each in graph.graph_def.node if each.name == "save/control_dependency").input.append("^hidden")
+    (found,) = (each for each in op_risks.scan(graph) if not each.is_expected)
+    assert (found.place, found.values) == ("hidden", ("/etc/cron.d/x",))

@@ -60,19 +60,19 @@ _PYTHON_LAYER = re.compile(r'"class_name"\s*:\s*"(?:Lambda|TensorFlowOpLayer>Lam
 def scan(graph: schemas.MetaGraphDef | schemas.GraphDef) -> list[RiskFinding]:
     """Every node that can do more than compute, in the order of the graph and then of its functions."""
     graph_def, meta_graph = graph_and_meta_graph(graph)
-    expected = _expected_places(meta_graph) if meta_graph is not None else set()
+    expected = _expected_nodes(meta_graph) if meta_graph is not None else set()
     findings: list[RiskFinding] = []
-    for function, nodes in bodies(graph_def):
-        risky = [node for node in nodes if risks_of(node.op)]
+    for number, (function, nodes) in enumerate(bodies(graph_def)):
+        risky = [(index, node) for index, node in enumerate(nodes) if risks_of(node.op)]
         if not risky:
             continue
         sources = {node.name: node for node in nodes if node.op in ("Const", "Identity")}
         texts: dict[str, tuple[str, ...]] = {}
-        for node in risky:
+        for index, node in risky:
             place = f"{function}/{node.name}" if function else node.name
             values = _names_given_to(node, sources, texts)
             findings += [
-                RiskFinding(risk, node.op, place, reason, values, place in expected)
+                RiskFinding(risk, node.op, place, reason, values, (number, index) in expected)
                 for risk, reason in risks_of(node.op)
                 if not _is_ruled_out(node, risk, values)
             ]
@@ -135,17 +135,26 @@ def _is_ruled_out(node: schemas.NodeDef, risk: Risk, values: tuple[str, ...]) ->
     return node.op.startswith("CacheDataset") and values == ("",)
 
 
-def _expected_places(meta_graph: schemas.MetaGraphDef) -> set[str]:
-    """The nodes that save and restore, and those that read an asset."""
+def _expected_nodes(meta_graph: schemas.MetaGraphDef) -> set[tuple[int, int]]:
+    """The nodes that save and restore, and those that read an asset: the number of the body, 0 for the graph, and theirs.
+
+    Not their names: in a crafted graph two nodes have one, and a function `save` with a node `SaveV2` reads like the node
+    `save/SaveV2`.
+    """
     nodes = {node.name: node for node in meta_graph.graph_def.node}
+    numbers = {node.name: number for number, node in enumerate(meta_graph.graph_def.node)}
     saver_def = meta_graph.saver_def
-    saver = _reach(nodes, [node_of(saver_def.save_tensor_name), node_of(saver_def.restore_op_name)])
-    expected = {name for name in saver if nodes[name].op in _SAVER_OPS}
-    functions = {nodes[name].attr["f"].func.name for name in saver if "f" in nodes[name].attr}
-    for function in meta_graph.graph_def.library.function:
-        if function.signature.name in functions:
-            name = function.signature.name
-            expected.update(f"{name}/{node.name}" for node in function.node_def if node.op in _SAVER_OPS)
+    expected: set[tuple[int, int]] = set()
+    library = {each.signature.name: (number, each) for number, each in enumerate(meta_graph.graph_def.library.function, 1)}
+    restoring = _reach(nodes, [node_of(saver_def.restore_op_name)])
+    saving = _reach(nodes, [node_of(saver_def.save_tensor_name)])
+    # What restores runs whenever the model is loaded: nothing that it needs is to save anything.
+    for names, ops in ((restoring, _RESTORING_OPS), (saving - restoring, _SAVING_OPS)):
+        expected.update((0, numbers[name]) for name in names if nodes[name].op in ops)
+        for name in names:
+            called = nodes[name].attr["f"].func.name if "f" in nodes[name].attr else ""
+            number, function = library.pop(called, (0, schemas.FunctionDef()))
+            expected.update((number, index) for index, node in enumerate(function.node_def) if node.op in ops)
     try:
         assets = {node_of(asset.tensor_info.name) for asset in asset_files(meta_graph)}
     except SaverError:
@@ -153,14 +162,13 @@ def _expected_places(meta_graph: schemas.MetaGraphDef) -> set[str]:
     for node in nodes.values():
         reads_table = node.op.startswith("InitializeTableFromTextFile") and len(node.input) > 1
         if reads_table and _source_of(node.input[1], nodes) in assets:
-            expected.add(node.name)
+            expected.add((0, numbers[node.name]))
     return expected
 
 
 # What a Saver consists of, and nothing else that may hide among what it needs.
-_SAVER_OPS = frozenset(
-    {"SaveV2", "SaveSlices", "Save", "RestoreV2", "RestoreSlice", "Restore", "MergeV2Checkpoints"}
-)
+_RESTORING_OPS = frozenset({"RestoreV2", "RestoreSlice", "Restore"})
+_SAVING_OPS = _RESTORING_OPS | {"SaveV2", "SaveSlices", "Save", "MergeV2Checkpoints"}
 
 
 def _reach(nodes: dict[str, schemas.NodeDef], waiting: Iterable[str]) -> set[str]:
