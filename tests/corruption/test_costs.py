@@ -214,10 +214,10 @@ def test_blocks_of_a_compressed_table_are_found_with_few_looks() -> None:
     assert sum(size for _, size in file.reads) < 20 * len(data)
 
 
-def write_bundle(prefix: Path, entries: dict[bytes, BundleEntry], data: bytes) -> Path:
+def write_bundle(prefix: Path, entries: dict[bytes, BundleEntry], data: bytes, *, block_size: int = 1 << 18) -> Path:
     """A bundle of one data file with whatever entries."""
     pairs = {b"": BundleHeader(1).encode(), **{key: entry.encode() for key, entry in entries.items()}}
-    prefix.with_name(f"{prefix.name}.index").write_bytes(build(sorted(pairs.items())))
+    prefix.with_name(f"{prefix.name}.index").write_bytes(build(sorted(pairs.items()), block_size=block_size))
     prefix.with_name(f"{prefix.name}.data-00000-of-00001").write_bytes(data)
     return prefix
 
@@ -468,3 +468,60 @@ def test_values_whose_keys_begin_with_each_other_look_at_each_tensor_once() -> N
     match = match_objects(source, graph)
     assert match.origins.keys() == names.keys() and not match.dropped
     assert source.num_infos <= 2 * len(names)
+
+
+def scattered(count: int) -> list[TensorSlice]:
+    """Slices of one dimension, listed so that neighbours are far from each other."""
+    return [TensorSlice(((number * 7919 % count, 1),)) for number in range(count)]
+
+
+def test_slices_of_a_bundle_that_are_listed_in_no_order_are_looked_up_in_theirs(tmp_path: Path, decoded: list[int]) -> None:
+    slices = scattered(1000)
+    parts = {
+        tensor_slice.encode_key(b"w", stored): BundleEntry(FLOAT, (1,), 0, 4 * number, 4, crc32c.mask(crc32c.value(bytes(4))))
+        for number, stored in enumerate(slices)
+    }
+    entries = {b"w": BundleEntry(FLOAT, (1000,), slices=tuple(slices)), **parts}
+    with load_checkpoint(write_bundle(tmp_path / "m", entries, bytes(4000), block_size=1000)) as reader:
+        assert reader.implementation.index.num_blocks > 20
+        decoded.clear()
+        assert not reader["w"].any()
+        assert len(decoded) < 2 * reader.implementation.index.num_blocks
+
+
+def write_v1(path: Path, shape: tuple[int, ...], stored: dict[TensorSlice, Any], *, block_size: int = 1 << 18) -> Path:
+    """A V1 checkpoint of one tensor with whatever records."""
+    meta = schemas.SavedTensorSlices()
+    meta.meta.tensor.add(name="w", shape=tensor_shape.to_proto(shape), type=1, slice=map(tensor_slice.to_proto, stored))
+    pairs = {b"": meta.SerializeToString()}
+    for each, values in stored.items():
+        record = schemas.SavedTensorSlices()
+        record.data.name = "w"
+        record.data.slice.CopyFrom(tensor_slice.to_proto(each))
+        record.data.data.float_val.extend(values)
+        pairs[tensor_slice.encode_key(b"w", each)] = record.SerializeToString()
+    path.write_bytes(build(sorted(pairs.items()), block_size=block_size))
+    return path
+
+
+def test_slices_of_a_v1_checkpoint_are_looked_up_in_the_order_of_their_keys(tmp_path: Path, decoded: list[int]) -> None:
+    path = write_v1(tmp_path / "m", (500,), {stored: [1.5] for stored in scattered(500)}, block_size=500)
+    with load_checkpoint(path) as reader:
+        num_blocks = reader.implementation._tables[0].num_blocks
+        assert num_blocks > 20
+        decoded.clear()
+        assert (reader["w"] == 1.5).all()
+        assert len(decoded) < 2 * num_blocks
+
+
+@pytest.mark.parametrize("shape", [(1 << 40,), (1 << 30, 1 << 28), (1 << 62, 0), ()])
+def test_promises_of_a_v1_shape_take_no_memory(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    path = write_v1(tmp_path / "m", shape, {TensorSlice.full(len(shape)): [1.0, 2.0]})
+
+    def read() -> None:
+        with load_checkpoint(path) as reader:
+            reader["w"]
+
+    with pytest.raises(DataLossError):
+        read()
+    assert peak_of(read) < 300_000
