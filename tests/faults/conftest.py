@@ -11,6 +11,7 @@ import pytest
 
 from tests.faults import ptrace
 from tests.faults.processes import fork
+from tests.faults.scenarios import is_sampled
 from tests.faults.system_calls import RULES
 from tests.faults.worker import Worker
 from tests.plugins.exhaustive import is_exhaustive
@@ -48,6 +49,15 @@ def tracing() -> None:
     # In a process that may have threads a child must do next to nothing, and this one does.
     if (reason := _why_not()) is not None:
         pytest.skip(reason)
+
+
+@pytest.fixture
+def name(request: pytest.FixtureRequest) -> str:
+    """A scenario's name; skips those that no sample has."""
+    found: str = request.param
+    if not is_exhaustive() and not is_sampled(found):
+        pytest.skip("others of TensorFlow's programs are the sample: TFSAVER_EXHAUSTIVE=1 tries all")
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -132,3 +132,16 @@ _SCENARIOS = [
 ]
 
 SCENARIOS = {scenario.name: scenario for scenario in _SCENARIOS}
+
+# Those of TensorFlow's programs that a sample tries: a fork of its process takes as long as ten others.
+_SAMPLED = {
+    "Saver, a new prefix",
+    "Saver, over the old one",
+    "Saver, retention: the third removes the first",
+    "Saver, blocking=False, over the old one",
+}
+
+
+def is_sampled(name: str) -> bool:
+    """Whether a sample of all scenarios has this one."""
+    return not SCENARIOS[name].needs_tensorflow or name in _SAMPLED

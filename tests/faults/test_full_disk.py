@@ -12,7 +12,7 @@ from tests.faults.worker import Worker
 from tests.plugins.exhaustive import sample_size
 
 
-@pytest.mark.parametrize("name", SCENARIOS_ON_A_FULL_DISK)
+@pytest.mark.parametrize("name", SCENARIOS_ON_A_FULL_DISK, indirect=True)
 def test_a_save_that_finds_no_room_leaves_everything_as_it_was(
     name: str, worker_of: Callable[[str], Worker], record_property: Callable[[str, object], None]
 ) -> None:

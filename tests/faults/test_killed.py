@@ -18,7 +18,7 @@ _HAVE_TWINS = [name for name, scenario in SCENARIOS.items() if scenario.tensorfl
 _SAMPLES = {False: 8, True: 3}
 
 
-@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.parametrize("name", SCENARIOS, indirect=True)
 def test_whatever_call_is_the_last_one_a_checkpoint_is_there(
     name: str, worker_of: Callable[[str], Worker], record_property: Callable[[str, object], None]
 ) -> None:
@@ -31,12 +31,10 @@ def test_whatever_call_is_the_last_one_a_checkpoint_is_there(
     assert swept.num_readable >= swept.num_good > 1
 
 
-@pytest.mark.parametrize("name", _HAVE_TWINS)
+@pytest.mark.parametrize("name", _HAVE_TWINS, indirect=True)
 def test_how_many_points_tensorflow_survives_is_counted(
     name: str, worker_of: Callable[[str], Worker], record_property: Callable[[str, object], None]
 ) -> None:
-    if sample_size(1) is not None and "over the old one" not in name:
-        pytest.skip("one kind of save is enough for a sample: TFSAVER_EXHAUSTIVE=1 counts all")
     swept = Sweep(
         *worker_of("tensorflow").ask("sweep", name=name, what="killed", limit=sample_size(3), tensorflows=True)
     )

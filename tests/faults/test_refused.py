@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("tracing")
 _SAMPLES = {False: 4, True: 2}
 
 
-@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.parametrize("name", SCENARIOS, indirect=True)
 def test_whatever_call_fails_the_save_succeeds_or_has_never_been(
     name: str, worker_of: Callable[[str], Worker], record_property: Callable[[str, object], None]
 ) -> None:

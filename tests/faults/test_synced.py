@@ -66,7 +66,7 @@ def test_a_rename_before_a_sync_is_found() -> None:
     assert unsynced_directories([Call("fsync", "."), rename]) == {"."}
 
 
-@pytest.mark.parametrize("name", _DURABLE)
+@pytest.mark.parametrize("name", _DURABLE, indirect=True)
 def test_nothing_has_its_name_before_the_disk_has_its_bytes(name: str, worker_of: Callable[[str], Worker]) -> None:
     worker = worker_of("tensorflow" if SCENARIOS[name].needs_tensorflow else "plain")
     calls = [Call(*call) for call in worker.ask("calls", name=name)]

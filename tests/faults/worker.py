@@ -9,12 +9,14 @@ Started as ``python -m tests.faults.worker``; `Worker` is the other end. A line 
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import importlib.util
 import json
 import logging
 import os
 import select
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +25,7 @@ from typing import Any
 _ROOT = Path(__file__).resolve().parents[2]
 # No measurement: what a process that hangs may cost.
 _SECONDS = 900
+_PR_SET_PDEATHSIG = 1
 
 
 class WorkerDiedError(Exception):
@@ -106,6 +109,8 @@ def _serve(kind: str) -> None:
     import tfsaver
     from tests.faults import full_disk, reading, sweep, trials
 
+    # Whoever asked may be stopped in the middle of a sweep.
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     for name in tfsaver.__all__:
         getattr(tfsaver, name)
     if kind == "tensorflow":
