@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
+import cramjam
 import pytest
 
 from tests.saved_model.riegeli_files import BLOCK, SIGNATURE, chunk, write
 from tfsaver import schemas
 from tfsaver.errors import DataLossError, SaverError, UnimplementedError
+from tfsaver.lib import coding
 from tfsaver.saved_model import chunked_proto, riegeli, saved_model_file
 
 Plan = schemas.proto_splitter.ChunkedMessage
@@ -146,3 +149,78 @@ def test_a_chunked_saved_model_is_its_twin(cases: Path) -> None:
     joined = schemas.SavedModel()
     chunked_proto.read_chunked(str(cases / "sm_tf_chunked" / "chunked_model" / "saved_model.cpb"), joined)
     assert joined == saved_model_file.read_saved_model(str(cases / "sm_tf_chunked" / "non_chunked_model"))
+
+
+def test_a_few_compressed_bytes_are_not_made_gigabytes(tmp_path: Path) -> None:
+    for codec, kind in ((cramjam.brotli, b"b"), (cramjam.zstd, b"z")):
+        stream = bytes(codec.compress(bytes(64 << 20)))
+        for declared in (64 << 20, 1000):
+            sizes = coding.encode_varint(declared)
+            values = coding.encode_varint(declared) + stream
+            data = kind + coding.encode_varint(len(packed(codec, sizes))) + packed(codec, sizes) + values
+            header = bytes(8) + coding.encode_fixed64(len(data)) + bytes(8) + b"r" + (1).to_bytes(7, "little")
+            write(tmp_path / "f", header + coding.encode_fixed64(declared) + data)
+            tracemalloc.start()
+            with pytest.raises(DataLossError, match=f"declare {declared}|compressed bytes"):
+                riegeli.read_records(str(tmp_path / "f"))
+            assert tracemalloc.get_traced_memory()[1] < 4 << 20
+            tracemalloc.stop()
+
+
+def packed(codec: Any, data: bytes) -> bytes:
+    return coding.encode_varint(len(data)) + bytes(codec.compress(data))
+
+
+def test_more_records_than_a_file_has_room_for_are_refused(tmp_path: Path) -> None:
+    write(tmp_path / "f", chunk([b""] * 3000, b"z"))
+    with pytest.raises(DataLossError, match="3000 records in a file of"):
+        riegeli.read_records(str(tmp_path / "f"))
+
+
+def test_a_plan_does_not_use_a_chunk_again_and_again(tmp_path: Path) -> None:
+    plan = Plan()
+    for _ in range(1000):
+        plan.chunked_fields.add().message.chunk_index = 0
+    write_plan(tmp_path / "f", plan, [schemas.GraphDef(node=[schemas.NodeDef(name="n" * 5000)]).SerializeToString()])
+    with pytest.raises(DataLossError, match="the plan uses more bytes than all records have"):
+        chunked_proto.read_chunked(str(tmp_path / "f"), schemas.GraphDef())
+
+
+def test_a_plan_does_not_lead_deeper_than_a_message_may_be(tmp_path: Path) -> None:
+    # attr["k"].func.attr["k"].func ...
+    steps = [step for _ in range(1000) for step in (2, "k", 10)]
+    plan = Plan()
+    plan.chunked_fields.add(field_tag=path_of(*steps)).message.chunk_index = 0
+    write_plan(tmp_path / "f", plan, [b""])
+    with pytest.raises(DataLossError, match="more than 32 steps"):
+        chunked_proto.read_chunked(str(tmp_path / "f"), schemas.NameAttrList())
+    value = schemas.AttrValue(i=1)
+    for _ in range(30):
+        value = schemas.AttrValue(func=schemas.NameAttrList(name="f", attr={"k": value}))
+    plan = Plan()
+    plan.chunked_fields.add(field_tag=path_of(*[2, "k", 10] * 5)).message.chunk_index = 0
+    write_plan(tmp_path / "f", plan, [value.func.SerializeToString()])
+    with pytest.raises(DataLossError, match="nested more than 100 deep"):
+        chunked_proto.read_chunked(str(tmp_path / "f"), schemas.NameAttrList())
+
+
+def test_what_a_chunked_file_gives_can_be_written(tmp_path: Path) -> None:
+    value = schemas.AttrValue(i=1)
+    for _ in range(25):
+        value = schemas.AttrValue(func=schemas.NameAttrList(name="f", attr={"k": value}))
+    plan = Plan()
+    plan.chunked_fields.add(field_tag=path_of(2, "k", 10)).message.chunk_index = 0
+    write_plan(tmp_path / "f", plan, [value.func.SerializeToString()])
+    message = schemas.NameAttrList()
+    chunked_proto.read_chunked(str(tmp_path / "f"), message)
+    assert schemas.NameAttrList.FromString(message.SerializeToString()) == message
+
+
+def test_a_large_chunk_is_put_together_in_one_go(tmp_path: Path) -> None:
+    data = hashlib.shake_128(b"x").digest(100 * BLOCK)
+    write(tmp_path / "f", chunk([data]))
+    tracemalloc.start()
+    (record,) = riegeli.read_records(str(tmp_path / "f")).values()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert record == data and peak < 4 * len(data)

@@ -93,22 +93,21 @@ def _merge(message: Any, plan: Any, chunks: _Chunks, depth: int) -> None:
 
 def _depth_of(message: Any) -> int:
     """How many messages are inside of each other, this one with them."""
-    depth, level = 0, [message]
-    while level:
-        depth += 1
-        inner: list[Any] = []
-        for each in level:
-            for field, value in each.ListFields():
-                if field.message_type is None:
-                    continue
-                if not _is_repeated(field):
-                    inner.append(value)
-                elif not field.message_type.GetOptions().map_entry:
-                    inner += value
-                elif field.message_type.fields_by_name["value"].message_type is not None:
-                    inner += value.values()
-        level = inner
-    return depth
+    deepest, waiting = 0, [(message, 1)]
+    while waiting:
+        each, depth = waiting.pop()
+        deepest = max(deepest, depth)
+        for field, value in each.ListFields():
+            if field.message_type is None:
+                continue
+            if not _is_repeated(field):
+                waiting.append((value, depth + 1))
+            elif not field.message_type.GetOptions().map_entry:
+                waiting += ((item, depth + 1) for item in value)
+            elif field.message_type.fields_by_name["value"].message_type is not None:
+                # An entry of a map is a message too.
+                waiting += ((item, depth + 2) for item in value.values())
+    return deepest
 
 
 def _order(field: Any) -> tuple[int, list[tuple[int, Any]], int]:
