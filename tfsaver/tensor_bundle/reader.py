@@ -169,12 +169,15 @@ class BundleReader:
         if verify and self._files.has_doubts:
             self.prove(entry)
 
-    def verify_tensor(self, name: str, on_damage: OnDamage = raise_damage) -> Iterator[int]:
+    def verify_tensor(
+        self, name: str, on_damage: OnDamage = raise_damage, *, with_doubt: bool = False
+    ) -> Iterator[int]:
         """Reads all bytes of a tensor and checks them, in bounded memory; yields how many were read, piece by piece.
 
         Args:
             name: The tensor's name.
             on_damage: Called with what is wrong with the tensor, or with each slice of it.
+            with_doubt: Whether what is wrong also says what is odd about its file; see `located`.
 
         Raises:
             CheckpointReplacedError: Another checkpoint has the name now.
@@ -184,13 +187,13 @@ class BundleReader:
             TensorSliceSet(name, self.entry(name).shape, [stored for stored, _ in slices])
         for entry in self.stored_entries(name):
             try:
-                yield from self.verify_entry(entry)
+                yield from self.verify_entry(entry, with_doubt=with_doubt)
             except (DataLossError, CheckpointNotFoundError) as error:
                 on_damage(error)
 
-    def verify_entry(self, entry: BundleEntry) -> Iterator[int]:
+    def verify_entry(self, entry: BundleEntry, *, with_doubt: bool = False) -> Iterator[int]:
         """The same for the bytes of one entry; the first thing that is wrong is raised."""
-        with self.located(entry):
+        with self.located(entry, with_doubt=with_doubt):
             file = self.data_file(entry)
             if entry.dtype.has_fixed_size:
                 yield from stored_bytes.verified(file, entry)

@@ -7,7 +7,6 @@ the same; of what is found nothing can be wrong but the byte order of a bundle w
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import Iterator
 
@@ -143,12 +142,6 @@ class RecoveredBundle(BundleReader):
                 yield stored, 0, error
             else:
                 yield stored, part.size, self._damage_of(part)
-
-    @contextlib.contextmanager
-    def located(self, entry: BundleEntry, *, with_doubt: bool = False) -> Iterator[None]:
-        """As for any bundle, but that it says nothing of doubts: who looks for what is left has them all."""
-        with super().located(entry, with_doubt=with_doubt):
-            yield
 
     def _damage_of(self, entry: BundleEntry) -> Exception | None:
         try:
