@@ -93,17 +93,28 @@ def test_recovered_checkpoints_are_those_that_are_there(tmp_path: pathlib.Path, 
 
 
 def test_what_another_process_has_written_again_stays(tmp_path: pathlib.Path, clock: Clock) -> None:
-    """Two Savers that know nothing of each other count from the same step."""
-    mine, theirs = Retention(1, 1000.0), Retention(1, 1000.0)
+    """Two programs that know nothing of each other count from the same step."""
+    mine = Retention(1, 1000.0)
     save(mine, tmp_path / "m0")
     replaced = tmp_path / "written again"
     replaced.write_bytes(b"another index")
     os.replace(replaced, tmp_path / "m0.index")
-    save(theirs, tmp_path / "m0")
     save(mine, tmp_path / "m1")
     assert left(tmp_path) == ["m0", "m1"]
-    save(theirs, tmp_path / "m2")
-    assert left(tmp_path) == ["m1", "m2"]
+    save(mine, tmp_path / "m2")
+    assert left(tmp_path) == ["m0", "m2"]
+
+
+def test_what_another_saver_of_this_process_has_written_again_goes_as_in_tensorflow(
+    tmp_path: pathlib.Path, clock: Clock
+) -> None:
+    first, second = Retention(1, 1000.0), Retention(1, 1000.0)
+    save(first, tmp_path / "m0")
+    (tmp_path / "m0.index").unlink()
+    (tmp_path / "m0.index").write_bytes(b"another index")
+    save(second, tmp_path / "m0")
+    save(first, tmp_path / "m1")
+    assert left(tmp_path) == ["m1"]
 
 
 def test_data_of_a_checkpoint_whose_index_is_gone_go_all_the_same(tmp_path: pathlib.Path, clock: Clock) -> None:

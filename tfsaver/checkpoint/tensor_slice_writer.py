@@ -44,9 +44,11 @@ from tfsaver.lib.abandoned import abandoned
 from tfsaver.lib.directory_lock import directory_lock, try_directory_lock
 from tfsaver.lib.file_io import WritableFile
 from tfsaver.lib.free_space import check_free_space
+from tfsaver.lib.write_errors import write_error
 from tfsaver.table.table_builder import TableBuilder
 from tfsaver.tensor_bundle.cleaning import clean_directory
 
+_NO_LINKS = frozenset({errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK})
 _SHARD_SUFFIX = re.compile(r"-\d{5}-of-\d{5}\Z")
 _FIRST_SHARD = re.compile(r"(.+)-00000-of-(\d{5})\.tmp[0-9a-f]{10}", re.DOTALL)
 
@@ -254,7 +256,9 @@ def _place(temporaries: Sequence[str], paths: Sequence[str], durable: bool) -> N
             old[path] = note
             try:
                 file_io.link(path, note)
-            except OSError:
+            except OSError as error:
+                if error.errno not in _NO_LINKS:
+                    raise write_error(path, error) from error
                 # Without links an old file cannot come back.
                 old[path] = None
         try:

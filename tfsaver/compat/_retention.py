@@ -34,6 +34,10 @@ from tfsaver.lib import file_io
 # What tells a file from another of the same name: the index's, or that of each of a V1 checkpoint's files.
 Identity: TypeAlias = "tuple[tuple[int, int, int, int], ...]"
 
+# Of what the Savers of this process have written and not removed. What one of them has written another one removes, as
+# TensorFlow's do.
+_written_here: set[Identity] = set()
+
 _logger = logging.getLogger(__name__)
 
 
@@ -70,7 +74,9 @@ class Retention:
             return
         self.checkpoints[:] = [item for item in self.checkpoints if item[0] != path]
         self.checkpoints.append((path, time.time()))
+        _written_here.discard(self._written.pop(path, ()))
         self._written[path] = _identity(path)
+        _written_here.add(self._written[path])
         if len(self.checkpoints) > self.max_to_keep:
             self.candidates.append(self.checkpoints.pop(0))
 
@@ -98,12 +104,14 @@ class Retention:
         if not self.candidates:
             return
         path, written = self.candidates.pop(0)
-        identity = self._written.pop(path, None)
+        identity = self._written.pop(path, ())
         if written > self.next_checkpoint_time:
             self.next_checkpoint_time += self.keep_every_n_hours * 3600
             return
-        if identity and identity != (_identity(path) or identity):
-            _logger.info("%s was written again by somebody else, and stays", path)
+        is_ours = not identity or (_identity(path) or identity) in _written_here
+        _written_here.discard(identity)
+        if not is_ours:
+            _logger.info("%s was written again by another process, and stays", path)
             return
         try:
             checkpoint_management.remove_checkpoint(path, version, meta_graph_suffix)
