@@ -53,10 +53,12 @@ def tracing() -> None:
 
 @pytest.fixture
 def name(request: pytest.FixtureRequest) -> str:
-    """A scenario's name; skips those that no sample has."""
+    """A scenario's name; skips those that no sample has, and those that lack a library."""
     found: str = request.param
     if not is_exhaustive() and not is_sampled(found):
         pytest.skip("others of TensorFlow's programs are the sample: TFSAVER_EXHAUSTIVE=1 tries all")
+    if "safetensors" in found:
+        pytest.importorskip("safetensors")
     return found
 
 

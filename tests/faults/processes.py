@@ -6,6 +6,7 @@ import os
 import pickle
 import sys
 import traceback
+import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -20,7 +21,10 @@ def fork(run: Callable[[], None]) -> int:
     """Starts a child that runs a function and ends; its parent must have no other thread, whose locks nobody would open."""
     sys.stdout.flush()
     sys.stderr.flush()
-    process = os.fork()
+    with warnings.catch_warnings():
+        # Newer Pythons warn of other threads; where tests fork themselves, these wait, and the child asks little of anyone.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        process = os.fork()
     if process:
         return process
     status = 1
