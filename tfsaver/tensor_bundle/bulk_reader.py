@@ -128,7 +128,8 @@ def verify_tensors(reader: BundleReader, names: Iterable[str], *, num_workers: i
 
 def _entries_by_place(reader: BundleReader, names: Iterable[str]) -> dict[str, BundleEntry]:
     """The entries of tensors in the order of their bytes; each file holds what its entries promise."""
-    entries = {name: reader.entry(name) for name in names}
+    entry_of = reader.index.entry
+    entries = {name: entry_of(name) for name in names}
     sizes: dict[int, int] = {}
     for name, entry in entries.items():
         if not entry.slices and entry.offset + entry.size > sizes.get(entry.shard_id, -1):

@@ -346,6 +346,9 @@ class Saver(KeptCheckpoints):
     def restore(self, sess: Any, save_path: file_io.PathLike | None, *, strict: bool = True) -> RestoreReport | None:
         """Gives the variables the values of a checkpoint: all of them, or none when anything is wrong.
 
+        See `restore_latest` for a directory, and `patch_tensorflow(fall_back=True)` for programs that name the newest
+        checkpoint themselves and are to go on from the one before when it is damaged.
+
         Args:
             sess: The session whose variables change; they need not be initialized. Of no use in eager mode.
             save_path: What `save` returned: a V2 prefix, or the file or the pattern of a V1 checkpoint.
