@@ -72,3 +72,20 @@ def test_a_saved_model_that_is_a_link_is_an_error(
     assert "not trusted" not in capsys.readouterr().err
     assert main(["saved-model", verb, str(tmp_path / "export"), "--untrusted"]) == 1
     assert "saved_model.pb leads out of" in capsys.readouterr().err
+
+
+def test_one_trace_of_a_thousand_functions_is_shown_a_few_times(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = object_model()
+    objects = model.meta_graphs[0].object_graph_def
+    for number in range(1000):
+        objects.nodes[0].children.add(node_id=3, local_name=f"f{number}")
+    arguments = objects.concrete_functions["__inference_read_12"].canonicalized_input_signature
+    for _ in range(1000):
+        arguments.list_value.values.add(string_value="text")
+    data = model.SerializeToString()
+    (tmp_path / "saved_model.pb").write_bytes(data)
+    for option in ("--json", "--verbose"):
+        assert main(["saved-model", "show", str(tmp_path), option]) == 0
+        shown = capsys.readouterr().out
+        assert "['text', 'text'" in shown and "..." in shown
+        assert len(shown) < 40 * len(data)

@@ -202,3 +202,14 @@ def test_a_tensor_of_one_element_repeated_is_no_tensor(tmp_path: Path) -> None:
         assert source.read("row").tolist() == [[0, 1, 2]] * 2
         with pytest.raises(UnimplementedError, match="repeats 4 bytes until they are 4398046511104"):
             source.read("w")
+
+
+def test_groups_in_groups_without_end_are_our_error(tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "w.h5", "w") as file:
+        group = file
+        for _ in range(150):
+            group = group.create_group("g")
+        group.create_dataset("w", data=[1.0])
+    with pytest.raises(DataLossError, match="nested more than 100 deep"):
+        open_keras(tmp_path / "w.h5")

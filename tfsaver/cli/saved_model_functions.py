@@ -14,6 +14,10 @@ from typing import Any, NamedTuple
 from tfsaver import schemas
 from tfsaver.saved_model.signature_def import data_type_name, open_shape_from_proto
 
+# Letters for each byte of the objects.
+_ROOM_PER_BYTE = 16
+_MIN_ROOM = 1 << 16
+
 
 class TracedFunction(NamedTuple):
     """One trace: what the function is called on the root object, its arguments and its result, the trace's own name."""
@@ -28,9 +32,12 @@ class TracedFunction(NamedTuple):
 
 
 def traced_functions(objects: schemas.SavedObjectGraph) -> Iterator[TracedFunction]:
-    """The traces of the root object's functions, in the order of their names."""
+    """The traces of the root object's functions, in the order of their names; the arguments of all are an ellipsis once they
+    are far more text than there is in the model, since any number of functions may have one trace.
+    """
     if not objects.nodes:
         return
+    room = _MIN_ROOM + _ROOM_PER_BYTE * objects.ByteSize()
     for child in sorted(objects.nodes[0].children, key=lambda child: child.local_name):
         if not 0 <= child.node_id < len(objects.nodes):
             continue
@@ -46,8 +53,11 @@ def traced_functions(objects: schemas.SavedObjectGraph) -> Iterator[TracedFuncti
             continue
         for trace in traces:
             found = objects.concrete_functions.get(trace)
-            arguments = "..." if found is None else _format_arguments(found.canonicalized_input_signature, names)
-            result = "" if found is None else format_value(found.output_signature)
+            arguments, result = "...", ""
+            if found is not None and room > 0:
+                arguments = _format_arguments(found.canonicalized_input_signature, names)
+                result = format_value(found.output_signature)
+                room -= len(arguments) + len(result) + len(names)
             yield TracedFunction(child.local_name, arguments, result, trace)
 
 

@@ -37,6 +37,7 @@ _FROM_ELSEWHERE = 2
 # What deflate makes of a byte at the most. A file may say any shape, and hold no values for it.
 _MAX_EXPANSION = 1032
 _MIN_UNPACKED = 1 << 20
+_MAX_DEPTH = 100
 
 
 def open_keras(path: file_io.PathLike) -> FileSource:
@@ -133,11 +134,9 @@ class _KerasSource(FileSource):
         """Every group by its path, with its attributes."""
         found: dict[str, dict[str, Any]] = {}
 
-        def visit(name: str, item: Any) -> None:
+        for name, item in _objects(self._h5py, self._file):
             if isinstance(item, self._h5py.Group):
                 found[name] = dict(item.attrs)
-
-        self._file.visititems(visit)
         return found
 
     def _content(self, dataset: Any) -> tuple[DType, Shape] | str:
@@ -190,12 +189,42 @@ def _open(h5py: Any, path: str) -> Any:
         raise DataLossError(f"{path} is no sound HDF5 file: {error}") from error
 
 
+def _objects(h5py: Any, file: Any) -> Iterator[tuple[str, Any]]:
+    """Groups and datasets by their paths, each once. Links to other places, and to other files, are not followed.
+
+    The library's own way goes as deep as a file is nested, and takes the square of the depth.
+
+    Raises:
+        DataLossError: Groups are nested deeper than those of any model.
+    """
+    seen = {h5py.h5o.get_info(file.id).addr}
+    waiting = [("", file, 0)]
+    while waiting:
+        prefix, group, depth = waiting.pop()
+        if depth > _MAX_DEPTH:
+            raise DataLossError(f"groups are nested more than {_MAX_DEPTH} deep")
+        for name in group:
+            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                continue
+            item = group[name]
+            address = h5py.h5o.get_info(item.id).addr
+            if address in seen:
+                continue
+            seen.add(address)
+            yield f"{prefix}{name}", item
+            if isinstance(item, h5py.Group):
+                waiting.append((f"{prefix}{name}/", item, depth + 1))
+
+
 def _names(h5py: Any, file: Any) -> Iterator[tuple[str, str]]:
     """The names of the tensors, and the paths of their datasets."""
     paths: list[str] = []
     groups: set[str] = set()
-    # Links to other places, and to other files, are not followed.
-    file.visititems(lambda name, item: paths.append(name) if isinstance(item, h5py.Dataset) else groups.add(name))
+    for path, item in _objects(h5py, file):
+        if isinstance(item, h5py.Dataset):
+            paths.append(path)
+        else:
+            groups.add(path)
     legacy = dict(_legacy_names(file, groups))
     # A layer that is in two models has its weights twice, under one name.
     counts: dict[str, int] = {}
