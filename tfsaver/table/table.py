@@ -88,6 +88,11 @@ class Table:
         position = block.lower_bound(key)
         return block.values[position] if position < len(block.keys) and block.keys[position] == key else None
 
+    @property
+    def first_handle(self) -> table_format.BlockHandle | None:
+        """Where the first data block lies; None where there is none."""
+        return self._handles[0] if self._handles else None
+
     def first_value(self, key: bytes) -> bytes | None:
         """The value of `key` if it is the first of all keys, or None; no other entry is decoded."""
         if not self._handles:

@@ -30,6 +30,7 @@ from tfsaver.errors import SaverError
 from tfsaver.lib import file_io
 from tfsaver.lib.directory_lock import directory_lock
 from tfsaver.lib.file_io import WritableFile
+from tfsaver.table.replacing import copy_with_first_value
 from tfsaver.table.table_builder import TableBuilder
 from tfsaver.tensor_bundle import naming
 from tfsaver.tensor_bundle.cleaning import num_shards_of
@@ -40,10 +41,11 @@ def place_bundle(
     prefix: str,
     data_paths: Sequence[str],
     header: BundleHeader,
-    entries: Sequence[tuple[bytes, bytes]],
+    entries: Iterable[tuple[bytes, bytes]],
     *,
     durable: bool = True,
     keeps_data: bool = False,
+    like: str | None = None,
 ) -> None:
     """Gives data files their names and writes their index; on an error the prefix is as it was.
 
@@ -52,17 +54,18 @@ def place_bundle(
         data_paths: The data files in the order of their shards, whole, and synced if that is wanted. They are gone
             afterwards, as they are after an error.
         header: The index's header.
-        entries: The index's other keys and their values, sorted.
+        entries: The index's other keys and their values, sorted; they may be asked for more than once.
         durable: Whether to return only once disks have the names and the index.
         keeps_data: Whether the data files also keep the names that they have, where the file system has links: then a stop
             loses nothing of the bundles that they are of.
+        like: The path of an index that has these entries, if there is one: most of it is then copied.
 
     Raises:
         OSError: The system refuses something.
     """
     try:
         with directory_lock(file_io.split(prefix)[0]):
-            placement = _Placement(prefix, header, entries, durable)
+            placement = _Placement(prefix, header, entries, durable, like)
             try:
                 placement.place(data_paths, keeps_data)
             finally:
@@ -92,11 +95,14 @@ def _write_table(file: WritableFile, header: BundleHeader, entries: Iterable[tup
 class _Placement:
     """One bundle on its way to its names; the directory's lock is held."""
 
-    def __init__(self, prefix: str, header: BundleHeader, entries: Sequence[tuple[bytes, bytes]], durable: bool) -> None:
+    def __init__(
+        self, prefix: str, header: BundleHeader, entries: Iterable[tuple[bytes, bytes]], durable: bool, like: str | None
+    ) -> None:
         self._prefix = prefix
         self._index_path = naming.index_path(prefix)
         self._header = header
         self._entries = entries
+        self._like = like
         self._durable = durable
         self._is_remote = file_io.is_remote(prefix)
         # By the number of shards: data files that go unless the index says that number in the end.
@@ -158,12 +164,22 @@ class _Placement:
         self._held.append(file)
         self._notes.append(file.path)
         try:
-            _write_table(file, BundleHeader(num_shards, self._header.byte_order), self._entries)
+            header = BundleHeader(num_shards, self._header.byte_order)
+            if not self._copy_index(file, header):
+                _write_table(file, header, self._entries)
             if self._durable:
                 file.sync()
         finally:
             file.close()
+        self._like = file.path
         return file.path
+
+    def _copy_index(self, file: WritableFile, header: BundleHeader) -> bool:
+        """Writes the index as a copy of one with another number of shards; returns whether that can be done."""
+        if self._like is None:
+            return False
+        with contextlib.closing(file_io.open_for_reading(self._like)) as source:
+            return copy_with_first_value(source, file, header.encode())
 
     def _note(self, index: str, *, needs_link: bool = False) -> str | None:
         """Another temporary name for an index, or a copy of it; None where there are no links and a copy does not do."""

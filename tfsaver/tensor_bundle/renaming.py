@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from tfsaver.lib import file_io
 from tfsaver.lib.directory_lock import directory_lock
@@ -36,11 +36,20 @@ def rename_bundle(prefix: str, new_prefix: str, *, durable: bool = True) -> None
             for path, new_path in zip((*data_paths, index_path), (*new_data_paths, new_index_path), strict=True):
                 file_io.sync_file(path, new_path)
         if file_io.exists(new_index_path):
-            entries = [item for item in table.items() if item[0] != HEADER_KEY]
-            place_bundle(new_prefix, data_paths, header, entries, durable=durable)
+            place_bundle(new_prefix, data_paths, header, _Entries(table), durable=durable, like=index_path)
             file_io.remove(index_path)
             return
         _rename_all(zip(data_paths, new_data_paths, strict=True), (index_path, new_index_path), durable)
+
+
+class _Entries:
+    """The entries of an index but its header, decoded when they are asked for."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def __iter__(self) -> Iterator[tuple[bytes, bytes]]:
+        return (item for item in self._table.items() if item[0] != HEADER_KEY)
 
 
 def _rename_all(data: Iterable[tuple[str, str]], index: tuple[str, str], durable: bool) -> None:
