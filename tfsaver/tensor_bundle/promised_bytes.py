@@ -42,6 +42,8 @@ class PromisedBytes:
         Raises:
             DataLossError: It is more: tensors have bytes in common.
         """
+        if shard_id not in self._waiting and self._totals.get(shard_id, 0) <= file.size:
+            return
         with self._lock:
             waiting = self._waiting.pop(shard_id, array.array("Q"))
             # What ends behind the file is damage of another kind, and is never read.
