@@ -296,7 +296,9 @@ def test_replaced_checkpoint_is_an_error_that_names_it(tmp_path: pathlib.Path) -
         reader.read("a")
         write(tmp_path / "model", NEW)
         assert start_of("c", reader.read("c")) == OLD
-        with pytest.raises(CheckpointReplacedError, match="'.*model' was replaced while it was read: .*model.index is another"):
+        with pytest.raises(
+            CheckpointReplacedError, match="'.*model' was replaced while it was read: .*model.index is another"
+        ):
             reader.read("b")
 
 

@@ -108,7 +108,9 @@ def assert_only_of_one_checkpoint(directory: pathlib.Path) -> None:
 
 def assert_read(found: dict[str, Any], written: set[int], never_fails: Iterable[str] = ()) -> None:
     for name, each in found.items():
-        print(f"  {name}: { {key: value for key, value in each.items() if key != 'numbers'} }, of {len(each['numbers'])} saves")
+        print(
+            f"  {name}: { {key: value for key, value in each.items() if key != 'numbers'} }, of {len(each['numbers'])} saves"
+        )
         assert set(each["numbers"]) <= written | {1}
         assert each["read"] > 0
     for name in never_fails:
@@ -132,7 +134,9 @@ def test_two_writers_of_one_prefix(tmp_path: pathlib.Path, num_shards: list[int]
 
 
 @pytest.mark.parametrize(
-    "names", [("model", "model"), pytest.param(("model", "other"), marks=pytest.mark.exhaustive)], ids=["one series", "two series"]
+    "names",
+    [("model", "model"), pytest.param(("model", "other"), marks=pytest.mark.exhaustive)],
+    ids=["one series", "two series"],
 )
 def test_two_writers_with_retention_in_one_directory(tmp_path: pathlib.Path, names: tuple[str, str]) -> None:
     writers = [
@@ -166,7 +170,12 @@ def assert_directory_is_whole(directory: pathlib.Path, written: set[int], num_ke
     state = get_checkpoint_state(directory)
     assert state is not None
     listed = list(state.all_model_checkpoint_paths)
-    assert listed[-1] == state.model_checkpoint_path == latest_checkpoint(directory) == latest_checkpoint(directory, verified=True)
+    assert (
+        listed[-1]
+        == state.model_checkpoint_path
+        == latest_checkpoint(directory)
+        == latest_checkpoint(directory, verified=True)
+    )
     assert {f"{path}.index" for path in listed} <= set(map(str, indexes))
     assert not [name for name in os.listdir(directory) if ".tmp" in name]
 
@@ -199,7 +208,8 @@ def test_reader_that_follows_a_directory(tmp_path: pathlib.Path, max_to_keep: in
     directory: dict[str, Any] = {"directory": str(tmp_path), "name": "model", "max_to_keep": max_to_keep}
     write_directory(first=1, count=1, **directory)
     written, [found] = run(
-        [Program("write_directory", first=1000, count=4 * COUNT, **directory)], [Program("read_directory", directory=str(tmp_path))]
+        [Program("write_directory", first=1000, count=4 * COUNT, **directory)],
+        [Program("read_directory", directory=str(tmp_path))],
     )
     # A reader that sleeps while the next ones are saved finds its own removed, and is told so.
     assert_read(found, written)
@@ -237,7 +247,8 @@ def test_tensorflow_follows_a_directory(tmp_path: pathlib.Path) -> None:
     directory: dict[str, Any] = {"directory": str(tmp_path), "name": "model", "max_to_keep": 3}
     write_directory(first=1, count=1, **directory)
     written, [found] = run(
-        [Program("write_directory", first=1000, count=4 * COUNT, **directory)], [Program("read_as_tensorflow", prefix=str(tmp_path))]
+        [Program("write_directory", first=1000, count=4 * COUNT, **directory)],
+        [Program("read_as_tensorflow", prefix=str(tmp_path))],
     )
     assert_read(found, written)
 

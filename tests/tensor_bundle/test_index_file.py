@@ -43,7 +43,9 @@ def test_it_gives_nothing_more_when_somebody_has_written_to_it(path: str) -> Non
     with open(path, "r+b") as writer:
         writer.write(b"9")
     assert file.fate() is Fate.REPLACED
-    with pytest.raises(CheckpointReplacedError, match="'model' was replaced while it was read: .*model.index is another file"):
+    with pytest.raises(
+        CheckpointReplacedError, match="'model' was replaced while it was read: .*model.index is another file"
+    ):
         file.read(0, 1)
     file.close()
 
@@ -77,9 +79,7 @@ def test_mount_that_invents_its_answers_is_not_asked(tmp_path: pathlib.Path, mon
     save_checkpoint({"w": [1, 2, 3]}, prefix, durable=False)
     times = itertools.count()
     of_path = file_identity.of_path
-    monkeypatch.setattr(
-        file_identity, "of_path", lambda path: of_path(path)._replace(modification_time_ns=next(times))
-    )
+    monkeypatch.setattr(file_identity, "of_path", lambda path: of_path(path)._replace(modification_time_ns=next(times)))
     file = IndexFile("model", f"{prefix}.index")
     assert file.identity is None and file.fate() is Fate.SAME
     file.close()

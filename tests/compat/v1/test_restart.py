@@ -119,9 +119,7 @@ def test_damaged_one_is_the_first_to_be_removed_by_the_saves_that_follow(
     assert not (directory / "model.ckpt-3.index").exists()
 
 
-def test_each_byte_is_read_once(
-    session: Any, directory: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_each_byte_is_read_once(session: Any, directory: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     num_read: dict[str, int] = {}
     opened: set[str] = set()
     open_for_reading = file_io.open_for_reading
@@ -266,3 +264,27 @@ def test_restore_of_a_directory_takes_the_newest_that_is_whole(
     (tmp_path / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match="it has none"):
         tfsaver.restore({"w": variable}, tmp_path / "empty", verified=True)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"write_version": 1}, {"write_version": 1, "sharded": True}, {"sharded": True}, {"num_data_shards": 2}],
+    ids=str,
+)
+def test_checkpoints_of_every_form_fall_back(
+    session: Any, variables: list[Any], tmp_path: pathlib.Path, options: dict[str, Any]
+) -> None:
+    saver = train.Saver(durable=False, **options)
+    paths = []
+    for step in (1, 2):
+        put(session, variables, step)
+        paths.append(saver.save(session, tmp_path / "model.ckpt", step))
+    victim = next(path for path in sorted(tmp_path.iterdir()) if "-2" in path.name and path.suffix != ".meta")
+    flip(victim)
+    put(session, variables, 0)
+    assert train.Saver(durable=False, **options).restore_latest(session, tmp_path) == paths[0]
+    assert step_in(session, variables) == 1
+    with patch_tensorflow(fall_back=True):
+        put(session, variables, 0)
+        saver.restore(session, paths[1])
+        assert step_in(session, variables) == 1
