@@ -89,3 +89,11 @@ def test_one_trace_of_a_thousand_functions_is_shown_a_few_times(tmp_path: Path, 
         shown = capsys.readouterr().out
         assert "['text', 'text'" in shown and "..." in shown
         assert len(shown) < 40 * len(data)
+
+
+def test_links_of_a_directory_to_itself_are_not_followed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "saved_model.pb").write_bytes(object_model().SerializeToString())
+    for number in range(30):
+        os.symlink(".", tmp_path / f"link{number}")
+    assert main(["saved-model", "show", str(tmp_path), "--verbose"]) == 0
+    assert capsys.readouterr().out.count("saved_model.pb") < 5

@@ -359,3 +359,20 @@ def test_what_is_saved_while_a_model_is_restored_is_a_finding() -> None:
     next(each for each in graph.graph_def.node if each.name == "save/control_dependency").input.append("^hidden")
     (found,) = (each for each in op_risks.scan(graph) if not each.is_expected)
     assert (found.place, found.values) == ("hidden", ("/etc/cron.d/x",))
+
+
+@pytest.mark.parametrize(
+    ("metadata", "is_found"),
+    [
+        ('{"class_name": "Lambda"}', True),
+        ('{"class_name": "\\u004cambda"}', True),
+        ("[" * 5000 + '{"class_name": "\\u004cambda"}' + "]" * 5000, True),
+        ('{"class_name": "Dense"}', False),
+        ("no JSON", False),
+        ("", False),
+    ],
+)
+def test_a_layer_of_python_code_is_not_hidden_by_how_it_is_written(metadata: str, is_found: bool) -> None:
+    graph = graph_of([])
+    graph.object_graph_def.nodes.add(user_object=schemas.SavedUserObject(identifier="layer", metadata=metadata))
+    assert bool(op_risks.scan(graph)) is is_found

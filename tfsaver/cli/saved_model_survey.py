@@ -5,6 +5,7 @@ One thing that is damaged does not hide the others: it is left out, and its erro
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -182,7 +183,8 @@ def _files_in(directory: str, depth: int) -> Iterator[ModelFile]:
         path = file_io.join(directory, name)
         if not file_io.is_directory(path):
             yield ModelFile(path, _size(path))
-        elif depth > 0:
+        # Links to directories may lead around in circles, as many as there are.
+        elif depth > 0 and not os.path.islink(path):
             yield from _files_in(path, depth - 1)
 
 

@@ -184,14 +184,18 @@ def _reach(nodes: dict[str, schemas.NodeDef], waiting: Iterable[str]) -> set[str
 
 def _scan_objects(meta_graph: schemas.MetaGraphDef) -> Iterator[RiskFinding]:
     for position, node in enumerate(meta_graph.object_graph_def.nodes):
-        if node.WhichOneof("kind") == "user_object" and _PYTHON_LAYER.search(_without_escapes(node.user_object.metadata)):
+        if node.WhichOneof("kind") == "user_object" and _may_be_python(node.user_object.metadata):
             risk, reason = _LAYER
             yield RiskFinding(risk, node.user_object.identifier, f"object {position}", reason)
 
 
-def _without_escapes(metadata: str) -> str:
-    """The JSON with every character as itself, so that no spelling of a word hides it."""
+def _may_be_python(metadata: str) -> bool:
+    """Whether the description of an object names a layer of Python code, however it spells it."""
     try:
-        return json.dumps(json.loads(metadata), ensure_ascii=False)
-    except (ValueError, RecursionError):
-        return metadata
+        # Every character as itself, so that no spelling of a word hides it.
+        return _PYTHON_LAYER.search(json.dumps(json.loads(metadata), ensure_ascii=False)) is not None
+    except RecursionError:
+        # Who calls from less deep may read it.
+        return True
+    except ValueError:
+        return _PYTHON_LAYER.search(metadata) is not None

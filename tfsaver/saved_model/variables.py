@@ -42,6 +42,7 @@ class SavedModelVariables(Mapping[str, Array]):
         for key in checkpoint or ():
             if key != object_graph.OBJECT_GRAPH_KEY:
                 self._keys[key if self.objects is None else key.removesuffix(_SUFFIX)] = key
+        self._full_names = {} if self.objects is None else self.objects.full_names_of_keys()
         self._program_names = self._unique_names()
 
     def _unique_names(self) -> dict[str, str]:
@@ -71,7 +72,7 @@ class SavedModelVariables(Mapping[str, Array]):
         """The name that a variable had in its program; empty where it is not known."""
         if self.objects is None:
             return name
-        return self.objects.full_names_of_keys().get(self.key(name), "")
+        return self._full_names.get(self.key(name), "")
 
     def info(self, name: str) -> TensorInfo:
         """Type, shape, size and places of a variable, without its value being read."""
