@@ -182,3 +182,59 @@ def test_renamed_and_merged_bundles_replace_others_in_the_same_way(tmp_path: pat
     merge_bundles([tmp_path / "part"], tmp_path / "model")
     np.testing.assert_array_equal(value_in(tmp_path / "model"), OLD)
     assert names(tmp_path) == sorted(expected)
+
+
+@pytest.mark.parametrize("has_old", [False, True])
+def test_stop_of_a_merge_leaves_the_inputs_whole_or_the_result(tmp_path: pathlib.Path, has_old: bool) -> None:
+    for count in range(60):
+        directory = tmp_path / str(count)
+        directory.mkdir()
+        inputs = [directory / "a", directory / "b"]
+        for number, prefix in enumerate(inputs):
+            with BundleWriter(prefix) as writer:
+                for index in (2 * number, 2 * number + 1):
+                    writer.add(f"w{index}", NEW + index)
+        if has_old:
+            write(directory / "model", OLD, 2)
+        with pytest.MonkeyPatch.context() as patch:
+            stop_after(patch, count, Killed)
+            try:
+                merge_bundles(inputs, directory / "model")
+                is_finished = True
+            except Killed:
+                is_finished = False
+        found = value_in(directory / "model") if (directory / "model.index").exists() else None
+        is_merged = found is not None and np.array_equal(found, NEW)
+        if has_old and not is_merged:
+            np.testing.assert_array_equal(found, OLD)
+        assert is_merged or all(verify_checkpoint(prefix).ok for prefix in inputs), count
+        if is_finished:
+            assert is_merged and not any(name.startswith(("a.", "b.")) for name in names(directory))
+            break
+    else:
+        pytest.fail("the merge never ended")
+
+
+def test_sync_that_fails_after_the_step_brings_the_old_bundle_back(tmp_path: pathlib.Path) -> None:
+    """Nobody knows whether the disk has the new name: who is told that the save failed finds what was there before."""
+    prefix = tmp_path / "model"
+    for num_old_shards, num_shards in ((0, 1), (1, 1), (1, 2), (2, 2)):
+        if num_old_shards:
+            write(prefix, OLD, num_old_shards)
+        before = names(tmp_path)
+        calls: list[str] = []
+        with pytest.MonkeyPatch.context() as patch:
+            done = file_io.sync_directory
+
+            def failing(path: str, calls: list[str] = calls, done: Any = done) -> None:
+                calls.append(path)
+                if len(calls) == 2:
+                    raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+                done(path)
+
+            patch.setattr(file_io, "sync_directory", failing)
+            with pytest.raises(OSError, match="Input/output error"):
+                write(prefix, NEW, num_shards)
+        assert names(tmp_path) == before
+        if num_old_shards:
+            np.testing.assert_array_equal(value_in(prefix), OLD)
