@@ -13,7 +13,7 @@ import tfsaver
 from tfsaver.checkpoint.checkpoint_management import latest_checkpoint, latest_verified_checkpoint
 from tfsaver.checkpoint.checkpoint_state import STATE_FILE_NAME, get_checkpoint_state
 from tfsaver.checkpoint.untrusted import confined_checkpoint
-from tfsaver.errors import InvalidArgumentError, MissingExtraError
+from tfsaver.errors import DataLossError, InvalidArgumentError, MissingExtraError, SaverError
 from tfsaver.lib import file_io
 
 
@@ -135,3 +135,13 @@ def test_a_state_file_that_is_a_link_is_refused(run: Path) -> None:
     os.symlink(run.parent / "state", run / STATE_FILE_NAME)
     with pytest.raises(InvalidArgumentError, match="checkpoint leads out of its directory"):
         latest_checkpoint(run, trusted=False)
+
+
+@pytest.mark.parametrize("name", ["model-1.index", "model-1.data-00000-of-00001", STATE_FILE_NAME])
+def test_a_pipe_is_no_file_and_nobody_waits_for_it(run: Path, name: str) -> None:
+    (run / name).unlink(missing_ok=True)
+    os.mkfifo(run / name)
+    with pytest.raises(DataLossError, match="is no file: a pipe"):
+        file_io.read_file(str(run / name))
+    with pytest.raises(SaverError):
+        tfsaver.load_checkpoint(run)["w"]

@@ -14,7 +14,9 @@ import errno
 import fcntl
 import mmap
 import os
+import stat
 
+from tfsaver.errors import DataLossError
 from tfsaver.lib.write_errors import write_error, write_errors
 
 # What one call takes at most: IOV_MAX.
@@ -29,11 +31,15 @@ class LocalRandomAccessFile:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        # A pipe would wait for a writer; an unpacked archive may hold one.
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
-            self.size = os.fstat(self._descriptor).st_size
-            if os.path.isdir(path):
+            found = os.fstat(self._descriptor)
+            self.size = found.st_size
+            if stat.S_ISDIR(found.st_mode):
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+            if not stat.S_ISREG(found.st_mode):
+                raise DataLossError(f"{path} is no file: a pipe, a socket or a device")
         except BaseException:
             self.close()
             raise
