@@ -16,7 +16,7 @@ JOBS ?= 2
 PYTEST_ARGS ?=
 # All that is measured, into the pages; anything else is a look.
 BENCH_ARGS ?= --publish docs
-# Every point; `--sample 10` for some of each scenario.
+# Every point; `--sample 10` for some of each scenario, `--publish docs/evidence.md` to put the tables there.
 EVIDENCE_ARGS ?=
 
 # TensorFlow 1.15 exists for Python 3.7 and nothing newer; only tests use it.

@@ -4,6 +4,7 @@
     python -m tests.faults --sample 10     some points of each
     python -m tests.faults --only V1       the scenarios with that in their names
     python -m tests.faults --table killed  one of the three tables
+    python -m tests.faults --publish docs/evidence.md
 
 Ends with status 1 where anything of tfsaver's was not as promised.
 """
@@ -26,6 +27,7 @@ from tests.faults.scenarios import SCENARIOS
 from tests.faults.sweep import Sweep
 from tests.faults.worker import Worker
 
+_BEGIN, _END = "<!-- python -m tests.faults -->", "<!-- end -->"
 _THEIR_COLUMNS = ("TensorFlow's own: points", "readable")
 
 
@@ -115,14 +117,32 @@ class Tables:
             self.problems += [f"full disk: {name}: {problem}" for problem in filled["problems"]]
 
 
+_printed: list[str] = []
+
+
+def say(line: str) -> None:
+    _printed.append(line)
+    print(line, flush=True)
+
+
 def header(title: str, *columns: str) -> None:
-    print(f"\n{title}\n")
+    for line in ("", f"### {title}", ""):
+        say(line)
     row(*columns)
-    print("|---" + "|---:" * (len(columns) - 1) + "|", flush=True)
+    say("|---" + "|---:" * (len(columns) - 1) + "|")
 
 
 def row(*cells: Any) -> None:
-    print(f"| {' | '.join(str(cell) for cell in cells)} |", flush=True)
+    say(f"| {' | '.join(str(cell) for cell in cells)} |")
+
+
+def publish(page: Path) -> None:
+    """Puts what was printed between the two marks of a page."""
+    before, begin, rest = page.read_text("utf-8").partition(_BEGIN)
+    _, end, after = rest.partition(_END)
+    if not (begin and end):
+        sys.exit(f"{page} has no place for tables: {_BEGIN} and {_END} on lines of their own")
+    page.write_text("\n".join([before + begin, *_printed, "", end + after]), "utf-8")
 
 
 @contextmanager
@@ -141,12 +161,15 @@ def main() -> int:
     parser.add_argument("--only", default="", metavar="TEXT", help="only scenarios that this pattern occurs in")
     parser.add_argument("--table", choices=["killed", "refused", "filled"], action="append", help="only this table")
     parser.add_argument("--jobs", type=int, default=2, help="how many at once")
+    parser.add_argument("--publish", type=Path, metavar="PAGE", help="put the tables into a page")
     arguments = parser.parse_args()
     names = [name for name in SCENARIOS if re.search(arguments.only, name)]
     with _workers(arguments.jobs) as workers, ThreadPoolExecutor(arguments.jobs) as pool:
         tables = Tables(workers, pool, names, arguments.sample)
         for table in arguments.table or ["killed", "refused", "filled"]:
             getattr(tables, table)()
+    if arguments.publish:
+        publish(arguments.publish)
     for problem in tables.problems:
         print(f"\nNOT AS PROMISED: {problem}")
     print(f"\n{len(tables.problems)} points where something was not as promised")
