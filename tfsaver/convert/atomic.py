@@ -18,6 +18,7 @@ from collections.abc import Iterator
 
 from tfsaver.errors import AlreadyExistsError, InvalidArgumentError, SaverError, UnimplementedError
 from tfsaver.lib import file_io
+from tfsaver.lib.abandoned import ASIDE
 from tfsaver.lib.exchange import exchange
 from tfsaver.lib.free_space import check_free_space
 from tfsaver.lib.temporary_directory import temporary_directory
@@ -80,6 +81,8 @@ def atomic_directory(path: str, *, overwrite: bool = False, durable: bool = True
     check_directory_target(path, overwrite)
     parent, name = file_io.split(path)
     with file_io.directory_made(parent, durable=durable), _place_for(path) as place:
+        # What a killed process had put aside is back by now.
+        check_directory_target(path, overwrite)
         temporary = file_io.join(place, name)
         yield temporary
         if durable:
@@ -110,7 +113,8 @@ def _replace_directory(temporary: str, path: str) -> None:
     try:
         exchange(temporary, path)
     except OSError:
-        aside = f"{temporary}.old"
+        # A stop here leaves neither under the name; whoever comes next puts it back.
+        aside = f"{temporary}{ASIDE}"
         file_io.replace(path, aside)
         try:
             file_io.replace(temporary, path)

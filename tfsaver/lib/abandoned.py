@@ -25,6 +25,8 @@ _OWN = frozenset({
     "apfs", "bcachefs", "btrfs", "exfat", "ext2", "ext3", "ext4", "f2fs", "hfs", "jfs", "ntfs3", "overlay", "ramfs",
     "reiserfs", "tmpfs", "vfat", "xfs", "zfs",
 })
+# The end of a name inside of a temporary directory: what is to be replaced steps aside under it.
+ASIDE = ".old"
 _MOUNTS = "/proc/self/mounts"
 # Seconds for which what may be another machine's must have been quiet.
 MIN_AGE = 3600.0
@@ -111,7 +113,16 @@ def _newest(path: str, newest: float) -> float:
 
 
 def remove_abandoned_directories(directory: str, base: str) -> None:
-    """Removes the temporary directories of a name in a local directory whose writers are gone."""
+    """Removes the temporary directories of a name in a local directory whose writers are gone.
+
+    What had the name and had stepped aside into one of them, as `ASIDE`, gets it back if nothing has it now.
+    """
     for name in file_io.list_directory(directory):
         if name.startswith(f"{base}.tmp") and file_io.is_temporary_name(name) and len(name) == len(base) + 14:
-            remove_abandoned(file_io.join(directory, name), is_directory=True)
+            path, target = file_io.join(directory, name), file_io.join(directory, base)
+            with abandoned(path, is_directory=True) as is_left, contextlib.suppress(OSError):
+                if is_left:
+                    aside = file_io.join(path, f"{base}{ASIDE}")
+                    if os.path.lexists(aside) and not os.path.lexists(target):
+                        os.rename(aside, target)
+                    shutil.rmtree(path)
