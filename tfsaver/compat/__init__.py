@@ -24,6 +24,7 @@ a checkpoint is read or written by TensorFlow itself, but where `_runtime` says 
     _storage      by our files or by the nodes
     _paths        the names of a Saver's files
     _meta_graph   a graph as a MetaGraphDef
+    _built_saver  a Saver's variables and nodes: the half of it that moves no values
     _kept_checkpoints   the checkpoints that a Saver keeps, and the state file that lists them
     _retention, _policy_retention   by which rules
     _selection    the variables that are saved at all
