@@ -113,6 +113,12 @@ def test_a_link_that_leads_out_is_refused(run: Path, name: str) -> None:
     assert latest_checkpoint(run, verified=True, trusted=False) is None
 
 
+def test_a_link_of_another_checkpoint_is_none_of_this(run: Path) -> None:
+    os.symlink(run.parent / "other" / "model-1.index", run / "model-10.index")
+    write_state(run, "model-1")
+    assert read(run) == [0, 1, 2]
+
+
 def test_a_link_inside_and_a_directory_that_is_one_are_no_way_out(run: Path) -> None:
     os.replace(run / "model-1.index", run / "kept")
     os.symlink("kept", run / "model-1.index")

@@ -63,6 +63,8 @@ def outside(directory: str, prefix: str) -> str | None:
     if not confinement.is_inside(directory, prefix):
         return prefix
     folder, base = file_io.split(prefix)
-    beside = [file_io.join(folder, name) for name in file_io.list_directory(folder) if name.startswith(base)]
+    names = (name for name in file_io.list_directory(folder) if name.startswith(base))
+    # Not those of model-10 for model-1.
+    beside = [file_io.join(folder, name) for name in names if name[len(base) :][:1] in ("", ".", "-")]
     paths = [*checkpoint_files.identifying_files(prefix), *beside]
     return next((path for path in paths if not confinement.is_inside(directory, path)), None)
