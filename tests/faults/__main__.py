@@ -73,6 +73,10 @@ class Tables:
         )
         return Sweep(*answer)
 
+    def _collect(self, what: str, name: str, problems: list[str]) -> None:
+        if len(problems) > SCENARIOS[name].num_lost:
+            self.problems += [f"{what}: {name}: {problem}" for problem in problems]
+
     def killed(self) -> None:
         header(
             "Killed at every call", "save", "calls", "points", "old or new readable", "next save cleans up", *_THEIR_COLUMNS
@@ -88,8 +92,7 @@ class Tables:
             row(name, ours.num_calls, ours.num_tried, ours.num_readable, ours.num_good, *others)
             counts = (ours.num_tried, ours.num_readable, ours.num_good, *(others if theirs else (0, 0)))
             total = [sum(pair) for pair in zip(total, counts, strict=True)]
-            if len(ours.problems) > SCENARIOS[name].num_lost:
-                self.problems += [f"killed: {name}: {problem}" for problem in ours.problems]
+            self._collect("killed", name, ours.problems)
         row("all", "", *total)
 
     def refused(self) -> None:
@@ -98,7 +101,7 @@ class Tables:
         for name, swept in self._each(lambda name: self._sweep(name, "refused"), self._names):
             row(name, swept.num_calls, swept.num_tried, swept.num_good)
             total = [total[0] + swept.num_tried, total[1] + swept.num_good]
-            self.problems += [f"refused: {name}: {problem}" for problem in swept.problems]
+            self._collect("refused", name, swept.problems)
         row("all", "", *total)
 
     def filled(self) -> None:

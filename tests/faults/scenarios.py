@@ -23,7 +23,7 @@ class Scenario(NamedTuple):
         reader: What finds out which generation is there.
         tensorflows: Makes the program that does the same with TensorFlow's own classes; None where there are none.
         needs_tensorflow: Whether the program itself needs it.
-        num_lost: After how many points neither old nor new values can be there, for all that anybody could do.
+        num_lost: After how many points of a table neither old nor new values can be there, whatever anybody did.
     """
 
     name: str
