@@ -26,7 +26,7 @@ from typing import NamedTuple
 from tests.fuzz import harness
 
 _COVERAGE = re.compile(r"cov: (\d+)")
-_COUNT = re.compile(r"^#(\d+)\s", re.MULTILINE)
+_COUNT = re.compile(r"^(?:#|stat::number_of_executed_units: *)(\d+)\s", re.MULTILINE)
 _SECONDS = re.compile(r"^Done \d+ runs in (\d+) second", re.MULTILINE)
 _REPLAYED = re.compile(r"^replay: \d+ inputs", re.MULTILINE)
 _FINDING = re.compile(r"^ === Uncaught Python exception: ===\n(.*)|^(replay: .*)|^==\d+== ?(ERROR: (?!.*fuzz target exited).*)", re.MULTILINE)
