@@ -27,7 +27,8 @@ from tfsaver.compat._errors import tensorflow_errors
 from tfsaver.compat._paths import parent_directory
 from tfsaver.compat._restore import compare_variables
 from tfsaver.compat._saver_nodes import SaverVariables, restores_at_once
-from tfsaver.lib import file_io
+from tfsaver.lib import file_identity, file_io
+from tfsaver.lib.file_identity import FileIdentity
 from tfsaver.lib.free_space import check_free_space
 from tfsaver.lib.temporary_directory import temporary_directory
 from tfsaver.tensor_bundle import naming
@@ -38,16 +39,6 @@ from tfsaver.tensor_bundle.renaming import remove_bundle, rename_bundle
 _MIN_NUM = 128
 # Above this size, on average, what counts is how fast bytes move, and there our reader and writer are faster.
 _MAX_MEAN_SIZE = 32 << 10
-
-
-class _Index(NamedTuple):
-    """What tells a file from another of the same name."""
-
-    path: str
-    device: int
-    inode: int
-    size: int
-    modification_time_ns: int
 
 
 class ByOperations:
@@ -62,7 +53,7 @@ class ByOperations:
         self._saver_def = saver_def
         self._variables = variables
         self._is_one_operation: bool | None = None
-        self._compared: _Index | None = None
+        self._compared: tuple[str, FileIdentity] | None = None
         sizes = _sizes(variables) if _is_plain(saver_def, variables) else []
         self._size = sum(sizes)
         self._are_many_small = len(sizes) >= _MIN_NUM and sum(sizes) <= _MAX_MEAN_SIZE * len(sizes)
@@ -146,15 +137,14 @@ def _is_plain(saver_def: Any, variables: SaverVariables) -> bool:
     return len(variables.shards) == 1 and not variables.reshape
 
 
-def _index_of(path: str) -> _Index | None:
+def _index_of(path: str) -> tuple[str, FileIdentity] | None:
     if file_io.is_remote(path):
         return None
     index = naming.index_path(path)
     try:
-        status = os.stat(index)
+        return index, file_identity.of_path(index)
     except OSError:
         return None
-    return _Index(index, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
 def _is_as_named(report: RestoreReport) -> bool:
