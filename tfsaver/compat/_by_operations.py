@@ -15,9 +15,8 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from tfsaver import schemas
 from tfsaver.checkpoint.restoring.restore_report import RestoreReport
