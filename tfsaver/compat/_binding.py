@@ -19,7 +19,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
@@ -28,13 +28,37 @@ from tfsaver.errors import UnimplementedError
 from tfsaver.framework import dtypes
 from tfsaver.framework.tensor_slice import TensorSlice
 
-if TYPE_CHECKING:
-    from tfsaver.compat._saveables import SavedTensor
-
 StaticShape: TypeAlias = "tuple[int | None, ...] | None"
 
 _ASSIGNMENTS = ("Assign", "AssignVariableOp")
 _REF_OPERATIONS = ("Variable", "VariableV2", "AutoReloadVariable")
+
+
+class BoundVariable(Protocol):
+    """What holds the value of a tensor: a variable of a graph, an eager one, or one tensor of a saveable object."""
+
+    @property
+    def label(self) -> str:
+        """What errors call it."""
+
+    @property
+    def shape(self) -> StaticShape:
+        """The shape; None in it and for it where it is unknown."""
+
+    @property
+    def data_type(self) -> int:
+        """The DataType."""
+
+    @property
+    def group(self) -> int | None:
+        """What is restored together has the same; None for what stands alone."""
+
+    def check_assignable(self, shape: Sequence[int]) -> None:
+        """Makes sure that a value of a shape can be assigned.
+
+        Raises:
+            UnimplementedError: It cannot.
+        """
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -195,7 +219,7 @@ class Binding:
     """
 
     name: str
-    variable: GraphVariable | EagerVariable | SavedTensor
+    variable: BoundVariable
     full_shape: tuple[int, ...] | None = None
     tensor_slice: TensorSlice | None = None
 

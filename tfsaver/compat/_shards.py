@@ -16,7 +16,7 @@ import heapq
 from collections.abc import Iterator, Sequence
 
 from tfsaver.compat import _tensorflow, _transfer
-from tfsaver.compat._binding import Binding, EagerVariable
+from tfsaver.compat._binding import Binding, EagerVariable, GraphVariable
 from tfsaver.compat._saveables import SavedTensor
 from tfsaver.errors import InvalidArgumentError
 
@@ -94,6 +94,8 @@ def device_of(binding: Binding) -> str:
         return variable.variable.device or ""
     if isinstance(variable, SavedTensor):
         return variable.saveable.specs[variable.index].device or ""
+    if not isinstance(variable, GraphVariable):
+        return ""
     # A slice is read where the variable is, a whole variable through the tensor that is there for reading it.
     return (variable.tensor if binding.tensor_slice is None else variable.operation).device or ""
 

@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from tfsaver.compat import _prepared_runs
-from tfsaver.compat._binding import Binding, EagerVariable
+from tfsaver.compat._binding import Binding, EagerVariable, GraphVariable
 from tfsaver.compat._saveables import Saveable, SavedTensor
 
 Array: TypeAlias = "np.ndarray[Any, Any]"
@@ -84,6 +84,7 @@ def assign(session: Any, values: Iterable[tuple[Binding, Array]], *, batch_size:
             continue
         if isinstance(variable, EagerVariable):
             variable.assign(value)
+        if not isinstance(variable, GraphVariable):
             continue
         assignment = variable.assignment(value.shape)
         if operations and (assignment.value_name in feeds or size + value.nbytes > limit):
@@ -101,7 +102,7 @@ def prepare_assign(session: Any, shapes: Iterable[tuple[Binding, Sequence[int]]]
     operations: list[Any] = []
     feeds: dict[str, None] = {}
     for binding, shape in shapes:
-        if isinstance(binding.variable, SavedTensor | EagerVariable):
+        if not isinstance(binding.variable, GraphVariable):
             continue
         assignment = binding.variable.assignment(shape)
         if assignment.value_name in feeds:
