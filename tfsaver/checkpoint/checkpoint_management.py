@@ -117,7 +117,8 @@ def remove_checkpoint(
 ) -> None:
     """Removes a checkpoint's files and its meta graph; files that are gone already are no error.
 
-    What makes it a checkpoint goes first: a removal that is interrupted leaves files that nobody takes for one.
+    The meta graph goes first, then what makes it a checkpoint, the index of a local one by way of a temporary name: a
+    removal that is interrupted leaves a checkpoint, or files that nobody takes for one and that the next save cleans up.
 
     Args:
         checkpoint_prefix: The prefix, or the pattern of a V1 checkpoint in several files. Its `?` for the numbers of shards
@@ -131,15 +132,30 @@ def remove_checkpoint(
     prefix = file_io.as_path(checkpoint_prefix)
     if checkpoint_format_version not in schemas.SaverDef.CheckpointFormatVersion.values():
         raise InvalidArgumentError(f"{checkpoint_format_version!r} is no SaverDef.CheckpointFormatVersion")
+    file_io.remove(meta_graph_filename(prefix, meta_graph_suffix))
     if checkpoint_format_version == schemas.SaverDef.V2:
-        file_io.remove(f"{prefix}.index")
+        index = _put_aside(f"{prefix}.index")
         directory, name = file_io.split(prefix)
-        paths = files_named(directory, rf"{re.escape(name)}\.data-\d{{5,}}-of-\d{{5,}}")
+        paths = [*files_named(directory, rf"{re.escape(name)}\.data-\d{{5,}}-of-\d{{5,}}"), index]
     else:
         paths = _v1_files(prefix)
     for path in paths:
         file_io.remove(path)
-    file_io.remove(meta_graph_filename(prefix, meta_graph_suffix))
+
+
+def _put_aside(path: str) -> str:
+    """Gives a file a temporary name, and returns it; on a store, where that would be a copy, the file goes at once."""
+    if file_io.is_remote(path):
+        file_io.remove(path)
+        return path
+    aside = file_io.temporary_name(path)
+    try:
+        file_io.replace(path, aside)
+    except OSError:
+        # It is gone already, or the disk is so full that nothing can be renamed: then all the more it must go.
+        file_io.remove(path)
+        return path
+    return aside
 
 
 def meta_graph_filename(checkpoint_filename: file_io.PathLike, meta_graph_suffix: str = "meta") -> str:
