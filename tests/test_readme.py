@@ -115,6 +115,7 @@ def test_session_examples_run(tmp_path, monkeypatch):
         if language == "python" and _needs_session(text):
             exec(compile(text, "README.md", "exec"), namespace)
     assert namespace["path"] == "example/session-1"
+    assert namespace["newest"] == "example/better-2"
     assert (tmp_path / "example" / "session-1.index").is_file()
     assert [item.name for item in namespace["report"].missing] == ["bias"]
     assert (tmp_path / "example" / "better-2.index").is_file()
