@@ -8,7 +8,7 @@ slices                            of a partitioned tensor; each is stored under 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from google.protobuf.message import DecodeError
 
@@ -18,10 +18,12 @@ from tfsaver.framework import dtypes, tensor_shape, tensor_slice
 from tfsaver.framework.dtypes import DType
 from tfsaver.framework.tensor_shape import Shape
 from tfsaver.framework.tensor_slice import TensorSlice
+from tfsaver.tensor_bundle.plain_entry import Beginning, KnownBeginnings, Place
+
+_known = KnownBeginnings()
 
 
-@dataclass(frozen=True)
-class BundleEntry:
+class BundleEntry(NamedTuple):
     """Where one tensor, or one slice, lies; `crc32c` is masked, as it is stored."""
 
     dtype: DType
@@ -37,6 +39,11 @@ class BundleEntry:
         return bool(self.slices)
 
     def encode(self) -> bytes:
+        """The BundleEntryProto's bytes."""
+        if not self.slices:
+            place = Place(self.shard_id, self.offset, self.size, self.crc32c)
+            if (plain := _known.encode(self.dtype.data_type, self.shape, place)) is not None:
+                return plain
         proto = schemas.BundleEntryProto(
             dtype=self.dtype.data_type,
             shape=tensor_shape.to_proto(self.shape),
@@ -46,7 +53,9 @@ class BundleEntry:
             crc32c=self.crc32c,
             slices=map(tensor_slice.to_proto, self.slices),
         )
-        return bytes(proto.SerializeToString())
+        data = bytes(proto.SerializeToString())
+        _note(data, self)
+        return data
 
 
 def decode_entry(value: bytes, what: str) -> BundleEntry:
@@ -56,6 +65,9 @@ def decode_entry(value: bytes, what: str) -> BundleEntry:
         DataLossError: Not a BundleEntryProto, or one that contradicts itself.
         UnimplementedError: A type that tfsaver does not know.
     """
+    if (plain := _known.decode(value)) is not None:
+        beginning, place = plain
+        return BundleEntry(beginning.dtype, beginning.shape, *place)
     try:
         proto = schemas.BundleEntryProto.FromString(value)
     except DecodeError as error:
@@ -75,7 +87,18 @@ def decode_entry(value: bytes, what: str) -> BundleEntry:
         slices=tuple([tensor_slice.from_proto(item, what) for item in proto.slices]),
     )
     _check(entry, what)
+    if proto.SerializeToString() == value:
+        _note(value, entry)
     return entry
+
+
+def _note(value: bytes, entry: BundleEntry) -> None:
+    """Notes how a sound entry of a whole tensor begins, whose bytes are as every writer puts them."""
+    if entry.slices or not entry.dtype.has_fixed_size:
+        return
+    size = tensor_shape.num_elements(entry.shape) * entry.dtype.size
+    if size == entry.size:
+        _known.add(value, Beginning(entry.dtype, entry.shape, size))
 
 
 def _check(entry: BundleEntry, what: str) -> None:

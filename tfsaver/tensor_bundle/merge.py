@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 
 from tfsaver.errors import (
     CheckpointNotFoundError,
@@ -112,7 +111,7 @@ class _MergedIndex:
         if known is None:
             # The entry of a partitioned tensor has no bytes, yet TensorFlow numbers its shard like any other.
             shard_id = self.shard_ids.setdefault(source, len(self.shard_ids))
-            self.entries[key] = replace(entry, shard_id=shard_id)
+            self.entries[key] = entry._replace(shard_id=shard_id)
             return
         if not known.is_sliced or not entry.is_sliced or set(known.slices) & set(entry.slices):
             raise DuplicateKeyError(name, prefix=self.prefix)
@@ -120,7 +119,7 @@ class _MergedIndex:
             raise ShapeMismatchError(name, expected=known.shape, actual=entry.shape)
         if known.dtype is not entry.dtype:
             raise InvalidArgumentError(f"{name!r}: slices of {entry.dtype} beside slices of {known.dtype}")
-        self.entries[key] = replace(known, slices=known.slices + entry.slices)
+        self.entries[key] = known._replace(slices=known.slices + entry.slices)
 
 
 def _name(key: bytes) -> str:
