@@ -35,6 +35,9 @@ class Step:
         return f"{self.contender}: {self.name}"
 
 
+_PLAIN, _PLAIN_SHARDS = Step("limit", "write"), Step("limit", "write_shards")
+
+
 @dataclasses.dataclass(frozen=True)
 class Row:
     """A comparison.
@@ -111,8 +114,11 @@ def _saves(workload: Workload) -> Group:
         Row("Saver.save, one data file, against TensorFlow's", one, theirs, 1.8),
         Row("Saver.save, two data files, against TensorFlow's", shards, theirs, 2.5),
         Row("Saver.save, blocking=False: training stands still, against TensorFlow's", background, theirs, 3.0),
+        # What stands in the way of more.
+        Row("a plain write by one thread, and nothing else, against TensorFlow's save", _PLAIN, theirs),
+        Row("plain writes by two threads, and nothing else, against TensorFlow's save", _PLAIN_SHARDS, theirs),
     ]
-    return Group("save", workload, rows, [theirs, one, shards, background])
+    return Group("save", workload, rows, [theirs, one, shards, background, _PLAIN, _PLAIN_SHARDS])
 
 
 def _restores(workload: Workload, *, target: float) -> Group:
@@ -125,9 +131,12 @@ def _restores(workload: Workload, *, target: float) -> Group:
         Row(f"Saver.restore into {words}, against TensorFlow's", Step(OURS, name), Step(THEIRS, name), least)
         for name, (words, least) in kinds.items()
     ]
+    plain = Step("limit", "read")
+    used = Step(THEIRS, "restore_used")
+    rows.append(Row("a plain read by as many threads, and nothing else, against TensorFlow's restore", plain, used))
     # The new session first: it is the one that is warm for the others.
     steps = [Step(who, name) for name in ("restore_new_session", "restore_fresh", "restore_used") for who in (THEIRS, OURS)]
-    return Group("restore", workload, rows, steps)
+    return Group("restore", workload, rows, [*steps, plain])
 
 
 def _ref_restores(workload: Workload) -> Group:
@@ -163,14 +172,14 @@ def _small() -> Iterator[Group]:
 def _writes(workload: Workload, *, is_on_disk: bool = False) -> Group:
     one, shards = Step("tfsaver", "write"), Step("tfsaver, two files", "write")
     safetensors = Step("safetensors", "write")
-    plain, plain_shards = Step("limit", "write"), Step("limit", "write_shards")
     rows = [
         Row("save_checkpoint, one data file, against safetensors' save_file", one, safetensors, 1.0),
         Row("save_checkpoint, two data files, against safetensors' save_file", shards, safetensors, 1.5),
-        Row("save_checkpoint, one data file, against a plain write by one thread", one, plain, 0.8),
-        Row("save_checkpoint, two data files, against plain writes by two threads", shards, plain_shards, 0.8),
+        Row("save_checkpoint, one data file, against a plain write by one thread", one, _PLAIN, 0.8),
+        Row("save_checkpoint, two data files, against plain writes by two threads", shards, _PLAIN_SHARDS, 0.8),
+        Row("plain writes by two threads, and nothing else, against safetensors' save_file", _PLAIN_SHARDS, safetensors),
     ]
-    steps = [one, shards, safetensors, plain, plain_shards]
+    steps = [one, shards, safetensors, _PLAIN, _PLAIN_SHARDS]
     if not is_on_disk:
         # Nothing is compared with these; they stand in the list of speeds.
         steps += [Step("limit", "memcpy"), Step("limit", "checksum")]
