@@ -112,7 +112,7 @@ def test_writing_and_reading_files_gives_a_table_and_json(tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     told = json.loads(kept.read_text("utf-8"))
-    assert len(told["rows"]) == 7 and all(row["value"] > 0 for row in told["rows"])
+    assert len(told["rows"]) == 8 and all(row["value"] > 0 for row in told["rows"])
     assert {speed["step"] for speed in told["speeds"]} >= {"limit: memcpy", "limit: checksum", "tensorflow: read"}
     assert all(len(speed["samples"]) == 1 for speed in told["speeds"])
     assert "save_checkpoint, one data file, against safetensors' save_file" in done.stdout
@@ -130,7 +130,7 @@ def test_saving_sessions_gives_rows_and_a_picture(tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     rows = json.loads(kept.read_text("utf-8"))["rows"]
-    assert [row["unit"] for row in rows] == ["times"] * 3
+    assert [row["unit"] for row in rows] == ["times"] * 5
     assert all(row["value"] > 0 for row in rows if row["reason"] is None) and rows[0]["reason"] is None
     assert picture.read_bytes().startswith(b"\x89PNG")
 
