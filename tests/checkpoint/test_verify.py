@@ -12,7 +12,11 @@ from tests.table.stores import build, open_table
 from tfsaver.checkpoint.save import save_checkpoint
 from tfsaver.checkpoint.verify import verify_checkpoint
 from tfsaver.errors import CheckpointNotFoundError, ChecksumError, DataLossError, TruncatedError
-from tfsaver.framework import array_chunks
+from tfsaver.framework import array_chunks, dtypes
+from tfsaver.lib import file_io
+from tfsaver.tensor_bundle.entry import BundleEntry
+from tfsaver.tensor_bundle.header import BundleHeader
+from tfsaver.tensor_bundle.placement import write_index
 from tfsaver.tensor_bundle.writer import BundleWriter
 
 TENSORS = {
@@ -113,6 +117,22 @@ def test_index_that_is_none_is_a_problem_and_not_an_exception(content: bytes, tm
     report = verify_checkpoint(tmp_path / "model")
     assert len(report.problems) == 1 and isinstance(report.problems[0].error, DataLossError)
     assert str(tmp_path / "model.index") in str(report.problems[0])
+
+
+def test_index_that_counts_files_by_the_thousand_is_not_believed_for_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prefix = tmp_path / "model"
+    entry = BundleEntry(dtypes.from_name("float32"), (2,), 90_000, 0, 8, 1)
+    write_index(str(prefix), BundleHeader(99_999), [(b"w", entry.encode())], durable=False)
+    looked_for: list[str] = []
+    exists = file_io.exists
+    monkeypatch.setattr(file_io, "exists", lambda path: looked_for.append(path) or exists(path))
+    problems = verify_checkpoint(prefix).problems
+    assert len(looked_for) < 200
+    assert len(problems) == 101
+    assert "the index counts 99999, and no more of them were looked for" in str(problems[-2].error)
+    assert problems[-1].where.endswith("data-90000-of-99999") and "'w'" in str(problems[-1].error)
 
 
 def test_missing_checkpoint_is_an_exception(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tfsaver import schemas
 from tfsaver.saved_model import deterministic
 
@@ -27,6 +29,17 @@ def test_numbers_ascend_and_deep_maps_are_sorted_too() -> None:
     assert positions == sorted(positions)
     assert data.index(b"\n\x01T") < data.index(b"\n\x02Tx")
     assert schemas.SavedModel.FromString(data) == model
+
+
+@pytest.mark.parametrize("entry", [b"\x08\x01\x12\x00", b"\x08\x01\x12\x02\x18\x05", b"\x12\x02\x18\x05", b"\x0a\x00\x08\x01\x12\x00", b""])
+def test_entries_with_a_key_of_another_kind_or_none_are_sorted_too(entry: bytes) -> None:
+    data = b"\x0a\x01n" + b"".join(b"\x2a" + bytes([len(each)]) + each for each in (b"\x0a\x01b\x12\x00", entry, b"\x0a\x01a\x12\x00"))
+    node = schemas.NodeDef.FromString(data)
+    again = schemas.NodeDef.FromString(deterministic.serialize(node))
+    assert again == node
+    # A message whose entry is told by its field's number alone, as unknown fields are.
+    unsorted = deterministic._sorted(memoryview(data), schemas.NodeDef.DESCRIPTOR)
+    assert len(unsorted) == len(data) and unsorted.index(b"\x0a\x01a") < unsorted.index(b"\x0a\x01b")
 
 
 def test_fields_of_every_kind_and_unknown_ones_survive() -> None:

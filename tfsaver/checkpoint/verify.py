@@ -10,6 +10,7 @@ from tfsaver.checkpoint.checkpoint_reader import CheckpointReader, load_checkpoi
 from tfsaver.checkpoint.one_checkpoint import MAX_ATTEMPTS
 from tfsaver.errors import CheckpointNotFoundError, CheckpointReplacedError, DataLossError, SaverError
 from tfsaver.lib import file_io
+from tfsaver.tensor_bundle import naming
 from tfsaver.tensor_bundle.reader import BundleReader
 
 # Called with the bytes done and the bytes there are.
@@ -17,6 +18,8 @@ Progress = Callable[[int, int], None]
 
 # As many names as a line of a report can bear.
 _MAX_NAMES = 3
+# As many missing files that hold nothing as anybody wants to hear of.
+_MAX_EMPTY = 100
 
 
 @dataclass(frozen=True)
@@ -148,17 +151,36 @@ class _Verification:
                 self._report.problems.append(Problem(name, found))
 
     def _missing_shards(self) -> Iterator[Problem]:
-        """Every data file that the header counts must exist: TensorFlow opens one even for a tensor without elements."""
+        """Every data file that the header counts must exist: TensorFlow opens one even for a tensor without elements.
+
+        An index of some bytes may count a hundred thousand. Those that hold no tensor are looked for until many are missing.
+        """
         bundle = self._reader.implementation
-        for path in bundle.paths:
+        if not isinstance(bundle, BundleReader):
+            yield from (self._missing_file(path) for path in bundle.paths if path in self._missing or not file_io.exists(path))
+            return
+        num_shards = bundle.header.num_shards
+        waiting = dict.fromkeys(self._missing)
+        num_empty = 0
+        for shard_id in range(num_shards):
+            path = naming.data_path(bundle.prefix, shard_id, num_shards)
             if path in self._missing or not file_io.exists(path):
-                if isinstance(bundle, BundleReader):
-                    bundle.check_not_replaced()
-                names = list(self._missing.get(path, {}))
-                more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
-                lost = f", and with it the values of {', '.join(map(repr, names[:_MAX_NAMES]))}{more}" if names else ""
-                found = f"the index is there, this file is not{lost}"
-                yield Problem(path, CheckpointNotFoundError(self._report.prefix, looked_for=[path], found=found))
+                bundle.check_not_replaced()
+                num_empty += path not in self._missing
+                waiting.pop(path, None)
+                is_last = num_empty == _MAX_EMPTY
+                rest = f"; the index counts {num_shards}, and no more of them were looked for" if is_last else ""
+                yield self._missing_file(path, rest)
+                if is_last:
+                    break
+        yield from map(self._missing_file, waiting)
+
+    def _missing_file(self, path: str, rest: str = "") -> Problem:
+        names = list(self._missing.get(path, {}))
+        more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
+        lost = f", and with it the values of {', '.join(map(repr, names[:_MAX_NAMES]))}{more}" if names else ""
+        found = f"the index is there, this file is not{lost}{rest}"
+        return Problem(path, CheckpointNotFoundError(self._report.prefix, looked_for=[path], found=found))
 
 
 def _location(error: Exception) -> tuple[str, int | None] | None:

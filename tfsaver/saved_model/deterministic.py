@@ -69,7 +69,7 @@ def _sorted(data: memoryview, descriptor: Descriptor) -> bytes:
             body = wire_format.length_delimited_header(number, len(body)) + body
             if is_map:
                 map_number = number
-                entries.append((_key(payload), body))
+                entries.append((_key(payload, message), body))
                 continue
         elif wire_type == wire_format.LENGTH_DELIMITED:
             body = wire_format.length_delimited_header(number, len(body)) + body
@@ -80,9 +80,13 @@ def _sorted(data: memoryview, descriptor: Descriptor) -> bytes:
     return b"".join(parts)
 
 
-def _key(entry: memoryview) -> int | bytes:
-    """The key of a map's entry, which the library always writes: a number or a text."""
+def _key(entry: memoryview, descriptor: Descriptor) -> int | bytes:
+    """The key of a map's entry, a number or a text; an entry may leave it out, or have unknown fields of its number."""
+    is_text = descriptor.fields_by_number[1].cpp_type == FieldDescriptor.CPPTYPE_STRING
+    key: int | bytes = b"" if is_text else 0
     for number, wire_type, payload in wire_format.iterate_fields(entry):
-        if number == 1:
-            return coding.read_varint(payload, 0)[0] if wire_type == wire_format.VARINT else bytes(payload)
-    return b""
+        if number == 1 and is_text and wire_type == wire_format.LENGTH_DELIMITED:
+            key = bytes(payload)
+        elif number == 1 and not is_text and wire_type == wire_format.VARINT:
+            key = coding.read_varint(payload, 0)[0]
+    return key
