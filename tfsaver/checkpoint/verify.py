@@ -157,7 +157,9 @@ class _Verification:
         """
         bundle = self._reader.implementation
         if not isinstance(bundle, BundleReader):
-            yield from (self._missing_file(path) for path in bundle.paths if path in self._missing or not file_io.exists(path))
+            for path in bundle.paths:
+                if path in self._missing or not file_io.exists(path):
+                    yield self._missing_file(path)
             return
         num_shards = bundle.header.num_shards
         waiting = dict.fromkeys(self._missing)
