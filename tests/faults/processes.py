@@ -22,8 +22,9 @@ def fork(run: Callable[[], None]) -> int:
     sys.stdout.flush()
     sys.stderr.flush()
     with warnings.catch_warnings():
-        # Newer Pythons warn of other threads; where tests fork themselves, these wait, and the child asks little of anyone.
-        warnings.simplefilter("ignore", DeprecationWarning)
+        # Newer Pythons, and JAX where a test has imported it, warn of other threads; where tests fork themselves, these wait,
+        # and the child asks little of anyone.
+        warnings.simplefilter("ignore")
         process = os.fork()
     if process:
         return process

@@ -7,6 +7,7 @@ shows too.
 
 from __future__ import annotations
 
+import logging
 import pathlib
 import resource
 import sys
@@ -40,6 +41,8 @@ def replay(name: str, folder: pathlib.Path) -> None:
 
 
 def fuzz(name: str, arguments: list[str]) -> None:
+    # Warnings that a file is ignored.
+    logging.getLogger("tfsaver").setLevel(logging.ERROR)
     import atheris  # an optional program: the same targets run without it under pytest
 
     with atheris.instrument_imports(include=["tfsaver"]):

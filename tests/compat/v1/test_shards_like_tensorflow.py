@@ -228,17 +228,17 @@ def test_shard_that_cannot_be_finished_leaves_none(
     for index in range(3):
         with v1.device("/job:localhost/task:0/device:CPU:0" if index else ""):
             session.run(v1.get_variable(f"v{index}", initializer=[1.0]).initializer)
-    finish = _save.TensorSliceWriter.finish
+    write = _save.TensorSliceWriter.write
     saver = Saver(sharded=True, write_version=V1)
     finished: list[Any] = []
 
-    def fail_at_second(self: Any) -> Any:
+    def fail_at_second(self: Any, file: Any) -> None:
         if finished:
             raise OSError(28, os.strerror(28))
         finished.append(self)
-        return finish(self)
+        write(self, file)
 
-    monkeypatch.setattr(_save.TensorSliceWriter, "finish", fail_at_second)
+    monkeypatch.setattr(_save.TensorSliceWriter, "write", fail_at_second)
     with pytest.raises(tf.errors.ResourceExhaustedError):
         saver.save(session, str(tmp_path / "model"))
     assert len(finished) == 1 and list(tmp_path.iterdir()) == []

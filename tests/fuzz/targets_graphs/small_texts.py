@@ -5,7 +5,6 @@ The first byte of an input says which of them it is.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 
 from tests.fuzz import graph_models
@@ -46,8 +45,6 @@ all_model_checkpoint_paths: ["/elsewhere/model\\.ckpt-0", 'model' '.ckpt-1']
 all_model_checkpoint_timestamps: 1.5e9, all_model_checkpoint_timestamps: inf
 last_preserved_timestamp: -0.25
 """
-# Warnings that a file is ignored.
-logging.getLogger("tfsaver").setLevel(logging.ERROR)
 # Regular expressions of strangers are nothing that a program takes: with these, none takes long.
 _NAMES = ("old/kernel", "weights", "a", "xx")
 _MAX_PATTERN = 12
