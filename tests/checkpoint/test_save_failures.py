@@ -98,7 +98,9 @@ def test_error_of_any_call_is_one_error_and_leaves_the_old_checkpoint(
                 assert ".tmp" not in str(error)
                 assert isinstance(error, NoSpaceError) == (code in (errno.ENOSPC, errno.EDQUOT))
                 assert contents(old) == before, number
-            assert not [path for path in contents(old) if ".tmp" in path], number
+            left = [path for path in contents(old) if ".tmp" in path]
+            # What names lead to, or may lead to after a power cut, stays for the next save.
+            assert not left or (error is None and all(path.startswith("model-of-") for path in left)), number
         if failing.count <= number:
             break
         number += 1
@@ -221,7 +223,7 @@ def test_stop_between_the_files_of_a_v1_checkpoint_never_mixes_two_and_leaves_no
     class Killed(BaseException):
         pass
 
-    for number in range(20):
+    for number in range(60):
         directory = tmp_path / str(number)
         directory.mkdir()
         name = f"{directory}/model-?????-of-00002"
@@ -230,17 +232,17 @@ def test_stop_between_the_files_of_a_v1_checkpoint_never_mixes_two_and_leaves_no
         calls = 0
 
         def counted(done: Callable[..., Any], number: int = number) -> Callable[..., Any]:
-            def call(*arguments: Any) -> Any:
+            def call(*arguments: Any, **options: Any) -> Any:
                 nonlocal calls
                 calls += 1
                 if calls > number:
                     raise Killed
-                return done(*arguments)
+                return done(*arguments, **options)
 
             return call
 
         with pytest.MonkeyPatch.context() as patch:
-            for function in ("replace", "remove", "link"):
+            for function in ("replace", "remove", "link", "symlink", "mkdir", "unlink", "rmdir"):
                 patch.setattr(os, function, counted(getattr(os, function)))
             try:
                 save_checkpoint(NEW, directory / "model", format="v1", num_shards=2)
@@ -252,6 +254,7 @@ def test_stop_between_the_files_of_a_v1_checkpoint_never_mixes_two_and_leaves_no
         except (FileNotFoundError, LookupError):
             found = {}
         is_whole = set(found) == set(OLD)
+        assert is_whole or not overwrites, number
         if is_whole:
             assert any(all(np.array_equal(found[key], each[key]) for key in OLD) for each in (OLD, NEW))
         # A process that is gone holds nothing.

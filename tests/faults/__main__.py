@@ -74,8 +74,7 @@ class Tables:
         return Sweep(*answer)
 
     def _collect(self, what: str, name: str, problems: list[str]) -> None:
-        if len(problems) > SCENARIOS[name].num_lost:
-            self.problems += [f"{what}: {name}: {problem}" for problem in problems]
+        self.problems += [f"{what}: {name}: {problem}" for problem in problems]
 
     def killed(self) -> None:
         header(

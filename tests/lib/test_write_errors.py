@@ -125,7 +125,7 @@ def test_error_that_shows_when_a_file_is_closed_is_no_file(tmp_path: pathlib.Pat
 
 def test_directories_are_made_and_synced_in_their_parents(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[str] = []
-    monkeypatch.setattr(local_file_system, "sync_directory", synced.append)
+    monkeypatch.setattr(local_file_system, "sync_directory", lambda path, target: synced.append(path))
     made = file_io.make_directory(str(tmp_path / "a" / "b"))
     assert made == [str(tmp_path / "a"), str(tmp_path / "a" / "b")] and synced == [str(tmp_path), str(tmp_path / "a")]
     assert file_io.make_directory(str(tmp_path / "a" / "b")) == []

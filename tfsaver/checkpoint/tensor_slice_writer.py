@@ -4,10 +4,8 @@ The table's keys are sorted, and a record's key depends on its name and slice, s
 come: `add` keeps a reference to each array, and `finish` goes through them in order. Nothing is copied meanwhile, but an
 array that its owner changes before `finish` is saved as changed. A record's values are encoded piece by piece.
 
-A file appears whole. Several files of one checkpoint have no index that would say which of them belong together, so they get
-their names when all are whole and on the disk, the first one last; where there are files of these names already, the first
-of them goes before. A stop between two names leaves a checkpoint that lacks a file, which every reader sees, and none
-with files of two saves. An error leaves the old files.
+A file appears whole; several files of one checkpoint get their names together (`shard_placement`). An error leaves the old
+files.
 """
 
 from __future__ import annotations
@@ -25,6 +23,7 @@ import numpy as np
 from tfsaver import schemas
 from tfsaver.checkpoint import saved_tensor_slices
 from tfsaver.checkpoint.checkpoint_files import series_of
+from tfsaver.checkpoint.shard_placement import clean_shards, place_shards
 from tfsaver.errors import (
     DataLossError,
     DuplicateKeyError,
@@ -40,17 +39,13 @@ from tfsaver.framework.tensor_shape import Shape
 from tfsaver.framework.tensor_slice import TensorSlice
 from tfsaver.framework.tensor_slice_set import TensorSliceSet
 from tfsaver.lib import file_io
-from tfsaver.lib.abandoned import abandoned
-from tfsaver.lib.directory_lock import directory_lock, try_directory_lock
+from tfsaver.lib.directory_lock import directory_lock
 from tfsaver.lib.file_io import WritableFile
 from tfsaver.lib.free_space import check_free_space
-from tfsaver.lib.write_errors import write_error
 from tfsaver.table.table_builder import TableBuilder
 from tfsaver.tensor_bundle.cleaning import clean_directory
 
-_NO_LINKS = frozenset({errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK})
 _SHARD_SUFFIX = re.compile(r"-\d{5}-of-\d{5}\Z")
-_FIRST_SHARD = re.compile(r"(.+)-00000-of-(\d{5})\.tmp[0-9a-f]{10}", re.DOTALL)
 
 
 class _Tensor(NamedTuple):
@@ -223,7 +218,7 @@ def finish_together(writers: Sequence[TensorSliceWriter]) -> None:
     directory = file_io.split(first.path)[0]
     own = _series(file_io.split(first.path)[1])
     if len(writers) > 1:
-        _clean_shards(directory)
+        clean_shards(directory)
     clean_directory(directory, lambda name: _series(name) == own)
     if not file_io.is_remote(first.path):
         check_free_space(first.path, sum(writer.size for writer in writers))
@@ -236,73 +231,15 @@ def finish_together(writers: Sequence[TensorSliceWriter]) -> None:
             temporaries.append(file.path)
             writer.write(file)
         with directory_lock(directory):
-            _place(temporaries, [writer.path for writer in writers], first.is_durable)
+            place_shards(temporaries, [writer.path for writer in writers], durable=first.is_durable)
     for writer in writers:
         writer.end()
-
-
-def _place(temporaries: Sequence[str], paths: Sequence[str], durable: bool) -> None:
-    """Gives files their names; on an error those that had them before have them again."""
-    if file_io.is_remote(paths[0]):
-        for temporary, path in zip(temporaries, paths, strict=True):
-            file_io.replace(temporary, path)
-        return
-    changed: list[str] = []
-    old: dict[str, str | None] = {}
-    with contextlib.ExitStack() as aside:
-        for path in filter(file_io.exists, paths):
-            note = file_io.temporary_name(path)
-            aside.callback(_remove, note)
-            old[path] = note
-            try:
-                file_io.link(path, note)
-            except OSError as error:
-                if error.errno not in _NO_LINKS:
-                    raise write_error(path, error) from error
-                # Without links an old file cannot come back.
-                old[path] = None
-        try:
-            if len(paths) > 1 and paths[0] in old:
-                changed.append(paths[0])
-                file_io.remove(paths[0])
-            for temporary, path in reversed(list(zip(temporaries, paths, strict=True))):
-                file_io.replace(temporary, path)
-                changed.append(path)
-            if durable:
-                file_io.sync_directory(file_io.split(paths[0])[0])
-        except BaseException:
-            for path in dict.fromkeys(changed):
-                with contextlib.suppress(OSError):
-                    kept = old.get(path)
-                    if kept is not None:
-                        file_io.replace(kept, path)
-                    elif path not in old:
-                        file_io.remove(path)
-            raise
 
 
 def _series(name: str) -> str:
     """The series of a file's checkpoint by the file's name."""
     whole = _SHARD_SUFFIX.sub("", name)
     return series_of(whole) if whole else ""
-
-
-def _clean_shards(directory: str) -> None:
-    """Removes the files that have got their names of a checkpoint whose first file has not, since its writer was killed."""
-    if file_io.is_remote(directory):
-        return
-    for match in filter(None, map(_FIRST_SHARD.fullmatch, file_io.list_directory(directory))):
-        left = file_io.join(directory, match[0])
-        with try_directory_lock(directory) as is_held, abandoned(left) as is_left:
-            if not (is_held and is_left) or file_io.exists(file_io.join(directory, f"{match[1]}-00000-of-{match[2]}")):
-                continue
-            for number in range(1, int(match[2])):
-                path = file_io.join(directory, f"{match[1]}-{number:05d}-of-{match[2]}")
-                # The first is written first; what is older and has no second name is not of that save.
-                with contextlib.suppress(OSError):
-                    status = os.lstat(path)
-                    if status.st_nlink > 1 or status.st_mtime_ns >= os.lstat(left).st_mtime_ns:
-                        file_io.remove(path)
 
 
 def _remove(path: str) -> None:

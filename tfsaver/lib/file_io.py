@@ -66,7 +66,7 @@ class FileSystem(Protocol):
     def link(self, source: str, target: str) -> None: ...
     def remove(self, path: str) -> None: ...
     def sync_file(self, path: str, target: str) -> None: ...
-    def sync_directory(self, path: str) -> None: ...
+    def sync_directory(self, path: str, target: str) -> None: ...
 
 
 def as_path(path: PathLike) -> str:
@@ -204,9 +204,17 @@ def sync_file(path: str, target: str | None = None) -> None:
     file_system(path).sync_file(path, path if target is None else target)
 
 
-def sync_directory(path: str) -> None:
-    """Makes the names in a directory survive a power cut, where the system can."""
-    file_system(path).sync_directory(path or os.curdir)
+def sync_directory(path: str, target: str | None = None) -> None:
+    """Makes the names in a directory survive a power cut, where the system can.
+
+    Args:
+        path: The directory; empty for the working directory.
+        target: What errors name; the directory when None.
+
+    Raises:
+        WriteError: The system cannot.
+    """
+    file_system(path).sync_directory(path or os.curdir, (path or os.curdir) if target is None else target)
 
 
 def open_for_reading(path: str) -> RandomAccessFile:

@@ -235,7 +235,7 @@ def make_directory(path: str, durable: bool) -> list[str]:
                 else:
                     made.append(directory)
                     if durable:
-                        sync_directory(os.path.dirname(directory.rstrip(os.sep)) or os.curdir)
+                        sync_directory(os.path.dirname(directory.rstrip(os.sep)) or os.curdir, directory)
     except BaseException:
         remove_directories(made)
         raise
@@ -273,19 +273,19 @@ def sync_file(path: str, target: str) -> None:
         os.close(descriptor)
 
 
-def sync_directory(path: str) -> None:
+def sync_directory(path: str, target: str) -> None:
     """Syncs a directory's entries; a system that cannot open directories has nothing to sync."""
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except (PermissionError, IsADirectoryError):
         return
     except OSError as error:
-        raise write_error(path, error) from error
+        raise write_error(target, error) from error
     try:
         os.fsync(descriptor)
     except OSError as error:
         # Some network mounts refuse to sync a directory; the file's own sync is then all one can have.
         if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EROFS):
-            raise write_error(path, error) from error
+            raise write_error(target, error) from error
     finally:
         os.close(descriptor)

@@ -139,5 +139,5 @@ def sync_file(path: str, target: str) -> None:
     """Nothing to do: a store keeps what it has acknowledged."""
 
 
-def sync_directory(path: str) -> None:
+def sync_directory(path: str, target: str) -> None:
     """Nothing to do: a store keeps what it has acknowledged."""

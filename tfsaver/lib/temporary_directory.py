@@ -29,7 +29,7 @@ def temporary_directory(target: str) -> Iterator[str]:
     """
     parent, base = os.path.split(target)
     abandoned.remove_abandoned_directories(parent, base)
-    path, descriptor = _make(target)
+    path, descriptor = make_temporary_directory(target)
     try:
         yield path
     finally:
@@ -37,7 +37,12 @@ def temporary_directory(target: str) -> Iterator[str]:
         os.close(descriptor)
 
 
-def _make(target: str) -> tuple[str, int]:
+def make_temporary_directory(target: str) -> tuple[str, int]:
+    """A new, empty, local directory beside `target`, and the descriptor that holds its lock until it is closed.
+
+    Raises:
+        WriteError: The system refuses it.
+    """
     while True:
         path = file_io.temporary_name(target)
         with write_errors(target):

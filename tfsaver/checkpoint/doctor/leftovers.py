@@ -7,6 +7,7 @@
     model.data-00000-of-00001.tmp<10 hex>       tfsaver: any file of a checkpoint before it has its name
     model.tmp<10 hex>/model.index               tfsaver: a checkpoint that TensorFlow's operation wrote for it, likewise
     model.tmp<10 hex>.index                     the same in a store
+    model-of-00002.tmp<10 hex>/                 tfsaver: files of a V1 checkpoint, while they take the place of others
 
 A save removes by itself what an earlier one of tfsaver's left, where the system says that the earlier one is over. Here is
 what is left of that: the leftovers of others, and those on file systems that do not say such things.
@@ -27,6 +28,7 @@ from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from tfsaver.checkpoint.checkpoint_files import file_size, series_of
+from tfsaver.checkpoint.shard_placement import owner_of_directory, settle
 from tfsaver.lib import file_io
 from tfsaver.lib.directory_lock import try_directory_lock
 from tfsaver.tensor_bundle.cleaning import remove_unused_data
@@ -101,6 +103,9 @@ def find_leftovers(directory: str, state_file_name: str, series: Collection[str]
                 # An empty directory is certainly one of TensorFlow's only if its name has the digits.
                 if all(map(_PART.fullmatch, parts)) and (parts or match[2]):
                     found.append(_leftover(path, match[1], [file_io.join(path, part) for part in parts]))
+            elif (owner := owner_of_directory(name)) and file_io.is_directory(path):
+                inside = [os.path.join(folder, part) for folder, _, parts in os.walk(path) for part in parts]
+                found.append(_leftover(path, owner, inside))
             elif (match := _TEMPORARY_DIRECTORY.fullmatch(name)) and file_io.is_directory(path):
                 parts = file_io.list_directory(path)
                 own = re.compile(rf"{re.escape(match[1])}{_FILE}(?:\.tempstate\d{{1,20}})?", re.DOTALL)
@@ -164,12 +169,17 @@ def _group(leftover: Leftover) -> tuple[str, str]:
 
 
 def _remove(leftover: Leftover) -> bool:
+    directory, name = file_io.split(leftover.path)
+    if leftover.is_directory and owner_of_directory(name):
+        # Names of the checkpoint may lead into it.
+        with try_directory_lock(directory) as is_held:
+            return is_held and settle(leftover.path)
     # An index that is left says which data files have their names already, and no index that would use them.
     for path in leftover.paths:
         if (index := _INDEX.fullmatch(path)) and not file_io.is_remote(path):
-            with try_directory_lock(file_io.split(leftover.path)[0]) as is_held:
+            with try_directory_lock(directory) as is_held:
                 if is_held:
-                    remove_unused_data(file_io.join(file_io.split(leftover.path)[0], leftover.owner), index[0])
+                    remove_unused_data(file_io.join(directory, leftover.owner), index[0])
     for path in leftover.paths:
         file_io.remove(path)
     if leftover.is_directory and not file_io.is_remote(leftover.path):
