@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tfsaver.lib import overlapped_file
+from tfsaver.lib import gathered_file, overlapped_file
 from tfsaver.lib.local_file_system import LocalWritableFile
 from tfsaver.lib.overlapped_file import OverlappedFile
 
@@ -50,8 +50,8 @@ class MemoryFile:
 @settings(deadline=None, max_examples=50)
 def test_bytes_come_in_the_order_in_which_they_were_appended(pieces: list[bytes], batch: int, count: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(overlapped_file, "_BATCH_SIZE", batch)
-        patch.setattr(overlapped_file, "_MAX_PIECES", count)
+        patch.setattr(gathered_file, "BATCH_SIZE", batch)
+        patch.setattr(gathered_file, "MAX_PIECES", count)
         inner = MemoryFile()
         file = OverlappedFile(inner)
         for piece in pieces:
@@ -89,7 +89,7 @@ def test_what_was_appended_is_borrowed_and_let_go_of() -> None:
 
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), MemoryError(), KeyboardInterrupt()])
 def test_error_in_the_thread_is_raised_by_a_later_call(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(overlapped_file, "_BATCH_SIZE", 1)
+    monkeypatch.setattr(gathered_file, "BATCH_SIZE", 1)
 
     def fail() -> None:
         raise error
@@ -115,7 +115,7 @@ def test_error_in_the_thread_is_raised_by_a_later_call(error: BaseException, mon
 
 
 def test_close_without_drain_writes_nothing_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(overlapped_file, "_BATCH_SIZE", 1)
+    monkeypatch.setattr(gathered_file, "BATCH_SIZE", 1)
     may_write, writing = threading.Event(), threading.Event()
 
     def wait() -> None:
@@ -138,7 +138,7 @@ def test_close_without_drain_writes_nothing_more(monkeypatch: pytest.MonkeyPatch
 
 
 def test_no_more_waits_than_is_promised(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(overlapped_file, "_BATCH_SIZE", 1)
+    monkeypatch.setattr(gathered_file, "BATCH_SIZE", 1)
     may_write = threading.Semaphore(0)
     inner = MemoryFile(lambda: may_write.acquire() and None)
     file = OverlappedFile(inner)
@@ -168,7 +168,7 @@ def test_without_a_thread_the_caller_writes(monkeypatch: pytest.MonkeyPatch) -> 
     def refuse(self: threading.Thread) -> None:
         raise RuntimeError("can't create new thread at interpreter shutdown")
 
-    monkeypatch.setattr(overlapped_file, "_BATCH_SIZE", 3)
+    monkeypatch.setattr(gathered_file, "BATCH_SIZE", 3)
     monkeypatch.setattr(threading.Thread, "start", refuse)
     inner = MemoryFile()
     file = OverlappedFile(inner)

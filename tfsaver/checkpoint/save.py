@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,9 +17,12 @@ from tfsaver.checkpoint.tensor_source import ArraySource, TensorSource
 from tfsaver.errors import InvalidArgumentError
 from tfsaver.framework import tensor_util
 from tfsaver.lib import file_io
-from tfsaver.tensor_bundle.writer import BundleWriter
+from tfsaver.lib.lanes import Lanes
+from tfsaver.tensor_bundle.writer import BundleWriter, Writes
 
 _FORMATS = ("v2", "v1")
+# Bytes of tensors that wait for one data file, while others are filled.
+_MAX_PENDING = 32 << 20
 
 
 def save_checkpoint(
@@ -91,12 +95,20 @@ def _save_v2(mapping: Mapping[str, Any], prefix: str, num_shards: int, durable: 
     # Of a mapping that makes its values on demand nothing is known before.
     known = [value for value in mapping.values() if isinstance(value, np.ndarray)] if type(mapping) is dict else []
     size = sum(value.nbytes for value in known if not value.dtype.hasobject)
-    with BundleWriter(prefix, num_shards=num_shards, durable=durable, overlapped=True, expected_size=size) as writer:
+    # Lanes are threads enough.
+    writes: Writes = "overlapped" if num_shards == 1 else "gathered"
+    with (
+        BundleWriter(prefix, num_shards=num_shards, durable=durable, writes=writes, expected_size=size) as writer,
+        Lanes(num_shards, _MAX_PENDING) as lanes,
+    ):
         for name in _in_key_order(mapping):
             array, _ = tensor_util.as_tensor(mapping[name], name)
             shard_id = sizes.index(min(sizes))
             sizes[shard_id] += array.nbytes
-            writer.add(name, array, shard_id=shard_id)
+            if num_shards == 1:
+                writer.add(name, array)
+            else:
+                lanes.hand_over(shard_id, functools.partial(writer.add, name, array, shard_id=shard_id), array.nbytes)
     return prefix
 
 

@@ -34,7 +34,7 @@ from tfsaver.compat._transfer import Array
 from tfsaver.framework import tensor_util
 from tfsaver.lib import file_io
 from tfsaver.lib.lanes import Lanes
-from tfsaver.tensor_bundle.writer import BundleWriter
+from tfsaver.tensor_bundle.writer import BundleWriter, Writes
 
 # What is changed in place is copied whole up to the first size, and through a buffer of the second size beyond.
 _COPIED_SIZE = 64 << 20
@@ -133,7 +133,13 @@ def _begin(
         first = list(itertools.islice(values, 1))
         with tensorflow_errors():
             size = sum(_known_size(binding) for shard in shards for binding in shard) if is_v2 else 0
-            writers = _open(begun, path, len(shards), size, is_v2=is_v2, sharded=sharded, durable=durable)
+            # Lanes are threads enough.
+            writes: Writes = "gathered" if in_lanes else "overlapped"
+            writers: Writers
+            if is_v2:
+                writers = _open_v2(begun, path, len(shards), size, durable=durable, writes=writes)
+            else:
+                writers = _open_v1(begun, path, len(shards), sharded=sharded, durable=durable)
         files = begun.pop_all()
 
     def write() -> None:
@@ -192,13 +198,17 @@ def _write_in_lanes(add: Callable[[_Value], None], values: Values, num_lanes: in
             fetched = next(values, None)
 
 
-def _open(
-    files: contextlib.ExitStack, path: str, num_shards: int, size: int, *, is_v2: bool, sharded: bool, durable: bool
-) -> Writers:
-    if is_v2:
-        return files.enter_context(
-            BundleWriter(path, num_shards=num_shards, durable=durable, overlapped=True, expected_size=size)
-        )
+def _open_v2(
+    files: contextlib.ExitStack, path: str, num_shards: int, size: int, *, durable: bool, writes: Writes
+) -> BundleWriter:
+    return files.enter_context(
+        BundleWriter(path, num_shards=num_shards, durable=durable, writes=writes, expected_size=size)
+    )
+
+
+def _open_v1(
+    files: contextlib.ExitStack, path: str, num_shards: int, *, sharded: bool, durable: bool
+) -> list[TensorSliceWriter]:
     names = [f"{path}-{shard_id:05d}-of-{num_shards:05d}" for shard_id in range(num_shards)] if sharded else [path]
     writers = [TensorSliceWriter(name, durable=durable) for name in names]
     files.push(functools.partial(_finish, writers))

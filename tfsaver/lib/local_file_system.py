@@ -110,7 +110,7 @@ class LocalWritableFile:
         self.path = path
         self.target = path if target is None else target
         with write_errors(self.target):
-            self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
 
     @property
     def descriptor(self) -> int:
@@ -143,6 +143,11 @@ class LocalWritableFile:
                 if written < len(view):
                     self.append(view[written:])
                 written = max(0, written - len(view))
+
+    def skip(self, size: int) -> None:
+        """Goes on behind so many bytes, which somebody else writes."""
+        with write_errors(self.target):
+            os.lseek(self.descriptor, size, os.SEEK_CUR)
 
     def sync(self) -> None:
         with write_errors(self.target):

@@ -3,8 +3,8 @@
     caller    fetch, hash | append | fetch, hash | append | ...                    | drain
     thread                 write ------------------ write ------------------ write |
 
-What is appended is borrowed, not copied: it must stay as it is until `drain` has returned. Small pieces are gathered, so
-that thousands of them cost one system call. No more than `MAX_PENDING` bytes wait at a time; then `append` waits too. What
+What is appended is borrowed until `drain` has returned (see `gathered_file`). No more than `MAX_PENDING` bytes wait at a
+time; then `append` waits too, or writes some of it itself where it can do so beside the thread, which leaves it out. What
 goes wrong in the thread is raised by the next call.
 """
 
@@ -12,80 +12,67 @@ from __future__ import annotations
 
 import queue
 import threading
-from typing import TypeAlias
+from typing import Protocol
 
 from tfsaver.lib.file_io import Buffer, WritableFile
+from tfsaver.lib.gathered_file import BATCH_SIZE, Batch, GatheredFile
 
-Batch: TypeAlias = "list[Buffer]"
-
-# Large enough that a system call's cost vanishes.
-_BATCH_SIZE = 4 << 20
-# What the system takes in one call at most is 1024; fewer means that writing starts sooner.
-_MAX_PIECES = 512
 _MAX_BATCHES = 8
-MAX_PENDING = (_MAX_BATCHES + 2) * _BATCH_SIZE
+# Enough for the thread while the caller writes one.
+_MAX_BATCHES_BESIDE = 3
+MAX_PENDING = (_MAX_BATCHES + 2) * BATCH_SIZE
 
 
-class OverlappedFile:
+class Beside(Protocol):
+    """What writes to a file while the thread does; see `tensor_bundle.mapped_writes`."""
+
+    def write(self, pieces: Batch, offset: int) -> bool: ...
+    def end(self, size: int) -> None: ...
+
+
+class OverlappedFile(GatheredFile):
     """Appends to a file in the background; see the module for what the caller promises.
 
     Args:
         file: The file; from now on it belongs to the thread, until `drain` returns or `close` is called.
+        beside: With what the caller writes when the thread has enough to do; it waits when None.
     """
 
-    def __init__(self, file: WritableFile) -> None:
-        self.path = file.path
-        self._file = file
-        self._gathered: Batch = []
-        self._gathered_size = 0
-        # None tells the thread to end.
-        self._waiting: queue.Queue[Batch | None] = queue.Queue(_MAX_BATCHES)
+    def __init__(self, file: WritableFile, beside: Beside | None = None) -> None:
+        super().__init__(file)
+        self._beside = beside
+        self._offset = 0
+        # How much has been written beside the thread since the last batch it was given.
+        self._gap = 0
+        # Each with the gap before it; None tells the thread to end.
+        self._waiting: queue.Queue[tuple[int, Batch] | None] = queue.Queue(
+            _MAX_BATCHES if beside is None else _MAX_BATCHES_BESIDE
+        )
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
         self._is_abandoned = False
 
     def append(self, data: Buffer) -> None:
-        """Has bytes written; waits while too many are waiting already.
-
-        Raises:
-            OSError: What was appended before could not be written.
-        """
         self._raise_error()
-        view = memoryview(data)
-        self._gathered.append(view)
-        self._gathered_size += view.nbytes
-        if self._gathered_size >= _BATCH_SIZE or len(self._gathered) >= _MAX_PIECES:
-            self._hand_over()
-
-    def append_all(self, pieces: list[Buffer]) -> None:
-        for piece in pieces:
-            self.append(piece)
+        super().append(data)
 
     def drain(self) -> None:
-        """Waits until all is written.
-
-        Raises:
-            OSError: Some of it could not be.
-        """
-        if self._gathered:
-            self._hand_over()
+        super().drain()
         self._waiting.join()
         self._raise_error()
-
-    def sync(self) -> None:
-        """Waits until all is written and on the disk."""
-        self.drain()
-        self._file.sync()
+        if self._beside is not None:
+            self._beside.end(self._offset)
 
     def close(self) -> None:
-        """Closes the file; what was not drained is not written."""
         self._is_abandoned = True
-        self._gathered = []
         self._join()
-        self._file.close()
+        super().close()
 
-    def _hand_over(self) -> None:
-        batch, self._gathered, self._gathered_size = self._gathered, [], 0
+    def _hand_over(self, batch: Batch, size: int) -> None:
+        offset, self._offset = self._offset, self._offset + size
+        if self._waiting.full() and self._beside is not None and self._beside.write(batch, offset):
+            self._gap += size
+            return
         if self._thread is None:
             thread = threading.Thread(target=self._write, name=f"writing {self._file.path}", daemon=True)
             try:
@@ -95,7 +82,8 @@ class OverlappedFile:
                 self._file.append_all(batch)
                 return
             self._thread = thread
-        self._waiting.put(batch)
+        self._waiting.put((self._gap, batch))
+        self._gap = 0
 
     def _join(self) -> None:
         if self._thread is not None:
@@ -108,13 +96,16 @@ class OverlappedFile:
             raise self._error
 
     def _write(self) -> None:
-        while (batch := self._waiting.get()) is not None:
+        while (given := self._waiting.get()) is not None:
+            gap, batch = given
             # After an error the batches are still taken: somebody may be waiting to hand one over.
             if self._error is None and not self._is_abandoned:
                 try:
+                    if gap:
+                        self._file.skip(gap)
                     self._file.append_all(batch)
                 except BaseException as error:  # noqa: BLE001 - raised again where the caller sees it
                     self._error = error
             # What was written need not wait for the next.
-            del batch
+            del given, batch
             self._waiting.task_done()

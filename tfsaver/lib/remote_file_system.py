@@ -8,6 +8,7 @@ the order in which they appear, data before index.
 from __future__ import annotations
 
 import errno
+import io
 import posixpath
 from typing import Any
 
@@ -63,6 +64,9 @@ class RemoteWritableFile:
     def append_all(self, pieces: list[bytes | bytearray | memoryview]) -> None:
         for piece in pieces:
             self._file.write(piece)
+
+    def skip(self, size: int) -> None:
+        raise io.UnsupportedOperation(f"{self.path}: an object is written from its first byte to its last")
 
     def sync(self) -> None:
         self._file.flush()

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import functools
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeAlias
@@ -144,7 +145,7 @@ def _entries_by_place(reader: BundleReader, names: Iterable[str]) -> dict[str, B
 
 def _read_wholes(reader: BundleReader, wholes: list[_Whole], others: list[Task], num_workers: int | None) -> None:
     checksums: list[tuple[_Whole, list[tuple[int, int]]]] = []
-    run_tasks([*_tasks_of(reader, wholes, checksums), *others], num_workers)
+    run_tasks([*_in_runs(_tasks_of(reader, wholes, checksums)), *others], num_workers)
     for whole, pieces in checksums:
         crc = pieces[0][0]
         for piece_crc, size in pieces[1:]:
@@ -190,7 +191,8 @@ def _lies_as_in_memory(reader: BundleReader, entry: BundleEntry) -> bool:
 
 def _tasks_of(
     reader: BundleReader, wholes: list[_Whole], checksums: list[tuple[_Whole, list[tuple[int, int]]]]
-) -> Iterator[Task]:
+) -> Iterator[tuple[Task, int]]:
+    """What is to be done, in the order of the bytes, each with how many bytes it reads."""
     group: list[_Whole] = []
     for whole in wholes:
         entry = whole.entry
@@ -199,14 +201,39 @@ def _tasks_of(
             pieces = [(0, 0)] * num_pieces
             checksums.append((whole, pieces))
             for number in range(num_pieces):
-                yield lambda whole=whole, number=number, pieces=pieces: _read_piece(reader, whole, number, pieces)  # type: ignore[misc]
+                size = min(_PIECE_SIZE, entry.size - number * _PIECE_SIZE)
+                yield functools.partial(_read_piece, reader, whole, number, pieces), size
             continue
         if group and not _is_near(group, entry):
-            yield lambda group=group: _read_group(reader, group)  # type: ignore[misc]
+            yield functools.partial(_read_group, reader, group), _size_of(group)
             group = []
         group.append(whole)
     if group:
-        yield lambda: _read_group(reader, group)
+        yield functools.partial(_read_group, reader, group), _size_of(group)
+
+
+def _in_runs(tasks: Iterable[tuple[Task, int]]) -> Iterator[Task]:
+    """Neighbours as one task: two threads that fill one huge page would both ask for it, and clear it."""
+    run: list[Task] = []
+    run_size = 0
+    for task, size in tasks:
+        if run and run_size + size > _PIECE_SIZE:
+            yield functools.partial(_one_after_the_other, run)
+            run, run_size = [], 0
+        run.append(task)
+        run_size += size
+    if run:
+        yield functools.partial(_one_after_the_other, run)
+
+
+def _one_after_the_other(tasks: list[Task]) -> None:
+    for task in tasks:
+        task()
+
+
+def _size_of(group: list[_Whole]) -> int:
+    first, last = group[0].entry, group[-1].entry
+    return last.offset + last.size - first.offset
 
 
 def _is_near(group: list[_Whole], entry: BundleEntry) -> bool:
@@ -231,9 +258,9 @@ def _read_piece(reader: BundleReader, whole: _Whole, number: int, pieces: list[t
 
 
 def _read_group(reader: BundleReader, group: list[_Whole]) -> None:
-    first, last = group[0], group[-1]
+    first = group[0]
     offset = first.entry.offset
-    buffer = np.empty(last.entry.offset + last.entry.size - offset, np.uint8)
+    buffer = np.empty(_size_of(group), np.uint8)
     _fill(reader, first, reader.data_file(first.entry), offset, buffer.data)
     for whole in group:
         start = whole.entry.offset - offset

@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -26,22 +26,31 @@ from tfsaver.framework.tensor_slice import TensorSlice
 from tfsaver.lib import crc32c, file_io
 from tfsaver.lib.file_io import Buffer, WritableFile
 from tfsaver.lib.free_space import check_free_space
+from tfsaver.lib.gathered_file import GatheredFile
 from tfsaver.lib.overlapped_file import OverlappedFile
+from tfsaver.lib.workers import num_usable_cores
 from tfsaver.tensor_bundle import naming, strings, variants
 from tfsaver.tensor_bundle.cleaning import clean_directory
 from tfsaver.tensor_bundle.entry import BundleEntry
 from tfsaver.tensor_bundle.header import BundleHeader
+from tfsaver.tensor_bundle.mapped_writes import mapped_writes
 from tfsaver.tensor_bundle.placement import place_bundle
+
+Writes: TypeAlias = Literal["direct", "gathered", "overlapped"]
 
 
 class _Shard:
     """One data file while it is written."""
 
-    def __init__(self, path: str, overlapped: bool) -> None:
+    def __init__(self, path: str, writes: Writes, helps: bool) -> None:
         self.path = path
         self._held = file_io.open_temporary(path)
         self.temporary = self._held.path
-        self.file: WritableFile | OverlappedFile = OverlappedFile(self._held) if overlapped else self._held
+        self.file: WritableFile | GatheredFile = self._held
+        if writes == "gathered":
+            self.file = GatheredFile(self._held)
+        elif writes == "overlapped":
+            self.file = OverlappedFile(self._held, mapped_writes(self._held) if helps else None)
         self.offset = 0
 
     def append(self, data: Buffer) -> None:
@@ -57,7 +66,7 @@ class _Shard:
 
     def drain(self) -> None:
         """Waits until what was appended is written and no longer needed."""
-        if isinstance(self.file, OverlappedFile):
+        if isinstance(self.file, GatheredFile):
             self.file.drain()
 
     def discard(self) -> None:
@@ -81,8 +90,9 @@ class BundleWriter:
         num_shards: How many data files there are.
         byte_order: ``little`` or ``big``; every reader takes both, and little is what all machines of today want.
         durable: Whether `finish` returns only once disks have the bytes.
-        overlapped: Whether each data file is written by a thread of its own while the next tensors are prepared. What is
-            added is then borrowed: it must not change before `finish` has returned.
+        writes: ``direct``: what was added may change as soon as `add` returns. Otherwise it is borrowed, and must not change
+            before `finish` has returned: ``gathered``, in calls of some megabytes; ``overlapped``, these by a thread for
+            each data file while the next tensors are prepared.
         expected_size: How many bytes will be added, as far as that is known: the disk must have room for them.
 
     Raises:
@@ -102,7 +112,7 @@ class BundleWriter:
         num_shards: int = 1,
         byte_order: str = "little",
         durable: bool = True,
-        overlapped: bool = False,
+        writes: Writes = "direct",
         expected_size: int = 0,
     ) -> None:
         if num_shards < 1:
@@ -124,7 +134,9 @@ class BundleWriter:
             if not file_io.is_remote(self.prefix):
                 check_free_space(self.prefix, expected_size)
             for shard_id in range(num_shards):
-                self._shards.append(_Shard(naming.data_path(self.prefix, shard_id, num_shards), overlapped))
+                path = naming.data_path(self.prefix, shard_id, num_shards)
+                # A core for each file's thread, and one for the caller.
+                self._shards.append(_Shard(path, writes, helps=num_shards < num_usable_cores()))
         except BaseException:
             self.discard()
             raise

@@ -79,7 +79,7 @@ def _write_v2(parts: _Parts, path: str, durable: bool, check: Callable[[], None]
         path,
         num_shards=parts.num_shards,
         durable=durable,
-        overlapped=any(map(tensors.is_in_memory, tensors.names)),
+        writes="overlapped" if any(map(tensors.is_in_memory, tensors.names)) else "direct",
         expected_size=sum(tensors.info(name).num_bytes for name in tensors.names),
     ) as writer:
         for name, stored, shard_id in parts:
