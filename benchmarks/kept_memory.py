@@ -48,7 +48,8 @@ class KeptMemory:
         self._map.close()
 
     def _take(self) -> None:
-        size = max(0, min(len(self._map), places.available_memory() + self._taken_size - _LEFT_SIZE))
+        # What others could give back is theirs: a step may be about to use it.
+        size = max(0, min(len(self._map), places.free_memory() + self._taken_size - _LEFT_SIZE))
         size -= size % mmap.PAGESIZE
         if not size:
             return

@@ -45,10 +45,19 @@ def free_size(directory: Path) -> int:
 
 def available_memory() -> int:
     """The bytes that programs can have."""
+    return _memory("MemAvailable", 1 << 62)
+
+
+def free_memory() -> int:
+    """The bytes that nobody has, not even to be given back when somebody wants them."""
+    return _memory("MemFree", 0)
+
+
+def _memory(key: str, unknown: int) -> int:
     for line in Path("/proc/meminfo").read_text("ascii").splitlines():
-        if line.startswith("MemAvailable:"):
+        if line.startswith(f"{key}:"):
             return int(line.split()[1]) * 1024
-    return 1 << 62
+    return unknown
 
 
 def files_below(path: Path) -> list[Path]:
