@@ -6,7 +6,7 @@ not kept. TensorFlow's own method names stand beside Python's, for programs that
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -68,9 +68,18 @@ class CheckpointReader(TensorSource):
         """
         return self._one.give(Given.FORM, lambda reader: reader.info(name))
 
-    def infos(self) -> Iterator[TensorInfo]:
-        """What the checkpoint says of each tensor, in the order of their names."""
-        return map(self.info, self.names)
+    def infos(self, names: Iterable[str] | None = None) -> Iterable[TensorInfo]:
+        """What the checkpoint says of tensors.
+
+        Args:
+            names: Which, all at once; each of them in turn, in the order of their names, when None.
+
+        Raises:
+            TensorNotFoundError: There is no such tensor; names the nearest ones.
+        """
+        if names is None:
+            return map(self.info, self.names)
+        return self._one.give(Given.FORM, lambda reader: list(map(reader.info, names)))
 
     def dtype(self, name: str) -> np.dtype[Any]:
         """The numpy dtype of a tensor; `object` for strings, whose elements are bytes."""

@@ -42,9 +42,11 @@ def match(
         reader: The checkpoint.
         reshape: Whether a tensor with as many elements in another shape fits.
     """
-    wanted = {_wanted(binding): binding for binding in bindings}
-    report = match_tensors(list(wanted), reader, reshape=reshape)
-    return [Match(wanted[tensor.wanted], tensor) for tensor in report.matched], report
+    wanted = list(map(_wanted, bindings))
+    report = match_tensors(wanted, reader, reshape=reshape)
+    # What is matched is what was wanted: to compare them all by what is in them takes longer than to match them.
+    binding_of = {id(item): binding for item, binding in zip(wanted, bindings, strict=True)}
+    return [Match(binding_of[id(tensor.wanted)], tensor) for tensor in report.matched], report
 
 
 def raise_unless_ok(report: RestoreReport) -> None:

@@ -18,7 +18,7 @@ from tfsaver.framework.tensor_slice import TensorSlice
 from tfsaver.lib import file_io
 from tfsaver.table.table import OnDamage, Table, raise_damage
 from tfsaver.tensor_bundle import naming
-from tfsaver.tensor_bundle.entry import BundleEntry, decode_entry
+from tfsaver.tensor_bundle.entry import BundleEntry, decode_entry, known_entry
 from tfsaver.tensor_bundle.header import HEADER_KEY, BundleHeader, decode_header
 from tfsaver.tensor_bundle.index_file import Fate, IndexFile
 from tfsaver.tensor_bundle.promised_bytes import PromisedBytes
@@ -109,7 +109,8 @@ class BundleIndex:
             value = self._table.get(key) if key else None
             if value is None:
                 raise TensorNotFoundError(name, checkpoint=self.prefix, near=nearest_names(name, self.names))
-            entry = decode_entry(value, f"entry of {name!r} in {self.path}")
+            # What most are, without the words for an error.
+            entry = known_entry(value) or decode_entry(value, f"entry of {name!r} in {self.path}")
             self.promised.add(key, entry)
             if len(self._entries) < _NUM_KEPT_ENTRIES:
                 self._entries[name] = entry

@@ -18,7 +18,7 @@ from tfsaver.framework import dtypes, tensor_shape, tensor_slice
 from tfsaver.framework.dtypes import DType
 from tfsaver.framework.tensor_shape import Shape
 from tfsaver.framework.tensor_slice import TensorSlice
-from tfsaver.tensor_bundle.plain_entry import Beginning, KnownBeginnings, Place
+from tfsaver.tensor_bundle.plain_entry import Beginning, KnownBeginnings
 
 _known = KnownBeginnings()
 
@@ -41,8 +41,8 @@ class BundleEntry(NamedTuple):
     def encode(self) -> bytes:
         """The BundleEntryProto's bytes."""
         if not self.slices:
-            place = Place(self.shard_id, self.offset, self.size, self.crc32c)
-            if (plain := _known.encode(self.dtype.data_type, self.shape, place)) is not None:
+            plain = _known.encode(self.dtype.data_type, self.shape, self.shard_id, self.offset, self.size, self.crc32c)
+            if plain is not None:
                 return plain
         proto = schemas.BundleEntryProto(
             dtype=self.dtype.data_type,
@@ -58,6 +58,14 @@ class BundleEntry(NamedTuple):
         return data
 
 
+def known_entry(value: bytes) -> BundleEntry | None:
+    """The entry in an index's value, if it begins as a sound one did; None for `decode_entry`."""
+    if (plain := _known.decode(value)) is None:
+        return None
+    (dtype, shape, size), shard_id, offset, crc = plain
+    return BundleEntry(dtype, shape, shard_id, offset, size, crc)
+
+
 def decode_entry(value: bytes, what: str) -> BundleEntry:
     """The entry in an index's value.
 
@@ -65,9 +73,8 @@ def decode_entry(value: bytes, what: str) -> BundleEntry:
         DataLossError: Not a BundleEntryProto, or one that contradicts itself.
         UnimplementedError: A type that tfsaver does not know.
     """
-    if (plain := _known.decode(value)) is not None:
-        beginning, place = plain
-        return BundleEntry(beginning.dtype, beginning.shape, *place)
+    if (known := known_entry(value)) is not None:
+        return known
     try:
         proto = schemas.BundleEntryProto.FromString(value)
     except DecodeError as error:

@@ -22,6 +22,8 @@ _SHARD_ID_TAG, _OFFSET_TAG, _SIZE_TAG, _CRC32C_TAG = (bytes((tag,)) for tag in (
 
 _CRC32C_SIZE = 5
 _MAX_KNOWN = 4096
+# Ten bytes of seven each.
+_MAX_VARINT_BITS = 70
 _MAX_INT32 = (1 << 31) - 1
 _MAX_INT64 = (1 << 63) - 1
 
@@ -33,65 +35,63 @@ class Beginning(NamedTuple):
     shape: Shape
     size: int
 
-
-class Place(NamedTuple):
-    """Where the bytes of a tensor are."""
-
-    shard_id: int
-    offset: int
-    size: int
-    crc32c: int
-
-
 class KnownBeginnings:
     """The beginnings of entries that were found sound, by their bytes and the other way round."""
 
     def __init__(self) -> None:
-        self._by_bytes: dict[bytes, Beginning] = {}
+        # With the field of the size, which they have in common too.
+        self._by_bytes: dict[bytes, tuple[Beginning, bytes]] = {}
         self._bytes: dict[tuple[int, Shape], bytes] = {}
 
     def add(self, value: bytes, beginning: Beginning) -> None:
         """Notes how an entry begins that is put in the usual way."""
         data = value[: _size_of_beginning(value)]
         if data and len(self._by_bytes) < _MAX_KNOWN:
-            self._by_bytes[data] = beginning
+            self._by_bytes[data] = beginning, _SIZE_TAG + coding.encode_varint(beginning.size) if beginning.size else b""
             self._bytes[beginning.dtype.data_type, beginning.shape] = data
 
-    def decode(self, value: bytes) -> tuple[Beginning, Place] | None:
-        """The entry in an index's value; None for whoever can say more of it."""
+    def decode(self, value: bytes) -> tuple[Beginning, int, int, int] | None:
+        """How an entry in an index begins, its shard, offset and checksum; None for whoever can say more of it."""
         position = _size_of_beginning(value)
-        beginning = self._by_bytes.get(value[:position])
+        known = self._by_bytes.get(value[:position])
         end = len(value) - _CRC32C_SIZE
-        if beginning is None or position > end or value[end] != _CRC32C:
+        if known is None or position > end or value[end] != _CRC32C:
             return None
-        shard_id = offset = size = 0
-        read_varint = coding.read_varint
+        beginning, size_field = known
+        shard_id = offset = shift = 0
         try:
             if value[position] == _SHARD_ID:
-                shard_id, position = read_varint(value, position + 1)
-            if position < end and value[position] == _OFFSET:
-                offset, position = read_varint(value, position + 1)
-            if position < end and value[position] == _SIZE:
-                size, position = read_varint(value, position + 1)
-        except DataLossError:
+                shard_id, position = coding.read_varint(value, position + 1)
+            if value[position] == _OFFSET:
+                # As `read_varint` has it: a call for each tensor of a model is a third of the time.
+                position += 1
+                byte = value[position]
+                offset, shift = byte & 0x7F, 7
+                while byte & 0x80:
+                    position += 1
+                    byte = value[position]
+                    offset |= (byte & 0x7F) << shift
+                    shift += 7
+                position += 1
+        except (DataLossError, IndexError):
             return None
-        if position != end or size != beginning.size or shard_id > _MAX_INT32 or offset > _MAX_INT64:
+        if value[position:end] != size_field or shard_id > _MAX_INT32 or offset > _MAX_INT64 or shift > _MAX_VARINT_BITS:
             return None
-        return beginning, Place(shard_id, offset, size, coding.read_fixed32(value, end + 1))
+        return beginning, shard_id, offset, int.from_bytes(value[end + 1 :], "little")
 
-    def encode(self, data_type: int, shape: Shape, place: Place) -> bytes | None:
+    def encode(self, data_type: int, shape: Shape, shard_id: int, offset: int, size: int, crc: int) -> bytes | None:
         """The bytes of an entry; None where none of that type and shape is known."""
         data = self._bytes.get((data_type, shape))
-        if data is None or not place.crc32c:
+        if data is None or not crc:
             return None
         encode_varint = coding.encode_varint
-        if place.shard_id:
-            data += _SHARD_ID_TAG + encode_varint(place.shard_id)
-        if place.offset:
-            data += _OFFSET_TAG + encode_varint(place.offset)
-        if place.size:
-            data += _SIZE_TAG + encode_varint(place.size)
-        return data + _CRC32C_TAG + coding.encode_fixed32(place.crc32c)
+        if shard_id:
+            data += _SHARD_ID_TAG + encode_varint(shard_id)
+        if offset:
+            data += _OFFSET_TAG + encode_varint(offset)
+        if size:
+            data += _SIZE_TAG + encode_varint(size)
+        return data + _CRC32C_TAG + coding.encode_fixed32(crc)
 
 
 def _size_of_beginning(value: bytes) -> int:

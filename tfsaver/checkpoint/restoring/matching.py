@@ -52,24 +52,23 @@ def match_tensors(wanted: Sequence[WantedTensor], reader: CheckpointReader, *, r
     if not all(item.name in there for item in wanted) and (graph := read_object_graph(reader)) is not None:
         full_names = {key: name for key, name in graph.full_names_of_keys().items() if key in there}
         keys = {name: key for name, key in graph.keys_of_full_names().items() if key in there}
-    stored: dict[str, StoredTensor] = {}
+    key_of = {item.name: item.name if item.name in there else (keys or {}).get(item.name) for item in wanted}
+    keys_there = dict.fromkeys(key for key in key_of.values() if key is not None)
+    stored = {info.name: StoredTensor(info) for info in reader.infos(keys_there)}
     matched: list[MatchedTensor] = []
     mismatched: dict[str, MismatchedTensor] = {}
     missing: dict[str, WantedTensor] = {}
-    used = set(DESCRIPTIONS)
     for item in wanted:
-        key = item.name if item.name in there else (keys or {}).get(item.name)
+        key = key_of[item.name]
         if key is None:
             missing.setdefault(item.name, item)
             continue
-        used.add(key)
-        if key not in stored:
-            stored[key] = StoredTensor(reader.info(key))
         found = stored[key].compare(item, reshape)
         if isinstance(found, MatchedTensor):
             matched.append(found)
         else:
             mismatched.setdefault(item.name, found)
+    used = {*keys_there, *DESCRIPTIONS}
     broken = {item.group for item in wanted if item.group is not None and item.name in missing.keys() | mismatched.keys()}
     unexpected = tuple(name for name in reader.names if name not in used)
     likely = _suggest(missing, unexpected, reader, full_names or {}) if missing else {}
@@ -91,7 +90,8 @@ class StoredTensor:
 
     def __init__(self, info: TensorInfo) -> None:
         self.info = info
-        self.slices = TensorSliceSet(info.name, info.shape, info.slices) if info.slices else None
+        is_whole = len(info.pieces) == 1 and info.pieces[0].tensor_slice is None
+        self.slices = None if is_whole or not info.slices else TensorSliceSet(info.name, info.shape, info.slices)
 
     def compare(self, wanted: WantedTensor, reshape: bool = False) -> MatchedTensor | MismatchedTensor:
         """The tensor as what is wanted, or what keeps it from being that."""
