@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import places, plan, publish, results, rounds, table
+from benchmarks.kept_memory import KeptMemory
 
 _KINDS = ("save", "restore", "ref", "small", "write", "read", "neighbours", "index", "memory", "durable")
 
@@ -34,6 +35,11 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--scale", type=float, default=1.0, help="so many times the data (default: 1)")
     parser.add_argument("--rounds", type=int, default=5, help="counted rounds of each group; a few are content with less")
     parser.add_argument("--disk", type=Path, metavar="DIR", help="a directory on a disk (default: the temporary one)")
+    parser.add_argument(
+        "--keep-memory",
+        action="store_true",
+        help="use all free memory between steps: where a virtual machine's host would take it, and is slow to give it back",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write everything measured")
     parser.add_argument("--picture", type=Path, metavar="FILE", help="also draw the ratios")
     parser.add_argument("--publish", type=Path, metavar="DIR", help="speed.json, speed.png and the tables of speed.md there")
@@ -63,8 +69,9 @@ def chosen(options: argparse.Namespace) -> list[plan.Group]:
     ]
 
 
-def run_group(group: plan.Group, options: argparse.Namespace, directory: Path) -> results.Answers:
+def run_group(group: plan.Group, options: argparse.Namespace, directory: Path, kept: KeptMemory) -> results.Answers:
     """The answers of a group's steps."""
+    kept.leave(places.total_memory())
     workload = group.workload.scaled(options.scale)
     needed = group.num_copies * workload.size
     if places.available_memory() < needed or places.free_size(directory) < needed // 2:
@@ -73,7 +80,7 @@ def run_group(group: plan.Group, options: argparse.Namespace, directory: Path) -
     if group.is_memory:
         return rounds.run_once_each(group, workload, directory / group.name)
     num_rounds = min(options.rounds, group.max_rounds or options.rounds)
-    return rounds.run_rounds(group, workload, num_rounds, directory / group.name)
+    return rounds.run_rounds(group, workload, num_rounds, directory / group.name, kept)
 
 
 def measure(options: argparse.Namespace) -> tuple[list[results.RowResult], list[results.Speed], bool]:
@@ -81,12 +88,13 @@ def measure(options: argparse.Namespace) -> tuple[list[results.RowResult], list[
     rows: list[results.RowResult] = []
     speeds: list[results.Speed] = []
     has_failed = False
-    with directories(options.disk) as where:
+    limit = places.total_memory() if options.keep_memory else 0
+    with directories(options.disk) as where, contextlib.closing(KeptMemory(limit)) as kept:
         for group in chosen(options):
             workload = group.workload.scaled(options.scale)
             print(f"{group.name}, {workload.title}, {group.place} ...", end=" ", file=sys.stderr, flush=True)
             start = time.monotonic()
-            answers = run_group(group, options, where[group.place])
+            answers = run_group(group, options, where[group.place], kept)
             print(f"{time.monotonic() - start:.0f} s", file=sys.stderr)
             has_failed |= any("error" in answer for of_step in answers.values() for answer in of_step)
             rows += results.row_results(group, workload, answers)

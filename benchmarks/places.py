@@ -53,6 +53,11 @@ def free_memory() -> int:
     return _memory("MemFree", 0)
 
 
+def total_memory() -> int:
+    """The bytes that the machine has."""
+    return _memory("MemTotal", 0)
+
+
 def _memory(key: str, unknown: int) -> int:
     for line in Path("/proc/meminfo").read_text("ascii").splitlines():
         if line.startswith(f"{key}:"):

@@ -27,8 +27,8 @@ from benchmarks.workloads import Workload
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# A step takes new memory and new files, of the workload's size each, and some more.
-_KEPT_COPIES = 2.5
+# Beside the workload's copies: what programs have for themselves.
+_PROGRAMS_SIZE = 2 << 30
 # Far more than any step takes: a program that hangs must not hold up the others for ever.
 _TIMEOUT = 300.0
 
@@ -124,12 +124,14 @@ def working(group: Group, steps: Sequence[Step], workload: Workload, directory: 
         yield workers
 
 
-def run_rounds(group: Group, workload: Workload, num_rounds: int, directory: Path) -> dict[Step, list[dict[str, Any]]]:
+def run_rounds(
+    group: Group, workload: Workload, num_rounds: int, directory: Path, kept: KeptMemory
+) -> dict[Step, list[dict[str, Any]]]:
     """The answers of each step in each counted round; of one that failed or cannot be done, the one that says so."""
     answers: dict[Step, list[dict[str, Any]]] = {step: [] for step in group.steps}
     failed: dict[Step, dict[str, Any]] = {}
-    kept = KeptMemory(int(_KEPT_COPIES * workload.size))
-    with contextlib.closing(kept), working(group, group.steps, workload, directory) as workers:
+    kept.leave(group.num_copies * workload.size + _PROGRAMS_SIZE)
+    with working(group, group.steps, workload, directory) as workers:
         for number in range(num_rounds + 1):
             for step in group.steps:
                 if step in failed:
