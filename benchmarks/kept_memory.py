@@ -19,8 +19,8 @@ from benchmarks import places
 
 # Of linux/mman.h; since Linux 5.14.
 _MADV_POPULATE_WRITE = 23
-# For the system, and for programs that wait.
-_LEFT_SIZE = 512 << 20
+# For the system: with less it looks for memory that programs could give back, and takes that from them.
+_LEFT_SIZE = 2 << 30
 
 
 class KeptMemory:

@@ -228,7 +228,7 @@ def test_stop_between_the_files_of_a_v1_checkpoint_never_mixes_two_and_leaves_no
         directory.mkdir()
         name = f"{directory}/model-?????-of-00002"
         if overwrites:
-            save_checkpoint(OLD, directory / "model", format="v1", num_shards=2)
+            save_checkpoint(OLD, directory / "model", format="v1", num_shards=2, durable=False)
         calls = 0
 
         def counted(done: Callable[..., Any], number: int = number) -> Callable[..., Any]:
@@ -245,7 +245,7 @@ def test_stop_between_the_files_of_a_v1_checkpoint_never_mixes_two_and_leaves_no
             for function in ("replace", "remove", "link", "symlink", "mkdir", "unlink", "rmdir"):
                 patch.setattr(os, function, counted(getattr(os, function)))
             try:
-                save_checkpoint(NEW, directory / "model", format="v1", num_shards=2)
+                save_checkpoint(NEW, directory / "model", format="v1", num_shards=2, durable=False)
             except Killed:
                 pass
         try:
@@ -259,7 +259,7 @@ def test_stop_between_the_files_of_a_v1_checkpoint_never_mixes_two_and_leaves_no
             assert any(all(np.array_equal(found[key], each[key]) for key in OLD) for each in (OLD, NEW))
         # A process that is gone holds nothing.
         gc.collect()
-        save_checkpoint(NEW, directory / "model-2", format="v1", num_shards=2)
+        save_checkpoint(NEW, directory / "model-2", format="v1", num_shards=2, durable=False)
         expected = [f"{prefix}-0000{shard}-of-00002" for prefix in ("model", "model-2")[not is_whole :] for shard in (0, 1)]
         assert sorted(os.listdir(directory)) == sorted(expected), number
         if calls <= number:
