@@ -245,8 +245,8 @@ def test_writer_whose_file_was_taken_for_left_behind_takes_another_name(
     done = file_io.open_for_writing
     opened = []
 
-    def raced(path: str, target: str | None = None) -> Any:
-        file = done(path, target)
+    def raced(path: str, target: str | None = None, durable: bool = False) -> Any:
+        file = done(path, target, durable)
         opened.append(path)
         if len(opened) == 1:
             assert abandoned.remove_abandoned(path)

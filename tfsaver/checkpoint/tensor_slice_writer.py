@@ -225,7 +225,7 @@ def finish_together(writers: Sequence[TensorSliceWriter]) -> None:
     with contextlib.ExitStack() as files:
         temporaries = []
         for writer in writers:
-            file = file_io.open_temporary(writer.path)
+            file = file_io.open_temporary(writer.path, durable=writer.is_durable)
             files.callback(file.release)
             files.callback(_remove, file.path)
             temporaries.append(file.path)

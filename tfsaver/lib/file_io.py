@@ -56,7 +56,7 @@ class FileSystem(Protocol):
     """What `file_io` needs from a place where files live."""
 
     def open_for_reading(self, path: str) -> RandomAccessFile: ...
-    def open_for_writing(self, path: str, target: str | None = None) -> WritableFile: ...
+    def open_for_writing(self, path: str, target: str | None, durable: bool) -> WritableFile: ...
     def exists(self, path: str) -> bool: ...
     def is_directory(self, path: str) -> bool: ...
     def list_directory(self, path: str) -> list[str]: ...
@@ -227,27 +227,32 @@ def open_for_reading(path: str) -> RandomAccessFile:
     return file_system(path).open_for_reading(path)
 
 
-def open_for_writing(path: str, target: str | None = None) -> WritableFile:
+def open_for_writing(path: str, target: str | None = None, durable: bool = False) -> WritableFile:
     """Makes an empty file, in the place of any that was there, for appending.
 
     Args:
         path: The file.
         target: The name that it is to have in the end, which errors say; `path` when None.
+        durable: Whether it will be synced: the disk then begins while it is written.
 
     Raises:
         WriteError: The system refuses it.
     """
-    return file_system(path).open_for_writing(path, target)
+    return file_system(path).open_for_writing(path, target, durable)
 
 
-def open_temporary(path: str) -> WritableFile:
+def open_temporary(path: str, *, durable: bool = False) -> WritableFile:
     """Makes an empty file under a temporary name beside `path`, its `path`, and holds it until `release` is called.
+
+    Args:
+        path: The name that it is to have in the end.
+        durable: Whether it will be synced: the disk then begins while it is written.
 
     Raises:
         WriteError: The system refuses it.
     """
     while True:
-        file = open_for_writing(temporary_name(path), path)
+        file = open_for_writing(temporary_name(path), path, durable)
         if file.hold():
             return file
         file.close()
@@ -313,7 +318,7 @@ def atomic_writer(path: str, *, durable: bool = True) -> Iterator[WritableFile]:
     Raises:
         WriteError: The system refuses it.
     """
-    file = open_temporary(path)
+    file = open_temporary(path, durable=durable)
     try:
         try:
             yield file

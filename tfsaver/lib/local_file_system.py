@@ -17,10 +17,13 @@ import os
 import stat
 
 from tfsaver.errors import DataLossError
+from tfsaver.lib.write_back import begin_write_back
 from tfsaver.lib.write_errors import write_error, write_errors
 
 # What one call takes at most: IOV_MAX.
 _MAX_PIECES = 1024
+# Enough to keep a disk busy, and few calls.
+_WRITE_BACK_SIZE = 8 << 20
 
 
 class LocalRandomAccessFile:
@@ -100,14 +103,18 @@ class LocalWritableFile:
     Args:
         path: The file.
         target: The name that it is to have in the end, which its errors say.
+        durable: Whether it will be synced.
     """
 
     _descriptor: int | None = None
     _held: int | None = None
     _is_held = False
 
-    def __init__(self, path: str, target: str | None = None) -> None:
+    def __init__(self, path: str, target: str | None = None, durable: bool = False) -> None:
         self.path = path
+        self._durable = durable
+        # What the disk has not begun with.
+        self._num_waiting = 0
         self.target = path if target is None else target
         with write_errors(self.target):
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
@@ -126,6 +133,7 @@ class LocalWritableFile:
                 if not written:
                     raise OSError(errno.EIO, "the system wrote nothing", self.path)
                 view = view[written:]
+                self._begin_write_back(written)
         except OSError as error:
             raise write_error(self.target, error) from error
 
@@ -137,12 +145,19 @@ class LocalWritableFile:
                 written = os.writev(self.descriptor, part)
             except OSError as error:
                 raise write_error(self.target, error) from error
+            self._begin_write_back(written)
             for piece in part:
                 # Whatever the system did not take.
                 view = memoryview(piece).cast("B")
                 if written < len(view):
                     self.append(view[written:])
                 written = max(0, written - len(view))
+
+    def _begin_write_back(self, size: int) -> None:
+        self._num_waiting += size
+        if self._durable and self._num_waiting >= _WRITE_BACK_SIZE:
+            self._num_waiting = 0
+            begin_write_back(self.descriptor)
 
     def skip(self, size: int) -> None:
         """Goes on behind so many bytes, which somebody else writes."""
@@ -199,8 +214,8 @@ def open_for_reading(path: str) -> LocalRandomAccessFile:
     return LocalRandomAccessFile(path)
 
 
-def open_for_writing(path: str, target: str | None = None) -> LocalWritableFile:
-    return LocalWritableFile(path, target)
+def open_for_writing(path: str, target: str | None, durable: bool) -> LocalWritableFile:
+    return LocalWritableFile(path, target, durable)
 
 
 def exists(path: str) -> bool:

@@ -86,7 +86,7 @@ def open_for_reading(path: str) -> RemoteRandomAccessFile:
     return RemoteRandomAccessFile(path)
 
 
-def open_for_writing(path: str, target: str | None = None) -> RemoteWritableFile:
+def open_for_writing(path: str, target: str | None, durable: bool) -> RemoteWritableFile:
     return RemoteWritableFile(path)
 
 

@@ -42,9 +42,9 @@ Writes: TypeAlias = Literal["direct", "gathered", "overlapped"]
 class _Shard:
     """One data file while it is written."""
 
-    def __init__(self, path: str, writes: Writes, helps: bool) -> None:
+    def __init__(self, path: str, writes: Writes, helps: bool, durable: bool) -> None:
         self.path = path
-        self._held = file_io.open_temporary(path)
+        self._held = file_io.open_temporary(path, durable=durable)
         self.temporary = self._held.path
         self.file: WritableFile | GatheredFile = self._held
         if writes == "gathered":
@@ -136,7 +136,7 @@ class BundleWriter:
             for shard_id in range(num_shards):
                 path = naming.data_path(self.prefix, shard_id, num_shards)
                 # A core for each file's thread, and one for the caller.
-                self._shards.append(_Shard(path, writes, helps=num_shards < num_usable_cores()))
+                self._shards.append(_Shard(path, writes, num_shards < num_usable_cores(), durable))
         except BaseException:
             self.discard()
             raise
