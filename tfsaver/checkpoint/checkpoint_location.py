@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 from tfsaver.checkpoint import checkpoint_files
 from tfsaver.checkpoint.checkpoint_state import STATE_FILE_NAME, get_checkpoint_state
+from tfsaver.checkpoint.saved_tensor_slices import shard_path, shard_pattern
 from tfsaver.errors import CheckpointNotFoundError, DataLossError, nearest_names
 from tfsaver.lib import file_io
 from tfsaver.tensor_bundle import naming
@@ -163,9 +164,9 @@ def _shard_counts(prefix: str) -> list[int]:
 
 
 def _v1_shards(prefix: str, num_shards: int) -> CheckpointLocation:
-    wanted = [f"{prefix}-{shard_id:05d}-of-{num_shards:05d}" for shard_id in range(num_shards)]
+    wanted = [shard_path(prefix, shard_id, num_shards) for shard_id in range(num_shards)]
     missing = [path for path in wanted if not file_io.exists(path)]
-    pattern = f"{prefix}-?????-of-{num_shards:05d}"
+    pattern = shard_pattern(prefix, num_shards)
     if missing:
         raise CheckpointNotFoundError(
             pattern, looked_for=missing[:3], found=f"{num_shards - len(missing)} of its {num_shards} shards are"

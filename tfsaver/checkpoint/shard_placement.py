@@ -27,6 +27,7 @@ import re
 import shutil
 from collections.abc import Sequence
 
+from tfsaver.checkpoint.saved_tensor_slices import shard_path
 from tfsaver.lib import file_io
 from tfsaver.lib.abandoned import abandoned
 from tfsaver.lib.directory_lock import try_directory_lock
@@ -54,29 +55,29 @@ def place_shards(temporaries: Sequence[str], paths: Sequence[str], *, durable: b
         for temporary, path in zip(temporaries, paths, strict=True):
             file_io.replace(temporary, path)
         return
-    settle_left(file_io.split(paths[0])[0])
+    if len(paths) > 1:
+        _settle_left(file_io.split(paths[0])[0])
     if len(paths) == 1 or not all(map(_is_file, paths)) or not _replace_together(temporaries, paths, durable):
         _replace_one_by_one(temporaries, paths, durable)
 
 
 def clean_shards(directory: str) -> None:
-    """Ends or removes what killed saves left of V1 checkpoints in several files."""
+    """Removes the files that have got their names of a checkpoint whose first file has not, since its writer was killed."""
     if file_io.is_remote(directory):
         return
-    with try_directory_lock(directory) as is_held:
-        if is_held:
-            settle_left(directory)
-            _remove_headless(directory)
-
-
-def settle_left(directory: str) -> None:
-    """Settles what killed saves left in a directory, whose lock is held."""
-    for name in file_io.list_directory(directory):
-        if _DIRECTORY.fullmatch(name):
-            path = file_io.join(directory, name)
-            with abandoned(path, is_directory=True) as is_left:
-                if is_left:
-                    settle(path)
+    for match in filter(None, map(_FIRST_SHARD.fullmatch, file_io.list_directory(directory))):
+        left = file_io.join(directory, match[0])
+        prefix, num_shards = file_io.join(directory, match[1]), int(match[2])
+        with try_directory_lock(directory) as is_held, abandoned(left) as is_left:
+            if not (is_held and is_left) or file_io.exists(shard_path(prefix, 0, num_shards)):
+                continue
+            for shard_id in range(1, num_shards):
+                path = shard_path(prefix, shard_id, num_shards)
+                # The first is written first; what is older and has no second name is not of that save.
+                with contextlib.suppress(OSError):
+                    status = os.lstat(path)
+                    if status.st_nlink > 1 or status.st_mtime_ns >= os.lstat(left).st_mtime_ns:
+                        file_io.remove(path)
 
 
 def owner_of_directory(name: str) -> str | None:
@@ -183,20 +184,14 @@ def _replace_one_by_one(temporaries: Sequence[str], paths: Sequence[str], durabl
             raise
 
 
-def _remove_headless(directory: str) -> None:
-    """Removes the files that have got their names of a checkpoint whose first file has not, since its writer was killed."""
-    for match in filter(None, map(_FIRST_SHARD.fullmatch, file_io.list_directory(directory))):
-        left = file_io.join(directory, match[0])
-        with abandoned(left) as is_left:
-            if not is_left or file_io.exists(file_io.join(directory, f"{match[1]}-00000-of-{match[2]}")):
-                continue
-            for number in range(1, int(match[2])):
-                path = file_io.join(directory, f"{match[1]}-{number:05d}-of-{match[2]}")
-                # The first is written first; what is older and has no second name is not of that save.
-                with contextlib.suppress(OSError):
-                    status = os.lstat(path)
-                    if status.st_nlink > 1 or status.st_mtime_ns >= os.lstat(left).st_mtime_ns:
-                        file_io.remove(path)
+def _settle_left(directory: str) -> None:
+    """Settles what killed saves left in a directory, whose lock is held."""
+    for name in file_io.list_directory(directory):
+        if owner_of_directory(name) is not None:
+            path = file_io.join(directory, name)
+            with abandoned(path, is_directory=True) as is_left:
+                if is_left:
+                    settle(path)
 
 
 def _is_file(path: str) -> bool:

@@ -24,6 +24,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from tfsaver import schemas
+from tfsaver.checkpoint.saved_tensor_slices import shard_path, shard_pattern
 from tfsaver.checkpoint.tensor_slice_writer import TensorSliceWriter, finish_together
 from tfsaver.compat import _transfer
 from tfsaver.compat._binding import Binding
@@ -106,7 +107,7 @@ def begin_save(
 
 def found_as(prefix: str, num_shards: int, *, version: int, sharded: bool) -> str:
     """What finds a checkpoint again: the prefix, or the pattern of the files' names."""
-    return f"{prefix}-?????-of-{num_shards:05d}" if sharded and version != schemas.SaverDef.V2 else prefix
+    return shard_pattern(prefix, num_shards) if sharded and version != schemas.SaverDef.V2 else prefix
 
 
 def _begin(
@@ -209,7 +210,7 @@ def _open_v2(
 def _open_v1(
     files: contextlib.ExitStack, path: str, num_shards: int, *, sharded: bool, durable: bool
 ) -> list[TensorSliceWriter]:
-    names = [f"{path}-{shard_id:05d}-of-{num_shards:05d}" for shard_id in range(num_shards)] if sharded else [path]
+    names = [shard_path(path, shard_id, num_shards) for shard_id in range(num_shards)] if sharded else [path]
     writers = [TensorSliceWriter(name, durable=durable) for name in names]
     files.push(functools.partial(_finish, writers))
     return writers

@@ -47,7 +47,7 @@ class TensorInfo(NamedTuple):
     @property
     def slices(self) -> tuple[TensorSlice, ...]:
         """The slices it is stored in; none for a tensor that is stored whole."""
-        return tuple(piece.tensor_slice for piece in self.pieces if piece.tensor_slice is not None)
+        return tuple([piece.tensor_slice for piece in self.pieces if piece.tensor_slice is not None])
 
     @property
     def shard_ids(self) -> tuple[int, ...]:

@@ -90,8 +90,7 @@ class StoredTensor:
 
     def __init__(self, info: TensorInfo) -> None:
         self.info = info
-        is_whole = len(info.pieces) == 1 and info.pieces[0].tensor_slice is None
-        self.slices = None if is_whole or not info.slices else TensorSliceSet(info.name, info.shape, info.slices)
+        self.slices = TensorSliceSet(info.name, info.shape, info.slices) if info.slices else None
 
     def compare(self, wanted: WantedTensor, reshape: bool = False) -> MatchedTensor | MismatchedTensor:
         """The tensor as what is wanted, or what keeps it from being that."""
