@@ -21,8 +21,6 @@ from tfsaver.lib.lanes import Lanes
 from tfsaver.tensor_bundle.writer import BundleWriter, Writes
 
 _FORMATS = ("v2", "v1")
-# Bytes of tensors that wait for one data file, while others are filled.
-_MAX_PENDING = 32 << 20
 
 
 def save_checkpoint(
@@ -99,7 +97,7 @@ def _save_v2(mapping: Mapping[str, Any], prefix: str, num_shards: int, durable: 
     writes: Writes = "overlapped" if num_shards == 1 else "gathered"
     with (
         BundleWriter(prefix, num_shards=num_shards, durable=durable, writes=writes, expected_size=size) as writer,
-        Lanes(num_shards, _MAX_PENDING) as lanes,
+        Lanes(num_shards) as lanes,
     ):
         for name in _in_key_order(mapping):
             array, _ = tensor_util.as_tensor(mapping[name], name)

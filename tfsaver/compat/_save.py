@@ -40,8 +40,6 @@ from tfsaver.tensor_bundle.writer import BundleWriter, Writes
 # What is changed in place is copied whole up to the first size, and through a buffer of the second size beyond.
 _COPIED_SIZE = 64 << 20
 _COPY_BUFFER_SIZE = 16 << 20
-# What may wait for each data file when there is a thread for each.
-_MAX_PENDING = 32 << 20
 
 Writers: TypeAlias = "BundleWriter | list[TensorSliceWriter]"
 Values: TypeAlias = "Iterator[_Value]"
@@ -191,7 +189,7 @@ def _write(add: Callable[[_Value], None], values: Values) -> None:
 
 
 def _write_in_lanes(add: Callable[[_Value], None], values: Values, num_lanes: int) -> None:
-    with Lanes(num_lanes, _MAX_PENDING) as lanes:
+    with Lanes(num_lanes) as lanes:
         fetched = next(values, None)
         while fetched is not None:
             lanes.hand_over(fetched.shard_id, functools.partial(add, fetched), fetched.value.nbytes)

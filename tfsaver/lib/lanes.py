@@ -18,6 +18,9 @@ from typing import TypeAlias
 
 Task: TypeAlias = "Callable[[], object]"
 
+# Enough for a thread to have the next one at hand.
+_MAX_PENDING = 32 << 20
+
 
 class Lanes:
     """Threads that work side by side; use it in a `with` block, at whose end all is done.
@@ -27,7 +30,7 @@ class Lanes:
         max_pending: How many bytes may wait in each.
     """
 
-    def __init__(self, num_lanes: int, max_pending: int) -> None:
+    def __init__(self, num_lanes: int, max_pending: int = _MAX_PENDING) -> None:
         self._max_pending = max_pending
         self._changed = threading.Condition()
         self._waiting: list[collections.deque[tuple[Task, int]]] = [collections.deque() for _ in range(num_lanes)]
