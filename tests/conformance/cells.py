@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import NamedTuple
 import tfsaver
 from tests.conformance import starved
 from tests.conformance.expected import Expected, Reason, expected, hole, judge
-from tests.conformance.faults import CONTENTS, FAULTS, Fault, Scene, Templates
+from tests.conformance.faults import CONTENTS, FAULTS, Fault, Scene, Templates, empty
 from tests.conformance.guests import guest
 from tests.conformance.routes import ROUTES, Route, Subject, keeps_reader
 from tests.conformance.sources import SOURCES, Kind, Source
@@ -60,18 +59,13 @@ class Bench:
         self._is_quick = is_quick
         self.root = root
         self.templates = Templates(root / "templates")
-        self._numbers = itertools.count()
         self._starved: dict[str, list[str]] | None = None
 
-    @contextlib.contextmanager
-    def place(self) -> Iterator[Path]:
-        """A directory that is gone afterwards."""
-        path = self.root / f"cell-{next(self._numbers)}"
-        path.mkdir(parents=True)
-        try:
-            yield path
-        finally:
-            shutil.rmtree(path)
+    def place(self) -> Path:
+        """An empty directory, the same for one cell after the other, with empty ones for what it reads and writes."""
+        for name in ("run", "results", "outside"):
+            empty(self.root / "place" / name)
+        return self.root / "place"
 
     def run(self, cell: Cell) -> list[str]:
         """Runs a cell.
@@ -88,8 +82,7 @@ class Bench:
             if self._starved is None:
                 self._starved = starved.run(self.root, is_quick=self._is_quick)
             return self._starved[cell.id]
-        with self.place() as place:
-            return list(_run(cell, place, self.templates))
+        return list(_run(cell, self.place(), self.templates))
 
 
 def _run(cell: Cell, place: Path, templates: Templates) -> Iterator[str]:

@@ -92,8 +92,7 @@ KNOWN_FAULTS: dict[str, str] = {
     # What the system refuses.
     f"{_V2}-verify-descriptors": _DESCRIPTORS,
     f"{_V2}-doctor-descriptors": _DESCRIPTORS,
-    f"({_V2}|v1-files)-latest-descriptors": "the older checkpoint; the log: [Errno 24] Too many open files",
-    "(v1-files|objects|tree)-convert-safetensors-descriptors": "UnimplementedError: safetensors cannot write these tensors",
+    f"({_V2}|v1-files)-latest-descriptors": "None, or the older checkpoint; the log: [Errno 24] Too many open files",
     f"{_V2}-verify-io-error": "not ok: [Errno 5] Input/output error",
     f"{_V2}-doctor-io-error": "the checkpoint is damaged: [Errno 5] Input/output error",
     f"{_V2}-verify-directory": "not ok: [Errno 21] Is a directory",

@@ -90,7 +90,6 @@ class Subject:
 
     def target(self, suffix: str = "") -> Path:
         """A path of its own for a result."""
-        self.scratch.mkdir(exist_ok=True)
         return self.scratch / f"result-{next(self._numbers)}{suffix}"
 
     @contextmanager

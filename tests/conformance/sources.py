@@ -274,11 +274,11 @@ SOURCES = {
     for source in (
         Source("v1", Kind.V1, v1, mappable=False),
         Source("v1-sliced", Kind.V1, lambda *given: v1(*given, sliced=True), sliced=True, mappable=False),
-        Source("v1-files", Kind.V1, v1_files, location=f"{NAME}-?????-of-00002", mappable=False),
+        Source("v1-files", Kind.V1, v1_files, location=f"{NAME}-?????-of-00002", mappable=False, is_variant=True),
         Source("v2", Kind.V2, v2),
         Source("v2-sliced", Kind.V2, v2_sliced, sliced=True, mappable=False),
         Source("v2-shards", Kind.V2, v2_shards),
-        Source("v2-big-endian", Kind.V2, lambda *given: v2(*given, byte_order="big"), mappable=False, byte_order="big"),
+        Source("v2-big-endian", Kind.V2, lambda *given: v2(*given, byte_order="big"), mappable=False, byte_order="big", is_variant=True),
         Source("v2-snappy", Kind.V2, v2_snappy),
         Source("v2-sliced-snappy", Kind.V2, lambda *given: v2_snappy(*given, sliced=True), sliced=True, mappable=False, is_variant=True),
         Source("objects", Kind.V2, objects, objects=True),
