@@ -58,28 +58,21 @@ Expected: TypeAlias = "frozenset[Verdict]"
 
 def hole(source: Source, route: Route, fault: Fault) -> Reason | None:
     """Why there is no such cell; None where there is one."""
-    is_model = source.name == "saved-model"
-    if source.kind not in kinds_taken(route) or (is_model and route.takes is Takes.DIRECTORY):
+    if source.kind not in kinds_taken(route) or (route.takes is Takes.DIRECTORY and not source.has_state):
         return Reason.ROUTE
-    if (route.name == "map" and not source.mappable) or (source.objects and route.name in _NAMES_ONLY):
+    if route.name == "map" and not source.mappable:
         return Reason.ROUTE
     if source.kind not in fault.kinds or (fault.needs_slices and not source.sliced) or (fault.needs_checksums and not source.checked):
         return Reason.FORMAT
-    if fault.is_by_state and is_model:
+    if fault.is_by_state and not source.has_state:
         return Reason.FORMAT
-    if not fault.trusted and not (keeps_reader(route) or route.name in ("latest", "restore-latest")):
+    if not fault.trusted and not (keeps_reader(route) or route.chooses):
         return Reason.ROUTE
-    if fault.place is Place.BYTES and route.moves_files:
-        return Reason.ROUTE
-    if fault.is_cast and route.casts is None:
+    if (fault.place is Place.BYTES and route.moves_files) or (fault.is_cast and route.casts is None):
         return Reason.ROUTE
     if fault.is_starved and route.needs == "tensorflow":
         return Reason.PROCESS
     return None
-
-
-# Arrays without objects do not join a checkpoint with some.
-_NAMES_ONLY = ("merge",)
 
 
 def expected(source: Source, route: Route, fault: Fault, *, again: bool) -> Expected:
@@ -106,13 +99,10 @@ def expected(source: Source, route: Route, fault: Fault, *, again: bool) -> Expe
         # A report says that the checkpoint is not ok; TensorFlow's Saver says that the argument is wrong.
         verdicts |= {Verdict.DAMAGED} if route.takes in (Takes.PATH, Takes.DIRECTORY) else set()
         verdicts |= {Verdict.REFUSED} if route.name == "saver" else set()
-    if route.name in _PASSES_OVER and not fault.is_starved and verdicts & {Verdict.REFUSED, Verdict.SYSTEM}:
+    # An older checkpoint is taken, with the reason as a warning; but a process without descriptors could read none of them.
+    if route.chooses and not fault.is_starved and verdicts & {Verdict.REFUSED, Verdict.SYSTEM}:
         verdicts |= {Verdict.DAMAGED}
     return verdicts - {Verdict.GROWN} if route.copies else verdicts
-
-
-# What looks for a checkpoint that can be used takes an older one, with the reason as a warning.
-_PASSES_OVER = ("latest", "restore-latest")
 
 
 def judge(run: Callable[[], Result], source: Source) -> tuple[frozenset[Verdict], str]:

@@ -135,6 +135,7 @@ class Route(NamedTuple):
         reads_values: Whether it reads more than the index.
         copies: Whether it writes, or holds at once, every tensor there is.
         moves_files: Whether data files are renamed and their bytes not read.
+        chooses: Whether it takes an older checkpoint where one cannot be used, and says so in a warning.
         casts: The same route to another type, for what it may lose.
         needs: The package it needs.
     """
@@ -145,6 +146,7 @@ class Route(NamedTuple):
     reads_values: bool = True
     copies: bool = False
     moves_files: bool = False
+    chooses: bool = False
     casts: Callable[[Subject], Result] | None = None
     needs: str = ""
 
@@ -433,7 +435,7 @@ ROUTES = _rows(
         Route("load", load, Takes.PATH, copies=True),
         Route("verify", verify, Takes.PATH),
         Route("doctor", doctor, Takes.DIRECTORY),
-        Route("latest", latest, Takes.DIRECTORY),
+        Route("latest", latest, Takes.DIRECTORY, chooses=True),
         Route(
             "rename",
             _edit(lambda checkpoint, target: tfsaver.rename(checkpoint, target, [("^", "moved/")], **_QUIET), undo="moved/"),
@@ -474,7 +476,7 @@ ROUTES = _rows(
         Route("diff", diff, Takes.EDITED),
         Route("restore", _restore("float32"), Takes.VARIABLES, casts=_restore("uint8"), needs="tensorflow"),
         Route("saver", saver_restore, Takes.PATH, needs="tensorflow"),
-        Route("restore-latest", restore_latest, Takes.DIRECTORY, needs="tensorflow"),
+        Route("restore-latest", restore_latest, Takes.DIRECTORY, chooses=True, needs="tensorflow"),
     ]
 )
 

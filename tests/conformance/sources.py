@@ -92,6 +92,11 @@ class Source(NamedTuple):
         """What the source calls a tensor."""
         return f"{name}/.ATTRIBUTES/VARIABLE_VALUE" if self.objects else name
 
+    @property
+    def has_state(self) -> bool:
+        """Whether the state file of a directory can name it."""
+        return not self.prefix
+
     def data_files(self, directory: Path) -> list[Path]:
         """The files that hold values."""
         path = directory / (self.prefix or self.location)
