@@ -42,7 +42,7 @@ class Cell(NamedTuple):
 
 
 # What is tried with sources whose files are like those of others.
-_OF_VARIANTS = ("none", "flipped-value", "replaced")
+_OF_VARIANTS = ("none", "flipped-value", "flipped-string", "replaced")
 
 CELLS = [Cell(*rows) for rows in itertools.product(SOURCES.values(), ROUTES.values(), FAULTS.values())]
 
@@ -98,7 +98,7 @@ def _run(cell: Cell, place: Path, templates: Templates) -> Iterator[str]:
         if is_open:
             subject.reader = stack.enter_context(tfsaver.load_checkpoint(subject.path, trusted=fault.trusted))
         yield from _problem("before the fault", cell, subject, frozenset({Verdict.OLD}))
-        if route.name == "merge-bundles":
+        if route.moves_files:
             # The good run took the files.
             templates.copy(source, subject.directory)
         if source.kind is Kind.MEMORY and fault.is_cast:

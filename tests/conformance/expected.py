@@ -62,7 +62,11 @@ def hole(source: Source, route: Route, fault: Fault) -> Reason | None:
         return Reason.ROUTE
     if route.name == "map" and not source.mappable:
         return Reason.ROUTE
-    if source.kind not in fault.kinds or (fault.needs_slices and not source.sliced) or (fault.needs_checksums and not source.checked):
+    if source.extra and not route.takes_strings:
+        return Reason.ROUTE
+    if source.kind not in fault.kinds or (fault.needs_slices and not source.sliced):
+        return Reason.FORMAT
+    if (fault.needs_checksums and not source.checked) or (fault.needs_strings and not source.extra):
         return Reason.FORMAT
     if fault.is_by_state and not source.has_state:
         return Reason.FORMAT
@@ -92,6 +96,9 @@ def expected(source: Source, route: Route, fault: Fault, *, again: bool) -> Expe
     if again and (is_v1 or not route.reads_values):
         # The index has been read; of a V1 file perhaps the blocks too.
         verdicts |= {Verdict.OLD}
+    if fault.needs_strings and route.needs == "tensorflow":
+        # The variables are others.
+        verdicts |= {Verdict.OLD}
     if route.name == "map" and Verdict.SYSTEM in verdicts:
         # A mapping takes no read.
         verdicts |= {Verdict.OLD}
@@ -117,20 +124,20 @@ def judge(run: Callable[[], Result], source: Source) -> tuple[frozenset[Verdict]
         found = frozenset(verdict for verdict in (Verdict.OLD, Verdict.NEW) if verdict.name.lower() in result)
         return found or frozenset({Verdict.OTHER}), f"the same as {set(result) or 'neither'}"
     if isinstance(result, Form):
-        wanted = {source.key(name): (np.asarray(value).dtype, np.shape(value)) for name, value in OLD.items()}
+        wanted = {source.key(name): (np.asarray(value).dtype, np.shape(value)) for name, value in source.all_of(OLD).items()}
         same = {name: form for name, form in result.items() if not name.startswith(SHARED)} == wanted
         return frozenset({Verdict.OLD, Verdict.NEW} if same else {Verdict.OTHER}), f"{dict(result)}"
-    return _of_values(result)
+    return _of_values(result, source)
 
 
-def _of_values(result: Values) -> tuple[frozenset[Verdict], str]:
+def _of_values(result: Values, source: Source) -> tuple[frozenset[Verdict], str]:
     values = {_plain(name): np.asarray(value) for name, value in result.items()}
     own = {name: value for name, value in values.items() if not name.startswith(("_", "save_counter", SHARED))}
     size = sum(value.nbytes for value in values.values())
     if size > MAX_SIZE:
         return frozenset({Verdict.GROWN}), f"{len(values)} tensors of {size} bytes"
-    verdicts = [verdict for verdict, wanted in ((Verdict.OLD, OLD), (Verdict.NEW, NEW)) if _are_same(own, wanted)]
-    return frozenset(verdicts or [Verdict.OTHER]), "; ".join(_differences(own))
+    verdicts = [verdict for verdict, wanted in ((Verdict.OLD, OLD), (Verdict.NEW, NEW)) if _are_same(own, source.all_of(wanted))]
+    return frozenset(verdicts or [Verdict.OTHER]), "; ".join(_differences(own, source))
 
 
 def _plain(name: str) -> str:
@@ -142,18 +149,21 @@ def _are_same(values: Values, wanted: Values) -> bool:
 
 
 def _is_same(value: Any, wanted: Any) -> bool:
-    return bool(value.dtype == wanted.dtype and value.shape == wanted.shape and value.tobytes() == wanted.tobytes())
+    if value.dtype != wanted.dtype or value.shape != wanted.shape:
+        return False
+    return bool(value.tolist() == wanted.tolist() if value.dtype == object else value.tobytes() == wanted.tobytes())
 
 
-def _differences(values: Values) -> list[str]:
+def _differences(values: Values, source: Source) -> list[str]:
     """Which tensors are of which content."""
+    contents = {"old": source.all_of(OLD), "new": source.all_of(NEW)}
     found = []
-    for name in sorted(values.keys() | OLD.keys()):
-        if name not in values or name not in OLD:
-            found.append(f"{name!r} is {'missing' if name in OLD else 'too many'}")
+    for name in sorted(values.keys() | contents["old"].keys()):
+        if name not in values or name not in contents["old"]:
+            found.append(f"{name!r} is {'too many' if name in values else 'missing'}")
             continue
         value = values[name]
-        which = [label for label, wanted in (("old", OLD), ("new", NEW)) if _is_same(value, np.asarray(wanted[name]))]
+        which = [label for label, wanted in contents.items() if _is_same(value, np.asarray(wanted[name]))]
         found.append(f"{name!r} is {which[0] if which else f'another value: {value.dtype} {value.shape} {value.tobytes()[:12]!r}'}")
     return found
 

@@ -20,7 +20,20 @@ from unittest import mock
 
 import crc32c
 
-from tests.conformance.sources import KERNEL, LOSSY, NAME, NEW, OLD, OLDER, Content, Kind, Source, write_directory
+from tests.conformance.sources import (
+    KERNEL,
+    LOSSY,
+    NAME,
+    NEW,
+    OLD,
+    OLDER,
+    STRINGS,
+    WORDS,
+    Content,
+    Kind,
+    Source,
+    write_directory,
+)
 from tests.conformance.verdicts import Verdict
 from tests.table.stores import build, open_table
 from tfsaver import schemas
@@ -79,7 +92,7 @@ def empty(directory: Path) -> None:
 
 
 def _age(directory: Path) -> None:
-    """Gives files a time in the past, the older checkpoint an older one: nobody is to think that they were just written."""
+    """Gives files a time in the past, the older checkpoint an older one: readers take files that were just written for doubtful."""
     for path in directory.rglob("*"):
         seconds = 1_000_000_000 + (0 if path.name.startswith(OLDER) else 1000)
         os.utime(path, (seconds, seconds))
@@ -144,6 +157,14 @@ def _flip_value(scene: Scene) -> None:
                 flip(path, data.index(spelled) + 5)
                 return
     raise AssertionError(f"{scene.source.name} holds the kernel in another form")
+
+
+def _flip_string(scene: Scene) -> None:
+    for path in scene.source.data_files(scene.directory):
+        if (position := path.read_bytes().find(STRINGS[WORDS][2])) >= 0:
+            flip(path, position)
+            return
+    raise AssertionError(f"{scene.source.name} holds the strings in another form")
 
 
 def _flip_index(scene: Scene) -> None:
@@ -265,7 +286,7 @@ def _nothing(_scene: Scene) -> None:
 
 
 class Place(enum.Enum):
-    """Where a fault is, which says who has to see it."""
+    """Where a fault is, which says which routes have to see it."""
 
     NOWHERE = "nowhere"
     BYTES = "in the bytes of the values"
@@ -285,6 +306,7 @@ class Fault(NamedTuple):
         place: Where it is.
         kinds: The kinds of source that it can happen to.
         needs_slices: Whether only a partitioned tensor can have it.
+        needs_strings: Whether it happens to strings, which no variable asks for.
         needs_checksums: Whether nothing but a checksum can show it.
         is_by_state: Whether the source is found by the state file of its directory.
         is_cast: Whether the route's cast is run, in the place of the route.
@@ -299,6 +321,7 @@ class Fault(NamedTuple):
     place: Place
     kinds: frozenset[Kind] = frozenset({Kind.V1, Kind.V2, Kind.FOREIGN})
     needs_slices: bool = False
+    needs_strings: bool = False
     needs_checksums: bool = False
     is_by_state: bool = False
     is_cast: bool = False
@@ -322,6 +345,8 @@ FAULTS = {
         Fault("none",           _nothing,           _one(_OLD),                   _one(_OLD),               Place.NOWHERE, frozenset(Kind)),
         Fault("flipped-value",  _flip_value,        _one(_DAMAGED),               _one(_DAMAGED),           Place.BYTES,
               needs_checksums=True),
+        Fault("flipped-string", _flip_string,       _one(_DAMAGED),               _one(_DAMAGED),           Place.BYTES, _CHECKPOINTS,
+              needs_strings=True, needs_checksums=True),
         Fault("flipped-index",  _flip_index,        _one(_OLD, _DAMAGED),         _one(_DAMAGED),           Place.INDEX, _CHECKPOINTS),
         Fault("cut-by-one",     _cut_to(lambda n: n - 1),  _one(_DAMAGED),        _one(_DAMAGED),           Place.BYTES),
         Fault("cut-in-half",    _cut_to(lambda n: n // 2), _one(_DAMAGED),        _one(_DAMAGED),           Place.BYTES),

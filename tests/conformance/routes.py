@@ -136,6 +136,7 @@ class Route(NamedTuple):
         copies: Whether it writes, or holds at once, every tensor there is.
         moves_files: Whether data files are renamed and their bytes not read.
         chooses: Whether it takes an older checkpoint where one cannot be used, and says so in a warning.
+        takes_strings: Whether strings can be in what it writes.
         casts: The same route to another type, for what it may lose.
         needs: The package it needs.
     """
@@ -147,6 +148,7 @@ class Route(NamedTuple):
     copies: bool = False
     moves_files: bool = False
     chooses: bool = False
+    takes_strings: bool = True
     casts: Callable[[Subject], Result] | None = None
     needs: str = ""
 
@@ -263,12 +265,13 @@ def latest(subject: Subject) -> Result:
 
 
 def diff(subject: Subject) -> Result:
+    source = subject.source
+    found = set()
     with subject.checkpoint() as checkpoint:
-        found = {
-            which
-            for which, content in (("old", OLD), ("new", NEW))
-            if not tfsaver.diff(checkpoint, {subject.source.key(name): value for name, value in content.items()}).different
-        }
+        for which, content in (("old", OLD), ("new", NEW)):
+            named = {source.key(name): value for name, value in source.all_of(content).items()}
+            if not tfsaver.diff(checkpoint, named).different:
+                found.add(which)
     return Same(found)
 
 
@@ -351,7 +354,8 @@ def _convert(suffix: str, load: Callable[[Path], Values], **options: Any) -> Cal
 
 def _load_npz(path: Path) -> Values:
     with np.load(path) as file:
-        return dict(file)
+        # Strings are of a fixed width there.
+        return {name: value.astype(object) if value.dtype.kind == "S" else value for name, value in file.items()}
 
 
 def _load_safetensors(path: Path) -> Values:
@@ -378,7 +382,7 @@ def _restore(kernel_dtype: str) -> Callable[[Subject], Result]:
         mapping = {subject.source.key(name): name for name in OLD} if subject.source.objects else None
         with subject.checkpoint() as checkpoint:
             tfsaver.restore(variables, checkpoint, mapping=mapping, cast=kernel_dtype != "float32")
-        return {name: variable.numpy().astype(OLD[name].dtype) for name, variable in variables.items()}
+        return subject.source.all_of({name: each.numpy().astype(OLD[name].dtype) for name, each in variables.items()})
 
     return run
 
@@ -405,7 +409,7 @@ def saver_restore(subject: Subject) -> Result:
     session, variables, initializer, saver = _session(subject.source.objects)
     session.run(initializer)
     saver.restore(session, subject.prefix)
-    return session.run(variables)  # type: ignore[no-any-return]
+    return subject.source.all_of(session.run(variables))
 
 
 def restore_latest(subject: Subject) -> Result:
@@ -417,7 +421,7 @@ def restore_latest(subject: Subject) -> Result:
         raise ReportedError("; ".join(messages))
     if found != subject.file_path:
         raise ResultError(f"restored {found}: {messages}")
-    return session.run(variables)  # type: ignore[no-any-return]
+    return subject.source.all_of(session.run(variables))
 
 
 def _rows(rows: Iterable[Route]) -> dict[str, Route]:
@@ -471,6 +475,7 @@ ROUTES = _rows(
             copies=True,
             casts=_convert(".safetensors", _load_safetensors, dtype="float16"),
             needs="safetensors",
+            takes_strings=False,
         ),
         Route("convert-v2", _convert("", _values, format="v2"), Takes.CONVERTED, copies=True),
         Route("diff", diff, Takes.EDITED),

@@ -183,7 +183,7 @@ def reader_closed_while_another_thread_reads_never_gives_another_file(directory:
                 if not others:
                     closing = threading.Thread(target=reader.close)
                     closing.start()
-                    # A reader may let the one that closes it wait until nobody reads.
+                    # A reader may let the one that closes it wait until all reads are over.
                     closing.join(0.2)
                     others.extend(os.open(__file__, os.O_RDONLY) for _ in range(8))
                 return read(*arguments)
@@ -230,7 +230,7 @@ def reader_pickles(directory: Path) -> None:
 def readers_compare(directory: Path) -> None:
     sources.v2(directory, Content(OLD))
     with tfsaver.load_checkpoint(directory / NAME) as one, tfsaver.load_checkpoint(directory / NAME) as other:
-        # Mapping compares values, and of arrays nobody can say whether they are true.
+        # Mapping compares values, and arrays have no truth value.
         assert (one == one) is True
         assert isinstance(one == other, bool)
         assert (one == 3) is False

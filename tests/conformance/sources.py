@@ -10,6 +10,7 @@ import enum
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,6 +34,9 @@ def _values(start: float) -> Values:
 
 OLD, NEW = _values(0), _values(1000)
 # In the range of float32, and out of that of float16 and of unsigned integers.
+# What has no variable: some formats and routes take numbers alone.
+WORDS = "a/words"
+STRINGS = {WORDS: np.array([b"a", b"", b"longer than the others"], object)}
 LOSSY = {**OLD, KERNEL: OLD[KERNEL] * np.float32(-1e6)}
 
 
@@ -70,6 +74,7 @@ class Source(NamedTuple):
         mappable: Whether every tensor lies in the file as in memory.
         objects: Whether there is an object graph, and names are its keys.
         checked: Whether the format has a checksum of each value.
+        extra: Tensors that are in every content.
         byte_order: Of a V2 checkpoint's values.
         needs: The package that writes it.
         is_variant: Whether its files are of the form of another source's: every run tries it with a few faults alone.
@@ -84,6 +89,7 @@ class Source(NamedTuple):
     mappable: bool = True
     objects: bool = False
     checked: bool = True
+    extra: Mapping[str, Any] = MappingProxyType({})
     byte_order: str = "little"
     needs: str = ""
     is_variant: bool = False
@@ -91,6 +97,10 @@ class Source(NamedTuple):
     def key(self, name: str) -> str:
         """What the source calls a tensor."""
         return f"{name}/.ATTRIBUTES/VARIABLE_VALUE" if self.objects else name
+
+    def all_of(self, values: Values) -> Values:
+        """A content's values and those that are in all of them."""
+        return {**values, **self.extra}
 
     @property
     def has_state(self) -> bool:
@@ -125,6 +135,14 @@ def _add(writer: Any, content: Content, sliced: bool) -> None:
 def v1(directory: Path, content: Content, *, sliced: bool = False) -> None:
     with TensorSliceWriter(directory / NAME, durable=False) as writer:
         _add(writer, content, sliced)
+
+
+def v1_strings(directory: Path, content: Content) -> None:
+    v1(directory, Content({**content.values, **STRINGS}))
+
+
+def v2_strings(directory: Path, content: Content) -> None:
+    v2(directory, Content({**content.values, **STRINGS}), byte_order="big")
 
 
 def v1_files(directory: Path, content: Content) -> None:
@@ -289,6 +307,8 @@ SOURCES = {
         Source("objects", Kind.V2, objects, objects=True),
         Source("tree", Kind.V2, tree, objects=True, is_variant=True),
         Source("saved-model", Kind.V2, saved_model, prefix=f"{NAME}/variables/variables", is_variant=True),
+        Source("v1-strings", Kind.V1, v1_strings, extra=STRINGS, mappable=False, is_variant=True),
+        Source("v2-strings", Kind.V2, v2_strings, extra=STRINGS, mappable=False, is_variant=True, byte_order="big"),
         Source("npz", Kind.FOREIGN, npz, location=f"{NAME}.npz"),
         Source("safetensors", Kind.FOREIGN, safetensors, f"{NAME}.safetensors", needs="safetensors", checked=False),
         # Its archive has checksums, which PyTorch does not compare.
