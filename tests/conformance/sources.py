@@ -302,7 +302,7 @@ SOURCES = {
         Source("v2-sliced", Kind.V2, v2_sliced, sliced=True, mappable=False),
         Source("v2-shards", Kind.V2, v2_shards),
         Source("v2-big-endian", Kind.V2, lambda *given: v2(*given, byte_order="big"), mappable=False, byte_order="big", is_variant=True),
-        Source("v2-snappy", Kind.V2, v2_snappy),
+        Source("v2-snappy", Kind.V2, v2_snappy, is_variant=True),
         Source("v2-sliced-snappy", Kind.V2, lambda *given: v2_snappy(*given, sliced=True), sliced=True, mappable=False, is_variant=True),
         Source("objects", Kind.V2, objects, objects=True),
         Source("tree", Kind.V2, tree, objects=True, is_variant=True),
