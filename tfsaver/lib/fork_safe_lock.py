@@ -1,0 +1,66 @@
+"""A lock that a forked child can take.
+
+`fork` copies a lock as it is, and only the thread that forks: a lock that another thread holds at that moment stays locked
+in the child forever. These locks are replaced by new ones in the child. What a lock guards must therefore be usable between
+any two of its guarded statements, as far as a child needs it.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from types import TracebackType
+
+
+class ForkSafeLock:
+    """A `threading.Lock` that is free in a forked child, unless the thread that forks holds it.
+
+    `threading.Condition` takes one as its lock. Threads that wait for the condition do not exist in a child, which
+    therefore needs a new condition to wait for.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._owner: int | None = None
+        _all.add(self)
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        is_acquired = self._lock.acquire(blocking, timeout)
+        if is_acquired:
+            self._owner = threading.get_ident()
+        return is_acquired
+
+    def release(self) -> None:
+        self._owner = None
+        self._lock.release()
+
+    def locked(self) -> bool:
+        return self._lock.locked()
+
+    def __enter__(self) -> bool:
+        return self.acquire()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.release()
+
+    def _renew(self) -> None:
+        self._lock = threading.Lock()
+        # The thread that forks keeps its number and goes on in the block that it is in.
+        if self._owner == threading.get_ident():
+            self._lock.acquire()
+        else:
+            self._owner = None
+
+
+_all: weakref.WeakSet[ForkSafeLock] = weakref.WeakSet()
+
+
+def _renew_all() -> None:
+    for lock in tuple(_all):
+        lock._renew()
+
+
+# Where a system cannot fork, it is not there.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_all)
