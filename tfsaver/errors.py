@@ -259,6 +259,14 @@ class ShapeMismatchError(InvalidArgumentError):
         return f"{self.name!r} has shape {list(self.actual)}, expected {list(self.expected)}"
 
 
+class MissingSlicesError(DataLossError, InvalidArgumentError):
+    """The stored slices of a partitioned tensor leave out a part of what is to be read.
+
+    It is both the checkpoint's fault (a save that was stopped, a rank's part that was not merged) and an argument that the
+    checkpoint cannot serve, which is what TensorFlow calls it.
+    """
+
+
 class RestoreError(InvalidArgumentError, NotFoundError):
     """A checkpoint does not have all that was to be restored, in the dtype and shape it must have; nothing has changed.
 

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import tfsaver
 from tests.tensor_bundle.tensors import assert_equal, listing
 from tfsaver.checkpoint.checkpoint_reader import load_checkpoint
-from tfsaver.checkpoint.editing.piecewise import PIECE_ELEMENTS, PiecewiseSource
 from tfsaver.checkpoint.save import save_checkpoint
-from tfsaver.checkpoint.tensor_source import Array
+from tfsaver.checkpoint.tensor_source import Array, TensorSource
 from tfsaver.checkpoint.verify import verify_checkpoint
 from tfsaver.errors import InvalidArgumentError, SaverError, UnimplementedError
 from tfsaver.framework import dtypes
+from tfsaver.framework.array_pieces import PIECE_ELEMENTS
 from tfsaver.framework.region import Region
 from tfsaver.framework.tensor_info import TensorInfo
 from tfsaver.framework.tensor_slice import TensorSlice
@@ -146,7 +147,7 @@ def test_failing_value_leaves_the_old_checkpoint(format: str, num_shards: int, t
     assert verify_checkpoint(name).ok
 
 
-class _Reused(PiecewiseSource):
+class _Reused(TensorSource):
     """A tensor whose pieces come in one buffer, one after the other, beside one that lies in memory."""
 
     def __init__(self) -> None:
@@ -156,7 +157,7 @@ class _Reused(PiecewiseSource):
     def names(self) -> list[str]:
         return ["in memory", "in pieces"]
 
-    def is_in_memory(self, name: str) -> bool:
+    def is_stable(self, name: str) -> bool:
         return name == "in memory"
 
     def info(self, name: str) -> TensorInfo:
@@ -181,3 +182,56 @@ def test_buffer_that_is_used_again_is_written_before(num_shards: int, tmp_path: 
     with load_checkpoint(tmp_path / "model") as reader:
         assert reader["in memory"].tobytes() == source.kept.tobytes()
         assert reader["in pieces"].tobytes() == np.repeat(np.arange(3, dtype=np.float32), PIECE_ELEMENTS).tobytes()
+
+
+class _Staging(Mapping[str, Array]):
+    """Makes its arrays on demand, in one buffer; counts how often it is asked."""
+
+    def __init__(self, dtype: Any = np.float32) -> None:
+        self.buffer = np.empty((32, 33), dtype)
+        self.num_made = 0
+
+    def __getitem__(self, name: str) -> Array:
+        self.num_made += 1
+        self.buffer[:] = float(name[1:])
+        return self.buffer
+
+    def __iter__(self) -> Iterator[str]:
+        return (f"v{number}" for number in range(6))
+
+    def __len__(self) -> int:
+        return 6
+
+
+@pytest.mark.parametrize("num_shards", [1, 2, 7])
+@pytest.mark.parametrize("format", FORMATS)
+def test_mapping_that_uses_one_buffer_again_is_saved_as_it_gave_its_values(
+    format: str, num_shards: int, tmp_path: Path
+) -> None:
+    staging = _Staging()
+    name = save_checkpoint(staging, tmp_path / "model", format=format, num_shards=num_shards, durable=False)
+    assert staging.num_made == 6
+    assert verify_checkpoint(name).ok
+    with load_checkpoint(name) as reader:
+        assert {key: set(reader[key].ravel().tolist()) for key in reader} == {f"v{n}": {float(n)} for n in range(6)}
+
+
+VERBS: dict[str, Callable[[Any, Path], Any]] = {
+    "rename": lambda source, out: tfsaver.rename(source, out, {"v1": "v9"}),
+    "cast": lambda source, out: tfsaver.cast(source, out, "float64"),
+    "select": lambda source, out: tfsaver.select(source, out, "v"),
+    "average": lambda source, out: tfsaver.average([source, source], out),
+    "merge": lambda source, out: tfsaver.merge([source, {"other": np.ones(3)}], out),
+    "reshard": lambda source, out: tfsaver.reshard(source, out, num_shards=3),
+    "to V1": lambda source, out: tfsaver.reshard(source, out, format="v1"),
+}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_edits_of_a_mapping_that_uses_one_buffer_again_have_its_values(
+    verb: str, tmp_path: Path
+) -> None:
+    VERBS[verb](_Staging(), tmp_path / "out")
+    with load_checkpoint(tmp_path / "out") as reader:
+        values = {key: set(reader[key].ravel().tolist()) for key in reader if key.startswith("v")}
+    assert sorted(map(tuple, values.values())) == [(float(number),) for number in range(6)]

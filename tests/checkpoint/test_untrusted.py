@@ -147,7 +147,7 @@ def test_a_state_file_that_is_a_link_is_refused(run: Path) -> None:
 def test_a_pipe_is_no_file_and_nobody_waits_for_it(run: Path, name: str) -> None:
     (run / name).unlink(missing_ok=True)
     os.mkfifo(run / name)
-    with pytest.raises(DataLossError, match="is no file: a pipe"):
+    with pytest.raises(DataLossError, match="is not a file: a pipe"):
         file_io.read_file(str(run / name))
     with pytest.raises(SaverError):
         tfsaver.load_checkpoint(run)["w"]

@@ -34,7 +34,6 @@ from tfsaver.table.block import Block
 from tfsaver.table.block_builder import BlockBuilder
 from tfsaver.table.recovery import RecoveredTable, walk_blocks
 from tfsaver.table.table import Table
-from tfsaver.tensor_bundle.bulk_reader import read_tensors, verify_tensors
 from tfsaver.tensor_bundle.entry import BundleEntry, decode_entry
 from tfsaver.tensor_bundle.header import BundleHeader
 from tfsaver.tensor_bundle.reader import BundleReader
@@ -232,10 +231,11 @@ def shared(tmp_path: Path) -> BundleReader:
 
 def test_entries_for_the_same_bytes_are_data_loss_before_they_take_memory(shared: BundleReader) -> None:
     with shared:
-        for read in (read_tensors, verify_tensors):
+        wanted = dict.fromkeys(shared.names)
+        for verify_only in (False, True):
             with pytest.raises(DataLossError, match="have bytes in common"):
-                read(shared, shared.names)
-        assert peak_of(lambda: read_tensors(shared, shared.names)) < 4 * MIB
+                shared.read_many(wanted, verify_only=verify_only)
+        assert peak_of(lambda: shared.read_many(wanted)) < 4 * MIB
 
 
 def test_entries_for_the_same_bytes_are_not_read_one_after_the_other(shared: BundleReader) -> None:
@@ -363,7 +363,7 @@ def test_slices_that_take_too_long_to_compare_are_refused() -> None:
 def test_gap_in_many_slices_is_told_in_one_line() -> None:
     slices = TensorSliceSet("w", (5000,), [TensorSlice(((number, 1),)) for number in range(4000)])
     with pytest.raises(SaverError, match="4000 of 5000 elements are stored, in 0,1, .* and 3980 more") as caught:
-        slices.plan(TensorSlice(((0, 5000),)))
+        slices.check_coverage()
     assert len(str(caught.value)) < 500
 
 

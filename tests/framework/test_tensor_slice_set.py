@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfsaver.errors import DataLossError, InvalidArgumentError
+from tfsaver.errors import DataLossError, MissingSlicesError
 from tfsaver.framework.tensor_slice import EVERYTHING, TensorSlice
 from tfsaver.framework.tensor_slice_set import TensorSliceSet
 
@@ -49,14 +49,12 @@ def test_set_does_what_counting_elements_says(case: tuple[Shape, list[TensorSlic
     slices = TensorSliceSet("w", shape, stored)
     out = np.zeros(region.shape, int)
 
-    def fill(number: int, part: TensorSlice, target: np.ndarray) -> None:
-        target[...] = array[resolved[number].indices][part.indices]
-
     if (counts[region.indices] == 0).any():
-        with pytest.raises(InvalidArgumentError, match=r"'w' of shape .* does not have sufficient slices"):
-            slices.assemble(region, out, fill)
+        with pytest.raises(MissingSlicesError, match=r"'w' of shape .* does not have sufficient slices"):
+            slices.parts(region)
     else:
-        slices.assemble(region, out, fill)
+        for number, part, target in slices.parts(region):
+            out[target.indices] = array[resolved[number].indices][part.indices]
         assert out.tolist() == array[region.indices].tolist()
 
 
@@ -67,8 +65,8 @@ def test_slice_that_leaves_the_shape_is_data_loss() -> None:
 
 def test_message_of_a_gap_counts_what_is_there() -> None:
     slices = TensorSliceSet("w", (10, 2), [TensorSlice(((0, 4), EVERYTHING)), TensorSlice(((6, 4), EVERYTHING))])
-    with pytest.raises(InvalidArgumentError, match=r"16 of 20 elements are stored, in 0,4:0,2, 6,4:0,2"):
-        slices.plan(TensorSlice.full(2).resolve((10, 2)))
+    with pytest.raises(MissingSlicesError, match=r"16 of 20 elements are stored, in 0,4:0,2, 6,4:0,2"):
+        slices.check_coverage()
 
 
 def test_scalar_stored_twice_overlaps() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tfsaver.lib import workers
+from tfsaver.lib.workers import Task, run_tasks
 
 
 @pytest.fixture(autouse=True)
@@ -54,3 +56,24 @@ def test_system_without_affinity_counts_its_cores(tmp_path: Path, monkeypatch: p
 
 def test_here_is_at_least_one() -> None:
     assert 1 <= workers.num_usable_cores() <= (os.cpu_count() or 1)
+
+
+@pytest.mark.parametrize("num_workers", [1, 2, 3, 8])
+def test_first_error_ends_the_tasks(num_workers: int) -> None:
+    done: list[int] = []
+
+    def fail() -> None:
+        raise OSError("no more")
+
+    tasks = [Task(functools.partial(done.append, number)) for number in range(10)]
+    with pytest.raises(OSError, match="no more"):
+        run_tasks([*tasks, Task(fail), *tasks * 100], num_workers)
+    assert len(done) < 1010
+    run_tasks([], num_workers)
+
+
+@pytest.mark.parametrize("num_workers", [1, 2, 8])
+def test_progress_grows_to_the_size_of_all_tasks(num_workers: int) -> None:
+    calls: list[int] = []
+    run_tasks([Task(lambda: None, size) for size in range(50)], num_workers, calls.append)
+    assert calls == sorted(calls) and calls[-1] == sum(range(50))

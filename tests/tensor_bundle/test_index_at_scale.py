@@ -14,7 +14,6 @@ from tfsaver.framework import dtypes
 from tfsaver.lib import crc32c, file_io
 from tfsaver.lib.local_file_system import LocalRandomAccessFile
 from tfsaver.table.table_builder import TableBuilder
-from tfsaver.tensor_bundle import bulk_reader
 from tfsaver.tensor_bundle.entry import BundleEntry
 from tfsaver.tensor_bundle.header import HEADER_KEY, BundleHeader
 from tfsaver.tensor_bundle.reader import BundleReader
@@ -72,7 +71,7 @@ def test_one_tensor_takes_a_few_blocks(number: int, prefix: Path, reads: list[in
 def test_a_thousand_tensors_side_by_side_take_their_blocks(prefix: Path, reads: list[int]) -> None:
     names = [name_of(number) for number in range(70_000, 71_000)]
     with BundleReader(prefix) as reader:
-        found = bulk_reader.read_tensors(reader, names)
+        found = reader.read_many(dict.fromkeys(names))
     assert [float(value) for value in found.values()] == list(range(70_000, 71_000))
     assert sum(reads) < os.path.getsize(f"{prefix}.index") // 5
 

@@ -21,7 +21,7 @@ from tfsaver.errors import (
     UnimplementedError,
 )
 from tfsaver.framework.dtypes import DType
-from tfsaver.tensor_bundle import mapped
+from tfsaver.tensor_bundle import bundle_files
 from tfsaver.tensor_bundle.writer import BundleWriter
 
 WHOLE_BYTES = [dtype for dtype in FIXED if dtype.num_bits == 8 * dtype.size]
@@ -74,7 +74,7 @@ def test_no_memory_is_taken_for_the_tensor(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("position", [0, 999, 1000, 7999])
 def test_damage_is_found_unless_nobody_asks(position: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mapped, "_PIECE_SIZE", 1000)
+    monkeypatch.setattr(bundle_files, "_MAPPED_PIECE_SIZE", 1000)
     save_checkpoint({"a": np.arange(3), "v": np.arange(1000), "z": np.arange(3)}, tmp_path / "model")
     path = tmp_path / "model.data-00000-of-00001"
     data = bytearray(path.read_bytes())

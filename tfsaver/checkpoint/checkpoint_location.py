@@ -18,6 +18,7 @@ An error says what was looked for and what is there instead.
 
 from __future__ import annotations
 
+import os
 import re
 from typing import NamedTuple
 
@@ -42,6 +43,13 @@ class CheckpointLocation(NamedTuple):
     prefix: str
     version: str
     paths: tuple[str, ...] = ()
+
+
+def absolute(location: CheckpointLocation) -> CheckpointLocation:
+    """The same location for a process with another working directory."""
+    every = (location.prefix, *location.paths)
+    prefix, *paths = (path if file_io.is_remote(path) else os.path.abspath(path) for path in every)
+    return CheckpointLocation(prefix, location.version, tuple(paths))
 
 
 def locate_checkpoint(path: file_io.PathLike) -> CheckpointLocation:

@@ -6,7 +6,8 @@ not kept. TensorFlow's own method names stand beside Python's, for programs that
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,15 +17,15 @@ from tfsaver.checkpoint import checkpoint_location
 from tfsaver.checkpoint.one_checkpoint import MAX_ATTEMPTS, FormatReader, Given, OneCheckpoint, open_location
 from tfsaver.checkpoint.tensor_source import Array, TensorSource
 from tfsaver.checkpoint.untrusted import confined_checkpoint
-from tfsaver.errors import CheckpointNotFoundError, InvalidArgumentError, ShapeMismatchError, UnimplementedError
+from tfsaver.errors import CheckpointNotFoundError, CheckpointReplacedError, InvalidArgumentError, ShapeMismatchError
 from tfsaver.framework.dtypes import DType
 from tfsaver.framework.region import Region, as_tensor_slice
 from tfsaver.framework.tensor_info import TensorInfo
 from tfsaver.framework.tensor_shape import Shape
+from tfsaver.framework.tensor_slice import TensorSlice
 from tfsaver.lib import file_io
+from tfsaver.lib.file_identity import FileIdentity
 from tfsaver.lib.recycled_memory import RecycledMemory
-from tfsaver.tensor_bundle import bulk_reader, mapped
-from tfsaver.tensor_bundle.reader import BundleReader
 
 
 class CheckpointReader(TensorSource):
@@ -39,8 +40,30 @@ class CheckpointReader(TensorSource):
 
     def __init__(self, location: checkpoint_location.CheckpointLocation) -> None:
         self._one = OneCheckpoint(open_location(location))
+        self._location = location
         self.version = location.version
-        self.prefix = location.prefix
+
+    @property
+    def prefix(self) -> str:
+        """The checkpoint's path without suffix; of a V1 checkpoint its file, or the pattern of several."""
+        return self._location.prefix
+
+    @property
+    def _identity(self) -> tuple[object, ...]:
+        """Which checkpoint is open, and which version of it."""
+        prefix = self.prefix if file_io.is_remote(self.prefix) else os.path.realpath(self.prefix)
+        return self.version, prefix, self._one.reader.identities
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both read the same version of the same checkpoint."""
+        return isinstance(other, CheckpointReader) and (self is other or self._identity == other._identity)
+
+    def __hash__(self) -> int:
+        return hash(self._identity[:2])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A pickled reader is the path and which version of the checkpoint was open; it is opened again elsewhere."""
+        return _open_again, (checkpoint_location.absolute(self._location), self._one.reader.identities)
 
     @property
     def names(self) -> list[str]:
@@ -136,7 +159,7 @@ class CheckpointReader(TensorSource):
             UnimplementedError: They do not lie in one local file as in memory: strings, slices, elements of the other byte
                 order or of 4 bits, V1 checkpoints. `read` reads these.
         """
-        return self._one.give(Given.VALUES, lambda reader: _map(reader, name, verify))
+        return self._one.give(Given.VALUES, lambda reader: reader.map(name, verify=verify))
 
     def read_tensors(
         self,
@@ -163,15 +186,15 @@ class CheckpointReader(TensorSource):
             ShapeMismatchError: An array to fill has another shape.
         """
         wanted = None if names is None else list(names)
-        arrays = out or {}
+        return self._one.give(
+            Given.VALUES,
+            lambda reader: reader.read_many(
+                dict.fromkeys(reader.names if wanted is None else wanted), out=out, num_workers=num_workers, memory=memory
+            ),
+        )
 
-        def read(reader: FormatReader) -> dict[str, Array]:
-            these = reader.names if wanted is None else wanted
-            if isinstance(reader, BundleReader):
-                return bulk_reader.read_tensors(reader, these, out=arrays, num_workers=num_workers, memory=memory)
-            return {name: _read(reader, name, None, arrays.get(name), True) for name in these}
-
-        return self._one.give(Given.VALUES, read)
+    def pieces(self, name: str, stored: TensorSlice | None = None) -> Iterator[Array]:
+        return self._one.stream(lambda reader: reader.pieces(name, stored))
 
     def verify_tensors(self, names: Iterable[str], *, num_workers: int | None = None) -> None:
         """Reads tensors and compares their checksums, on as many threads as there are cores; keeps nothing of them.
@@ -180,17 +203,11 @@ class CheckpointReader(TensorSource):
             TensorNotFoundError: There is no such tensor; names the nearest ones.
             DataLossError: The bytes are not those that were written, or some are missing.
         """
-        wanted = list(names)
-
-        def verify(reader: FormatReader) -> None:
-            if isinstance(reader, BundleReader):
-                bulk_reader.verify_tensors(reader, wanted, num_workers=num_workers)
-            else:
-                for name in wanted:
-                    reader.read(name)
-
-        # Who reads these tensors next has been told that they are sound.
-        self._one.give(Given.VALUES, verify)
+        wanted = dict.fromkeys(names)
+        # Whoever reads these tensors next has been told that they are sound.
+        self._one.give(
+            Given.VALUES, lambda reader: reader.read_many(wanted, verify_only=True, num_workers=num_workers)
+        )
 
     # TensorFlow's names.
 
@@ -281,7 +298,20 @@ def _read(reader: FormatReader, name: str, region: Region | None, out: Array | N
     return reader.read(name, part, out=out, verify=verify).squeeze(dropped)
 
 
-def _map(reader: FormatReader, name: str, verify: bool) -> Array:
-    if not isinstance(reader, BundleReader):
-        raise UnimplementedError(f"{reader.prefix}: a V1 checkpoint cannot be mapped into memory; read() reads it")
-    return mapped.map_tensor(reader, name, verify=verify)
+def _open_again(
+    location: checkpoint_location.CheckpointLocation, identities: tuple[FileIdentity | None, ...]
+) -> CheckpointReader:
+    """A pickled reader.
+
+    Raises:
+        CheckpointReplacedError: Another checkpoint has the name now.
+        CheckpointNotFoundError: It is not there, or is not there on this machine.
+    """
+    reader = CheckpointReader(location)
+    # Devices have other numbers on other machines.
+    before, now = ([each and each[1:] for each in which] for which in (identities, reader._one.reader.identities))
+    if before != now:
+        reader.close()
+        what = "its files are others than when the reader was pickled; pickle the path to open any version"
+        raise CheckpointReplacedError(location.prefix, what=what)
+    return reader

@@ -16,14 +16,15 @@ just then, they are opened again.
 from __future__ import annotations
 
 import enum
-import threading
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 from typing import TypeAlias, TypeVar
 
 from tfsaver.checkpoint.checkpoint_location import CheckpointLocation
 from tfsaver.checkpoint.tensor_slice_reader import TensorSliceReader
 from tfsaver.errors import CheckpointNotFoundError, CheckpointReplacedError, DataLossError, SaverError
 from tfsaver.lib import file_identity
+from tfsaver.lib.fork_safe_lock import ForkSafeLock
 from tfsaver.tensor_bundle.bundle_index import is_same_content, is_same_form
 from tfsaver.tensor_bundle.reader import BundleReader
 
@@ -56,7 +57,7 @@ class OneCheckpoint:
     def __init__(self, reader: FormatReader) -> None:
         self.reader = reader
         self._given = Given.NOTHING
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
 
     def give(self, given: Given, read: Callable[[FormatReader], _T]) -> _T:
         """What `read` returns: all of it, and all that was given before, of one checkpoint.
@@ -83,6 +84,19 @@ class OneCheckpoint:
                     self._given = max(self._given, given)
                     return result
         raise CheckpointReplacedError(self.reader.prefix, what=f"{MAX_ATTEMPTS} times, whenever it was opened again")
+
+    def stream(self, read: Callable[[FormatReader], Iterator[_T]]) -> Iterator[_T]:
+        """What `read` yields. Another checkpoint can take the place of this one only before the first item."""
+
+        def begin(reader: FormatReader) -> tuple[Iterator[_T], list[_T]]:
+            items = read(reader)
+            return items, list(itertools.islice(items, 1))
+
+        items, first = self.give(Given.VALUES, begin)
+        yield from first
+        # Not kept: what is in its memory is the next item then.
+        del first
+        yield from items
 
     def _open_again(self, replaced: FormatReader, error: CheckpointReplacedError) -> None:
         with self._lock:

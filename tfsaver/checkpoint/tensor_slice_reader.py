@@ -7,7 +7,7 @@ read too: slices, and all the types of the format.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -18,22 +18,29 @@ from tfsaver import schemas
 from tfsaver.checkpoint import saved_tensor_slices
 from tfsaver.errors import (
     CheckpointNotFoundError,
+    CheckpointReplacedError,
     DataLossError,
-    InvalidArgumentError,
-    ShapeMismatchError,
+    MissingSlicesError,
+    SaverError,
     TensorNotFoundError,
     UnimplementedError,
     nearest_names,
 )
 from tfsaver.framework import dtypes, tensor_shape, tensor_slice, tensor_util, wire_format
+from tfsaver.framework.array_pieces import cut
 from tfsaver.framework.dtypes import DType
 from tfsaver.framework.tensor_info import StoredPiece, TensorInfo
 from tfsaver.framework.tensor_shape import Shape, num_elements
 from tfsaver.framework.tensor_slice import TensorSlice
 from tfsaver.framework.tensor_slice_set import TensorSliceSet
-from tfsaver.lib import file_io
+from tfsaver.lib import file_identity, file_io
+from tfsaver.lib.file_identity import FileIdentity
+from tfsaver.lib.local_file_system import DescriptorCache
+from tfsaver.lib.recycled_memory import RecycledMemory
 from tfsaver.table.table import OnDamage, Table, raise_damage
+from tfsaver.tensor_bundle import out_array
 from tfsaver.tensor_bundle.header import check_version
+from tfsaver.tensor_bundle.read_many import OnDamagedTensor
 
 Array = np.ndarray[Any, Any]
 
@@ -54,6 +61,10 @@ class TensorSliceReader:
         prefix: The checkpoint's name: a file, or the pattern of several.
         paths: Its files.
 
+    Attributes:
+        names: The tensors' names, sorted.
+        identities: Which version of the checkpoint is open: what its files were when they were opened.
+
     Raises:
         CheckpointNotFoundError: There is no file.
         DataLossError: A file is no V1 checkpoint, or the files contradict each other.
@@ -64,6 +75,7 @@ class TensorSliceReader:
         self.paths = list(paths)
         if not paths:
             raise CheckpointNotFoundError(prefix, looked_for=[prefix])
+        self._descriptors = DescriptorCache()
         self._files: list[file_io.RandomAccessFile] = []
         self._tables: list[Table] = []
         self.tensors: dict[str, StoredTensor] = {}
@@ -77,10 +89,11 @@ class TensorSliceReader:
             self.close()
             raise
         self.names = sorted(self.tensors, key=str.encode)
+        self.identities: tuple[FileIdentity | None, ...] = tuple(map(file_identity.of_open, self._files))
 
     def _open(self, path: str) -> None:
         try:
-            file = file_io.open_for_reading(path)
+            file = file_io.open_for_reading(path, self._descriptors)
         except FileNotFoundError:
             raise CheckpointNotFoundError(self.prefix, looked_for=[path]) from None
         self._files.append(file)
@@ -152,43 +165,97 @@ class TensorSliceReader:
 
         Raises:
             TensorNotFoundError: There is no such tensor.
-            DataLossError: The bytes are not those that were written, or some are missing.
-            InvalidArgumentError: The region leaves the tensor, or is not wholly stored.
+            DataLossError: The bytes are not those that were written, or some are missing; the region is not wholly stored.
+            InvalidArgumentError: The region leaves the tensor.
             ShapeMismatchError: `out` has another shape.
         """
         tensor = self.tensor(name)
         resolved = (region or TensorSlice.full(len(tensor.shape))).resolve(tensor.shape, repr(name))
-        slices = self._slice_sets[name]
         # An array for a region is only made when the records for it are there: shapes alone may promise anything.
         # In the order of their keys: each block is then decoded once, in whatever order the slices are listed.
-        plan = sorted(slices.plan(resolved), key=lambda item: (tensor.shard_ids[item[0]], tensor.slices[item[0]].extents))
-        parts = [(number, part, self._read_slice(name, tensor, number)) for number, part in plan]
+        parts = sorted(
+            self._slice_sets[name].parts(resolved),
+            key=lambda item: (tensor.shard_ids[item[0]], tensor.slices[item[0]].extents),
+        )
+        values = [(self._read_slice(name, tensor, number), part, target) for number, part, target in parts]
         if out is None:
             out = np.empty(resolved.shape, tensor.dtype.numpy)
-        elif out.shape != resolved.shape:
-            raise ShapeMismatchError(f"out for {name}", expected=resolved.shape, actual=out.shape)
-        elif out.dtype != tensor.dtype.numpy:
-            raise InvalidArgumentError(f"out for {name!r} has dtype {out.dtype}, the tensor {tensor.dtype}")
-        elif not out.flags.writeable:
-            raise InvalidArgumentError(f"out for {name!r} is read-only")
-        values = {number: value for number, _, value in parts}
-        slices.assemble(resolved, out, lambda number, part, target: _assign(target, values[number], part))
+        else:
+            out = out_array.checked(out, name, resolved.shape, tensor.dtype)
+        for value, part, target in values:
+            # The dots keep a scalar's part an array that can be filled.
+            indices: tuple[Any, ...] = (*target.indices, ...)
+            out[indices] = value[part.indices]
         return out
 
-    def verify_tensor(self, name: str, on_damage: OnDamage = raise_damage) -> Iterator[int]:
-        """Reads all records of a tensor and checks them; yields how many bytes of values each had.
+    def read_many(
+        self,
+        wanted: Mapping[str, TensorSlice | None],
+        *,
+        out: Mapping[str, Array] | None = None,
+        verify: bool = True,
+        verify_only: bool = False,
+        num_workers: int | None = None,
+        memory: RecycledMemory | None = None,
+        on_damage: OnDamagedTensor | None = None,
+        progress: Callable[[int], object] | None = None,
+    ) -> dict[str, Array]:
+        """Reads tensors, or parts of them, or checks their records; see `tfsaver.tensor_bundle.read_many`.
 
-        Args:
-            name: The tensor's name.
-            on_damage: Called with what is wrong with each record.
+        Records are decoded by one thread into arrays of their own: `num_workers` and `memory` do not matter.
         """
+        arrays: dict[str, Array] = {}
+        done = 0
+        for name, region in wanted.items():
+            damage: list[SaverError] = []
+            if verify_only:
+                self._check_records(name, damage)
+            else:
+                try:
+                    arrays[name] = self.read(name, region, out=None if out is None else out.get(name), verify=verify)
+                except SaverError as error:
+                    damage.append(error)
+            for found in damage:
+                if on_damage is None or isinstance(found, CheckpointReplacedError):
+                    raise found
+                on_damage(name, found)
+            if progress is not None:
+                done += self.info(name).num_bytes
+                progress(done)
+        return arrays
+
+    def _check_records(self, name: str, damage: list[SaverError]) -> None:
+        """Decodes all records of a tensor, and notes which are damaged and whether some are missing."""
         tensor = self.tensor(name)
         order = range(len(tensor.slices))
         for number in sorted(order, key=lambda number: (tensor.shard_ids[number], tensor.slices[number].extents)):
             try:
-                yield self._read_slice(name, tensor, number).nbytes
-            except DataLossError as error:
-                on_damage(error)
+                self._read_slice(name, tensor, number)
+            except SaverError as error:
+                damage.append(error)
+        try:
+            self._slice_sets[name].check_coverage()
+        except MissingSlicesError as error:
+            damage.append(error)
+
+    def pieces(self, name: str, stored: TensorSlice | None = None) -> Iterator[Array]:
+        """A tensor's elements, a bounded number at a time; a record cannot be read in part, and all of them are held."""
+        return cut(self.read(name, stored))
+
+    def map(self, name: str, *, verify: bool = True) -> Array:
+        """Raises:
+            UnimplementedError: Always: records do not lie in a file as tensors do in memory.
+        """
+        raise UnimplementedError(f"{self.prefix}: a V1 checkpoint cannot be mapped into memory; read() reads it")
+
+    @property
+    def num_files(self) -> int:
+        """How many files there are."""
+        return len(self.paths)
+
+    def missing_files(self) -> Iterator[str]:
+        """The files that are not there any more."""
+        return (path for path in self.paths if not file_io.exists(path))
 
     def verify_index(self, on_damage: OnDamage = raise_damage) -> list[str]:
         """Reads every byte of every file; returns the tensors' names.
@@ -235,10 +302,6 @@ class TensorSliceReader:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
-
-
-def _assign(target: Array, values: Array, part: TensorSlice) -> None:
-    target[...] = values[part.indices]
 
 
 def _decode_record(value: memoryview, name: str, stored: TensorSlice, dtype: DType) -> Array:

@@ -1,31 +1,53 @@
 """Named tensors that are read when they are asked for: what editing and conversion take in and give out.
 
-An open checkpoint is a source of tensors; so are arrays in memory, a neighbour's open file, and a view of another source:
-renamed, selected, cast, averaged, merged. A view reads from what it stands on when somebody reads from it, so that a chain
-of views and a writer at its end hold one tensor, or one piece of one, at a time.
+An open checkpoint is a source of tensors; so are arrays in memory, an open file of another format, and a view of another
+source: renamed, selected, cast, averaged, merged. A view reads from what it stands on when somebody reads from it, so that a
+chain of views and a writer at its end hold one tensor, or one piece of one, at a time.
+
+Ownership:
+
+    read()       the array belongs to the caller; the source never changes it
+    pieces()     an array is valid until the next one is asked for, which may lie in the same memory
+    is_stable    a tensor that lies in memory and stays as it is: an array of it may be borrowed until a write is committed
 """
 
 from __future__ import annotations
 
 import abc
+import collections
 from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Any, TypeVar
 
 import numpy as np
 
-from tfsaver.errors import TensorNotFoundError, nearest_names
+from tfsaver.errors import InvalidArgumentError, TensorNotFoundError, nearest_names
 from tfsaver.framework import tensor_util
+from tfsaver.framework.array_pieces import cut
 from tfsaver.framework.dtypes import DType
 from tfsaver.framework.region import Region, as_tensor_slice
 from tfsaver.framework.tensor_info import TensorInfo
+from tfsaver.framework.tensor_slice import TensorSlice
 
 Array = np.ndarray[Any, Any]
 _Self = TypeVar("_Self", bound="TensorSource")
 
 
 class TensorSource(Mapping[str, Array]):
-    """A Mapping from names to arrays that also says what each tensor is without reading it."""
+    """A Mapping from names to arrays that also says what each tensor is without reading it.
+
+    Two sources are equal when they are the same one: comparing their tensors is what `tfsaver.diff` does.
+    """
+
+    @property
+    def prefix(self) -> str | None:
+        """The checkpoint that the tensors come from; None where they come from none."""
+        return None
+
+    @property
+    def makes_on_demand(self) -> bool:
+        """Whether `info` has to make a tensor to say what it is; then each is asked for once, when it is needed."""
+        return False
 
     @property
     @abc.abstractmethod
@@ -50,7 +72,24 @@ class TensorSource(Mapping[str, Array]):
             InvalidArgumentError: The region leaves the tensor.
         """
 
-    def is_in_memory(self, name: str) -> bool:
+    def slices(self, name: str) -> tuple[TensorSlice, ...]:
+        """The slices in which a tensor is stored; none where it is stored whole."""
+        return self.info(name).slices
+
+    def pieces(self, name: str, stored: TensorSlice | None = None) -> Iterator[Array]:
+        """A tensor's elements in C order: one-dimensional arrays, all of `PIECE_ELEMENTS` but the last.
+
+        Args:
+            name: The tensor's name.
+            stored: One of its slices; all of the tensor when None.
+
+        Raises:
+            TensorNotFoundError: There is no such tensor.
+            DataLossError: The bytes are damaged, which may be known only after the last piece.
+        """
+        return cut(self.read(name, stored))
+
+    def is_stable(self, name: str) -> bool:
         """Whether a tensor lies in memory, and stays there as it is while the source is used: reading it makes nothing."""
         return False
 
@@ -66,6 +105,12 @@ class TensorSource(Mapping[str, Array]):
     def __len__(self) -> int:
         return len(self.names)
 
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __hash__(self) -> int:
+        return id(self)
+
     def __enter__(self: _Self) -> _Self:
         return self
 
@@ -74,47 +119,89 @@ class TensorSource(Mapping[str, Array]):
 
 
 class ArraySource(TensorSource):
-    """Arrays in memory as a source.
+    """Arrays by name as a source.
+
+    The values of a dict are there and stay as they are. Any other mapping may make each array when it is asked for, even in
+    memory that it uses again for the next: such an array is used before another is asked for, or copied.
 
     Args:
         arrays: Names to arrays, or to what numpy makes arrays of.
         description: What to call it in an error.
 
     Raises:
+        InvalidArgumentError: A name is not a str, or is empty.
         UnimplementedError: A value of a type that no checkpoint can hold.
     """
 
     def __init__(self, arrays: Mapping[str, Any], description: str = "the arrays") -> None:
-        self._tensors = {name: tensor_util.as_tensor(arrays[name], name) for name in sorted(arrays)}
+        for name in arrays:
+            if not isinstance(name, str) or not name:
+                raise InvalidArgumentError(f"a tensor's name must be a str that is not empty, not {name!r}")
+        self._arrays = arrays
+        # Asked instead of the mapping, which may make an array to say whether it has it.
+        self._names = dict.fromkeys(sorted(arrays))
         self._description = description
+        self._is_dict = type(arrays) in (dict, collections.OrderedDict)
+        self._infos: dict[str, TensorInfo] = {}
+        # The last one that was made, which is asked for again: what it is, then its elements.
+        self._last: tuple[str, Array, DType] | None = None
 
     @property
     def names(self) -> list[str]:
-        return list(self._tensors)
+        return list(self._names)
+
+    @property
+    def makes_on_demand(self) -> bool:
+        return not self._is_dict
 
     def __contains__(self, name: object) -> bool:
-        return name in self._tensors
+        return name in self._names
 
     def info(self, name: str) -> TensorInfo:
-        array, dtype = self._tensor(name)
-        size = array.nbytes if dtype.has_fixed_size else sum(map(len, array.reshape(-1).tolist()))
-        return TensorInfo(name, dtype, array.shape, size, ())
+        info = self._infos.get(name)
+        if info is None:
+            array, dtype = self._tensor(name)
+            size = array.nbytes if dtype.has_fixed_size else sum(map(len, array.reshape(-1).tolist()))
+            info = self._infos[name] = TensorInfo(name, dtype, array.shape, size, ())
+        return info
 
     def read(self, name: str, region: Region | None = None) -> Array:
         array, _ = self._tensor(name)
-        if region is None:
-            return array
-        part, dropped = as_tensor_slice(region, array.shape, name)
-        # With the dots it is an array even if it is a scalar of objects.
-        indices: tuple[Any, ...] = (*part.resolve(array.shape).indices, ...)
-        result: Array = array[indices].squeeze(dropped)
-        return result
+        if region is not None:
+            part, dropped = as_tensor_slice(region, array.shape, name)
+            # With the dots it is an array even if it is a scalar of objects.
+            indices: tuple[Any, ...] = (*part.resolve(array.shape).indices, ...)
+            array = array[indices].squeeze(dropped)
+        return array if self._is_dict else array.copy()
 
-    def is_in_memory(self, name: str) -> bool:
-        return name in self._tensors
+    def pieces(self, name: str, stored: TensorSlice | None = None) -> Iterator[Array]:
+        if stored is not None:
+            return super().pieces(name, stored)
+        # Not copied: it stays as it is until another tensor is asked for.
+        return cut(self._tensor(name)[0])
+
+    def is_stable(self, name: str) -> bool:
+        return self._is_dict and name in self._names
 
     def _tensor(self, name: str) -> tuple[Array, DType]:
-        try:
-            return self._tensors[name]
-        except KeyError:
-            raise TensorNotFoundError(name, checkpoint=self._description, near=nearest_names(name, self._tensors)) from None
+        last = self._last
+        if last is not None and last[0] == name:
+            return last[1:]
+        if name not in self._names:
+            raise TensorNotFoundError(name, checkpoint=self._description, near=nearest_names(name, self._names))
+        array, dtype = tensor_util.as_tensor(self._arrays[name], name)
+        self._last = name, array, dtype
+        return array, dtype
+
+
+def as_source(tensors: Any) -> TensorSource:
+    """A source as it is, another mapping from names to arrays as a source.
+
+    Raises:
+        InvalidArgumentError: It is neither.
+    """
+    if isinstance(tensors, TensorSource):
+        return tensors
+    if isinstance(tensors, Mapping):
+        return ArraySource(tensors)
+    raise InvalidArgumentError(f"a source of tensors or a mapping is needed, not {type(tensors).__name__}")

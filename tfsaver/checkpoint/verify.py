@@ -10,14 +10,14 @@ from tfsaver.checkpoint.checkpoint_reader import CheckpointReader, load_checkpoi
 from tfsaver.checkpoint.one_checkpoint import MAX_ATTEMPTS
 from tfsaver.errors import CheckpointNotFoundError, CheckpointReplacedError, DataLossError, SaverError
 from tfsaver.lib import file_io
-from tfsaver.tensor_bundle import naming
-from tfsaver.tensor_bundle.reader import BundleReader
 
 # Called with the bytes done and the bytes there are.
 Progress = Callable[[int, int], None]
 
 # As many names as a line of a report can bear.
 _MAX_NAMES = 3
+# How many tensors are looked up and read at a time.
+_BATCH = 1 << 14
 # As many missing files that hold nothing as anybody wants to hear of.
 _MAX_EMPTY = 100
 
@@ -82,6 +82,7 @@ def verify_checkpoint(path: file_io.PathLike, *, progress: Progress | None = Non
         CheckpointNotFoundError: There is no checkpoint to verify.
         CheckpointReplacedError: It is replaced again and again.
         UnimplementedError: It was written for newer readers; whether it is sound is not for us to say.
+        OSError: The system does not read a file. That says nothing about its bytes, so it is not a problem in the report.
     """
     for _ in range(MAX_ATTEMPTS - 1):
         # What was found of a checkpoint that is replaced now is of no use.
@@ -104,77 +105,69 @@ class _Verification:
         self._reader = reader
         self._progress = progress
         self._report = VerifyReport(reader.prefix)
-        self._done = self._total = 0
+        self._damaged: set[str] = set()
         # Data files that are not there, and the tensors in them.
         self._missing: dict[str, dict[str, None]] = {}
 
     def run(self) -> VerifyReport:
+        implementation = self._reader.implementation
         index_damage: list[SaverError] = []
-        names = self._reader.implementation.verify_index(index_damage.append)
-        for name in [name for name in names if self._measure(name)]:
-            self._verify_tensor(name)
+        names = implementation.verify_index(index_damage.append)
+        sizes = {name: size for name in names if (size := self._size(name)) is not None}
+        total, done = sum(sizes.values()), 0
+        measured = list(sizes)
+        # In parts, so that no more entries are in memory than there are in one.
+        for start in range(0, len(measured), _BATCH):
+            batch = measured[start : start + _BATCH]
+            before = done
+
+            def report(read: int, before: int = before) -> None:
+                if self._progress is not None:
+                    self._progress(before + read, total)
+
+            implementation.read_many(
+                dict.fromkeys(batch), verify_only=True, on_damage=self._note, progress=report if self._progress else None
+            )
+            done += sum(sizes[name] for name in batch)
+        self._report.num_tensors = len(sizes)
+        self._report.num_bytes = sum(size for name, size in sizes.items() if name not in self._damaged)
         # A record of a V1 checkpoint lies in a block: what is wrong with its tensor need not be said of the block again.
         told = {_location(problem.error) for problem in self._report.problems} - {None}
         new = [Problem("index", error) for error in index_damage if _location(error) not in told]
         self._report.problems[:0] = new
-        self._report.problems += self._missing_shards()
+        self._report.problems += self._missing_files()
         return self._report
 
-    def _measure(self, name: str) -> bool:
+    def _size(self, name: str) -> int | None:
+        """The bytes of a tensor's values; None, and a problem, where the index does not say."""
         try:
-            self._total += self._reader.info(name).num_bytes
+            return self._reader.info(name).num_bytes
         except CheckpointReplacedError:
             raise
         except SaverError as error:
             self._report.problems.append(Problem(name, error))
-            return False
-        return True
+            return None
 
-    def _verify_tensor(self, name: str) -> None:
-        self._report.num_tensors += 1
-        damage: list[Exception] = []
-        try:
-            for size in self._reader.implementation.verify_tensor(name, damage.append):
-                self._done += size
-                if self._progress is not None:
-                    self._progress(self._done, self._total)
-        except CheckpointReplacedError:
-            raise
-        except (SaverError, OSError) as error:
-            damage.append(error)
-        if not damage:
-            self._report.num_bytes += self._reader.info(name).num_bytes
-        for found in damage:
-            if isinstance(found, CheckpointNotFoundError):
-                self._missing.setdefault(found.looked_for[0], {})[name] = None
-            else:
-                self._report.problems.append(Problem(name, found))
+    def _note(self, name: str, error: SaverError) -> None:
+        self._damaged.add(name)
+        if isinstance(error, CheckpointNotFoundError):
+            self._missing.setdefault(error.looked_for[0], {})[name] = None
+        else:
+            self._report.problems.append(Problem(name, error))
 
-    def _missing_shards(self) -> Iterator[Problem]:
-        """Every data file that the header counts must exist: TensorFlow opens one even for a tensor without elements.
-
-        An index of some bytes may count a hundred thousand. Those that hold no tensor are looked for until many are missing.
-        """
-        bundle = self._reader.implementation
-        if not isinstance(bundle, BundleReader):
-            for path in bundle.paths:
-                if path in self._missing or not file_io.exists(path):
-                    yield self._missing_file(path)
-            return
-        num_shards = bundle.header.num_shards
+    def _missing_files(self) -> Iterator[Problem]:
+        """Every file that is not there, those included that hold no tensor until many of these are missing."""
         waiting = dict.fromkeys(self._missing)
         num_empty = 0
-        for shard_id in range(num_shards):
-            path = naming.data_path(bundle.prefix, shard_id, num_shards)
-            if path in self._missing or not file_io.exists(path):
-                bundle.check_not_replaced()
-                num_empty += path not in self._missing
-                waiting.pop(path, None)
-                is_last = num_empty == _MAX_EMPTY
-                rest = f"; the index counts {num_shards}, and no more of them were looked for" if is_last else ""
-                yield self._missing_file(path, rest)
-                if is_last:
-                    break
+        implementation = self._reader.implementation
+        for path in implementation.missing_files():
+            num_empty += path not in self._missing
+            waiting.pop(path, None)
+            is_last = num_empty == _MAX_EMPTY
+            rest = f"; the index counts {implementation.num_files}, and no more of them were looked for" if is_last else ""
+            yield self._missing_file(path, rest)
+            if is_last:
+                break
         yield from map(self._missing_file, waiting)
 
     def _missing_file(self, path: str, rest: str = "") -> Problem:

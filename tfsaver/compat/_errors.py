@@ -25,6 +25,7 @@ _CLASSES: tuple[tuple[type[errors.SaverError], str | None], ...] = (
     (errors.MissingExtraError, None),
     # It carries a report, and is both of the classes that TensorFlow raises.
     (errors.RestoreError, None),
+    (errors.MissingSlicesError, "InvalidArgumentError"),
     (errors.DataLossError, "DataLossError"),
     (errors.NotFoundError, "NotFoundError"),
     (errors.InvalidArgumentError, "InvalidArgumentError"),

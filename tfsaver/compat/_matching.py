@@ -13,7 +13,7 @@ from tfsaver.checkpoint.checkpoint_reader import CheckpointReader
 from tfsaver.checkpoint.restoring.matching import match_tensors
 from tfsaver.checkpoint.restoring.restore_report import MatchedTensor, RestoreReport, WantedTensor
 from tfsaver.compat._binding import Binding
-from tfsaver.errors import InvalidArgumentError, NotFoundError
+from tfsaver.errors import InvalidArgumentError, MissingSlicesError, NotFoundError
 
 _MISSING = (
     "Restoring from checkpoint failed. This is most likely due to a Variable name or other graph key that is missing from "
@@ -55,13 +55,17 @@ def raise_unless_ok(report: RestoreReport) -> None:
     Raises:
         NotFoundError: Tensors are missing.
         InvalidArgumentError: Dtypes or shapes differ.
+        MissingSlicesError: Everything fits, but the checkpoint lacks slices of partitioned tensors.
     """
     if report.missing:
         count = f"{len(report.missing)} of {report.num_wanted} tensors are missing:"
         raise NotFoundError("\n".join([f"{_MISSING} {count}", *report.lines()]))
     if report.mismatched:
         count = f"{len(report.mismatched)} of {report.num_wanted} tensors do not fit:"
-        raise InvalidArgumentError("\n".join([f"{_MISMATCH} {count}", *report.lines()]))
+        message = "\n".join([f"{_MISMATCH} {count}", *report.lines()])
+        # The program is the one that saved: it is the checkpoint that is not whole.
+        is_damage = all(item.fact == "slices" for item in report.mismatched)
+        raise MissingSlicesError(message) if is_damage else InvalidArgumentError(message)
 
 
 def _wanted(binding: Binding) -> WantedTensor:

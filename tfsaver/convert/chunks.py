@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tfsaver.checkpoint.editing.piecewise import PiecewiseSource
+from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.framework import array_chunks
 from tfsaver.framework.tensor_info import TensorInfo
 
 
-def chunks(source: PiecewiseSource, info: TensorInfo) -> Iterator[memoryview]:
+def chunks(source: TensorSource, info: TensorInfo) -> Iterator[memoryview]:
     """The bytes of a tensor of a fixed-size type.
 
     Raises:

@@ -17,7 +17,6 @@ from typing import Any
 from tfsaver.checkpoint.checkpoint_reader import CheckpointReader
 from tfsaver.checkpoint.editing.cast import CastSource, raise_losses
 from tfsaver.checkpoint.editing.edit import write_result
-from tfsaver.checkpoint.editing.piecewise import as_source
 from tfsaver.checkpoint.editing.rename import RenamedSource
 from tfsaver.checkpoint.editing.select import SelectedSource
 from tfsaver.checkpoint.names.name_map import NameMapLike
@@ -31,7 +30,7 @@ from tfsaver.checkpoint.objects.object_graph import (
 )
 from tfsaver.checkpoint.objects.object_graph_like import SAVE_COUNTER_KEY
 from tfsaver.checkpoint.selection import Selectable, Selection
-from tfsaver.checkpoint.tensor_source import TensorSource
+from tfsaver.checkpoint.tensor_source import TensorSource, as_source
 from tfsaver.convert.conversion_report import ConversionReport, ConvertedTensor
 from tfsaver.convert.essential import training_state
 from tfsaver.convert.fitting import check_fits, no_type

@@ -25,7 +25,6 @@ from typing import IO, Any
 
 import numpy as np
 
-from tfsaver.checkpoint.editing.piecewise import as_piecewise
 from tfsaver.checkpoint.tensor_source import Array, TensorSource
 from tfsaver.convert.atomic import atomic_file, local_path
 from tfsaver.convert.chunks import chunks
@@ -82,7 +81,6 @@ def save_npz(
             return "strings that end with a zero byte, which numpy takes off"
         return None
 
-    tensors = as_piecewise(source)
     infos = check_fits(source, "an npz file", objection)
     total = sum(info.num_bytes for info in infos if info.dtype.has_fixed_size)
     done = 0
@@ -102,7 +100,7 @@ def save_npz(
                 descr = np.lib.format.dtype_to_descr(_numpy_type(info.dtype))
                 header = {"descr": descr, "fortran_order": False, "shape": info.shape}
                 np.lib.format.write_array_header_1_0(file, header)
-                for chunk in chunks(tensors, info):
+                for chunk in chunks(source, info):
                     file.write(chunk)
                     done += len(chunk)
                     if progress is not None:

@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from tfsaver.checkpoint.editing.piecewise import PiecewiseSource
 from tfsaver.checkpoint.editing.view import View
 from tfsaver.checkpoint.names.name_steps import split_attribute
 from tfsaver.checkpoint.objects.object_graph import DESCRIPTIONS, VARIABLE_VALUE, ObjectGraph
@@ -66,7 +65,7 @@ class ReadableSource(View):
     def _find_names(self) -> Sequence[str]:
         return list(self._origins)
 
-    def _origin(self, name: str) -> tuple[PiecewiseSource, str]:
+    def _origin(self, name: str) -> tuple[TensorSource, str]:
         return self._sources[0], self._origins[name]
 
     def _edit_graph(self) -> None:

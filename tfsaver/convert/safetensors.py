@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 
-from tfsaver.checkpoint.editing.piecewise import as_piecewise
 from tfsaver.checkpoint.tensor_source import Array, TensorSource
 from tfsaver.convert.atomic import atomic_file, local_path
 from tfsaver.convert.chunks import chunks
@@ -104,7 +103,6 @@ def save_safetensors(
             accepted[name] = _accepts(library, name)
         return None if accepted[name] else f"safetensors {library.__version__} does not write {name} yet"
 
-    tensors = as_piecewise(source)
     infos = check_fits(source, "a safetensors file", objection)
     total = sum(info.num_bytes for info in infos)
     with atomic_file(target, durable=durable, expected_size=total) as temporary:
@@ -115,7 +113,7 @@ def save_safetensors(
             # In the order of the file, which is not that of the names.
             for info in sorted(infos, key=lambda item: offsets[item.name]):
                 file.seek(offsets[info.name])
-                for chunk in chunks(tensors, info):
+                for chunk in chunks(source, info):
                     _write_all(file, chunk)
                     done += len(chunk)
                     if progress is not None:

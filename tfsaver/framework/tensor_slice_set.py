@@ -1,4 +1,4 @@
-"""The stored slices of one tensor, and how to put any region of it together from them.
+"""The stored slices of one tensor, and which of them make up a region of it.
 
 Slices may cut a tensor in any way, along several dimensions at once; they may not overlap, and a region can be read if
 they cover it, whether or not they cover the whole tensor.
@@ -9,17 +9,14 @@ another, slices that were made by cutting come to stand alone. Only what cannot 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from tfsaver.errors import DataLossError, InvalidArgumentError, UnimplementedError
+from tfsaver.errors import DataLossError, InvalidArgumentError, MissingSlicesError, UnimplementedError
 from tfsaver.framework.tensor_shape import Shape, num_elements
 from tfsaver.framework.tensor_slice import TensorSlice
-
-# Fills an array from the stored slice of that number: which part of the slice, and the array.
-FillFromSlice = Callable[[int, TensorSlice, "np.ndarray[Any, Any]"], None]
 
 Indices: TypeAlias = "np.ndarray[Any, np.dtype[np.int64]]"
 
@@ -40,7 +37,7 @@ class TensorSliceSet:
     Args:
         name: The tensor's name, for errors.
         shape: The full shape.
-        slices: The stored slices, in the order in which `assemble` numbers them.
+        slices: The stored slices, in the order in which `parts` numbers them.
 
     Raises:
         DataLossError: A slice leaves the shape, or two of them overlap.
@@ -60,31 +57,28 @@ class TensorSliceSet:
         if pair := _find_overlap(self.name, self._slices):
             raise DataLossError(f"{self.name!r}: stored slices {pair[0]} and {pair[1]} overlap")
 
-    def plan(self, region: TensorSlice) -> list[tuple[int, TensorSlice]]:
-        """The numbers of the stored slices that make up a resolved region, each with its part of it.
+    def parts(self, region: TensorSlice) -> list[tuple[int, TensorSlice, TensorSlice]]:
+        """What a resolved region is made of: the number of a stored slice, the part of that slice, the part of the region.
 
         Raises:
-            InvalidArgumentError: Part of the region is stored nowhere.
+            MissingSlicesError: Part of the region is stored nowhere.
         """
         parts = []
+        covered = 0
         for number, stored in enumerate(self._slices):
-            if (part := stored.intersect(region)) is not None:
-                parts.append((number, part))
-        covered = sum(num_elements(part.shape) for _, part in parts)
+            if (common := stored.intersect(region)) is not None:
+                covered += num_elements(common.shape)
+                parts.append((number, common.relative_to(stored), common.relative_to(region)))
         if covered != num_elements(region.shape):
-            raise InvalidArgumentError(
+            raise MissingSlicesError(
                 f"{self.name!r} of shape {list(self.shape)}: does not have sufficient slices for {region}: "
                 f"{covered} of {num_elements(region.shape)} elements are stored, in {self._told()}"
             )
         return parts
 
-    def assemble(self, region: TensorSlice, out: np.ndarray[Any, Any], fill: FillFromSlice) -> None:
-        """Fills `out`, an array of the resolved region's shape, from the stored slices."""
-        for number, part in self.plan(region):
-            # The dots keep a scalar's part an array that can be filled.
-            index: tuple[Any, ...] = (*part.relative_to(region).indices, ...)
-            target = out[index]
-            fill(number, part.relative_to(self._slices[number]), target)
+    def check_coverage(self) -> None:
+        """Checks that the slices are the whole tensor; raises as `parts`."""
+        self.parts(TensorSlice.full(len(self.shape)).resolve(self.shape))
 
     def _told(self) -> str:
         more = len(self._slices) - _MAX_SLICES_TOLD

@@ -32,7 +32,7 @@ def of_open(file: file_io.RandomAccessFile) -> FileIdentity:
         FileNotFoundError: A store has it no more.
     """
     if isinstance(file, LocalRandomAccessFile):
-        return _of_status(os.fstat(file.descriptor))
+        return _of_status(file.status())
     return of_path(file.path)
 
 

@@ -19,6 +19,7 @@ from typing import Protocol, TypeAlias
 
 from tfsaver.errors import InvalidArgumentError, TruncatedError, UnimplementedError
 from tfsaver.lib import local_file_system, remote_file_system
+from tfsaver.lib.local_file_system import DescriptorCache
 
 PathLike: TypeAlias = "str | bytes | os.PathLike[str] | os.PathLike[bytes]"
 Buffer: TypeAlias = "bytes | bytearray | memoryview"
@@ -55,7 +56,7 @@ class WritableFile(Protocol):
 class FileSystem(Protocol):
     """What `file_io` needs from a place where files live."""
 
-    def open_for_reading(self, path: str) -> RandomAccessFile: ...
+    def open_for_reading(self, path: str, descriptors: DescriptorCache | None) -> RandomAccessFile: ...
     def open_for_writing(self, path: str, target: str | None, durable: bool) -> WritableFile: ...
     def exists(self, path: str) -> bool: ...
     def is_directory(self, path: str) -> bool: ...
@@ -218,13 +219,17 @@ def sync_directory(path: str, target: str | None = None) -> None:
     file_system(path).sync_directory(path or os.curdir, (path or os.curdir) if target is None else target)
 
 
-def open_for_reading(path: str) -> RandomAccessFile:
+def open_for_reading(path: str, descriptors: DescriptorCache | None = None) -> RandomAccessFile:
     """Opens a file for positioned reads.
+
+    Args:
+        path: The file.
+        descriptors: Limits how many files of a set have a descriptor at once; None for a file that keeps its own.
 
     Raises:
         FileNotFoundError: There is no such file.
     """
-    return file_system(path).open_for_reading(path)
+    return file_system(path).open_for_reading(path, descriptors)
 
 
 def open_for_writing(path: str, target: str | None = None, durable: bool = False) -> WritableFile:

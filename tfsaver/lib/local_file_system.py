@@ -9,14 +9,20 @@ it from one whose writer was killed.
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import errno
 import fcntl
+import itertools
 import mmap
 import os
+import resource
 import stat
+import weakref
+from collections.abc import Callable
 
-from tfsaver.errors import DataLossError
+from tfsaver.errors import CheckpointReplacedError, DataLossError, InvalidArgumentError
+from tfsaver.lib.fork_safe_lock import ForkSafeLock
 from tfsaver.lib.write_back import begin_write_back
 from tfsaver.lib.write_errors import write_error, write_errors
 
@@ -24,56 +30,121 @@ from tfsaver.lib.write_errors import write_error, write_errors
 _MAX_PIECES = 1024
 # Enough to keep a disk busy, and few calls.
 _WRITE_BACK_SIZE = 8 << 20
+# How many data files of one checkpoint have a descriptor at once: a share of what the process may have open, since it has
+# other checkpoints and files open too.
+_SHARE_OF_DESCRIPTORS = 8
+_MIN_DESCRIPTORS = 4
+_MAX_DESCRIPTORS = 512
 
 
 class LocalRandomAccessFile:
-    """A file open for positioned reads."""
+    """A file open for positioned reads. Several threads may read from it at once.
+
+    Every read leases the descriptor. One that is leased is never closed, so a read never reaches another file that was given
+    the same number: `close` waits for the last lease, and `park` leaves a leased descriptor alone. A parked file is opened
+    again by the next read, which makes sure that it still is the same file.
+
+    Args:
+        path: The file.
+        descriptors: Limits how many files have a descriptor at once; None for a file that always has one.
+
+    Attributes:
+        size: Its size when it was opened.
+    """
 
     # Also there when opening fails, for __del__.
     _descriptor: int | None = None
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, descriptors: DescriptorCache | None = None) -> None:
         self.path = path
-        # A pipe would wait for a writer; an unpacked archive may hold one.
-        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        try:
-            found = os.fstat(self._descriptor)
-            self.size = found.st_size
-            if stat.S_ISDIR(found.st_mode):
-                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
-            if not stat.S_ISREG(found.st_mode):
-                raise DataLossError(f"{path} is no file: a pipe, a socket or a device")
-        except BaseException:
-            self.close()
-            raise
+        self._descriptors = descriptors
+        self._lock = ForkSafeLock()
+        self._num_leases = 0
+        self._is_closed = False
+        self._descriptor, found = self._opened()
+        self.size = found.st_size
+        self._identity = _identity(found)
+        if descriptors is not None:
+            descriptors.note_use(self)
 
-    @property
-    def descriptor(self) -> int:
-        if self._descriptor is None:
-            raise ValueError(f"{self.path} is closed")
-        return self._descriptor
+    def _opened(self) -> tuple[int, os.stat_result]:
+        try:
+            return _open_regular_file(self.path)
+        except OSError as error:
+            if self._descriptors is None or error.errno not in (errno.EMFILE, errno.ENFILE):
+                raise
+        self._descriptors.park_all()
+        return _open_regular_file(self.path)
+
+    def _lease(self) -> int:
+        """The descriptor, which stays open until `_release`.
+
+        Raises:
+            InvalidArgumentError: The file is closed.
+            CheckpointReplacedError: It was parked, and another file has its name now, or it was written to.
+            FileNotFoundError: It was parked, and has been removed.
+        """
+        if self._descriptors is not None:
+            self._descriptors.note_use(self)
+        with self._lock:
+            if self._is_closed:
+                raise InvalidArgumentError(f"{self.path} is closed")
+            if self._descriptor is None:
+                descriptor, found = self._opened()
+                if _identity(found) != self._identity:
+                    os.close(descriptor)
+                    raise CheckpointReplacedError(self.path, what=f"{self.path} is another file now than when it was opened")
+                self._descriptor = descriptor
+            self._num_leases += 1
+            return self._descriptor
+
+    def _release(self) -> None:
+        with self._lock:
+            self._num_leases -= 1
+            if self._is_closed and not self._num_leases:
+                self._close_descriptor()
+
+    def park(self) -> bool:
+        """Gives the descriptor back to the system, unless a read is using it; returns whether the file has none now."""
+        # Whoever holds the lock is about to lease the descriptor, or waits for the file to be opened.
+        if not self._lock.acquire(blocking=False):
+            return False
+        try:
+            if not self._num_leases:
+                self._close_descriptor()
+            return self._descriptor is None
+        finally:
+            self._lock.release()
 
     def read(self, offset: int, size: int) -> bytes:
         """Up to `size` bytes from `offset`; fewer only where the file ends."""
-        data = os.pread(self.descriptor, size, offset)
-        if len(data) == size or not data:
-            return data
-        parts = [data]
-        done = len(data)
-        while done < size and (data := os.pread(self.descriptor, size - done, offset + done)):
-            parts.append(data)
-            done += len(data)
-        return b"".join(parts)
+        descriptor = self._lease()
+        try:
+            data = os.pread(descriptor, size, offset)
+            if len(data) == size or not data:
+                return data
+            parts = [data]
+            done = len(data)
+            while done < size and (data := os.pread(descriptor, size - done, offset + done)):
+                parts.append(data)
+                done += len(data)
+            return b"".join(parts)
+        finally:
+            self._release()
 
     def readinto(self, offset: int, buffer: memoryview) -> int:
         """Fills `buffer` from `offset`; returns how many bytes came, fewer only where the file ends."""
-        done = 0
-        while done < len(buffer):
-            count = os.preadv(self.descriptor, [buffer[done:]], offset + done)
-            if not count:
-                break
-            done += count
-        return done
+        descriptor = self._lease()
+        try:
+            done = 0
+            while done < len(buffer):
+                count = os.preadv(descriptor, [buffer[done:]], offset + done)
+                if not count:
+                    break
+                done += count
+            return done
+        finally:
+            self._release()
 
     def map(self, offset: int, size: int) -> memoryview:
         """Bytes of the file as read-only memory, which stays after the file is closed, renamed or removed.
@@ -85,16 +156,114 @@ class LocalRandomAccessFile:
             return memoryview(b"")
         # A map begins where a page does.
         start = offset % mmap.ALLOCATIONGRANULARITY
-        mapped = mmap.mmap(self.descriptor, start + size, access=mmap.ACCESS_READ, offset=offset - start)
+        descriptor = self._lease()
+        try:
+            mapped = mmap.mmap(descriptor, start + size, access=mmap.ACCESS_READ, offset=offset - start)
+        finally:
+            self._release()
         return memoryview(mapped)[start:]
 
-    def close(self) -> None:
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+    def status(self) -> os.stat_result:
+        """What the system says of the open file now."""
+        descriptor = self._lease()
+        try:
+            return os.fstat(descriptor)
+        finally:
+            self._release()
 
-    def __del__(self) -> None:
-        self.close()
+    def close(self) -> None:
+        """Closes the file; reads that are under way end first, and later ones are an error."""
+        with self._lock:
+            self._is_closed = True
+            if not self._num_leases:
+                self._close_descriptor()
+        if self._descriptors is not None:
+            self._descriptors.forget(self)
+
+    def _close_descriptor(self) -> None:
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+
+    # The default is bound now: when the interpreter ends, module globals may be gone before the last file is.
+    def __del__(self, close: Callable[[int], None] = os.close) -> None:
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            close(descriptor)
+
+
+class DescriptorCache:
+    """Limits how many of a set of open files have a descriptor at once; the least recently used ones are parked.
+
+    Args:
+        capacity: How many; None for a share of what the process may have open.
+    """
+
+    def __init__(self, capacity: int | None = None) -> None:
+        self.capacity = _default_capacity() if capacity is None else capacity
+        self._lock = ForkSafeLock()
+        # From the least to the most recently used. A file that nobody refers to any more closes itself.
+        self._used: collections.OrderedDict[int, weakref.ref[LocalRandomAccessFile]] = collections.OrderedDict()
+
+    def note_use(self, file: LocalRandomAccessFile) -> None:
+        """Called before a file is read: parks others if it would be one too many."""
+        key = id(file)
+        with self._lock:
+            self._used[key] = weakref.ref(file)
+            self._used.move_to_end(key)
+            num_surplus = len(self._used) - self.capacity
+            oldest = list(itertools.islice(self._used.items(), num_surplus)) if num_surplus > 0 else []
+        self._park(oldest)
+
+    def park_all(self) -> None:
+        """Parks every file that is not being read."""
+        with self._lock:
+            used = list(self._used.items())
+        self._park(used)
+
+    def _park(self, references: list[tuple[int, weakref.ref[LocalRandomAccessFile]]]) -> None:
+        # Without the lock: it is never held while that of a file is waited for.
+        for key, reference in references:
+            file = reference()
+            if file is not None and not file.park():
+                continue
+            with self._lock:
+                if self._used.get(key) is reference:
+                    del self._used[key]
+
+    def forget(self, file: LocalRandomAccessFile) -> None:
+        """Called when a file is closed."""
+        with self._lock:
+            self._used.pop(id(file), None)
+
+
+def _default_capacity() -> int:
+    try:
+        limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    except (OSError, ValueError):
+        return _MIN_DESCRIPTORS
+    if limit == resource.RLIM_INFINITY:
+        return _MAX_DESCRIPTORS
+    return max(_MIN_DESCRIPTORS, min(limit // _SHARE_OF_DESCRIPTORS, _MAX_DESCRIPTORS))
+
+
+def _open_regular_file(path: str) -> tuple[int, os.stat_result]:
+    # A pipe would wait for a writer; an unpacked archive may hold one.
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        found = os.fstat(descriptor)
+        if stat.S_ISDIR(found.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+        if not stat.S_ISREG(found.st_mode):
+            raise DataLossError(f"{path} is not a file: a pipe, a socket or a device")
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor, found
+
+
+def _identity(found: os.stat_result) -> tuple[int, int, int, int]:
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 class LocalWritableFile:
@@ -210,8 +379,8 @@ class LocalWritableFile:
         self._descriptor = self._held = None
 
 
-def open_for_reading(path: str) -> LocalRandomAccessFile:
-    return LocalRandomAccessFile(path)
+def open_for_reading(path: str, descriptors: DescriptorCache | None) -> LocalRandomAccessFile:
+    return LocalRandomAccessFile(path, descriptors)
 
 
 def open_for_writing(path: str, target: str | None, durable: bool) -> LocalWritableFile:

@@ -82,7 +82,7 @@ class RemoteWritableFile:
         pass
 
 
-def open_for_reading(path: str) -> RemoteRandomAccessFile:
+def open_for_reading(path: str, descriptors: object) -> RemoteRandomAccessFile:
     return RemoteRandomAccessFile(path)
 
 

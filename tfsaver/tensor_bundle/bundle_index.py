@@ -21,7 +21,6 @@ from tfsaver.tensor_bundle import naming
 from tfsaver.tensor_bundle.entry import BundleEntry, decode_entry, known_entry
 from tfsaver.tensor_bundle.header import HEADER_KEY, BundleHeader, decode_header
 from tfsaver.tensor_bundle.index_file import Fate, IndexFile
-from tfsaver.tensor_bundle.promised_bytes import PromisedBytes
 
 # Some 400 bytes each.
 _NUM_KEPT_ENTRIES = 1 << 14
@@ -36,7 +35,6 @@ class BundleIndex:
     Attributes:
         file: The file.
         header: What it says of the bundle as a whole.
-        promised: How many bytes the entries that were looked up take.
 
     Raises:
         CheckpointNotFoundError: There is no index of that prefix.
@@ -52,7 +50,6 @@ class BundleIndex:
         self._slices_in = functools.lru_cache(4)(_slices_in)
         # A tensor is asked about several times: whether it fits, where it is, what its bytes are.
         self._entries: dict[str, BundleEntry] = {}
-        self.promised = PromisedBytes()
         self.file = IndexFile(prefix, self.path)
         try:
             try:
@@ -111,7 +108,6 @@ class BundleIndex:
                 raise TensorNotFoundError(name, checkpoint=self.prefix, near=nearest_names(name, self.names))
             # What most are, without the words for an error.
             entry = known_entry(value) or decode_entry(value, f"entry of {name!r} in {self.path}")
-            self.promised.add(key, entry)
             if len(self._entries) < _NUM_KEPT_ENTRIES:
                 self._entries[name] = entry
         return entry
@@ -138,7 +134,6 @@ class BundleIndex:
         part = decode_entry(value, what)
         if part.is_sliced or part.dtype is not full.dtype or part.shape != stored.resolve(full.shape, what).shape:
             raise DataLossError(f"{what}: {part.dtype} of shape {list(part.shape)} is not that slice of the tensor")
-        self.promised.add(key, part)
         return part
 
     def verify(self, on_damage: OnDamage = raise_damage) -> list[str]:

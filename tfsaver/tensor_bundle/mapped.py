@@ -17,25 +17,22 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from tfsaver.errors import DataLossError, UnimplementedError
-from tfsaver.lib import crc32c, file_io
-from tfsaver.tensor_bundle.bulk_reader import run_tasks
+from tfsaver.tensor_bundle.bundle_files import BundleFiles, Span
+from tfsaver.tensor_bundle.bundle_index import BundleIndex
 from tfsaver.tensor_bundle.entry import BundleEntry
-from tfsaver.tensor_bundle.reader import BundleReader
 
 Array: TypeAlias = "np.ndarray[Any, Any]"
 
-# Large enough that a task's cost vanishes, small enough that the threads end together.
-_PIECE_SIZE = 8 << 20
 
-
-def map_tensor(reader: BundleReader, name: str, *, verify: bool = True) -> Array:
+def map_tensor(index: BundleIndex, files: BundleFiles, name: str, *, verify: bool = True) -> Array:
     """A tensor as a read-only array on its file's own pages.
 
     Args:
-        reader: The open bundle; the array outlives it.
+        index: The open index.
+        files: Its data files; the array outlives them.
         name: The tensor's name.
         verify: Whether the bytes must match their checksum, for which all of them are looked at; those of a doubtful data
-            file (see `data_files`) must in any case.
+            file (see `bundle_files`) must in any case.
 
     Raises:
         TensorNotFoundError: There is no such tensor.
@@ -43,15 +40,18 @@ def map_tensor(reader: BundleReader, name: str, *, verify: bool = True) -> Array
         CheckpointReplacedError: They are those of another checkpoint that has the name now.
         UnimplementedError: They do not lie in one local file as they do in memory; `read` reads such a tensor.
     """
-    entry = reader.entry(name)
-    _check_form(reader, name, entry)
+    entry = index.entry(name)
+    _check_form(name, entry, files.byte_order)
     try:
-        with reader.located(entry):
-            data = file_io.map_exactly(reader.data_file(entry), entry.offset, entry.size, str(entry.dtype))
-            if verify or reader.is_doubtful(entry):
-                reader.check_crc(entry, _checksum(data))
-                reader.prove(entry)
+        files.promise(hash(name), entry)
+        files.check_present(entry)
+        must_check = (verify or files.is_doubtful(entry.shard_id)) and not files.is_checked(entry)
+        version = files.version(entry.shard_id) if must_check else None
+        data = files.map(Span(entry.shard_id, entry.offset, entry.size))
+        if must_check:
+            files.check(entry, files.hash_mapped(data), version)
     except DataLossError as error:
+        files.explain(error)
         error.add_context(f"tensor {name!r}")
         raise
     except UnimplementedError as error:
@@ -60,7 +60,7 @@ def map_tensor(reader: BundleReader, name: str, *, verify: bool = True) -> Array
     return array
 
 
-def _check_form(reader: BundleReader, name: str, entry: BundleEntry) -> None:
+def _check_form(name: str, entry: BundleEntry, byte_order: str) -> None:
     dtype = entry.dtype
     why = None
     if entry.is_sliced:
@@ -69,21 +69,8 @@ def _check_form(reader: BundleReader, name: str, entry: BundleEntry) -> None:
         why = f"has elements of different sizes ({dtype})"
     elif dtype.num_bits < 8 * dtype.size:
         why = f"may have bits beyond the {dtype.num_bits} of an element of {dtype}"
-    elif dtype.swap > 1 and reader.header.byte_order != sys.byteorder:
-        why = f"is stored {reader.header.byte_order}-endian"
+    elif dtype.swap > 1 and byte_order != sys.byteorder:
+        why = f"is stored {byte_order}-endian"
     if why is not None:
         raise UnimplementedError(f"tensor {name!r} {why}, and cannot be mapped into memory; read() reads it")
 
-
-def _checksum(data: memoryview) -> int:
-    starts = range(0, len(data), _PIECE_SIZE)
-    checksums = [0] * len(starts)
-
-    def hash_piece(number: int) -> None:
-        checksums[number] = crc32c.value(data[starts[number] : starts[number] + _PIECE_SIZE])
-
-    run_tasks([lambda number=number: hash_piece(number) for number in range(len(starts))])  # type: ignore[misc]
-    crc = 0
-    for number, start in enumerate(starts):
-        crc = crc32c.combine(crc, checksums[number], min(_PIECE_SIZE, len(data) - start))
-    return crc

@@ -1,9 +1,10 @@
-"""Reads a bundle: the index by look-ups, tensors by streaming their bytes through the checksum into an array.
+"""An open bundle: its index, its data files, and what can be read from them.
 
     bundle_index    which tensors there are, and where the bytes of each lie
-    data_files      the files in which they lie, and whether they are this index's
-    stored_bytes    from bytes to numpy
-    here            a tensor, or a region of it, put together from its entries
+    bundle_files    the files in which they lie: bounds, checksums, and whether they are this index's
+    decoding        from bytes to numpy's elements
+    read_many       tensors, and parts of them, put together from their entries
+    mapped          a tensor on the pages of its file
 
 Nothing is allocated for a tensor before its entry agrees with itself and with the size of its data file. A reader stays with
 the checkpoint that it has opened: when that is replaced or removed meanwhile, it goes on as far as it has the files open,
@@ -12,26 +13,26 @@ and says so where it has not.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 
-from tfsaver.errors import CheckpointNotFoundError, DataLossError, SaverError
 from tfsaver.framework.dtypes import DType
 from tfsaver.framework.tensor_info import StoredPiece, TensorInfo
 from tfsaver.framework.tensor_shape import Shape
 from tfsaver.framework.tensor_slice import TensorSlice
-from tfsaver.framework.tensor_slice_set import TensorSliceSet
 from tfsaver.lib import file_io
+from tfsaver.lib.file_identity import FileIdentity
+from tfsaver.lib.recycled_memory import RecycledMemory
 from tfsaver.table.table import OnDamage, raise_damage
-from tfsaver.tensor_bundle import out_array, stored_bytes
+from tfsaver.tensor_bundle.bundle_files import BundleFiles
 from tfsaver.tensor_bundle.bundle_index import BundleIndex
-from tfsaver.tensor_bundle.data_files import DataFiles
 from tfsaver.tensor_bundle.entry import BundleEntry
 from tfsaver.tensor_bundle.header import BundleHeader
+from tfsaver.tensor_bundle.mapped import map_tensor
+from tfsaver.tensor_bundle.read_many import OnDamagedTensor, read_many, stream
 
 Array = np.ndarray[Any, Any]
 
@@ -45,6 +46,7 @@ class BundleReader:
     Attributes:
         index: What it says of tensors.
         header: What the index says of the bundle as a whole.
+        files: The data files.
 
     Raises:
         CheckpointNotFoundError: There is no index of that prefix.
@@ -57,12 +59,15 @@ class BundleReader:
         self.prefix = file_io.as_path(prefix)
         self.index = self._open_index()
         self.header: BundleHeader = self.index.header
-        self._files = DataFiles(self.prefix, self.header.num_shards, self.index.file)
-        # Tensors of doubtful files whose checksum has fitted once.
-        self._proven: set[tuple[int, int]] = set()
+        self.files = BundleFiles(self.prefix, self.header, self.index.file)
 
     def _open_index(self) -> BundleIndex:
         return BundleIndex(self.prefix)
+
+    @property
+    def identities(self) -> tuple[FileIdentity | None, ...]:
+        """Which version of the checkpoint is open: what its index was when it was opened."""
+        return (self.index.file.identity,)
 
     @property
     def paths(self) -> list[str]:
@@ -115,92 +120,43 @@ class BundleReader:
         """
         return self.index.slice_entries(name)
 
-    def stored_entries(self, name: str) -> list[BundleEntry]:
-        """The entries that point at a tensor's bytes: its own, or those of its slices."""
-        entry = self.index.entry(name)
-        return [part for _, part in self.slice_entries(name)] if entry.is_sliced else [entry]
-
     def read(self, name: str, region: TensorSlice | None = None, *, out: Array | None = None, verify: bool = True) -> Array:
-        """A tensor, or a region of it.
+        """A tensor, or a region of it; see `read_many`."""
+        return self.read_many({name: region}, out=None if out is None else {name: out}, verify=verify)[name]
 
-        Args:
-            name: The tensor's name.
-            region: Which part; all of it when None.
-            out: An array of the right dtype and shape to fill, instead of a new one.
-            verify: Whether the bytes must match their checksum. Without it a region takes its own bytes, and what lies
-                between them where that is little; but those of a doubtful data file (see `data_files`) are checked once.
+    def read_many(
+        self,
+        wanted: Mapping[str, TensorSlice | None],
+        *,
+        out: Mapping[str, Array] | None = None,
+        verify: bool = True,
+        verify_only: bool = False,
+        num_workers: int | None = None,
+        memory: RecycledMemory | None = None,
+        on_damage: OnDamagedTensor | None = None,
+        progress: Callable[[int], object] | None = None,
+    ) -> dict[str, Array]:
+        """Reads tensors, or parts of them, or checks their bytes; see `tfsaver.tensor_bundle.read_many`."""
+        return read_many(
+            self.index,
+            self.files,
+            wanted,
+            out=out,
+            verify=verify,
+            verify_only=verify_only,
+            num_workers=num_workers,
+            memory=memory,
+            on_damage=on_damage,
+            progress=progress,
+        )
 
-        Raises:
-            TensorNotFoundError: There is no such tensor.
-            DataLossError: The bytes are not those that were written, or some are missing.
-            CheckpointReplacedError: They are those of another checkpoint that has the name now.
-            InvalidArgumentError: The region leaves the tensor, or is not wholly stored.
-            ShapeMismatchError: `out` has another shape.
-        """
-        try:
-            entry = self.index.entry(name)
-            resolved = (region or TensorSlice.full(len(entry.shape))).resolve(entry.shape, repr(name))
-            if not entry.is_sliced:
-                with self.located(entry):
-                    file = self.data_file(entry)
-                    out = _array_for(out, name, entry, resolved)
-                    self._fill(file, entry, resolved, out, verify)
-                return out
-            parts = self.slice_entries(name)
-            slices = TensorSliceSet(name, entry.shape, [stored for stored, _ in parts])
-            for number, _ in slices.plan(resolved):
-                self.check_present(parts[number][1])
-            out = _array_for(out, name, entry, resolved)
-            slices.assemble(resolved, out, lambda number, part, out: self._fill_slice(parts[number][1], part, out, verify))
-        except DataLossError as error:
-            error.add_context(f"tensor {name!r}")
-            raise
-        return out
+    def pieces(self, name: str, stored: TensorSlice | None = None) -> Iterator[Array]:
+        """A tensor's elements, a bounded number at a time; see `tfsaver.tensor_bundle.read_many.stream`."""
+        return stream(self.index, self.files, name, stored)
 
-    def _fill_slice(self, entry: BundleEntry, region: TensorSlice, out: Array, verify: bool) -> None:
-        with self.located(entry):
-            self._fill(self.data_file(entry), entry, region, out, verify)
-
-    def _fill(
-        self, file: file_io.RandomAccessFile, entry: BundleEntry, region: TensorSlice, out: Array, verify: bool
-    ) -> None:
-        verify = verify or self.is_doubtful(entry)
-        stored_bytes.fill(file, entry, self.header.byte_order, region, out, verify=verify)
-        if verify and self._files.has_doubts:
-            self.prove(entry)
-
-    def verify_tensor(
-        self, name: str, on_damage: OnDamage = raise_damage, *, with_doubt: bool = False
-    ) -> Iterator[int]:
-        """Reads all bytes of a tensor and checks them, in bounded memory; yields how many were read, piece by piece.
-
-        Args:
-            name: The tensor's name.
-            on_damage: Called with what is wrong with the tensor, or with each slice of it.
-            with_doubt: Whether what is wrong also says what is odd about its file; see `located`.
-
-        Raises:
-            CheckpointReplacedError: Another checkpoint has the name now.
-        """
-        if slices := self.slice_entries(name):
-            # Overlapping slices are found by who puts them together.
-            TensorSliceSet(name, self.entry(name).shape, [stored for stored, _ in slices])
-        for entry in self.stored_entries(name):
-            try:
-                yield from self.verify_entry(entry, with_doubt=with_doubt)
-            except (DataLossError, CheckpointNotFoundError) as error:
-                on_damage(error)
-
-    def verify_entry(self, entry: BundleEntry, *, with_doubt: bool = False) -> Iterator[int]:
-        """The same for the bytes of one entry; the first thing that is wrong is raised."""
-        with self.located(entry, with_doubt=with_doubt):
-            file = self.data_file(entry)
-            if entry.dtype.has_fixed_size:
-                yield from stored_bytes.verified(file, entry)
-            else:
-                stored_bytes.elements(file, entry, self.header.byte_order)
-                yield entry.size
-        self.prove(entry)
+    def map(self, name: str, *, verify: bool = True) -> Array:
+        """A tensor on the pages of its file; see `tfsaver.tensor_bundle.mapped`."""
+        return map_tensor(self.index, self.files, name, verify=verify)
 
     def verify_index(self, on_damage: OnDamage = raise_damage) -> list[str]:
         """Reads every byte of the index, those included that nothing depends on; returns the names that can be read.
@@ -210,86 +166,33 @@ class BundleReader:
         """
         return self.index.verify(on_damage)
 
-    def data_path(self, shard_id: int) -> str:
-        """The file of a shard."""
-        return self._files.path(shard_id)
+    @property
+    def num_files(self) -> int:
+        """How many data files the header counts."""
+        return self.header.num_shards
 
-    def missing_shard(self, shard_id: int) -> SaverError:
-        """The error for a data file that is not there."""
-        return self._files.missing(shard_id)
+    def missing_files(self) -> Iterator[str]:
+        """The data files that the header counts and that are not there.
 
-    def check_not_replaced(self) -> None:
-        """Checks, when something else has gone wrong, whether that is why.
+        TensorFlow opens one even for a tensor without elements. An index of some bytes may count a hundred thousand.
 
         Raises:
             CheckpointReplacedError: Another checkpoint has the name now.
         """
-        self._files.check_not_replaced()
+        for shard_id in range(self.header.num_shards):
+            path = self.data_path(shard_id)
+            if not file_io.exists(path):
+                self.files.check_not_replaced()
+                yield path
 
-    def check_present(self, entry: BundleEntry) -> None:
-        """Checks that the file holds the bytes that an entry promises: before an array is made for them.
-
-        Raises:
-            TruncatedError: It ends before.
-            CheckpointNotFoundError: There is no such file.
-            CheckpointReplacedError: It is another checkpoint's.
-        """
-        with self.located(entry):
-            self.data_file(entry)
-
-    def data_file(self, entry: BundleEntry) -> file_io.RandomAccessFile:
-        """The open file in which an entry's bytes lie, all of them; raises as `check_present`."""
-        file = self._files.of(entry)
-        self.index.promised.check(entry.shard_id, file)
-        return file
-
-    def check_crc(self, entry: BundleEntry, crc: int) -> None:
-        """Compares the checksum of a tensor's bytes with the one that the index has.
-
-        Raises:
-            ChecksumError: They differ.
-        """
-        stored_bytes.check_crc(entry, crc, self.data_path(entry.shard_id))
-
-    @property
-    def has_doubts(self) -> bool:
-        """Whether there is anything to prove."""
-        return self._files.has_doubts
-
-    def is_doubtful(self, entry: BundleEntry) -> bool:
-        """Whether nothing but its checksum, which nobody has compared yet, says that an entry's bytes are this bundle's."""
-        return self._files.is_doubtful(entry) and (entry.shard_id, entry.offset) not in self._proven
-
-    def prove(self, entry: BundleEntry) -> None:
-        """Notes that the checksum of an entry's bytes has fitted."""
-        if self._files.is_doubtful(entry):
-            self._proven.add((entry.shard_id, entry.offset))
-
-    @contextlib.contextmanager
-    def located(self, entry: BundleEntry, *, with_doubt: bool = True) -> Iterator[None]:
-        """Says of every DataLossError in the block that it is about an entry's bytes, and how it may have come about.
-
-        Args:
-            entry: The entry.
-            with_doubt: Whether it also says what is odd about a doubtful file.
-
-        Raises:
-            CheckpointReplacedError: Bytes are wrong because they are another checkpoint's.
-        """
-        try:
-            yield
-        except DataLossError as error:
-            if error.path is None:
-                error.path, error.offset, error.size = self.data_path(entry.shard_id), entry.offset, entry.size
-            self._files.check_not_replaced()
-            if with_doubt and self.is_doubtful(entry):
-                error.add_context(self._files.doubt(entry.shard_id))
-            raise
+    def data_path(self, shard_id: int) -> str:
+        """The file of a shard."""
+        return self.files.path(shard_id)
 
     def close(self) -> None:
         """Closes the files; nothing can be read afterwards."""
         self.index.close()
-        self._files.close()
+        self.files.close()
 
     def __enter__(self) -> BundleReader:
         return self
@@ -297,8 +200,3 @@ class BundleReader:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-
-def _array_for(out: Array | None, name: str, entry: BundleEntry, region: TensorSlice) -> Array:
-    if out is None:
-        return np.empty(region.shape, entry.dtype.numpy)
-    return out_array.checked(out, name, region.shape, entry.dtype)

@@ -19,6 +19,7 @@ from tfsaver.table.table import Table
 from tfsaver.tensor_bundle.bundle_index import BundleIndex
 from tfsaver.tensor_bundle.entry import BundleEntry
 from tfsaver.tensor_bundle.header import BundleHeader
+from tfsaver.tensor_bundle.read_many import check_entry
 from tfsaver.tensor_bundle.reader import BundleReader
 
 _SHARD = re.compile(r"\.data-\d{5,}-of-(\d{5,})")
@@ -65,6 +66,17 @@ class RecoveredIndex(BundleIndex):
     def _count_shards(self) -> int | None:
         counts = {int(match[1]) for path in data_files(self.prefix) if (match := _SHARD.search(path[len(self.prefix) :]))}
         return counts.pop() if len(counts) == 1 else None
+
+    def slice_entries(self, name: str) -> list[tuple[TensorSlice, BundleEntry]]:
+        """The slices of a partitioned tensor that are in the index, and their entries."""
+        full = self.entry(name)
+        found = []
+        for stored in full.slices:
+            try:
+                found.append((stored, self.slice_entry(name, full, stored)))
+            except SaverError:
+                continue
+        return found
 
     @property
     def repairs(self) -> list[str]:
@@ -113,17 +125,6 @@ class RecoveredBundle(BundleReader):
         self.assumptions += self.index.repairs
         return names
 
-    def slice_entries(self, name: str) -> list[tuple[TensorSlice, BundleEntry]]:
-        """The slices of a partitioned tensor that are in the index, and their entries."""
-        full = self.entry(name)
-        found = []
-        for stored in full.slices:
-            try:
-                found.append((stored, self.index.slice_entry(name, full, stored)))
-            except SaverError:
-                continue
-        return found
-
     def check(self, name: str) -> Iterator[tuple[TensorSlice | None, int, Exception | None]]:
         """For each piece of a tensor its slice (None for all of it), its size in bytes, and what is wrong with it.
 
@@ -145,8 +146,7 @@ class RecoveredBundle(BundleReader):
 
     def _damage_of(self, entry: BundleEntry) -> Exception | None:
         try:
-            for _ in self.verify_entry(entry):
-                pass
+            check_entry(self.files, entry)
         except (SaverError, OSError) as error:
             return error
         return None

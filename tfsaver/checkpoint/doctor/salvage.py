@@ -30,12 +30,12 @@ from tfsaver.checkpoint.doctor.recovered_slices import RecoveredSlices
 from tfsaver.checkpoint.doctor.salvage_report import SalvageReport
 from tfsaver.checkpoint.editing.object_graph_parts import TensorsOfKeys
 from tfsaver.checkpoint.editing.object_graph_pruning import prune_object_graph
-from tfsaver.checkpoint.editing.piecewise import PiecewiseSource
 from tfsaver.checkpoint.editing.select import SelectedSource
 from tfsaver.checkpoint.editing.view import object_graph_of
 from tfsaver.checkpoint.editing.write import write_source
 from tfsaver.checkpoint.objects.object_graph import DESCRIPTIONS, OBJECT_GRAPH_KEY, TREE_KEY, parse_object_graph
 from tfsaver.checkpoint.one_checkpoint import OneCheckpoint
+from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.errors import AlreadyExistsError, CheckpointNotFoundError, DataLossError, SaverError
 from tfsaver.framework.tensor_shape import num_elements
 from tfsaver.framework.tensor_slice import TensorSlice
@@ -95,8 +95,8 @@ class RecoveredReader(CheckpointReader):
     def __init__(self, recovered: RecoveredBundle | RecoveredSlices, version: str) -> None:
         self.recovered = recovered
         self._one = OneCheckpoint(recovered)
+        self._location = checkpoint_location.CheckpointLocation(recovered.prefix, version)
         self.version = version
-        self.prefix = recovered.prefix
         self._sound_names = recovered.sound_names()
 
     @property
@@ -135,7 +135,7 @@ class SalvagedSource(SelectedSource):
         # What the index has lost is not among the source's names, and is gone all the same.
         return graph and prune_object_graph(graph, self._names_before, frozenset(self._selected))
 
-    def _find_tree(self) -> PiecewiseSource | None:
+    def _find_tree(self) -> TensorSource | None:
         return super()._find_tree() if self._has_tree else None
 
 

@@ -4,7 +4,7 @@ See `tensor_source`: a view reads when it is read, so that an edit needs the mem
 
     select, rename, cast, average, merge    a view, and the verb that writes what it shows
     split, reshard, diff                    verbs that need no view of their own
-    view, piecewise, stored_pieces          what views stand on: sources whose tensors come in pieces
+    view                                    what views have in common
     object_graph_*                          what becomes of the description of objects when tensors go, move, or meet others
     edit, write, edit_report                from a view to files, and what is said of it
     cast_errors, comparing                  two tensors element by element

@@ -20,7 +20,6 @@ from tfsaver.checkpoint.checkpoint_management import checkpoint_exists, get_chec
 from tfsaver.checkpoint.editing.cast_errors import is_complex, is_float
 from tfsaver.checkpoint.editing.edit import Checkpoint, copy_meta_graph, describe, open_sources, write_result
 from tfsaver.checkpoint.editing.edit_report import Contents, EditReport, contents_of, count
-from tfsaver.checkpoint.editing.piecewise import PiecewiseSource
 from tfsaver.checkpoint.editing.view import View, object_graph_of, tensor_names
 from tfsaver.checkpoint.names.name_steps import raise_problems
 from tfsaver.checkpoint.tensor_source import Array, TensorSource
@@ -56,13 +55,13 @@ class AveragedSource(View):
     def _find_names(self) -> Sequence[str]:
         return tensor_names(self._sources[-1])
 
-    def _origin(self, name: str) -> tuple[PiecewiseSource, str]:
+    def _origin(self, name: str) -> tuple[TensorSource, str]:
         return self._sources[-1], name
 
     def _edit_graph(self) -> schemas.TrackableObjectGraph | None:
         return object_graph_of(self._sources[-1])
 
-    def _find_tree(self) -> PiecewiseSource | None:
+    def _find_tree(self) -> TensorSource | None:
         return self._sources[-1]
 
     def _info(self, name: str) -> TensorInfo:

@@ -19,7 +19,6 @@ import numpy as np
 from tfsaver.checkpoint.editing.cast_errors import CastErrors, is_complex, is_float, is_integer
 from tfsaver.checkpoint.editing.edit import Checkpoint, describe, open_sources, write_result
 from tfsaver.checkpoint.editing.edit_report import EditReport, contents_of
-from tfsaver.checkpoint.editing.piecewise import PiecewiseSource
 from tfsaver.checkpoint.editing.view import View, tensor_names
 from tfsaver.checkpoint.names.name_steps import raise_problems
 from tfsaver.checkpoint.selection import Selection, occurs_in
@@ -78,7 +77,7 @@ class CastSource(View):
     def _find_names(self) -> Sequence[str]:
         return tensor_names(self._sources[0])
 
-    def _origin(self, name: str) -> tuple[PiecewiseSource, str]:
+    def _origin(self, name: str) -> tuple[TensorSource, str]:
         return self._sources[0], name
 
     def _info(self, name: str) -> TensorInfo:

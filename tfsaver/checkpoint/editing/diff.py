@@ -15,7 +15,6 @@ from typing import Any
 from tfsaver.checkpoint.editing.comparing import ValueDifference, is_number, norm_of
 from tfsaver.checkpoint.editing.edit import Checkpoint, describe, open_sources
 from tfsaver.checkpoint.editing.edit_report import count
-from tfsaver.checkpoint.editing.piecewise import PiecewiseSource, as_piecewise
 from tfsaver.checkpoint.editing.rename import RenamedSource
 from tfsaver.checkpoint.names.name_map import NameMapLike
 from tfsaver.checkpoint.objects.object_graph import TREE_KEY
@@ -160,7 +159,7 @@ def diff(
         if mapping is not None:
             both[0] = RenamedSource(both[0], mapping)
         names_a, names_b = (_names(source, selection) for source in both)
-        source_a, source_b = map(as_piecewise, both)
+        source_a, source_b = both
         common = [name for name in names_a if name in names_b]
         total = sum(source_a.info(name).num_bytes for name in common)
         done = 0
@@ -192,7 +191,7 @@ def _names(source: TensorSource, selection: Selection | None) -> dict[str, None]
 
 
 def _compare(
-    a: PiecewiseSource, b: PiecewiseSource, name: str, values: ValueDifference, ignore_dtype: bool
+    a: TensorSource, b: TensorSource, name: str, values: ValueDifference, ignore_dtype: bool
 ) -> TensorDifference | None:
     """What the tensor of a name differs in; None where in nothing."""
     one, other = a.info(name), b.info(name)

@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from tfsaver.checkpoint import saved_tensor_slices
 from tfsaver.checkpoint.checkpoint_management import meta_graph_filename
 from tfsaver.checkpoint.checkpoint_reader import CheckpointReader, load_checkpoint
-from tfsaver.checkpoint.editing.piecewise import as_piecewise, as_source
 from tfsaver.checkpoint.editing.write import write_source
 from tfsaver.checkpoint.objects.object_graph import TREE_KEY
-from tfsaver.checkpoint.tensor_source import TensorSource
+from tfsaver.checkpoint.tensor_source import TensorSource, as_source
 from tfsaver.errors import AlreadyExistsError, InvalidArgumentError
 from tfsaver.lib import file_io
 
@@ -116,11 +115,10 @@ def write_result(
 
 def read_all(view: TensorSource, progress: Callable[[int, int], None] | None = None) -> None:
     """Reads every tensor and keeps none: what a view only knows after that, it then knows."""
-    source = as_piecewise(view)
-    total = sum(source.info(name).num_bytes for name in source.names)
+    total = sum(view.info(name).num_bytes for name in view.names)
     done = 0
-    for name in source.names:
-        for piece in source.pieces(name):
+    for name in view.names:
+        for piece in view.pieces(name):
             done += piece.nbytes
             if progress is not None:
                 progress(min(done, total), total)

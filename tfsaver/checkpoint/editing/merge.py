@@ -16,7 +16,6 @@ from tfsaver.checkpoint.editing.edit import Checkpoint, describe, notes_on_tree,
 from tfsaver.checkpoint.editing.edit_report import EditReport, LeftOut, contents_of
 from tfsaver.checkpoint.editing.object_graph_merging import merge_object_graphs
 from tfsaver.checkpoint.editing.object_graph_parts import TensorsOfKeys
-from tfsaver.checkpoint.editing.piecewise import PiecewiseSource
 from tfsaver.checkpoint.editing.select import SAVE_COUNTER
 from tfsaver.checkpoint.editing.view import View, object_graph_of, tensor_names
 from tfsaver.checkpoint.names.name_steps import raise_problems
@@ -111,7 +110,7 @@ class MergedSource(View):
     def _find_names(self) -> Sequence[str]:
         return list(self._owners)
 
-    def _origin(self, name: str) -> tuple[PiecewiseSource, str]:
+    def _origin(self, name: str) -> tuple[TensorSource, str]:
         return self._sources[self._owners[name]], name
 
     def _edit_graph(self) -> schemas.TrackableObjectGraph | None:

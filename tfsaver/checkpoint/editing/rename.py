@@ -18,11 +18,11 @@ from tfsaver import schemas
 from tfsaver.checkpoint.editing import object_graph_renaming
 from tfsaver.checkpoint.editing.edit import Checkpoint, describe, notes_on_tree, open_sources, write_result
 from tfsaver.checkpoint.editing.edit_report import EditReport, LeftOut, contents_of
-from tfsaver.checkpoint.editing.piecewise import PiecewiseSource, cut
 from tfsaver.checkpoint.editing.view import View, object_graph_of, tensor_names
 from tfsaver.checkpoint.names.name_map import NameMapLike, Renamed, as_name_map
 from tfsaver.checkpoint.names.name_steps import raise_problems, split_attribute
 from tfsaver.checkpoint.tensor_source import Array, TensorSource
+from tfsaver.framework.array_pieces import cut
 from tfsaver.framework.region import Region, as_tensor_slice
 from tfsaver.framework.tensor_info import TensorInfo
 from tfsaver.framework.tensor_slice import TensorSlice
@@ -96,7 +96,7 @@ class RenamedSource(View):
     def _find_names(self) -> Sequence[str]:
         return list(self._origins)
 
-    def _origin(self, name: str) -> tuple[PiecewiseSource, str]:
+    def _origin(self, name: str) -> tuple[TensorSource, str]:
         return self._sources[0], self._origins[name][0]
 
     def _edit_graph(self) -> schemas.TrackableObjectGraph | None:

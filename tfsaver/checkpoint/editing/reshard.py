@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from tfsaver.checkpoint.editing.edit import Checkpoint, copy_meta_graph, describe, open_sources, write_result
 from tfsaver.checkpoint.editing.edit_report import EditReport, contents_of, count
-from tfsaver.checkpoint.editing.piecewise import as_piecewise
 from tfsaver.lib import file_io
 
 if TYPE_CHECKING:
@@ -45,9 +44,8 @@ def reshard(
         >>> tfsaver.reshard("model.ckpt-1000", "one_file", num_shards=1, merge_slices=True)  # doctest: +SKIP
     """
     with open_sources([checkpoint]) as [source]:
-        tensors = as_piecewise(source)
-        num_sliced = sum(bool(tensors.slices(name)) for name in tensors.names)
-        written = write_result(tensors, prefix, [source], keep_slices=not merge_slices, **options)
+        num_sliced = sum(bool(source.slices(name)) for name in source.names)
+        written = write_result(source, prefix, [source], keep_slices=not merge_slices, **options)
         files = f"{count(options.get('num_shards', 1), 'data file')}, format {options.get('format', 'v2')}"
         notes = [f"result:    {files}"]
         if num_sliced:

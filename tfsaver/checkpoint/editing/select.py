@@ -17,7 +17,6 @@ from tfsaver import schemas
 from tfsaver.checkpoint.editing.edit import Checkpoint, describe, notes_on_tree, open_sources, write_result
 from tfsaver.checkpoint.editing.edit_report import EditReport, LeftOut, contents_of
 from tfsaver.checkpoint.editing.object_graph_pruning import prune_object_graph
-from tfsaver.checkpoint.editing.piecewise import PiecewiseSource
 from tfsaver.checkpoint.editing.view import View, object_graph_of, tensor_names
 from tfsaver.checkpoint.objects.object_graph import read_object_graph
 from tfsaver.checkpoint.selection import Selectable, Selection, SelectionReport, as_selection, occurs_in
@@ -56,7 +55,7 @@ class SelectedSource(View):
     def _find_names(self) -> Sequence[str]:
         return self._selected
 
-    def _origin(self, name: str) -> tuple[PiecewiseSource, str]:
+    def _origin(self, name: str) -> tuple[TensorSource, str]:
         return self._sources[0], name
 
     def _edit_graph(self) -> schemas.TrackableObjectGraph | None:

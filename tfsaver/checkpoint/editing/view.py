@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 
 from tfsaver import schemas
-from tfsaver.checkpoint.editing.piecewise import PiecewiseSource, as_piecewise
 from tfsaver.checkpoint.objects.object_graph import (
     DESCRIPTIONS,
     OBJECT_GRAPH_KEY,
@@ -32,7 +31,7 @@ from tfsaver.framework.tensor_info import TensorInfo
 from tfsaver.framework.tensor_slice import TensorSlice
 
 
-class View(PiecewiseSource):
+class View(TensorSource):
     """One source or several, edited.
 
     A subclass says which tensors there are in `_find_names`, what describes them not among them, and overrides
@@ -43,21 +42,21 @@ class View(PiecewiseSource):
     """
 
     def __init__(self, sources: Sequence[TensorSource]) -> None:
-        self._sources = [as_piecewise(source) for source in sources]
+        self._sources = list(sources)
 
     @abc.abstractmethod
     def _find_names(self) -> Sequence[str]:
         """The names of the view's tensors."""
 
     @abc.abstractmethod
-    def _origin(self, name: str) -> tuple[PiecewiseSource, str]:
+    def _origin(self, name: str) -> tuple[TensorSource, str]:
         """Where a tensor of the view comes from, and its name there."""
 
     def _edit_graph(self) -> schemas.TrackableObjectGraph | None:
         """The description of the objects as the view shows it; None where there is none."""
         return object_graph_of(self._sources[0])
 
-    def _find_tree(self) -> PiecewiseSource | None:
+    def _find_tree(self) -> TensorSource | None:
         """The source whose tree is the view's, if it names no tensor that the view has not."""
         return self._sources[0] if len(self._sources) == 1 else None
 

@@ -1,23 +1,25 @@
-"""Writes a source of tensors as a checkpoint, in pieces.
+"""Writes a source of tensors as a checkpoint.
 
-Whole tensors of fixed-size types are never in memory whole, nor are their slices; strings are, one tensor at a time. What
-lies in memory already is written out of it, by a thread of its own, while the next is hashed. V1 is another matter: its file
-is written in the order of its keys when everything is known, and all is held until then.
+    in memory, and stays as it is    written out of its memory: one data file by a thread of its own while the next tensor is
+                                     hashed, several data files side by side
+    anything else                    in pieces, none of which is needed once it is written; strings one tensor at a time
+    V1                               held until the end: a file is written in the order of its keys, when all are known
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 
 from tfsaver.checkpoint import saved_tensor_slices
-from tfsaver.checkpoint.editing.piecewise import PiecewiseSource, as_piecewise
 from tfsaver.checkpoint.tensor_slice_writer import TensorSliceWriter, finish_together
 from tfsaver.checkpoint.tensor_source import Array, TensorSource
 from tfsaver.errors import InvalidArgumentError, UnimplementedError
 from tfsaver.framework.tensor_shape import num_elements
 from tfsaver.framework.tensor_slice import TensorSlice
 from tfsaver.lib import file_io
-from tfsaver.tensor_bundle.writer import BundleWriter
+from tfsaver.lib.lanes import Lanes
+from tfsaver.tensor_bundle.writer import BundleWriter, Writes
 
 Progress = Callable[[int, int], None]
 
@@ -60,13 +62,12 @@ def write_source(
         raise InvalidArgumentError(f"format {format!r} is unknown; known are {' and '.join(map(repr, _FORMATS))}")
     if num_shards < 1:
         raise InvalidArgumentError(f"num_shards is {num_shards}, at least 1 is needed")
-    tensors = as_piecewise(source)
-    if format == "v1":
-        _check_v1(tensors)
+    if format == "v1" and not source.makes_on_demand:
+        _check_v1(source)
     directory, base = file_io.split(path)
     if not base:
         raise InvalidArgumentError(f"{path!r} ends with a slash: a prefix is a directory and a name in it")
-    parts = _Parts(tensors, num_shards, keep_slices, progress)
+    parts = _Parts(source, num_shards, keep_slices, progress)
     with file_io.directory_made(directory, durable=durable):
         if format == "v1":
             return _write_v1(parts, path, durable, check)
@@ -74,48 +75,59 @@ def write_source(
 
 
 def _write_v2(parts: _Parts, path: str, durable: bool, check: Callable[[], None] | None) -> str:
-    tensors = parts.source
-    with BundleWriter(
-        path,
-        num_shards=parts.num_shards,
-        durable=durable,
-        writes="overlapped" if any(map(tensors.is_in_memory, tensors.names)) else "direct",
-        expected_size=sum(tensors.info(name).num_bytes for name in tensors.names),
-    ) as writer:
-        for name, stored, shard_id in parts:
-            info = tensors.info(name)
-            if stored is None and tensors.is_in_memory(name):
-                writer.add(name, parts.counted_whole(name, tensors.read(name)), shard_id=shard_id)
-            elif info.dtype.has_fixed_size:
-                pieces = parts.counted(tensors.pieces(name, stored))
-                writer.add_pieces(name, info.dtype, info.shape, pieces, region=stored, shard_id=shard_id)
-            elif stored is None:
-                writer.add(name, parts.counted_whole(name, tensors.read(name)), shard_id=shard_id)
-            else:
-                value = parts.counted_whole(name, tensors.read(name, stored))
-                writer.add_slice(name, info.shape, stored, value, shard_id=shard_id)
+    source = parts.source
+    names = [] if source.makes_on_demand else source.names
+    stable = sum(map(source.is_stable, names))
+    # Several data files have a thread each, as long as nothing has to be waited for to fill them.
+    has_lanes = parts.num_shards > 1 and bool(names) and stable == len(names)
+    writes: Writes = "gathered" if has_lanes else "overlapped" if stable else "direct"
+    size = sum(source.info(name).num_bytes for name in names)
+    with BundleWriter(path, num_shards=parts.num_shards, durable=durable, writes=writes, expected_size=size) as writer:
+        with Lanes(parts.num_shards) as lanes:
+            _add_all(parts, writer, lanes if has_lanes else None)
         if check is not None:
             check()
     return path
 
 
+def _add_all(parts: _Parts, writer: BundleWriter, lanes: Lanes | None) -> None:
+    source = parts.source
+    for name, stored, shard_id in parts:
+        info = source.info(name)
+        if stored is None and source.is_stable(name):
+            value = parts.counted_whole(name, source.read(name))
+            if lanes is not None:
+                lanes.hand_over(shard_id, functools.partial(writer.add, name, value, shard_id=shard_id), value.nbytes)
+            else:
+                writer.add(name, value, shard_id=shard_id)
+        elif info.dtype.has_fixed_size:
+            pieces = parts.counted(source.pieces(name, stored))
+            writer.add_pieces(name, info.dtype, info.shape, pieces, region=stored, shard_id=shard_id)
+        elif stored is None:
+            writer.add(name, parts.counted_whole(name, source.read(name)), shard_id=shard_id)
+        else:
+            value = parts.counted_whole(name, source.read(name, stored))
+            writer.add_slice(name, info.shape, stored, value, shard_id=shard_id)
+
+
 class _Parts:
     """What is written one after the other: tensors, or slices of them, with the shard that each goes to."""
 
-    def __init__(self, source: PiecewiseSource, num_shards: int, keep_slices: bool, progress: Progress | None) -> None:
+    def __init__(self, source: TensorSource, num_shards: int, keep_slices: bool, progress: Progress | None) -> None:
         self._source = source
         self._sizes = [0] * num_shards
         self._keep_slices = keep_slices
         self._progress = progress
         self._done = 0
-        self._total = sum(source.info(name).num_bytes for name in source.names) if progress is not None else 0
+        is_known = progress is not None and not source.makes_on_demand
+        self._total = sum(source.info(name).num_bytes for name in source.names) if is_known else 0
 
     @property
     def num_shards(self) -> int:
         return len(self._sizes)
 
     @property
-    def source(self) -> PiecewiseSource:
+    def source(self) -> TensorSource:
         return self._source
 
     def __iter__(self) -> Iterator[tuple[str, TensorSlice | None, int]]:
@@ -145,11 +157,11 @@ class _Parts:
     def _count(self, num_bytes: int) -> None:
         if self._progress is not None:
             # A tensor of strings in slices counts as often as it has some.
-            self._done = min(self._done + num_bytes, self._total)
-            self._progress(self._done, self._total)
+            self._done = min(self._done + num_bytes, self._total or self._done + num_bytes)
+            self._progress(self._done, max(self._done, self._total))
 
 
-def _check_v1(source: PiecewiseSource) -> None:
+def _check_v1(source: TensorSource) -> None:
     if refused := [f"{name!r} is {source.info(name).dtype}" for name in source.names if not source.info(name).dtype.in_v1]:
         more = f", and {len(refused) - 3:,} more" if len(refused) > 3 else ""
         raise UnimplementedError(f"a V1 checkpoint cannot hold: {', '.join(refused[:3])}{more}; a V2 one can")

@@ -119,7 +119,7 @@ class StoredTensor:
             return differs("shape", shape_text(wanted.shape), shape_text(shape))
         if self.slices is not None:
             try:
-                self.slices.plan(region)
+                self.slices.parts(region)
             except InvalidArgumentError:
                 return differs("slices", str(region), ", ".join(map(str, info.slices)))
         num_bytes = info.dtype.size * math.prod(region.shape) if info.dtype.has_fixed_size else info.num_bytes

@@ -37,7 +37,7 @@ class JaxLeaf(TensorLeaf):
         if not value.is_fully_addressable:
             raise UnimplementedError("parts of the array are on other processes: gather it first")
         self._value = value
-        self.is_in_memory = value.is_fully_replicated and {device.platform for device in value.devices()} == {"cpu"}
+        self.is_stable = value.is_fully_replicated and {device.platform for device in value.devices()} == {"cpu"}
         super().__init__(dtypes.from_numpy(np.dtype(value.dtype)), tuple(value.shape), identity=id(value))
 
     def all(self) -> Array:

@@ -38,11 +38,11 @@ class TensorLeaf(abc.ABC):
         dtype: The type under which it is stored.
         shape: The shape with which it is stored.
         identity: What it has in common with leaves that are the same tensor; None for what is nobody else's.
-        is_in_memory: Whether its values are there to be written as they are.
+        is_stable: Whether its values are there to be written as they are.
     """
 
     kind: ClassVar[str] = "numpy"
-    is_in_memory = False
+    is_stable = False
 
     def __init__(
         self, dtype: DType, shape: Shape, identity: Hashable = None, options: Mapping[str, Any] = MappingProxyType({})
@@ -89,7 +89,7 @@ class ArrayLeaf(TensorLeaf):
         InvalidArgumentError, UnimplementedError: No checkpoint can hold it.
     """
 
-    is_in_memory = True
+    is_stable = True
 
     def __init__(self, value: Any, identity: Hashable = None, **options: Any) -> None:
         self._array, dtype = tensor_util.as_tensor(value)

@@ -61,8 +61,8 @@ class PlannedTree(TensorSource):
     def read(self, name: str, region: Region | None = None) -> Array:
         return self._leaf(name).read(region, name)
 
-    def is_in_memory(self, name: str) -> bool:
-        return self._leaf(name).is_in_memory
+    def is_stable(self, name: str) -> bool:
+        return self._leaf(name).is_stable
 
     def _leaf(self, name: str) -> TensorLeaf:
         try:

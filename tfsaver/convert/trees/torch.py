@@ -63,7 +63,7 @@ class TorchLeaf(TensorLeaf):
         if value.numel():
             memory = (str(value.device), value.data_ptr(), tuple(value.shape), value.stride())
             identity = (*memory, name, value.is_conj(), value.is_neg())
-        self.is_in_memory = value.device.type == "cpu" and not value.is_conj() and not value.is_neg()
+        self.is_stable = value.device.type == "cpu" and not value.is_conj() and not value.is_neg()
         super().__init__(stored, tuple(self._raw.shape), identity, options)
 
     def all(self) -> Array:

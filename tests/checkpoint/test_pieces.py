@@ -12,11 +12,10 @@ import pytest
 import tfsaver
 from tests.checkpoint.editing.edited import assert_same, read
 from tfsaver import load_checkpoint, save_checkpoint
-from tfsaver.checkpoint.editing import piecewise
-from tfsaver.checkpoint.editing.piecewise import as_piecewise, as_source, blocks, cut, recut
-from tfsaver.checkpoint.tensor_source import ArraySource
+from tfsaver.checkpoint.tensor_source import ArraySource, as_source
 from tfsaver.errors import CheckpointNotFoundError, ChecksumError, DataLossError, InvalidArgumentError, TruncatedError
-from tfsaver.framework import dtypes
+from tfsaver.framework import array_pieces, dtypes
+from tfsaver.framework.array_pieces import blocks, cut, recut
 from tfsaver.framework.tensor_slice import TensorSlice
 from tfsaver.tensor_bundle.writer import BundleWriter
 
@@ -24,7 +23,7 @@ from tfsaver.tensor_bundle.writer import BundleWriter
 @pytest.fixture
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> int:
     """Pieces of so few elements that small tensors have many."""
-    monkeypatch.setattr(piecewise, "PIECE_ELEMENTS", 5)
+    monkeypatch.setattr(array_pieces, "PIECE_ELEMENTS", 5)
     return 5
 
 
@@ -68,7 +67,7 @@ def test_stored_tensors_come_in_pieces(small_pieces: int, tmp_path: pathlib.Path
                 writer.add(name, value)
     else:
         save_checkpoint(arrays, tmp_path / "m", durable=False, **options)
-    with as_piecewise(load_checkpoint(tmp_path / "m")) as source:
+    with load_checkpoint(tmp_path / "m") as source:
         for name, value in arrays.items():
             pieces = [piece.copy() for piece in source.pieces(name)]
             assert all(piece.ndim == 1 for piece in pieces)
@@ -77,7 +76,7 @@ def test_stored_tensors_come_in_pieces(small_pieces: int, tmp_path: pathlib.Path
 
 
 def test_slices_come_by_themselves_and_as_one(small_pieces: int, partitioned: str) -> None:
-    with as_piecewise(load_checkpoint(partitioned)) as source:
+    with load_checkpoint(partitioned) as source:
         expected = np.arange(40, dtype=np.float32).reshape(10, 4)
         for name in ("rows", "columns"):
             assert len(source.slices(name)) == 2

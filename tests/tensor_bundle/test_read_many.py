@@ -8,6 +8,7 @@ import itertools
 import os
 import sys
 import weakref
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,7 @@ from tfsaver.errors import (
 from tfsaver.framework import dtypes
 from tfsaver.lib.local_file_system import LocalRandomAccessFile
 from tfsaver.lib.recycled_memory import RecycledMemory
-from tfsaver.tensor_bundle import bulk_reader, slabs
-from tfsaver.tensor_bundle.bulk_reader import read_tensors, run_tasks, verify_tensors
+from tfsaver.tensor_bundle import read_many, region_pieces, slabs
 from tfsaver.tensor_bundle.reader import BundleReader
 from tfsaver.tensor_bundle.slabs import ALIGNMENT, aligned_empty
 from tfsaver.tensor_bundle.writer import BundleWriter
@@ -40,11 +40,12 @@ WORKERS = [1, 2, 3, 4, None]
 @pytest.fixture
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sizes at which a tensor of some kilobytes is a large one in several pieces."""
-    monkeypatch.setattr(bulk_reader, "_PIECE_SIZE", 1000)
-    monkeypatch.setattr(bulk_reader, "_HASHED_SIZE", 300)
-    monkeypatch.setattr(bulk_reader, "_SMALL_SIZE", 100)
-    monkeypatch.setattr(bulk_reader, "_GROUP_SIZE", 400)
-    monkeypatch.setattr(bulk_reader, "_MAX_GAP", 50)
+    monkeypatch.setattr(read_many, "_PIECE_SIZE", 1000)
+    monkeypatch.setattr(read_many, "_SCRATCH_SIZE", 400)
+    monkeypatch.setattr(region_pieces, "MAX_PIECE_SIZE", 400)
+    monkeypatch.setattr(read_many, "_SMALL_SIZE", 100)
+    monkeypatch.setattr(read_many, "_GROUP_SIZE", 400)
+    monkeypatch.setattr(read_many, "_MAX_GAP", 50)
     monkeypatch.setattr(slabs, "_SLAB_SIZE", 4096)
     monkeypatch.setattr(slabs, "_MIN_RECYCLED_SIZE", 4096)
 
@@ -73,6 +74,14 @@ def write(prefix: Path, tensors: dict[str, Any], **options: Any) -> BundleReader
         for number, (name, value) in enumerate(tensors.items()):
             writer.add(name, value, shard_id=number % options.get("num_shards", 1))
     return BundleReader(prefix)
+
+
+def read_tensors(reader: BundleReader, names: Iterable[str], **options: Any) -> dict[str, Any]:
+    return reader.read_many(dict.fromkeys(names), **options)
+
+
+def verify_tensors(reader: BundleReader, names: Iterable[str], **options: Any) -> None:
+    assert reader.read_many(dict.fromkeys(names), verify_only=True, **options) == {}
 
 
 def of_every_kind() -> dict[str, Any]:
@@ -358,20 +367,6 @@ def test_unknown_name_is_named_with_the_nearest(tmp_path: Path) -> None:
         for work in (read_tensors, verify_tensors):
             with pytest.raises(TensorNotFoundError, match="did you mean 'dense/kernel'"):
                 work(reader, ["dense/kernle"])
-
-
-@pytest.mark.parametrize("num_workers", [1, 2, 3, 8])
-def test_first_error_ends_the_tasks(num_workers: int) -> None:
-    done = []
-
-    def fail() -> None:
-        raise OSError("no more")
-
-    tasks = [lambda number=number: done.append(number) for number in range(10)]
-    with pytest.raises(OSError, match="no more"):
-        run_tasks([*tasks, fail, *tasks * 100], num_workers)  # type: ignore[list-item]
-    assert len(done) < 1010
-    run_tasks([], num_workers)
 
 
 @pytest.mark.parametrize("shape", [(), (3, 5), (1 << 16,)])

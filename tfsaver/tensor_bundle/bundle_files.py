@@ -1,0 +1,430 @@
+"""The data files of a bundle: the one place where their bytes are read and hashed.
+
+Whoever reads a tensor, a part of one, or checks one, comes through `fill` (or `map`). So every reader has the same
+guarantees:
+
+    bounds      A span that leaves its file is an error before memory is taken for it. Writers put tensors one behind the
+                other; an index whose entries promise more bytes than a file has (a thousand for one megabyte) is refused.
+    the pin     The bytes are those of the checkpoint that was opened; see below.
+    leases      However many data files there are, few have a descriptor at once, and none in use is ever closed.
+    checksums   The CRC-32C of what was read is computed while the bytes are in the cache. What has been checked is not
+                checked again as long as nobody has written to the file.
+
+The pin:
+
+    1   the index is opened, and what is in it is known
+    2   a data file is opened by its name, which may be much later
+    3   is the name of the index still that of the file which was opened in 1?
+
+If it is, the file of 2 is the index's: a checkpoint that replaces another changes the index before it changes a data file
+that the old index needs (see `placement`). If it is another file, the checkpoint has been replaced. If it is gone, so is the
+checkpoint, but the data file that was opened may be the right one.
+
+TensorFlow renames data files first and the index last. Between the two, the answer of 3 is yes and the data are others; what
+shows it is that they were written after the index. So may be files that somebody has copied. Such a file is doubtful, like
+that of a checkpoint that is gone: nothing is taken from it without its checksum.
+"""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import functools
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+from tfsaver.errors import (
+    CheckpointNotFoundError,
+    CheckpointReplacedError,
+    ChecksumError,
+    DataLossError,
+    InvalidArgumentError,
+    SaverError,
+    TruncatedError,
+)
+from tfsaver.lib import crc32c, file_identity, file_io
+from tfsaver.lib.file_identity import FileIdentity
+from tfsaver.lib.fork_safe_lock import ForkSafeLock
+from tfsaver.lib.local_file_system import DescriptorCache
+from tfsaver.lib.workers import Task, run_tasks
+from tfsaver.tensor_bundle import naming
+from tfsaver.tensor_bundle.entry import BundleEntry
+from tfsaver.tensor_bundle.header import BundleHeader
+from tfsaver.tensor_bundle.index_file import Fate, IndexFile
+
+# Between reading and hashing, bytes stay in a processor's cache up to this.
+_HASHED_SIZE = 1 << 20
+# Of a mapped tensor: large enough that a task's cost vanishes, small enough that the threads end together.
+_MAPPED_PIECE_SIZE = 8 << 20
+# The clock that Linux takes the times of files from: it stands still for some milliseconds between two ticks.
+_FILE_CLOCK = 5
+_SECOND = 1_000_000_000
+
+
+class Span(NamedTuple):
+    """A run of bytes in one of a bundle's data files."""
+
+    shard_id: int
+    offset: int
+    size: int
+
+
+Array: TypeAlias = "np.ndarray[Any, Any]"
+# What says where bytes lie: an entry does, too.
+Place: TypeAlias = "Span | BundleEntry"
+
+
+class BundleFiles:
+    """The data files of one index. Several threads may read from them at once.
+
+    Args:
+        prefix: The checkpoint's path without suffix.
+        header: How many data files there are, and in which byte order.
+        index: The index that says so.
+    """
+
+    def __init__(self, prefix: str, header: BundleHeader, index: IndexFile) -> None:
+        self.byte_order = header.byte_order
+        self._prefix = prefix
+        self._num_shards = header.num_shards
+        self._index = index
+        self._descriptors = DescriptorCache()
+        self._files: dict[int, file_io.RandomAccessFile] = {}
+        self._paths: dict[int, str] = {}
+        # With what is odd about each.
+        self._doubtful: dict[int, str] = {}
+        # Entries whose checksum has fitted, and what their file was then.
+        self._checked: dict[BundleEntry, FileIdentity] = {}
+        self._kept: tuple[BundleEntry, Array] | None = None
+        self._promised = _PromisedBytes()
+        self._lock = ForkSafeLock()
+        self._is_closed = False
+
+    @property
+    def num_open(self) -> int:
+        """How many have been opened."""
+        return len(self._files)
+
+    def path(self, shard_id: int) -> str:
+        """The file of a shard."""
+        path = self._paths.get(shard_id)
+        if path is None:
+            path = self._paths[shard_id] = naming.data_path(self._prefix, shard_id, self._num_shards)
+        return path
+
+    # Bounds.
+
+    def promise(self, key: int, entry: BundleEntry) -> None:
+        """Notes that an entry is about to be read.
+
+        Args:
+            key: A hash of the name under which the index has the entry. The same name again promises no more bytes.
+            entry: The entry.
+        """
+        self._promised.add(key, entry)
+
+    def check_present(self, place: Place) -> None:
+        """Checks that a file holds the bytes that are to be read from it: before an array is made for them.
+
+        Raises:
+            TruncatedError: It ends before.
+            DataLossError: The entries that were promised take more bytes than the file has.
+            CheckpointNotFoundError: There is no such file.
+            CheckpointReplacedError: It is another checkpoint's.
+        """
+        self._checked_file(place)
+
+    def _checked_file(self, place: Place) -> file_io.RandomAccessFile:
+        file = self._file(place.shard_id)
+        if place.offset + place.size > file.size:
+            raise self.damage(place, _truncated(file.path, place.offset, place.size, file.size - place.offset))
+        try:
+            self._promised.check(place.shard_id, file)
+        except DataLossError as error:
+            raise self.damage(place, error) from None
+        return file
+
+    # Bytes.
+
+    def fill(self, span: Span, buffer: memoryview, crc: int = 0) -> int:
+        """Fills a buffer of a span's size; returns the CRC-32C of the bytes, as they lie in the file.
+
+        Args:
+            span: Where the bytes are.
+            buffer: Where they go.
+            crc: The checksum of what lies before them, which theirs then extends.
+
+        Raises:
+            TruncatedError: The file ends before.
+            DataLossError: The entries that were promised take more bytes than the file has.
+            CheckpointNotFoundError: There is no such file.
+            CheckpointReplacedError: It is another checkpoint's.
+            OSError: The system does not read it; says nothing about the bytes.
+        """
+        file = self._checked_file(span)
+        for start in range(0, span.size, _HASHED_SIZE):
+            piece = buffer[start : start + _HASHED_SIZE]
+            self._read(file, span, start, piece)
+            crc = crc32c.extend(crc, piece)
+        return crc
+
+    def fill_run(self, span: Span, buffer: memoryview, parts: Sequence[tuple[int, int]]) -> list[int]:
+        """Fills a buffer at once; returns the CRC-32C of each of its parts, which are (start, end) in the buffer."""
+        self._read(self._checked_file(span), span, 0, buffer)
+        return [crc32c.value(buffer[start:end]) for start, end in parts]
+
+    def _read(self, file: file_io.RandomAccessFile, span: Span, start: int, buffer: memoryview) -> None:
+        offset = span.offset + start
+        try:
+            count = file.readinto(offset, buffer)
+        except FileNotFoundError:
+            raise self.missing(span.shard_id) from None
+        except CheckpointReplacedError as error:
+            raise CheckpointReplacedError(self._prefix, what=error.what) from None
+        if count != len(buffer):
+            raise self.damage(span, _truncated(file.path, offset, len(buffer), count))
+
+    def map(self, span: Span) -> memoryview:
+        """The bytes of a span on the pages of their file, read-only and unread.
+
+        Raises:
+            UnimplementedError: The file is elsewhere.
+            SaverError: As `fill`.
+        """
+        return file_io.map_exactly(self._checked_file(span), span.offset, span.size, "the tensor")
+
+    def hash_mapped(self, memory: memoryview) -> int:
+        """The CRC-32C of what `map` has returned, on several threads."""
+        starts = range(0, len(memory), _MAPPED_PIECE_SIZE)
+        checksums = [0] * len(starts)
+
+        def hash_piece(number: int) -> None:
+            checksums[number] = crc32c.value(memory[starts[number] : starts[number] + _MAPPED_PIECE_SIZE])
+
+        run_tasks([Task(functools.partial(hash_piece, number)) for number in range(len(starts))])
+        return combined(zip(checksums, (min(_MAPPED_PIECE_SIZE, len(memory) - start) for start in starts), strict=True))
+
+    # Checksums.
+
+    def version(self, shard_id: int) -> FileIdentity | None:
+        """What a data file is now; None while a write to it need not change that, as the system's clock stands still.
+
+        Taken before bytes are read, and given to `check`: it tells later whether the file was written to since.
+        """
+        identity = self._identity(shard_id)
+        return identity if _is_settled(identity) else None
+
+    def check(self, entry: BundleEntry, crc: int, version: FileIdentity | None = None) -> None:
+        """Compares the checksum of an entry's bytes with the one that the index has.
+
+        Args:
+            entry: The entry.
+            crc: The checksum of its bytes.
+            version: What its file was before they were read. It has the entry pass for checked until the file is another.
+
+        Raises:
+            ChecksumError: They differ.
+            CheckpointReplacedError: They differ because the bytes are another checkpoint's.
+        """
+        stored = crc32c.unmask(entry.crc32c)
+        if stored != crc:
+            what = f"bytes {entry.offset} to {entry.offset + entry.size} of {self.path(entry.shard_id)}"
+            raise self.damage(entry, ChecksumError(what, stored=stored, computed=crc))
+        if version is not None:
+            self._checked[entry] = version
+
+    def is_checked(self, entry: BundleEntry) -> bool:
+        """Whether an entry's checksum has fitted, and nobody has written to its file since."""
+        version = self._checked.get(entry)
+        return version is not None and version == self._identity(entry.shard_id)
+
+    def keep(self, entry: BundleEntry, elements: Array) -> None:
+        """Keeps the elements of an entry whose checksum has fitted, in the place of those that were kept before."""
+        if self.is_checked(entry):
+            self._kept = entry, elements
+
+    def kept(self, entry: BundleEntry) -> Array | None:
+        """What was kept of an entry; None where nothing is, or its file was written to since."""
+        kept = self._kept
+        if kept is None or (kept[0] is not entry and kept[0] != entry):
+            return None
+        return kept[1] if self.is_checked(entry) else None
+
+    def is_doubtful(self, shard_id: int) -> bool:
+        """Whether only its checksum can tell that an entry's bytes are those of this checkpoint."""
+        # Whether it is, is seen when the file is opened.
+        self._file(shard_id)
+        return shard_id in self._doubtful
+
+    def _identity(self, shard_id: int) -> FileIdentity:
+        file = self._file(shard_id)
+        if file_io.is_remote(file.path):
+            # An object is written whole, under the same name or another.
+            return FileIdentity(0, 0, file.size, 0)
+        try:
+            return file_identity.of_open(file)
+        except FileNotFoundError:
+            raise self.missing(shard_id) from None
+        except CheckpointReplacedError as error:
+            raise CheckpointReplacedError(self._prefix, what=error.what) from None
+
+    def damage(self, place: Place, error: DataLossError) -> DataLossError:
+        """An error about bytes, which says where they lie.
+
+        Raises:
+            CheckpointReplacedError: They are wrong because they are another checkpoint's.
+        """
+        if error.path is None:
+            error.path, error.offset, error.size = self.path(place.shard_id), place.offset, place.size
+        self.check_not_replaced()
+        return error
+
+    def explain(self, error: DataLossError) -> None:
+        """Says in an error about a doubtful file what is odd about the file."""
+        for shard_id, doubt in self._doubtful.items():
+            if error.path == self.path(shard_id):
+                error.add_context(doubt)
+
+    # Files.
+
+    def _file(self, shard_id: int) -> file_io.RandomAccessFile:
+        file = self._files.get(shard_id)
+        if file is not None:
+            return file
+        if self._is_closed:
+            raise InvalidArgumentError(f"{self._prefix} is closed")
+        # Without the lock: a store may have to be connected to, and its library imported.
+        opened = self._open(shard_id)
+        with self._lock:
+            if not self._is_closed:
+                file = self._files.setdefault(shard_id, opened)
+        if file is not opened:
+            opened.close()
+        if file is None:
+            raise InvalidArgumentError(f"{self._prefix} is closed")
+        return file
+
+    def _open(self, shard_id: int) -> file_io.RandomAccessFile:
+        try:
+            file = file_io.open_for_reading(self.path(shard_id), self._descriptors)
+        except FileNotFoundError:
+            raise self.missing(shard_id) from None
+        try:
+            fate = self._index.fate()
+            if fate is Fate.REPLACED:
+                raise self._index.replaced()
+            if fate is Fate.REMOVED:
+                self._doubtful[shard_id] = "the index was removed while it was open"
+            elif self._is_newer_than_index(file):
+                self._doubtful[shard_id] = "data newer than the index, as in a save that goes on or was stopped"
+        except BaseException:
+            file.close()
+            raise
+        return file
+
+    def _is_newer_than_index(self, file: file_io.RandomAccessFile) -> bool:
+        index = self._index.identity
+        if index is None or file_io.is_remote(file.path):
+            return False
+        return file_identity.of_open(file).modification_time_ns > index.modification_time_ns
+
+    def check_not_replaced(self) -> None:
+        """Checks, when something else has gone wrong, whether that is why.
+
+        Raises:
+            CheckpointReplacedError: The index has been replaced since it was opened.
+        """
+        if self._index.fate() is Fate.REPLACED:
+            raise self._index.replaced()
+
+    def missing(self, shard_id: int) -> SaverError:
+        """The error for a data file that is not there."""
+        fate = self._index.fate()
+        if fate is Fate.REPLACED:
+            return self._index.replaced()
+        found = f"the index is there, its data shard {shard_id} is not"
+        if fate is Fate.REMOVED:
+            found = (
+                f"the checkpoint was removed while it was read: its index was there when it was opened, and is gone now "
+                f"like its data shard {shard_id}"
+            )
+        return CheckpointNotFoundError(self._prefix, looked_for=[self.path(shard_id)], found=found)
+
+    def close(self) -> None:
+        """Closes the files; nothing can be read afterwards. Reads that are under way end first."""
+        with self._lock:
+            self._is_closed = True
+            files = list(self._files.values())
+            self._files.clear()
+            self._kept = None
+        for file in files:
+            with contextlib.suppress(OSError):
+                file.close()
+
+
+class _PromisedBytes:
+    """Counts the bytes that the entries of one index take in each data file, as they are asked for."""
+
+    def __init__(self) -> None:
+        self._lock = ForkSafeLock()
+        # Hashes, since names are long: two of one hash are counted as one, which is no harm.
+        self._known: set[int] = set()
+        # Of each shard, the end and the size of what is not counted yet: whether it lies in the file is seen when that is
+        # open.
+        self._waiting: dict[int, array.array[int]] = {}
+        self._totals: dict[int, int] = {}
+
+    def add(self, key: int, entry: BundleEntry) -> None:
+        if not entry.size or key in self._known:
+            return
+        with self._lock:
+            if key not in self._known:
+                self._known.add(key)
+                self._waiting.setdefault(entry.shard_id, array.array("Q")).extend((entry.offset + entry.size, entry.size))
+
+    def check(self, shard_id: int, file: file_io.RandomAccessFile) -> None:
+        """Compares what lies in a shard's file with its size.
+
+        Raises:
+            DataLossError: It is more: tensors have bytes in common.
+        """
+        if shard_id not in self._waiting and self._totals.get(shard_id, 0) <= file.size:
+            return
+        with self._lock:
+            waiting = self._waiting.pop(shard_id, array.array("Q"))
+            # What ends behind the file is damage of another kind, and is never read.
+            in_file = (size for end, size in zip(waiting[::2], waiting[1::2], strict=True) if end <= file.size)
+            total = self._totals[shard_id] = self._totals.get(shard_id, 0) + sum(in_file)
+        if total > file.size:
+            raise DataLossError(
+                f"{file.path}: tensors of {total} bytes are to be in its {file.size}: "
+                "some have bytes in common, as no writer leaves them"
+            )
+
+
+def combined(pieces: Iterable[tuple[int, int]]) -> int:
+    """The CRC-32C of runs of bytes, one behind the other, from the checksum and the size of each."""
+    remaining: Iterator[tuple[int, int]] = iter(pieces)
+    crc, _ = next(remaining, (0, 0))
+    for piece_crc, size in remaining:
+        crc = crc32c.combine(crc, piece_crc, size)
+    return crc
+
+
+def _truncated(path: str, offset: int, wanted: int, available: int) -> TruncatedError:
+    return TruncatedError(f"{wanted} bytes at {offset} of {path}", wanted=wanted, available=max(0, available))
+
+
+def _is_settled(identity: FileIdentity) -> bool:
+    """Whether a file that is written to now gets another time than it has."""
+    written = identity.modification_time_ns
+    if not written % _SECOND:
+        # Some file systems keep seconds, or two of them.
+        return time.time_ns() > written + 2 * _SECOND
+    if sys.platform == "linux":
+        return time.clock_gettime_ns(_FILE_CLOCK) > written
+    return time.time_ns() > written + _SECOND
