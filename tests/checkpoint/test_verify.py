@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.table.stores import build, open_table
+from tests.table.stores import RestartEdit, build, open_table, with_restarts
+from tfsaver.checkpoint.checkpoint_management import latest_checkpoint
+from tfsaver.checkpoint.doctor.doctor import diagnose
 from tfsaver.checkpoint.save import save_checkpoint
 from tfsaver.checkpoint.verify import verify_checkpoint
 from tfsaver.errors import CheckpointNotFoundError, ChecksumError, DataLossError, TruncatedError
@@ -163,3 +169,78 @@ def test_every_damaged_slice_of_a_tensor_is_reported(tmp_path):
     data.write_bytes(content)
     problems = verify_checkpoint(prefix).problems
     assert [(problem.where, problem.error.offset, problem.error.size) for problem in problems] == [("w", 0, 16), ("w", 32, 16)]
+
+
+NAMES = [f"w{number:02}" for number in range(40)]
+
+# What a binary search over wrong restart offsets comes to in TensorFlow.
+UNSEEKABLE: dict[str, RestartEdit] = {
+    "misses": lambda offsets: offsets[1:],
+    "fails": lambda offsets: [0, offsets[1] + 1, offsets[2]],
+}
+
+# Prints, for each prefix, which of the names TensorFlow finds; null where it fails.
+ASK_TENSORFLOW = """
+import json, sys
+import tensorflow as tf
+
+names, *prefixes = json.load(sys.stdin)
+answers = []
+for prefix in prefixes:
+    try:
+        reader = tf.train.load_checkpoint(prefix)
+        answers.append([name for name in names if reader.has_tensor(name)])
+    except Exception:
+        answers.append(None)
+json.dump(answers, sys.stdout)
+"""
+
+
+def unseekable(prefix: Path, edit: RestartEdit) -> Path:
+    """A checkpoint whose index has other restart offsets, under right checksums."""
+    save_checkpoint({name: np.float32(1) for name in NAMES}, prefix, durable=False)
+    index = prefix.with_name(f"{prefix.name}.index")
+    index.write_bytes(with_restarts(index.read_bytes(), block=edit))
+    return prefix
+
+
+@pytest.mark.parametrize("edit", UNSEEKABLE.values(), ids=UNSEEKABLE)
+def test_index_in_which_tensorflow_cannot_seek_is_a_problem(edit: RestartEdit, tmp_path: Path) -> None:
+    assert verify_checkpoint(unseekable(tmp_path / "model-1", list)).ok
+    prefix = unseekable(tmp_path / "model-2", edit)
+    report = verify_checkpoint(prefix)
+    assert report.num_tensors == 40
+    (problem,) = report.problems
+    assert problem.where == "index" and isinstance(problem.error, DataLossError)
+    assert (problem.error.path, problem.error.offset) == (f"{prefix}.index", 0)
+    assert f"block at byte 0 of {prefix}.index: restart offset " in str(problem)
+    assert latest_checkpoint(tmp_path, verified=True) == str(tmp_path / "model-1")
+    (finding,) = (each for each in diagnose(tmp_path).findings if each.kind == "damaged")
+    assert finding.where == str(prefix) and "TensorFlow may miss keys or fail" in finding.message
+
+
+def test_tensorflow_misses_tensors_or_fails_where_verify_reports_restart_offsets(tmp_path: Path) -> None:
+    if importlib.util.find_spec("tensorflow") is None:
+        pytest.skip("needs tensorflow: pip install 'tfsaver[tensorflow]'")
+    prefixes = [unseekable(tmp_path / "sound", list), *(unseekable(tmp_path / name, edit) for name, edit in UNSEEKABLE.items())]
+    process = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", ASK_TENSORFLOW],
+        input=json.dumps([NAMES, *map(str, prefixes)]),
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+    )
+    assert process.returncode == 0, process.stderr
+    sound, misses, fails = json.loads(process.stdout)
+    assert sound == NAMES
+    assert 0 < len(misses) < len(NAMES)
+    assert fails is None
+
+
+def test_restart_offsets_of_a_v1_checkpoint_are_verified(tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    save_checkpoint({name: np.float32(1) for name in NAMES}, path, format="v1", durable=False)
+    path.write_bytes(with_restarts(path.read_bytes(), block=lambda offsets: [*offsets[:-1], offsets[-1] + 1]))
+    problems = verify_checkpoint(path).problems
+    assert [problem.where for problem in problems] == ["index"] * len(problems) and problems

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import struct
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeAlias
 
 import cramjam
 
@@ -98,8 +100,14 @@ def block(entries: Iterable[tuple[int, bytes, bytes]], *, num_restarts: int | No
     return contents + restarts + coding.encode_fixed32(len(restarts) // 4 if num_restarts is None else num_restarts)
 
 
-def table_of_blocks(blocks: Iterable[tuple[bytes, bytes]], *, compression: int = 0) -> bytes:
-    """A table of given block contents under given index keys."""
+def table_of_blocks(
+    blocks: Iterable[tuple[bytes, bytes]], *, compression: int = 0, edit_index: Callable[[bytes], bytes] = bytes
+) -> bytes:
+    """A table of given block contents under given index keys.
+
+    Args:
+        edit_index: Makes of the index block's contents those that are written.
+    """
     output = bytearray()
 
     def put(contents: bytes, kind: int) -> table_format.BlockHandle:
@@ -111,5 +119,22 @@ def table_of_blocks(blocks: Iterable[tuple[bytes, bytes]], *, compression: int =
     for key, contents in blocks:
         index.add(key, put(contents, compression).encode())
     metaindex = put(BlockBuilder(16).finish(), 0)
-    output.extend(table_format.Footer(metaindex, put(index.finish(), 0)).encode())
+    output.extend(table_format.Footer(metaindex, put(edit_index(index.finish()), 0)).encode())
     return bytes(output)
+
+
+RestartEdit: TypeAlias = Callable[[list[int]], list[int]]
+
+
+def edit_restarts(contents: bytes, edit: RestartEdit) -> bytes:
+    """A block's contents with other restart offsets."""
+    (count,) = struct.unpack("<I", contents[-4:])
+    end = len(contents) - 4 * (count + 1)
+    offsets = edit(list(struct.unpack(f"<{count}I", contents[end:-4])))
+    return contents[:end] + struct.pack(f"<{len(offsets) + 1}I", *offsets, len(offsets))
+
+
+def with_restarts(data: bytes, *, block: RestartEdit = list, index: RestartEdit = list) -> bytes:
+    """The same table with other restart offsets in each data block and in the index block, under right checksums."""
+    blocks = [(key, edit_restarts(contents, block)) for key, contents in _blocks(data)]
+    return table_of_blocks(blocks, edit_index=lambda contents: edit_restarts(contents, index))

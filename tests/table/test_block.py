@@ -83,3 +83,50 @@ def test_any_bytes_are_a_block_or_data_loss(contents: bytes) -> None:
     except DataLossError:
         return
     assert [key for key, _ in found] == sorted({key for key, _ in found})
+
+
+# Each entry takes 5 bytes: "a" is at 0, "ab" at 5, "b" at 10.
+ENTRIES = [(0, b"a", b"1"), (1, b"b", b"2"), (0, b"b", b"3")]
+
+
+def offsets(*values: int) -> bytes:
+    return b"".join(map(coding.encode_fixed32, values))
+
+
+@pytest.mark.parametrize("interval", [1, 2, 16])
+@pytest.mark.parametrize("num_keys", [0, 1, 2, 40])
+def test_builder_writes_sound_restart_offsets(interval: int, num_keys: int) -> None:
+    builder = BlockBuilder(interval)
+    for number in range(num_keys):
+        builder.add(b"key%03d" % number, b"v")
+    assert Block(builder.finish(), "block").restart_fault() is None
+
+
+@pytest.mark.parametrize("restarts", [(0,), (0, 10)])
+def test_restart_offsets_may_leave_out_complete_keys(restarts: tuple[int, ...]) -> None:
+    assert Block(block(ENTRIES, restarts=offsets(*restarts)), "block").restart_fault() is None
+
+
+@pytest.mark.parametrize(
+    ("restarts", "fault"),
+    [
+        ((10,), "restart offset 1 of 1 is 10, not 0"),
+        ((0, 5), "restart offset 2 of 2 is 5, where no entry with a complete key begins"),
+        ((0, 9), "restart offset 2 of 2 is 9, where no entry with a complete key begins"),
+        ((0, 15), "restart offset 2 of 2 is 15, where no entry with a complete key begins"),
+        ((0, 0xFFFFFFFF), "restart offset 2 of 2 is 4294967295, where no entry with a complete key begins"),
+        ((0, 0), "restart offset 2 of 2 is 0, not greater than 0, the one before it"),
+        ((0, 10, 4), "restart offset 3 of 3 is 4, not greater than 10, the one before it"),
+        ((), "has no restart offsets, but 15 bytes before their count"),
+    ],
+)
+def test_wrong_restart_offset_is_a_fault_but_entries_are_read(restarts: tuple[int, ...], fault: str) -> None:
+    found = Block(block(ENTRIES, restarts=offsets(*restarts)), "block")
+    assert found.restart_fault() == fault
+    assert found.keys == ([b"a", b"ab", b"b"] if restarts else [])
+
+
+def test_block_without_entries_has_at_most_one_restart_offset() -> None:
+    assert Block(bytes(4), "block").restart_fault() is None
+    assert Block(block([]), "block").restart_fault() is None
+    assert Block(block([], restarts=offsets(0, 0)), "block").restart_fault() is not None

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.table.stores import MemoryFile, block, build, open_table, table_of_blocks, with_snappy
-from tfsaver.errors import ChecksumError, DataLossError, TruncatedError
+from tests.table.stores import MemoryFile, block, build, open_table, table_of_blocks, with_restarts, with_snappy
+from tfsaver.errors import ChecksumError, DataLossError, SaverError, TruncatedError
 from tfsaver.table import format as table_format
 from tfsaver.table.table import Table
 
@@ -209,3 +209,83 @@ def test_damaged_metaindex_is_found_by_who_looks() -> None:
     assert table.get(b"a") == b"1"
     with pytest.raises(ChecksumError):
         table.verify_unread_bytes()
+
+
+def verified(data: bytes) -> tuple[int, list[str]]:
+    """How many entries a verification reads, and everything that it reports."""
+    damage: list[SaverError] = []
+    table = open_table(data)
+    num_entries = len(list(table.items(damage.append)))
+    table.verify_unread_bytes(damage.append)
+    assert all(isinstance(error, DataLossError) and error.path == "memory.index" for error in damage)
+    return num_entries, [str(error) for error in damage]
+
+
+ENTRIES = [(b"key%03d" % number, b"value") for number in range(40)]
+DATA = build(ENTRIES)
+BLOCKS = build(ENTRIES, block_size=200)
+
+
+@pytest.mark.parametrize("data", [DATA, BLOCKS, with_snappy(DATA), build([])])
+def test_table_of_the_builder_verifies(data: bytes) -> None:
+    assert verified(data) == (0 if data == build([]) else 40, [])
+    assert with_restarts(DATA) == DATA
+
+
+def test_wrong_restart_offset_of_a_data_block_is_reported_with_its_block() -> None:
+    data = with_restarts(DATA, block=lambda offsets: [0, offsets[2], offsets[1]])
+    num_entries, damage = verified(data)
+    assert num_entries == 40
+    assert len(damage) == 1
+    assert damage[0].startswith("block at byte 0 of memory.index: restart offset 3 of 3 is ")
+    assert damage[0].endswith("the one before it; TensorFlow may miss keys or fail")
+    assert open_table(data).get(b"key039") == b"value"
+
+
+def test_wrong_restart_offset_is_reported_for_each_block() -> None:
+    first = open_table(BLOCKS)
+    num_entries, damage = verified(with_restarts(BLOCKS, block=lambda offsets: [0, offsets[-1] + 1]))
+    assert num_entries == 40
+    assert [error.split(" of ")[0] for error in damage] == [f"block at byte {handle.offset}" for handle in first._handles]
+
+
+def test_wrong_restart_offset_of_the_index_block_is_reported() -> None:
+    num_entries, damage = verified(with_restarts(BLOCKS, index=lambda offsets: offsets[1:]))
+    assert num_entries == 40
+    assert len(damage) == 1 and ", not 0; TensorFlow may miss keys or fail" in damage[0]
+    footer = table_format.decode_footer(BLOCKS[-table_format.FOOTER_SIZE :], "table")
+    assert damage[0].startswith(f"block at byte {footer.index_handle.offset} of memory.index: restart offset 1 of ")
+
+
+def test_restart_offsets_are_verified_without_reading_blocks_twice() -> None:
+    file = MemoryFile(build(ENTRIES, block_size=1))
+    table = Table(file)
+    list(table.items())
+    num_reads = len(file.reads)
+    table.verify_unread_bytes()
+    # The metaindex block.
+    assert len(file.reads) == num_reads + 1
+
+
+def test_restart_offsets_are_verified_of_blocks_that_were_not_read() -> None:
+    with pytest.raises(DataLossError, match="restart offset 1 of 1 is 3, not 0"):
+        open_table(with_restarts(BLOCKS, block=lambda offsets: [3])).verify_unread_bytes()
+
+
+def test_damaged_block_is_reported_once() -> None:
+    data = bytearray(BLOCKS)
+    data[3] ^= 1
+    assert len(verified(bytes(data))[1]) == 1
+
+
+def test_index_keys_out_of_order_are_data_loss_on_opening() -> None:
+    handles = [table_format.BlockHandle(0, 5).encode(), table_format.BlockHandle(10, 5).encode()]
+    index = block([(0, b"b", handles[0]), (0, b"a", handles[1])])
+    with pytest.raises(DataLossError, match="key b'a' does not sort after b'b'"):
+        open_table(table_of_blocks([], edit_index=lambda contents: index))
+
+
+def test_block_without_restart_offsets_hides_its_entries() -> None:
+    num_entries, damage = verified(with_restarts(DATA, block=lambda offsets: []))
+    assert num_entries == 0
+    assert len(damage) == 1 and "has no restart offsets, but " in damage[0]

@@ -5,7 +5,11 @@
 
 A key is the first `shared` bytes of the key before it and the `unshared` bytes that follow. At each restart offset
 stands an entry that shares nothing, so that a search may begin there. A block is decoded as a whole here: it is at most
-some hundred KiB, and Python's loop costs more than the bytes do. The restart offsets then only say where entries end.
+some hundred KiB, and Python's loop costs more than the bytes do. Decoding needs only the number of restart offsets, which
+says where the entries end.
+
+TensorFlow needs the offsets too: it looks up a key with a binary search over the entries at them, and iterates from the
+first one. If an offset is wrong, TensorFlow may miss keys or fail; `Block.restart_fault` reports that.
 
 Three bytes may make a key as long as the one before it, so that keys can take the square of what the block takes. Writers
 begin anew after every 16 entries: of what a file needs honestly, 64 times its bytes is more than anybody has had.
@@ -14,6 +18,7 @@ begin anew after every 16 entries: of what a file needs honestly, 64 times its b
 from __future__ import annotations
 
 import bisect
+import struct
 
 from tfsaver.errors import DataLossError, TruncatedError
 from tfsaver.lib import coding
@@ -41,8 +46,14 @@ class Block:
     def __init__(self, contents: bytes, what: str, *, only_first: bool = False, stored_size: int | None = None) -> None:
         self.keys: list[bytes] = []
         self.values: list[bytes] = []
+        # Where entries with a complete key begin: the only places that a restart offset may point to.
+        self._complete_starts: list[int] = []
         try:
-            end = _end_of_entries(contents)
+            num_restarts = _read_num_restarts(contents)
+            # Other writers leave a block without restarts where there are no entries.
+            end = len(contents) - 4 * (num_restarts + 1) if num_restarts else 0
+            self._restarts = contents[end:-4] if num_restarts else b""
+            self._num_skipped = 0 if num_restarts else len(contents) - 4
             size = len(contents) if stored_size is None else stored_size
             self._decode(contents, end, min(end, 1) if only_first else end, _MAX_EXPANSION * size + _FREE_SIZE)
         except DataLossError as error:
@@ -51,7 +62,7 @@ class Block:
 
     def _decode(self, contents: bytes, end: int, stop: int, room: int) -> None:
         """Decodes the entries that begin before `stop`, and what they share takes no more than `room`."""
-        keys, values = self.keys, self.values
+        keys, values, complete_starts = self.keys, self.values, self._complete_starts
         key = b""
         position = 0
         read_varint = coding.read_varint
@@ -80,18 +91,39 @@ class Block:
                 raise DataLossError(f"entry at byte {start}: key {key!r} does not sort after {previous!r}")
             keys.append(key)
             values.append(contents[value_start:position])
+            if not shared:
+                complete_starts.append(start)
 
     def lower_bound(self, key: bytes) -> int:
         """The position of the first key that is not less than `key`."""
         return bisect.bisect_left(self.keys, key)
 
+    def restart_fault(self) -> str | None:
+        """What is wrong with the restart offsets; None if a binary search over them finds every key."""
+        if self._num_skipped:
+            return f"has no restart offsets, but {self._num_skipped} bytes before their count"
+        # A block without entries has one offset, which points to where the first would be.
+        complete_starts = set(self._complete_starts or [0])
+        num_restarts = len(self._restarts) // 4
+        previous = -1
+        for number, (offset,) in enumerate(struct.iter_unpack("<I", self._restarts), 1):
+            if number == 1 and offset:
+                fault = "not 0"
+            elif offset <= previous:
+                fault = f"not greater than {previous}, the one before it"
+            elif offset not in complete_starts:
+                fault = "where no entry with a complete key begins"
+            else:
+                previous = offset
+                continue
+            return f"restart offset {number} of {num_restarts} is {offset}, {fault}"
+        return None
 
-def _end_of_entries(contents: bytes) -> int:
+
+def _read_num_restarts(contents: bytes) -> int:
     if len(contents) < 4:
         raise TruncatedError("restart count", wanted=4, available=len(contents))
     num_restarts = coding.read_fixed32(contents, len(contents) - 4)
-    # Other writers leave a block without restarts where there are no entries.
-    end = len(contents) - 4 * (num_restarts + 1)
-    if end < 0:
+    if 4 * (num_restarts + 1) > len(contents):
         raise DataLossError(f"{num_restarts} restarts do not fit in {len(contents)} bytes")
-    return end if num_restarts else 0
+    return num_restarts
