@@ -7,6 +7,7 @@ and each of them says clearly enough what is meant. What is looked for, in this 
     path is a directory: a SavedModel's              its variables/variables
                          with a state file           the checkpoint that is its latest
                          with one checkpoint         that
+                         with a file .index          V2, of the prefix path/
     path is x.index, x.data-00000-of-00001, x.meta   x
     path is x-00000-of-00002                         V1, all of x-?????-of-00002
     path is a state file, or a SavedModel's .pb      as its directory
@@ -14,6 +15,9 @@ and each of them says clearly enough what is meant. What is looked for, in this 
     path is a pattern, or x of x-00000-of-00002      V1, the files that match
 
 An error says what was looked for and what is there instead.
+
+An entry of a state file names a checkpoint's prefix. It does not lead on to another state file: `prefix_of_entry` refuses a
+directory, a state file and a SavedModel, so that state files that name each other end in one error.
 """
 
 from __future__ import annotations
@@ -25,7 +29,7 @@ from typing import NamedTuple
 from tfsaver.checkpoint import checkpoint_files
 from tfsaver.checkpoint.checkpoint_state import STATE_FILE_NAME, get_checkpoint_state
 from tfsaver.checkpoint.saved_tensor_slices import shard_path, shard_pattern
-from tfsaver.errors import CheckpointNotFoundError, DataLossError, nearest_names
+from tfsaver.errors import CheckpointNotFoundError, DataLossError, InvalidArgumentError, nearest_names
 from tfsaver.lib import file_io
 from tfsaver.tensor_bundle import naming
 
@@ -81,14 +85,86 @@ def _in_directory(directory: str) -> CheckpointLocation:
         raise CheckpointNotFoundError(directory, looked_for=[index], found="a SavedModel without variables")
     latest = checkpoint_files.recorded_checkpoint(directory)
     if latest is not None:
-        return locate_checkpoint(latest)
+        return _of_entry(latest, directory, directory)
     state_file = file_io.join(directory, STATE_FILE_NAME)
     prefixes = _prefixes_in(directory)
     if len(prefixes) == 1 and STATE_FILE_NAME not in names:
-        return locate_checkpoint(file_io.join(directory, prefixes[0]))
+        location = _at_prefix(file_io.join(directory, prefixes[0]))
+        if location is not None:
+            return location
+    unnamed = file_io.join(directory, "")
+    if file_io.exists(naming.index_path(unnamed)):
+        return CheckpointLocation(unnamed, "V2")
     raise CheckpointNotFoundError(
         directory, looked_for=[state_file, index], found=_describe_directory(directory, STATE_FILE_NAME in names)
     )
+
+
+def prefix_of_entry(path: str) -> str:
+    """The prefix that an entry of a state file names.
+
+    Args:
+        path: The entry, joined with the directory of the state file. It need not exist.
+
+    Raises:
+        InvalidArgumentError: It is a directory, a state file or a SavedModel: which checkpoint that means is for its own
+            state file to say, and that may name this one again.
+    """
+    if file_io.exists(naming.index_path(path)):
+        return path
+    if file_io.is_directory(path):
+        # save(session, "run/") writes run/.index, and the entry of that is ".".
+        unnamed = file_io.join(path, "")
+        if file_io.exists(naming.index_path(unnamed)):
+            return unnamed
+        raise InvalidArgumentError(f"{_abridged(path)!r} is a directory, not a checkpoint's prefix")
+    if _is_saved_model_file(path) and file_io.exists(path):
+        raise InvalidArgumentError(f"{_abridged(path)!r} is a SavedModel, not a checkpoint's prefix")
+    if _is_state_file(path):
+        raise InvalidArgumentError(f"{_abridged(path)!r} is a state file, not a checkpoint's prefix")
+    return path
+
+
+def _of_entry(entry: str, path: str, directory: str) -> CheckpointLocation:
+    """The checkpoint that an entry of a state file names.
+
+    Args:
+        entry: The entry, joined with the directory.
+        path: What the caller of `locate_checkpoint` named.
+        directory: The directory of the state file.
+    """
+    try:
+        prefix = prefix_of_entry(entry)
+    except InvalidArgumentError as error:
+        found = f"{error}{_advice(entry, directory)}"
+        raise CheckpointNotFoundError(path, looked_for=["the checkpoint that its state file names"], found=found) from error
+    if file_io.exists(naming.index_path(prefix)):
+        return CheckpointLocation(prefix, "V2")
+    return _of_file(prefix) if file_io.exists(prefix) else _of_missing(prefix)
+
+
+def _advice(entry: str, directory: str) -> str:
+    """What to pass instead of a directory whose state file has an entry that is not a prefix."""
+    if prefixes := _prefixes_in(directory):
+        fix = f"let `tfsaver doctor {directory or '.'} --fix` correct the state file"
+        return f"; pass one of the checkpoints {_listed(prefixes)}, or {fix}"
+    if not file_io.is_directory(entry):
+        return ""
+    if prefixes := _prefixes_in(entry):
+        return f"; pass that directory, or one of the checkpoints in it: {_listed(prefixes)}"
+    if any(name in SAVED_MODEL_FILES for name in file_io.list_directory(entry)):
+        return "; pass that directory to open the SavedModel in it"
+    return ", and it holds no checkpoints"
+
+
+def _at_prefix(prefix: str) -> CheckpointLocation | None:
+    """The checkpoint of exactly that prefix, of either format; None where there is none."""
+    if file_io.exists(naming.index_path(prefix)):
+        return CheckpointLocation(prefix, "V2")
+    if file_io.exists(prefix) and not file_io.is_directory(prefix):
+        return CheckpointLocation(prefix, "V1", (prefix,))
+    counts = _shard_counts(prefix)
+    return _v1_shards(prefix, counts[-1]) if counts else None
 
 
 def _describe_directory(directory: str, has_state_file: bool) -> str:
@@ -112,7 +188,7 @@ def _listed(names: list[str], limit: int = 3) -> str:
 
 
 def _of_file(path: str) -> CheckpointLocation:
-    directory, name = file_io.split(path)
+    directory = file_io.split(path)[0]
     if match := _INDEX.match(path):
         return CheckpointLocation(match[1], "V2")
     if match := _DATA.match(path):
@@ -120,9 +196,9 @@ def _of_file(path: str) -> CheckpointLocation:
         return _v2(match[1], f"the data shard {path!r} is, without its index")
     if match := _META.match(path):
         return _of_meta_graph(path, match[1])
-    if name in SAVED_MODEL_FILES:
+    if _is_saved_model_file(path):
         return _in_directory(directory or ".")
-    if name == STATE_FILE_NAME and _is_text(path):
+    if _is_state_file(path):
         return _of_state_file(path)
     if match := _V1_SHARD.match(path):
         return _v1_shards(match[1], int(match[3]))
@@ -137,14 +213,27 @@ def _v2(prefix: str, found: str) -> CheckpointLocation:
 
 
 def _of_meta_graph(path: str, prefix: str) -> CheckpointLocation:
-    if not file_io.exists(naming.index_path(prefix)) and not file_io.exists(prefix) and not _shard_counts(prefix):
+    location = _at_prefix(prefix)
+    if location is None:
         raise CheckpointNotFoundError(
             prefix, looked_for=[naming.index_path(prefix), prefix], found=f"the meta graph {path!r} is, without weights"
         )
-    return locate_checkpoint(prefix)
+    return location
 
 
-def _is_text(path: str) -> bool:
+def _abridged(path: str) -> str:
+    """A path of ordinary length as it is; of "./././" a thousand times, both ends."""
+    return path if len(path) <= 300 else f"{path[:150]}...{path[-100:]}"
+
+
+def _is_saved_model_file(path: str) -> bool:
+    return file_io.split(path)[1] in SAVED_MODEL_FILES
+
+
+def _is_state_file(path: str) -> bool:
+    """Whether a file has the name of a state file and is text; a V1 checkpoint may have that name too."""
+    if file_io.split(path)[1] != STATE_FILE_NAME or not file_io.exists(path):
+        return False
     file = file_io.open_for_reading(path)
     try:
         return b"\0" not in file.read(0, 4096)
@@ -156,7 +245,7 @@ def _of_state_file(path: str) -> CheckpointLocation:
     directory, name = file_io.split(path)
     latest = checkpoint_files.recorded_checkpoint(directory, name)
     if latest is not None:
-        return locate_checkpoint(latest)
+        return _of_entry(latest, path, directory)
     if get_checkpoint_state(directory, name) is None:
         raise DataLossError(f"{path} is a state file that cannot be read as one")
     raise CheckpointNotFoundError(
@@ -188,7 +277,7 @@ def _of_missing(path: str) -> CheckpointLocation:
     # Before V1: a pattern that matches an index matches its data files too.
     if indexes := checkpoint_files.matching_files(naming.index_path(path)):
         return _v2_pattern(path, indexes)
-    if paths := checkpoint_files.matching_files(path):
+    if paths := [item for item in checkpoint_files.matching_files(path) if not file_io.is_directory(item)]:
         shards = {(match[1], int(match[3])) for item in paths if (match := _V1_SHARD.match(item))}
         if len(shards) == 1:
             return _v1_shards(*shards.pop())

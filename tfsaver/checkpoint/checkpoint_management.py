@@ -6,6 +6,7 @@ numbers of shards are a pattern, so that removing ``model[1]`` never takes ``mod
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import re
@@ -19,6 +20,7 @@ from tfsaver.checkpoint.checkpoint_files import (
     matching_files,
     recorded_checkpoint,
 )
+from tfsaver.checkpoint.checkpoint_location import prefix_of_entry
 from tfsaver.checkpoint.checkpoint_state import (
     generate_checkpoint_state_proto,
     get_checkpoint_state,
@@ -73,6 +75,7 @@ def latest_checkpoint(
     Returns:
         A prefix, or the pattern of a V1 checkpoint in several files. None when there is no state file that can be read, or,
         with a warning in the log, when the checkpoint it names is nowhere; with `verified`, when no checkpoint is sound.
+        A directory, if the state file names one, as TensorFlow returns it; never with `verified`.
 
     Raises:
         InvalidArgumentError: The state file names no checkpoint, or one whose name no file can have, or, when it is not
@@ -84,10 +87,18 @@ def latest_checkpoint(
         recorded = recorded_checkpoint(checkpoint_dir, latest_filename)
         if recorded is not None and not trusted:
             refuse_files(path_or_empty(checkpoint_dir), recorded)
-        return recorded
+        return recorded if recorded is None else _unnamed_in(recorded)
     latest = latest_verified_checkpoint(checkpoint_dir, latest_filename, trusted=trusted)
     warn_of_skipped(latest)
     return latest.prefix
+
+
+def _unnamed_in(recorded: str) -> str:
+    """``run/./`` for ``run/.`` if the checkpoint's files there are called .index and .data-00000-of-00001."""
+    # TensorFlow returns any directory that the state file names, and so does this: `load_checkpoint` says what it is.
+    with contextlib.suppress(InvalidArgumentError):
+        return prefix_of_entry(recorded)
+    return recorded
 
 
 def get_checkpoint_mtimes(checkpoint_prefixes: Iterable[file_io.PathLike]) -> list[float]:

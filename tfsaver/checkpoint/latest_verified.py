@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from tfsaver.checkpoint.checkpoint_location import prefix_of_entry
 from tfsaver.checkpoint.checkpoint_state import path_or_empty, state_file_path
 from tfsaver.checkpoint.doctor.damage import describe_damage
 from tfsaver.checkpoint.doctor.directory_survey import FoundCheckpoint, survey_directory
@@ -94,7 +95,7 @@ def newest_usable(
             tried.append(prefix)
             place = None if trusted else outside(directory, prefix)
             leads_out = f"{place} leads out of the directory, which is not trusted"
-            reason = why_not_usable(prefix) if place is None else leads_out
+            reason = (_why_no_prefix(prefix) or why_not_usable(prefix)) if place is None else leads_out
             if reason is None:
                 return LatestVerified(prefix, skipped)
             skipped.append(Skipped(prefix, reason))
@@ -110,7 +111,8 @@ def _in_order(directory: str, latest_filename: file_io.PathLike | None, trusted:
     state = read_state_file(directory, latest_filename, trusted=trusted)
     first = None
     if state.newest is not None and state.newest.is_here and state.newest.is_there:
-        first = file_io.join(directory, state.newest.names[0])
+        name = state.newest.names[0]
+        first = file_io.join(directory, name) if name else state.newest.path
         yield first
     state_file_name = file_io.split(state_file_path(directory, latest_filename))[1]
     hints = [name for entry in state.recorded for name in entry.names]
@@ -142,6 +144,15 @@ def candidates(state: StateFile, found: dict[str, FoundCheckpoint]) -> Iterator[
     for checkpoint in reversed(in_order_of_age(found.values(), recorded)):
         if checkpoint.prefix != first:
             yield checkpoint.prefix
+
+
+def _why_no_prefix(prefix: str) -> str | None:
+    """Why an entry of the state file cannot name a checkpoint of this directory; None when it can."""
+    try:
+        prefix_of_entry(prefix)
+    except (SaverError, OSError) as error:
+        return str(error)
+    return None
 
 
 def why_not(prefix: str, progress: Progress | None = None) -> str | None:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 
 from tfsaver import schemas
 from tfsaver.checkpoint.checkpoint_files import checkpoint_exists, last_parts
+from tfsaver.checkpoint.checkpoint_location import prefix_of_entry
 from tfsaver.checkpoint.checkpoint_state import parse_checkpoint_state, path_or_empty, state_file_path
 from tfsaver.checkpoint.doctor.directory_survey import FoundCheckpoint
 from tfsaver.errors import InvalidArgumentError, SaverError
@@ -34,6 +35,7 @@ class StateEntry:
         is_here: Whether it leads into the directory of the state file.
         is_there: Whether there is a checkpoint at `path`.
         names: What a checkpoint of that name in this directory would be called.
+        fault: Why it cannot name a checkpoint, as a directory cannot; None for an entry that can.
     """
 
     text: str
@@ -41,6 +43,7 @@ class StateEntry:
     is_here: bool
     is_there: bool
     names: tuple[str, ...]
+    fault: str | None = None
 
     def name_in(self, known: Collection[str]) -> str | None:
         """The one of the directory's checkpoints that is meant, if it is one of these."""
@@ -109,6 +112,8 @@ def read_state_file(
         found.error = InvalidArgumentError("it names no newest checkpoint")
     texts = {*state.all_model_checkpoint_paths, state.model_checkpoint_path} - {""}
     entries = {text: _entry(directory, text, trusted) for text in texts}
+    if found.error is None and (faults := [entry.fault for entry in entries.values() if entry.fault is not None]):
+        found.error = InvalidArgumentError(f"it lists what is not a checkpoint: {min(faults)}")
     found.newest = entries.get(state.model_checkpoint_path)
     found.entries = [entries[text] for text in state.all_model_checkpoint_paths if text]
     if len(state.all_model_checkpoint_timestamps) == len(found.entries):
@@ -155,14 +160,21 @@ def is_newer(checkpoint: FoundCheckpoint, recorded: FoundCheckpoint) -> bool:
 
 def _entry(directory: str, text: str, trusted: bool) -> StateEntry:
     path = file_io.join(directory, text)
-    parent, name = file_io.split(path)
-    is_here = bool(name) and "\0" not in text and _is_same_directory(parent, directory)
     is_there = False
+    fault = None
     if trusted or not confinement.leads_out(text):
         # What names no file that can be looked for is not there.
         with contextlib.suppress(OSError, SaverError):
-            is_there = checkpoint_exists(path) and (not file_io.is_directory(path) or file_io.exists(f"{path}.index"))
-    return StateEntry(text, path, is_here, is_there, tuple(dict.fromkeys([name] * is_here + last_parts(text))))
+            try:
+                path = prefix_of_entry(path)
+                is_there = checkpoint_exists(path)
+            except InvalidArgumentError as error:
+                fault = str(error)
+    parent, name = file_io.split(path)
+    # The name of a checkpoint is empty if its index is called .index.
+    is_here = (bool(name) or is_there) and "\0" not in text and _is_same_directory(parent, directory)
+    names = tuple(dict.fromkeys([name] * is_here + last_parts(text)))
+    return StateEntry(text, path, is_here, is_there, names, fault)
 
 
 def _is_same_directory(a: str, b: str) -> bool:
