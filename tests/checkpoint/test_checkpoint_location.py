@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import tfsaver
 from tests.table.stores import build
 from tfsaver.checkpoint.checkpoint_location import locate_checkpoint
-from tfsaver.checkpoint.checkpoint_management import update_checkpoint_state
+from tfsaver.checkpoint.checkpoint_management import latest_checkpoint, update_checkpoint_state
 from tfsaver.checkpoint.checkpoint_reader import load_checkpoint
+from tfsaver.checkpoint.doctor.doctor import diagnose
+from tfsaver.checkpoint.doctor.state_repair import repair_state_file
 from tfsaver.checkpoint.save import save_checkpoint
+from tfsaver.checkpoint.verify import verify_checkpoint
 from tfsaver.errors import CheckpointNotFoundError, DataLossError, InvalidArgumentError, SaverError
 
 TENSORS = {"w": np.arange(3, dtype=np.float32)}
@@ -233,3 +238,138 @@ def test_error_has_the_facts_as_fields(tmp_path: Path) -> None:
     assert error.prefix == str(tmp_path / "model")
     assert error.looked_for[0] == f"{tmp_path / 'model'}.index"
     assert error.found == "nothing of that name is there"
+
+
+# State files that name directories, or each other.
+
+
+def write_state(directory: Path, *entries: str) -> Path:
+    directory.mkdir(parents=True, exist_ok=True)
+    lines = [f'all_model_checkpoint_paths: "{entry}"\n' for entry in entries]
+    (directory / "checkpoint").write_text(f'model_checkpoint_path: "{entries[-1]}"\n{"".join(lines)}')
+    return directory
+
+
+def files_of(directory: Path, *names: str) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        (directory / name).write_bytes(b"")
+
+
+CIRCULAR = {
+    "its own directory": ".",
+    "its own directory by an absolute path": "{run}",
+    "its own directory with a slash": "{run}/",
+    "its own directory by a link": "loop",
+    "the directory above": "..",
+    "a directory whose state file names this one": "../other",
+    "a directory in it": "sub",
+    "a directory in it with a slash": "sub/",
+    "a SavedModel's directory": "export",
+    "a SavedModel": "export/saved_model.pb",
+    "its own state file": "checkpoint",
+    "its own state file by way of a meta graph": "checkpoint.meta",
+    "its own state file by a pattern": "check*",
+    "a directory by a pattern": "su?",
+    "the state file of another directory": "../other/checkpoint",
+    "its own directory by a long path": "./" * 1500,
+}
+
+
+@pytest.fixture(params=CIRCULAR.values(), ids=CIRCULAR)
+def circular(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A directory whose state file names what is not a checkpoint, but may have a state file or hold a checkpoint."""
+    run = tmp_path / "run"
+    write_state(run, request.param.format(run=run))
+    write_state(tmp_path, "run")
+    write_state(tmp_path / "other", "../run")
+    write_state(run / "sub", "..")
+    files_of(run, "checkpoint.meta")
+    files_of(run / "export", "saved_model.pb")
+    v2(run / "export" / "variables" / "variables")
+    (run / "loop").symlink_to(".")
+    return run
+
+
+ROUTES = {
+    "load_checkpoint": load_checkpoint,
+    "load_checkpoint, not trusted": lambda path: load_checkpoint(path, trusted=False),
+    "load_checkpoint of the state file": lambda path: load_checkpoint(path / "checkpoint"),
+    "verify": verify_checkpoint,
+    "cast": lambda path: tfsaver.cast(path, path.parent / "cast", "float16"),
+    "average": lambda path: tfsaver.average([path, path], path.parent / "average"),
+}
+
+
+@pytest.mark.parametrize("route", ROUTES.values(), ids=ROUTES)
+def test_state_file_that_leads_on_is_one_short_error(
+    circular: Path, route: Callable[[Path], object], caplog: pytest.LogCaptureFixture
+) -> None:
+    try:
+        damage = route(circular)
+    except SaverError as error:
+        damage = error
+    assert isinstance(damage, SaverError) or not damage.ok  # type: ignore[attr-defined]
+    assert len(str(damage)) < 600 + 2 * len(str(circular))
+    assert len(caplog.text) < 300
+
+
+def test_latest_checkpoint_neither_follows_nor_verifies_a_directory(circular: Path) -> None:
+    assert latest_checkpoint(circular, verified=True) is None
+    assert latest_checkpoint(circular, verified=True, trusted=False) is None
+    one, _ = v2(circular / "m-1"), v2(circular / "m-2")
+    (circular / "m-2.data-00000-of-00001").write_bytes(b"")
+    assert latest_checkpoint(circular, verified=True) == str(one)
+
+
+def test_doctor_names_what_a_state_file_leads_to_and_fixes_it(tmp_path: Path) -> None:
+    run = write_state(tmp_path / "run", ".")
+    v2(run / "m-1")
+    messages = [str(finding) for finding in diagnose(run).findings]
+    assert any(f"'{run}/.' is a directory, not a checkpoint's prefix" in message for message in messages)
+    repair_state_file(diagnose(run))
+    assert opens(run) == ("m-1", "V2")
+    assert diagnose(run).ok
+
+
+def test_entry_that_is_a_directory_says_what_to_pass_instead(tmp_path: Path) -> None:
+    run = write_state(tmp_path / "run", ".")
+    start = f"no checkpoint at '{run}': looked for the checkpoint that its state file names; "
+    assert sentence_of(run) == f"{start}'{run}/.' is a directory, not a checkpoint's prefix, and it holds no checkpoints"
+    write_state(run, "../other")
+    v2(tmp_path / "other" / "m-7")
+    assert sentence_of(run).endswith("is a directory, not a checkpoint's prefix; pass that directory, or one of the checkpoints in it: 'm-7'")
+    v2(run / "m-1")
+    assert sentence_of(run).endswith(f"; pass one of the checkpoints 'm-1', or let `tfsaver doctor {run} --fix` correct the state file")
+    write_state(tmp_path / "model", "../export")
+    files_of(tmp_path / "export", "saved_model.pb")
+    assert sentence_of(tmp_path / "model").endswith("; pass that directory to open the SavedModel in it")
+    assert "checkpoint' is a state file, not a checkpoint's prefix" in sentence_of(write_state(tmp_path / "own", "checkpoint"))
+
+
+@pytest.mark.parametrize("entry", [".", "./", "{run}/", "{run}"])
+def test_checkpoint_without_a_name_is_found_by_its_directory(entry: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    run = write_state(tmp_path / "run", entry.format(run=tmp_path / "run"))
+    v2(tmp_path / "m")
+    for suffix in (".index", ".data-00000-of-00001"):
+        shutil.move(tmp_path / f"m{suffix}", run / suffix)
+    for path in (run, run / "checkpoint", f"{run}/", latest_checkpoint(run), latest_checkpoint(run, verified=True)):
+        assert path is not None and opens(path) == ("", "V2")
+    if not entry.startswith("{run}"):
+        with load_checkpoint(run, trusted=False) as reader:
+            assert reader["w"].tolist() == [0, 1, 2]
+    assert verify_checkpoint(run).ok and not caplog.text
+    (run / "checkpoint").unlink()
+    assert opens(run) == ("", "V2")
+
+
+def test_entry_may_be_a_v1_checkpoint_with_the_name_of_a_state_file(tmp_path: Path) -> None:
+    v1(write_state(tmp_path / "run", "../other/checkpoint").parent / "other" / "checkpoint")
+    assert opens(tmp_path / "run") == ("checkpoint", "V1")
+
+
+def test_meta_graph_does_not_lead_to_a_directory(tmp_path: Path) -> None:
+    write_state(tmp_path / "model", "m-1")
+    v2(tmp_path / "model" / "m-1")
+    files_of(tmp_path, "model.meta")
+    assert sentence_of(tmp_path / "model.meta").endswith("model.meta' is, without weights")

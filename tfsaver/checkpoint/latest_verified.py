@@ -7,6 +7,7 @@ restore.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -18,7 +19,7 @@ from tfsaver.checkpoint.doctor.directory_survey import FoundCheckpoint, survey_d
 from tfsaver.checkpoint.doctor.state_survey import StateFile, in_order_of_age, read_state_file
 from tfsaver.checkpoint.untrusted import outside
 from tfsaver.checkpoint.verify import verify_checkpoint
-from tfsaver.errors import SaverError
+from tfsaver.errors import InvalidArgumentError, SaverError
 from tfsaver.lib import file_io
 
 _logger = logging.getLogger(__name__)
@@ -148,10 +149,12 @@ def candidates(state: StateFile, found: dict[str, FoundCheckpoint]) -> Iterator[
 
 def _why_no_prefix(prefix: str) -> str | None:
     """Why an entry of the state file cannot name a checkpoint of this directory; None when it can."""
-    try:
-        prefix_of_entry(prefix)
-    except (SaverError, OSError) as error:
-        return str(error)
+    # Any other error comes again when the checkpoint is tried, and how bad it is is for the caller to say.
+    with contextlib.suppress(SaverError, OSError):
+        try:
+            prefix_of_entry(prefix)
+        except InvalidArgumentError as error:
+            return str(error)
     return None
 
 
