@@ -7,14 +7,12 @@ format of nobody else) has a name too, and is an error only for who asks for it:
 from __future__ import annotations
 
 import abc
-import contextlib
-import errno
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
 from tfsaver.checkpoint.tensor_source import Array, TensorSource
-from tfsaver.errors import DataLossError, SaverError, TensorNotFoundError, UnimplementedError, nearest_names
+from tfsaver.errors import SaverError, TensorNotFoundError, UnimplementedError, nearest_names
 from tfsaver.framework.dtypes import DType
 from tfsaver.framework.region import Region, as_tensor_slice
 from tfsaver.framework.tensor_info import TensorInfo
@@ -95,25 +93,3 @@ def _checked(content: tuple[DType, Shape] | str) -> tuple[DType, Shape] | str:
     except SaverError as error:
         return f"has a shape that no array can have: {error}"
     return content
-
-
-@contextlib.contextmanager
-def library_errors(what: str) -> Iterator[None]:
-    """Makes an error of a neighbour's library one of ours: over a damaged file it may be of any kind.
-
-    Args:
-        what: What was being done, as in ``model.npz is no npz file``.
-
-    Raises:
-        DataLossError: In the place of whatever is no error of the system's, or of ours.
-    """
-    try:
-        yield
-    except (SaverError, MemoryError):
-        raise
-    except Exception as error:
-        # The system's have a number; bz2, for one, raises the same class without any. A place before a file's beginning is
-        # what the file said.
-        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
-            raise
-        raise DataLossError(f"{what}: {error or type(error).__name__}") from error

@@ -20,8 +20,9 @@ import numpy as np
 
 from tfsaver.checkpoint.tensor_source import Array, TensorSource
 from tfsaver.convert.atomic import atomic_file, local_path
-from tfsaver.convert.file_source import FileSource, library_errors
+from tfsaver.convert.file_source import FileSource
 from tfsaver.convert.fitting import check_fits, clashes, no_type
+from tfsaver.convert.open_file import OpenFile, library_errors
 from tfsaver.errors import DataLossError, InvalidArgumentError, MissingExtraError, SaverError, nearest_names
 from tfsaver.framework import dtypes, tensor_util
 from tfsaver.framework.dtypes import DType
@@ -115,11 +116,13 @@ def save_keras(
 class _KerasSource(FileSource):
     def __init__(self, path: str) -> None:
         self._h5py = _library()
-        if file_io.is_directory(path):
-            raise DataLossError(f"{path} is a directory, no HDF5 file")
-        self._file = _open(self._h5py, path)
+        self._file: Any = None
+        self._pinned = OpenFile(path, "HDF5 file")
         try:
-            with library_errors(f"{path} is a damaged HDF5 file"):
+            with library_errors(f"{path} is no sound HDF5 file", self._pinned):
+                # By its path the library would fill up with zeros what has been cut off.
+                self._file = self._h5py.File(self._pinned.stream(), "r")
+            with library_errors(f"{path} is a damaged HDF5 file", self._pinned):
                 self._paths = dict(_names(self._h5py, self._file))
                 contents = {name: self._content(self._file[inner]) for name, inner in self._paths.items()}
         except BaseException:
@@ -128,7 +131,9 @@ class _KerasSource(FileSource):
         super().__init__(path, contents)
 
     def close(self) -> None:
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
+        self._pinned.close()
 
     def groups(self) -> dict[str, dict[str, Any]]:
         """Every group by its path, with its attributes."""
@@ -162,7 +167,7 @@ class _KerasSource(FileSource):
         return self._load_part(name, info, ())
 
     def _load_part(self, name: str, info: TensorInfo, indices: tuple[slice, ...]) -> Array:
-        with library_errors(f"{name!r} cannot be read"):
+        with library_errors(f"{name!r} cannot be read", self._pinned):
             value = self._file[self._paths[name]][indices]
         if info.dtype is dtypes.STRING:
             return tensor_util.as_tensor(np.asarray(value, object), name)[0]
@@ -178,15 +183,6 @@ def _library() -> Any:
     except ImportError as error:
         raise MissingExtraError("h5py", extra="keras", purpose="reading or writing .weights.h5 and .h5") from error
     return h5py
-
-
-def _open(h5py: Any, path: str) -> Any:
-    try:
-        return h5py.File(path, "r")
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise DataLossError(f"{path} is no sound HDF5 file: {error}") from error
 
 
 def _objects(h5py: Any, file: Any) -> Iterator[tuple[str, Any]]:

@@ -28,8 +28,9 @@ import numpy as np
 from tfsaver.checkpoint.tensor_source import Array, TensorSource
 from tfsaver.convert.atomic import atomic_file, local_path
 from tfsaver.convert.chunks import chunks
-from tfsaver.convert.file_source import FileSource, library_errors
+from tfsaver.convert.file_source import FileSource
 from tfsaver.convert.fitting import check_fits, no_type
+from tfsaver.convert.open_file import OpenFile, library_errors
 from tfsaver.errors import DataLossError, SaverError, UnimplementedError
 from tfsaver.framework import dtypes, tensor_util
 from tfsaver.framework.dtypes import DType
@@ -111,20 +112,22 @@ def save_npz(
 
 class _NpzSource(FileSource):
     def __init__(self, path: str) -> None:
-        with library_errors(f"{path} is no npz file"):
-            self._archive = zipfile.ZipFile(path)
+        self._file = OpenFile(path, "npz file")
         try:
+            with library_errors(f"{path} is no npz file", self._file):
+                self._archive = zipfile.ZipFile(self._file.stream())
             members = [member for member in self._archive.namelist() if member.endswith(_SUFFIX)]
             super().__init__(path, {member.removesuffix(_SUFFIX): self._content(path, member) for member in members})
         except BaseException:
-            self._archive.close()
+            self._file.close()
             raise
 
     def close(self) -> None:
         self._archive.close()
+        self._file.close()
 
     def _content(self, path: str, member: str) -> tuple[DType, Shape] | str:
-        with library_errors(f"{path}: member {member!r} is no array"), self._archive.open(member) as file:
+        with library_errors(f"{path}: member {member!r} is no array", self._file), self._archive.open(member) as file:
             shape, stored = _read_header(file)
             size = self._archive.getinfo(member).file_size - file.tell()
         if stored.hasobject:
@@ -140,7 +143,7 @@ class _NpzSource(FileSource):
             return f"is of type {stored}, which no checkpoint can hold"
 
     def _load(self, name: str, info: TensorInfo) -> Array:
-        with library_errors(f"{name!r} is damaged"), self._archive.open(name + _SUFFIX) as file:
+        with library_errors(f"{name!r} is damaged", self._file), self._archive.open(name + _SUFFIX) as file:
             array: Array = np.lib.format.read_array(file, allow_pickle=False)
             # The archive's checksum is compared when a member ends.
             file.read(1)

@@ -22,8 +22,9 @@ import numpy as np
 
 from tfsaver.checkpoint.tensor_source import Array, TensorSource
 from tfsaver.convert.atomic import atomic_directory, check_directory_target, local_path
-from tfsaver.convert.file_source import FileSource, library_errors
+from tfsaver.convert.file_source import FileSource
 from tfsaver.convert.fitting import check_fits, no_type
+from tfsaver.convert.open_file import PinnedDirectory, library_errors
 from tfsaver.errors import DataLossError, MissingExtraError, SaverError, UnimplementedError
 from tfsaver.framework import dtypes
 from tfsaver.framework.dtypes import DType
@@ -112,11 +113,12 @@ class _OrbaxSource(FileSource):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
         if not file_io.is_directory(self._directory):
             raise DataLossError(f"{path} is no directory, and no Orbax checkpoint")
+        self._pinned = PinnedDirectory(path)
         self._checkpointer = self._library.Checkpointer(self._library.PyTreeCheckpointHandler())
         self._keys: dict[str, tuple[Any, ...]] = {}
         contents = {}
         self._metadata = self._tree(path)
-        with library_errors(f"{path} is no sound Orbax checkpoint"):
+        with library_errors(f"{path} is no sound Orbax checkpoint", self._pinned):
             leaves = list(_leaves(self._metadata))
         for keys, leaf in leaves:
             name = "/".join(map(str, keys))
@@ -134,11 +136,8 @@ class _OrbaxSource(FileSource):
         self._checkpointer.close()
 
     def _tree(self, path: str) -> Any:
-        try:
+        with library_errors(f"{path} is no sound Orbax checkpoint", self._pinned):
             metadata = self._checkpointer.metadata(self._directory)
-        except Exception as error:
-            # It has no error of its own for a directory that is none of its.
-            raise DataLossError(f"{path} is no sound Orbax checkpoint: {error}") from error
         tree = getattr(metadata, "item_metadata", metadata)
         tree = getattr(tree, "tree", tree)
         if not tree:
@@ -187,17 +186,14 @@ class _OrbaxSource(FileSource):
         return self._arrays(names, restore_args=arguments)
 
     def _arrays(self, names: list[str], **arguments: Any) -> dict[str, Array]:
-        try:
-            restored = self._checkpointer.restore(self._directory, args=self._library.args.PyTreeRestore(**arguments))
-        except Exception as error:
-            # Those of tensorstore are plain ValueErrors, and others.
-            raise DataLossError(f"{names[0]!r} and what follows cannot be read: {error}") from error
         found = {}
-        for name in names:
-            value = restored
-            for key in self._keys[name]:
-                value = value[key]
-            found[name] = np.asarray(value)
+        with library_errors(f"{names[0]!r} and what follows cannot be read", self._pinned):
+            restored = self._checkpointer.restore(self._directory, args=self._library.args.PyTreeRestore(**arguments))
+            for name in names:
+                value = restored
+                for key in self._keys[name]:
+                    value = value[key]
+                found[name] = np.asarray(value)
         return found
 
 

@@ -6,12 +6,16 @@
 
 The library writes from memory alone, so a file of a hundred gigabytes would need as much of it. Here the library lays the
 file out over memory that is all zeros and was never touched, and the tensors are then put into their places piece by piece.
-Its numpy side reads no float8; those bytes are read at their offsets, after the library has found the file sound.
+Its numpy side does not read float8, and it maps the file into memory: a file that is cut short would end the process. So the
+library finds the file sound, and the bytes of the tensors are then read at their offsets.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -20,13 +24,14 @@ import numpy as np
 from tfsaver.checkpoint.tensor_source import Array, TensorSource
 from tfsaver.convert.atomic import atomic_file, local_path
 from tfsaver.convert.chunks import chunks
-from tfsaver.convert.file_source import FileSource, library_errors
+from tfsaver.convert.file_source import FileSource
 from tfsaver.convert.fitting import check_fits, no_type
-from tfsaver.errors import DataLossError, MissingExtraError, UnimplementedError
+from tfsaver.convert.open_file import OpenFile, library_errors
+from tfsaver.errors import MissingExtraError, UnimplementedError
 from tfsaver.framework import dtypes
 from tfsaver.framework.dtypes import DType
 from tfsaver.framework.tensor_info import TensorInfo
-from tfsaver.framework.tensor_shape import Shape
+from tfsaver.framework.tensor_shape import Shape, num_elements
 from tfsaver.lib import file_io
 
 # The format's code, and our name for the type, which is also the library's.
@@ -107,7 +112,8 @@ def save_safetensors(
     total = sum(info.num_bytes for info in infos)
     with atomic_file(target, durable=durable, expected_size=total) as temporary:
         _lay_out(library, infos, metadata, temporary)
-        offsets = _offsets(temporary)
+        with contextlib.closing(file_io.open_for_reading(temporary)) as written:
+            offsets = _offsets(written)
         done = 0
         with open(temporary, "r+b", buffering=0) as file:
             # In the order of the file, which is not that of the names.
@@ -125,52 +131,46 @@ def save_safetensors(
 class _SafetensorsSource(FileSource):
     def __init__(self, path: str) -> None:
         library = _library()
-        self._error: type[Exception] = library.SafetensorError
-        if file_io.is_directory(path):
-            raise DataLossError(f"{path} is a directory, no safetensors file")
+        self._file = OpenFile(path, "safetensors file")
         try:
-            self._file = library.safe_open(path, framework="numpy")
-            contents = {name: self._content(name) for name in self._file.keys()}  # noqa: SIM118 - it is no mapping
-        except self._error as error:
-            raise DataLossError(f"{path} is no sound safetensors file: {error}") from error
+            with library_errors(f"{path} is no sound safetensors file", self._file):
+                contents = self._contents_of(library)
+                self._offsets = _offsets(self._file)
+        except BaseException:
+            self._file.close()
+            raise
         super().__init__(path, contents)
-        self._offsets: dict[str, int] | None = None
 
     def close(self) -> None:
-        self._file = None
+        self._file.close()
 
-    def _content(self, name: str) -> tuple[DType, Shape] | str:
-        part = self._file.get_slice(name)
-        code = part.get_dtype()
-        if code not in _NAME_OF_CODE:
-            return f"is of type {code}, which no checkpoint can hold"
-        return dtypes.from_name(_NAME_OF_CODE[code]), tuple(part.get_shape())
+    def _contents_of(self, library: Any) -> dict[str, tuple[DType, Shape] | str]:
+        """What the library finds in the file, once it has found it sound."""
+        path = self._file.library_path
+        try:
+            file = library.safe_open(path, framework="numpy")
+        except FileNotFoundError:
+            # So the library calls whatever prevents opening: the system says which it is.
+            os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+            raise
+        return {name: _content(file.get_slice(name)) for name in file.keys()}  # noqa: SIM118 - it is no mapping
 
     def _load(self, name: str, info: TensorInfo) -> Array:
-        if info.dtype.name.startswith("float8") or not info.num_bytes:
-            return self._load_bytes(name, info)
-        with library_errors(f"{name!r} cannot be read"):
-            tensor: Array = self._file.get_tensor(name)
-        return tensor.view(info.dtype.numpy)
+        return self._load_part(name, info, ())
 
     def _load_part(self, name: str, info: TensorInfo, indices: tuple[slice, ...]) -> Array:
-        if info.dtype.name.startswith("float8") or not info.num_bytes or not indices:
-            return super()._load_part(name, info, indices)
-        with library_errors(f"{name!r} cannot be read"):
-            part: Array = self._file.get_slice(name)[indices]
-        return part.view(info.dtype.numpy)
+        strides = [num_elements(info.shape[axis + 1 :]) for axis in range(len(info.shape))]
+        with library_errors(f"{name!r} cannot be read", self._file):
+            # The library maps the file into memory.
+            array = self._file.read_strided(self._offsets[name], info.dtype.numpy, info.shape, strides, indices)
+        return array if sys.byteorder == "little" else array.byteswap()
 
-    def _load_bytes(self, name: str, info: TensorInfo) -> Array:
-        if self._offsets is None:
-            self._offsets = _offsets(self.path)
-        array = np.empty(info.shape, info.dtype.numpy)
-        if array.size:
-            file = file_io.open_for_reading(self.path)
-            try:
-                file.readinto(self._offsets[name], array.reshape(-1).view(np.uint8).data)
-            finally:
-                file.close()
-        return array
+
+def _content(part: Any) -> tuple[DType, Shape] | str:
+    code = part.get_dtype()
+    if code not in _NAME_OF_CODE:
+        return f"is of type {code}, which no checkpoint can hold"
+    return dtypes.from_name(_NAME_OF_CODE[code]), tuple(part.get_shape())
 
 
 def _library() -> Any:
@@ -181,14 +181,10 @@ def _library() -> Any:
     return safetensors
 
 
-def _offsets(path: str) -> dict[str, int]:
+def _offsets(file: file_io.RandomAccessFile | OpenFile) -> dict[str, int]:
     """Where in the file each tensor begins."""
-    file = file_io.open_for_reading(path)
-    try:
-        size = int.from_bytes(file_io.read_exactly(file, 0, 8, "size of the header"), "little")
-        header = json.loads(file_io.read_exactly(file, 8, size, "header"))
-    finally:
-        file.close()
+    size = int.from_bytes(file.read(0, 8), "little")
+    header = json.loads(file.read(8, size))
     return {name: 8 + size + entry["data_offsets"][0] for name, entry in header.items() if name != _METADATA}
 
 

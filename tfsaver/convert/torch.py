@@ -3,7 +3,8 @@
     model.pt    a zip archive: data.pkl (the dict, with references to storages), data/0, data/1, ... (the storages)
 
 The pickle inside is read with ``weights_only=True``, which builds tensors and plain containers and runs nothing, and the
-storages are mapped, so that a tensor takes memory when it is read. A dict in a dict (``{"model": ..., "optimizer": ...}``)
+storages are mapped, so that a tensor takes memory when it is read: at its place in the file, since looking at mapped memory
+ends the process once the file has been cut short. A dict in a dict (``{"model": ..., "optimizer": ...}``)
 gives names with a slash between the keys, numbers give scalars; what is neither has a name and cannot be read.
 
 torch saves from memory: while a file is written, all of its tensors are in it, once.
@@ -11,8 +12,10 @@ torch saves from memory: while a file is written, all of its tensors are in it, 
 
 from __future__ import annotations
 
-import os
+import bisect
+import io
 import pickle
+import sys
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -24,6 +27,7 @@ from tfsaver.checkpoint.tensor_source import Array, TensorSource
 from tfsaver.convert.atomic import atomic_file, local_path
 from tfsaver.convert.file_source import FileSource
 from tfsaver.convert.fitting import check_fits, no_type
+from tfsaver.convert.open_file import OpenFile, first_line, library_errors
 from tfsaver.errors import DataLossError, MissingExtraError, UnimplementedError
 from tfsaver.framework import dtypes
 from tfsaver.framework.dtypes import DType
@@ -53,6 +57,9 @@ _CARRIERS = {
     "float8_e4m3fnuz": "uint8",
     "float8_e5m2fnuz": "uint8",
 }
+# Linux says here what is mapped where. torch maps a file and does not say where each tensor begins in it.
+_MAPPINGS = "/proc/self/maps"
+_MAX_ORDER_SIZE = 16
 _MAX_DEPTH = 100
 # Letters of all keys together.
 _MIN_ROOM = 1 << 20
@@ -116,11 +123,22 @@ class _TorchSource(FileSource):
     def __init__(self, path: str) -> None:
         torch = _library()
         self._torch = torch
-        self._values = dict(_flatten(_load_file(torch, path), path, os.path.getsize(path)))
-        super().__init__(path, {name: self._content(value) for name, value in self._values.items()})
+        self._file = OpenFile(path, "file of torch")
+        try:
+            self._is_mapped = _can_be_mapped(self._file)
+            with library_errors(f"{path} is no sound file of torch", self._file):
+                value = _load_file(torch, self._file, self._is_mapped)
+            self._values = dict(_flatten(value, path, self._file.size))
+            contents = {name: self._content(value) for name, value in self._values.items()}
+        except BaseException:
+            self._file.close()
+            raise
+        self._mappings = _file_mappings() if self._is_mapped else []
+        super().__init__(path, contents)
 
     def close(self) -> None:
         self._values = {}
+        self._file.close()
 
     def _content(self, value: Any) -> tuple[DType, Shape] | str:
         if isinstance(value, bool | int | float | complex):
@@ -140,10 +158,28 @@ class _TorchSource(FileSource):
         return dtypes.from_name(name), tuple(value.shape)
 
     def _load(self, name: str, info: TensorInfo) -> Array:
+        return self._load_part(name, info, ())
+
+    def _load_part(self, name: str, info: TensorInfo, indices: tuple[slice, ...]) -> Array:
         value = self._values[name]
         if not isinstance(value, self._torch.Tensor):
-            return np.asarray(value, info.dtype.numpy)
+            return np.asarray(value, info.dtype.numpy)[indices]
+        if not self._is_mapped:
+            return self._as_numpy(value, info)[indices]
+        with library_errors(f"{name!r} cannot be read", self._file):
+            offset = _offset_in_file(value.data_ptr(), self._mappings)
+            if offset is None:
+                # Not of the file, or of a system that does not say.
+                self._file.check()
+                return np.array(self._as_numpy(value, info)[indices], order="C")
+            array = self._file.read_strided(offset, info.dtype.numpy, info.shape, value.stride(), indices)
         # Lazy conjugates and negatives have no memory of their own.
+        if value.is_conj():
+            np.conjugate(array, out=array)
+        return np.negative(array, out=array) if value.is_neg() else array
+
+    def _as_numpy(self, value: Any, info: TensorInfo) -> Array:
+        """A tensor's own memory as an array."""
         tensor = value.detach().resolve_conj().resolve_neg()
         carrier = _CARRIERS[info.dtype.name]
         if carrier != info.dtype.name:
@@ -160,27 +196,64 @@ def _library() -> Any:
     return torch
 
 
-def _load_file(torch: Any, path: str) -> Any:
+def _can_be_mapped(file: OpenFile) -> bool:
+    """Whether the file holds tensors as they are in memory: it is an archive, and of this machine's byte order."""
+    try:
+        with library_errors("no archive", file):
+            # Files of before torch 1.6 are none.
+            return zipfile.is_zipfile(file.stream()) and _byte_orders(file) <= {sys.byteorder.encode()}
+    except DataLossError:
+        # torch may know how to read it.
+        return False
+
+
+def _byte_orders(file: OpenFile) -> set[bytes]:
+    with zipfile.ZipFile(file.stream()) as archive:
+        found = set()
+        for member in archive.namelist():
+            if member.endswith("/byteorder"):
+                with archive.open(member) as order:
+                    found.add(order.read(_MAX_ORDER_SIZE))
+    return found
+
+
+def _load_file(torch: Any, file: OpenFile, is_mapped: bool) -> Any:
+    place = file.library_path if is_mapped else io.BufferedReader(file.stream())
     try:
         with warnings.catch_warnings():
             # Which pickle protocol a file has is nothing that a user could change.
             warnings.simplefilter("ignore")
-            # Files of before torch 1.6 are no archives, and cannot be mapped.
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except OSError:
-        raise
+            return torch.load(place, map_location="cpu", weights_only=True, mmap=is_mapped)
     except pickle.UnpicklingError as error:
         raise UnimplementedError(
-            f"{path} holds more than tensors and plain containers, or is damaged; tfsaver runs no code of a file, and torch "
-            f"says: {_first_line(error)}"
+            f"{file.path} holds more than tensors and plain containers, or is damaged; tfsaver runs no code of a file, and "
+            f"torch says: {first_line(error)}"
         ) from error
-    except Exception as error:
-        # A damaged pickle is an error of any kind: the interpreter of its instructions checks little.
-        raise DataLossError(f"{path} is no sound file of torch: {_first_line(error)}") from error
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+def _file_mappings() -> list[tuple[int, int, int]]:
+    """Where files are mapped in this process: the first address, the end, and the place in the file of the first."""
+    try:
+        with open(_MAPPINGS, encoding="utf-8", errors="surrogateescape") as file:
+            lines = file.read().splitlines()
+    except OSError:
+        return []
+    found = []
+    for line in lines:
+        addresses, _, offset, _, inode, *_ = line.split()
+        if inode != "0":
+            start, end = addresses.split("-")
+            found.append((int(start, 16), int(end, 16), int(offset, 16)))
+    return found
+
+
+def _offset_in_file(address: int, mappings: list[tuple[int, int, int]]) -> int | None:
+    """Where in its file memory lies that is mapped; None when it is not."""
+    index = bisect.bisect_right(mappings, (address, sys.maxsize, 0)) - 1
+    if index < 0:
+        return None
+    start, end, offset = mappings[index]
+    return offset + address - start if address < end else None
 
 
 def _flatten(value: Any, path: str, file_size: int) -> Iterator[tuple[str, Any]]:
