@@ -65,7 +65,8 @@ class FileSource(TensorSource):
                 return np.empty(resolved.shape, info.dtype.numpy).squeeze(dropped)
             return self._load_part(name, info, resolved.indices).squeeze(dropped)
         except SaverError as error:
-            error.add_context(self.path)
+            if self.path not in str(error):
+                error.add_context(self.path)
             raise
 
     @abc.abstractmethod

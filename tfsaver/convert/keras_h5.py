@@ -121,7 +121,7 @@ class _KerasSource(FileSource):
         try:
             with library_errors(f"{path} is no sound HDF5 file", self._pinned):
                 # By its path the library would fill up with zeros what has been cut off.
-                self._file = self._h5py.File(self._pinned.stream(), "r")
+                self._file = self._h5py.File(self._pinned.stream(is_padded=True), "r")
             with library_errors(f"{path} is a damaged HDF5 file", self._pinned):
                 self._paths = dict(_names(self._h5py, self._file))
                 contents = {name: self._content(self._file[inner]) for name, inner in self._paths.items()}

@@ -115,9 +115,13 @@ class OpenFile:
                 raise self._cut_short(offset + count)
         return count
 
-    def stream(self) -> io.RawIOBase:
-        """The file as Python's libraries want it, with a position of its own."""
-        return _Stream(self)
+    def stream(self, *, is_padded: bool = False) -> io.RawIOBase:
+        """The file as Python's libraries want it, with a position of its own.
+
+        Args:
+            is_padded: Whether zeros follow the file's end, for h5py, which does not look at how many bytes came.
+        """
+        return _PaddedStream(self) if is_padded else _Stream(self)
 
     def read_strided(
         self, offset: int, dtype: np.dtype[Any], shape: Sequence[int], strides: Sequence[int], indices: Sequence[slice] = ()
@@ -155,8 +159,7 @@ class OpenFile:
             CheckpointReplacedError: It was written to.
             OSError: The system has refused to read it since the last check.
         """
-        if self._is_closed:
-            raise InvalidArgumentError(f"{self.path} is closed")
+        self.check_open()
         failure = getattr(self._of_thread, "failure", None)
         self._of_thread.failure = None
         now = file_identity.of_open(self._file)
@@ -166,6 +169,15 @@ class OpenFile:
             raise failure
         if now != self._identity:
             raise CheckpointReplacedError(self.path, what=f"{self.path} was written to after it was opened")
+
+    def check_open(self) -> None:
+        """Checks that the file was not closed.
+
+        Raises:
+            InvalidArgumentError: It was.
+        """
+        if self._is_closed:
+            raise InvalidArgumentError(f"{self.path} is closed")
 
     def close(self) -> None:
         self._is_closed = True
@@ -321,9 +333,14 @@ class _Stream(io.RawIOBase):
         return data
 
     def readinto(self, buffer: Any) -> int:
-        view = memoryview(buffer).cast("B")
-        count = self._file.readinto(self._position, view)
-        # h5py does not look at how many bytes came.
-        view[count:] = bytes(len(view) - count)
+        count = self._file.readinto(self._position, memoryview(buffer).cast("B"))
         self._position += count
+        return count
+
+
+class _PaddedStream(_Stream):
+    def readinto(self, buffer: Any) -> int:
+        count = super().readinto(buffer)
+        view = memoryview(buffer).cast("B")
+        view[count:] = bytes(len(view) - count)
         return count

@@ -186,6 +186,8 @@ class _OrbaxSource(FileSource):
         return self._arrays(names, restore_args=arguments)
 
     def _arrays(self, names: list[str], **arguments: Any) -> dict[str, Array]:
+        # What the library starts before it fails goes on without it.
+        self._pinned.check()
         found = {}
         with library_errors(f"{names[0]!r} and what follows cannot be read", self._pinned):
             restored = self._checkpointer.restore(self._directory, args=self._library.args.PyTreeRestore(**arguments))

@@ -161,6 +161,7 @@ class _TorchSource(FileSource):
         return self._load_part(name, info, ())
 
     def _load_part(self, name: str, info: TensorInfo, indices: tuple[slice, ...]) -> Array:
+        self._file.check_open()
         value = self._values[name]
         if not isinstance(value, self._torch.Tensor):
             return np.asarray(value, info.dtype.numpy)[indices]
