@@ -17,9 +17,9 @@ import pytest
 import tfsaver
 from tests.tensor_bundle.tensors import assert_equal
 from tfsaver.checkpoint.tensor_source import ArraySource
-from tfsaver.convert import open_file
+from tfsaver.convert import file_source
+from tfsaver.convert.file_source import OpenFile, PinnedDirectory, library_errors
 from tfsaver.convert.formats import FORMATS
-from tfsaver.convert.open_file import OpenFile, PinnedDirectory, library_errors
 from tfsaver.errors import (
     CheckpointNotFoundError,
     CheckpointReplacedError,
@@ -360,7 +360,7 @@ def test_a_torch_file_is_read_where_the_system_does_not_say_what_is_mapped(
 @pytest.mark.parametrize("sizes", [(4 << 20, 64 << 10, 8), (256, 64, 2), (64, 8, 1)])
 def test_a_strided_read_is_what_numpy_gives(sizes: tuple[int, int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, size in zip(("_MAX_BLOCK_SIZE", "_MIN_BLOCK_SIZE", "_MAX_WASTE"), sizes, strict=True):
-        monkeypatch.setattr(open_file, name, size)
+        monkeypatch.setattr(file_source, name, size)
     whole = np.arange(2000, dtype=np.int16)
     (tmp_path / "w").write_bytes(b"head" + whole.tobytes())
     file = OpenFile(str(tmp_path / "w"), "file")

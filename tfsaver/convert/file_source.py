@@ -1,22 +1,68 @@
-"""A neighbour's open file as a source of tensors.
+"""A foreign file as a source of tensors, held open while they are read.
 
-Opening reads names, types and shapes; what a file holds beside tensors that a checkpoint can hold (a Python object, a number
-format of nobody else) has a name too, and is an error only for who asks for it: a conversion may leave it out.
+Opening reads names, types and shapes; what a file holds besides tensors that a checkpoint can hold (a Python object, an
+unknown number format) has a name too, and is an error only when it is read: a conversion may leave it out.
+
+Each source opens its file once and pins it: device, inode, size and time of change of the open descriptor. The libraries get
+their bytes from that descriptor, and it is checked after each of their steps:
+
+    the file is shorter now             TruncatedError; a library pads with zeros, or raises an error of any kind
+    somebody has written to it          CheckpointReplacedError
+    another file has the name now       nothing: the descriptor is still the old file, whose values are read
+    the system refuses a read           its OSError, whatever the library makes of it
+
+Tensors come by positioned reads, not from mapped memory: a mapped file that is cut short ends the process (SIGBUS).
 """
 
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping
+import contextlib
+import errno
+import io
+import math
+import os
+import re
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
 from tfsaver.checkpoint.tensor_source import Array, TensorSource
-from tfsaver.errors import SaverError, TensorNotFoundError, UnimplementedError, nearest_names
+from tfsaver.errors import (
+    CheckpointNotFoundError,
+    CheckpointReplacedError,
+    DataLossError,
+    InvalidArgumentError,
+    SaverError,
+    TensorNotFoundError,
+    TruncatedError,
+    UnimplementedError,
+    nearest_names,
+)
 from tfsaver.framework.dtypes import DType
 from tfsaver.framework.region import Region, as_tensor_slice
 from tfsaver.framework.tensor_info import TensorInfo
 from tfsaver.framework.tensor_shape import Shape, from_proto, num_elements, to_proto
+from tfsaver.lib import file_identity
+from tfsaver.lib.file_identity import FileIdentity
+from tfsaver.lib.local_file_system import LocalRandomAccessFile
+from tfsaver.lib.recycled_memory import RecycledMemory
+
+# System errors that are about what a file says: a place before its beginning, a part of a directory that is not there.
+_OF_CONTENT = frozenset({None, errno.EINVAL, errno.ENOENT, errno.ENOTDIR, errno.EISDIR})
+# How libraries that are not written in Python put the system's number into their messages.
+_NUMBER = re.compile(r"os_error_code='(\d+)'|os error (\d+)|\((\d+)\)")
+# Arrays of at least so many bytes lie in memory that a later one takes over: a conversion holds one at a time.
+_MIN_RECYCLED = 8 << 20
+_MAX_KEPT = 256 << 20
+# A strided tensor is read in blocks of at most so many bytes.
+_MAX_BLOCK_SIZE = 4 << 20
+# Reading so many bytes takes no longer than skipping them.
+_MIN_BLOCK_SIZE = 64 << 10
+# In larger blocks, one byte in so many must be wanted.
+_MAX_WASTE = 8
 
 
 class FileSource(TensorSource):
@@ -94,3 +140,295 @@ def _checked(content: tuple[DType, Shape] | str) -> tuple[DType, Shape] | str:
     except SaverError as error:
         return f"has a shape that no array can have: {error}"
     return content
+
+
+class Pinned(Protocol):
+    """What a source reads, as it was when it was opened."""
+
+    path: str
+
+    def check(self) -> None: ...
+
+
+class OpenFile:
+    """A local file, pinned when it is opened.
+
+    Attributes:
+        path: Its name at that time.
+        size: Its size at that time.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        DataLossError: It is a directory, a pipe or a device.
+    """
+
+    def __init__(self, path: str, kind: str) -> None:
+        self.path = path
+        try:
+            self._file = LocalRandomAccessFile(path)
+        except IsADirectoryError:
+            raise DataLossError(f"{path} is a directory, no {kind}") from None
+        self._identity = file_identity.of_open(self._file)
+        self.size = self._identity.size
+        self._is_closed = False
+        self._memory = RecycledMemory(_MAX_KEPT)
+        self._of_thread = threading.local()
+
+    @property
+    def library_path(self) -> str:
+        """A path that opens this very file, whatever has its name by now, for a library that takes nothing else."""
+        path = f"/dev/fd/{self._file.descriptor}"
+        # A system without /proc has no such paths.
+        return path if os.path.exists(path) else self.path
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Up to `size` bytes from `offset`; fewer only where the file ended when it was opened.
+
+        Raises:
+            TruncatedError: The file ends before.
+        """
+        wanted = max(0, min(size, self.size - offset))
+        with self._remembered():
+            data = self._file.read(offset, wanted)
+            if len(data) < wanted:
+                raise self._cut_short(offset + len(data))
+        return data
+
+    def readinto(self, offset: int, buffer: memoryview) -> int:
+        """Fills `buffer` from `offset`; returns how many bytes came, as `read`."""
+        wanted = max(0, min(len(buffer), self.size - offset))
+        with self._remembered():
+            count = self._file.readinto(offset, buffer[:wanted])
+            if count < wanted:
+                raise self._cut_short(offset + count)
+        return count
+
+    def stream(self, *, is_padded: bool = False) -> io.RawIOBase:
+        """The file as Python's libraries want it, with a position of its own.
+
+        Args:
+            is_padded: Whether zeros follow the file's end, for h5py, which does not look at how many bytes came.
+        """
+        return _PaddedStream(self) if is_padded else _Stream(self)
+
+    def read_strided(
+        self, offset: int, dtype: np.dtype[Any], shape: Sequence[int], strides: Sequence[int], indices: Sequence[slice] = ()
+    ) -> Array:
+        """A tensor, or a part of it, whose elements stand in the file as they are.
+
+        Args:
+            offset: Where its first element begins.
+            dtype: The type of the elements.
+            shape: The tensor's shape.
+            strides: For each dimension, how many elements lie between one index and the next.
+            indices: The part, as one slice with steps of 1 for each dimension; everything when empty.
+
+        Raises:
+            TruncatedError: The file ends before.
+        """
+        if indices:
+            offset += dtype.itemsize * sum(part.start * stride for part, stride in zip(indices, strides, strict=True))
+            shape = [part.stop - part.start for part in indices]
+        num_bytes = math.prod(shape) * dtype.itemsize
+        out: Array
+        if num_bytes < _MIN_RECYCLED:
+            out = np.empty(shape, dtype)
+        else:
+            out = np.ndarray(shape, dtype, self._memory.take(num_bytes))
+        if out.size:
+            self._fill(out, offset, strides)
+        return out
+
+    def check(self) -> None:
+        """Checks that the file is what it was when it was opened.
+
+        Raises:
+            TruncatedError: It is shorter.
+            CheckpointReplacedError: It was written to.
+            OSError: The system has refused to read it since the last check.
+        """
+        self.check_open()
+        failure = getattr(self._of_thread, "failure", None)
+        self._of_thread.failure = None
+        now = file_identity.of_open(self._file)
+        if now.size < self.size:
+            raise self._cut_short(now.size)
+        if failure is not None:
+            raise failure
+        if now != self._identity:
+            raise CheckpointReplacedError(self.path, what=f"{self.path} was written to after it was opened")
+
+    def check_open(self) -> None:
+        """Checks that the file was not closed.
+
+        Raises:
+            InvalidArgumentError: It was.
+        """
+        if self._is_closed:
+            raise InvalidArgumentError(f"{self.path} is closed")
+
+    def close(self) -> None:
+        self._is_closed = True
+        self._file.close()
+
+    def _fill(self, out: Array, offset: int, strides: Sequence[int]) -> None:
+        size = out.itemsize
+        if out.flags.c_contiguous and _are_contiguous(out.shape, strides):
+            raw = out.reshape(-1).view(np.uint8)
+            if self.readinto(offset, raw.data) < len(raw):
+                raise TruncatedError(
+                    f"bytes at {offset} of {self.path}", wanted=len(raw), available=max(0, self.size - offset)
+                )
+            return
+        extents = [(length - 1) * stride for length, stride in zip(out.shape, strides, strict=True)]
+        span = (1 + sum(extents)) * size
+        if span <= _MIN_BLOCK_SIZE or span <= min(_MAX_BLOCK_SIZE, _MAX_WASTE * out.nbytes) or not any(extents):
+            block: Array = np.empty(span, np.uint8)
+            self._fill(block, offset, (1,))
+            out[...] = np.ndarray(out.shape, out.dtype, block.data, strides=[stride * size for stride in strides])
+            return
+        axis = extents.index(max(extents))
+        middle = out.shape[axis] // 2
+        for start, stop in ((0, middle), (middle, out.shape[axis])):
+            half = (slice(None),) * axis + (slice(start, stop),)
+            self._fill(out[half], offset + start * strides[axis] * size, strides)
+
+    def _cut_short(self, size: int) -> TruncatedError:
+        return TruncatedError(f"{self.path} was cut short after it was opened", wanted=self.size, available=size)
+
+    @contextlib.contextmanager
+    def _remembered(self) -> Iterator[None]:
+        """Keeps an error for `check`, since libraries make others of it."""
+        try:
+            yield
+        except (OSError, SaverError) as error:
+            self._of_thread.failure = error
+            raise
+
+
+class PinnedDirectory:
+    """The files in a directory, as they were when it was opened."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._files: dict[str, FileIdentity] = {}
+        for directory, _, names in os.walk(path):
+            for name in names:
+                inner = os.path.join(directory, name)
+                # A broken link is an error of the library that follows it.
+                with contextlib.suppress(OSError):
+                    self._files[inner] = file_identity.of_path(inner)
+
+    def check(self) -> None:
+        """Checks that the files are what they were when the directory was opened.
+
+        Raises:
+            TruncatedError: One is shorter.
+            CheckpointReplacedError: One was written to, or replaced.
+            CheckpointNotFoundError: One was removed.
+        """
+        for path, identity in self._files.items():
+            try:
+                now = file_identity.of_path(path)
+            except (FileNotFoundError, NotADirectoryError):
+                found = "it was there when the checkpoint was opened, and was removed while the checkpoint was read"
+                raise CheckpointNotFoundError(self.path, looked_for=[path], found=found) from None
+            if now == identity:
+                continue
+            if now.inode == identity.inode and now.size < identity.size:
+                what = f"{path} was cut short after it was opened"
+                raise TruncatedError(what, wanted=identity.size, available=now.size)
+            raise CheckpointReplacedError(self.path, what=f"{path} is another file now than when it was opened")
+
+
+@contextlib.contextmanager
+def library_errors(what: str, pinned: Pinned) -> Iterator[None]:
+    """Makes an error of a foreign library one of ours: over a damaged file it may be of any kind.
+
+    Args:
+        what: What was being done, as in ``model.npz is no npz file``.
+        pinned: What the library reads; it is checked after the block, too.
+
+    Raises:
+        DataLossError: Whatever is not an error of the system, or of ours.
+        OSError: The system has refused something.
+        CheckpointReplacedError: The file was written to.
+    """
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:
+        pinned.check()
+        if isinstance(error, SaverError):
+            raise
+        system = _system_error(error, pinned.path)
+        if system is not None:
+            raise system from (error if system is not error else error.__cause__)
+        raise DataLossError(f"{what}: {first_line(error)}") from error
+    pinned.check()
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, in one line."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _system_error(error: Exception, path: str) -> OSError | None:
+    """The error of the system that an error is, or is made of."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return None if error.errno in _OF_CONTENT else error
+    text = str(error)
+    for match in _NUMBER.finditer(text):
+        number = int(next(filter(None, match.groups())))
+        # A number in brackets may be anything; the system's has its text with it.
+        if number < 1 << 16 and number not in _OF_CONTENT and number in errno.errorcode and os.strerror(number) in text:
+            return OSError(number, os.strerror(number), path)
+    return None
+
+
+def _are_contiguous(shape: Sequence[int], strides: Sequence[int]) -> bool:
+    return all(
+        length == 1 or stride == math.prod(shape[axis + 1 :])
+        for axis, (length, stride) in enumerate(zip(shape, strides, strict=True))
+    )
+
+
+class _Stream(io.RawIOBase):
+    def __init__(self, file: OpenFile) -> None:
+        self._file = file
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        position = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._file.size}[whence]
+        if position < 0:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), self._file.path)
+        self._position = position
+        return position
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._file.read(self._position, self._file.size if size is None or size < 0 else size)
+        self._position += len(data)
+        return data
+
+    def readinto(self, buffer: Any) -> int:
+        count = self._file.readinto(self._position, memoryview(buffer).cast("B"))
+        self._position += count
+        return count
+
+
+class _PaddedStream(_Stream):
+    def readinto(self, buffer: Any) -> int:
+        count = super().readinto(buffer)
+        view = memoryview(buffer).cast("B")
+        view[count:] = bytes(len(view) - count)
+        return count

@@ -28,9 +28,8 @@ import numpy as np
 from tfsaver.checkpoint.tensor_source import Array, TensorSource
 from tfsaver.convert.atomic import atomic_file, local_path
 from tfsaver.convert.chunks import chunks
-from tfsaver.convert.file_source import FileSource
+from tfsaver.convert.file_source import FileSource, OpenFile, library_errors
 from tfsaver.convert.fitting import check_fits, no_type
-from tfsaver.convert.open_file import OpenFile, library_errors
 from tfsaver.errors import DataLossError, SaverError, UnimplementedError
 from tfsaver.framework import dtypes, tensor_util
 from tfsaver.framework.dtypes import DType

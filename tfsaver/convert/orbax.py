@@ -22,9 +22,8 @@ import numpy as np
 
 from tfsaver.checkpoint.tensor_source import Array, TensorSource
 from tfsaver.convert.atomic import atomic_directory, check_directory_target, local_path
-from tfsaver.convert.file_source import FileSource
+from tfsaver.convert.file_source import FileSource, PinnedDirectory, library_errors
 from tfsaver.convert.fitting import check_fits, no_type
-from tfsaver.convert.open_file import PinnedDirectory, library_errors
 from tfsaver.errors import DataLossError, MissingExtraError, SaverError, UnimplementedError
 from tfsaver.framework import dtypes
 from tfsaver.framework.dtypes import DType
