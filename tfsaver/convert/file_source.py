@@ -174,12 +174,13 @@ class OpenFile:
         self._memory = RecycledMemory(_MAX_KEPT)
         self._of_thread = threading.local()
 
-    @property
-    def library_path(self) -> str:
-        """A path that opens this very file, whatever has its name by now, for a library that takes nothing else."""
-        path = f"/dev/fd/{self._file.descriptor}"
-        # A system without /proc has no such paths.
-        return path if os.path.exists(path) else self.path
+    @contextlib.contextmanager
+    def library_path(self) -> Iterator[str]:
+        """A path that opens this very file in the block, whatever has its name by now: some libraries take nothing else."""
+        with self._file.leased() as descriptor:
+            path = f"/dev/fd/{descriptor}"
+            # A system without /proc has no such paths.
+            yield path if os.path.exists(path) else self.path
 
     def read(self, offset: int, size: int) -> bytes:
         """Up to `size` bytes from `offset`; fewer only where the file ended when it was opened.

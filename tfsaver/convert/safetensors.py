@@ -145,13 +145,13 @@ class _SafetensorsSource(FileSource):
 
     def _contents_of(self, library: Any) -> dict[str, tuple[DType, Shape] | str]:
         """What the library finds in the file, once it has found it sound."""
-        path = self._file.library_path
-        try:
-            file = library.safe_open(path, framework="numpy")
-        except FileNotFoundError:
-            # So the library calls whatever prevents opening: the system says which it is.
-            os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
-            raise
+        with self._file.library_path() as path:
+            try:
+                file = library.safe_open(path, framework="numpy")
+            except FileNotFoundError:
+                # So the library calls whatever prevents opening: the system says which it is.
+                os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+                raise
         return {name: _content(file.get_slice(name)) for name in file.keys()}  # noqa: SIM118 - it is no mapping
 
     def _load(self, name: str, info: TensorInfo) -> Array:

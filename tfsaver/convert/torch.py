@@ -218,9 +218,9 @@ def _byte_orders(file: OpenFile) -> set[bytes]:
 
 
 def _load_file(torch: Any, file: OpenFile, is_mapped: bool) -> Any:
-    place = file.library_path if is_mapped else io.BufferedReader(file.stream())
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), file.library_path() as path:
+            place = path if is_mapped else io.BufferedReader(file.stream())
             # Which pickle protocol a file has is nothing that a user could change.
             warnings.simplefilter("ignore")
             return torch.load(place, map_location="cpu", weights_only=True, mmap=is_mapped)

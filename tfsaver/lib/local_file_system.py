@@ -19,7 +19,7 @@ import os
 import resource
 import stat
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from tfsaver.errors import CheckpointReplacedError, DataLossError, InvalidArgumentError
 from tfsaver.lib.fork_safe_lock import ForkSafeLock
@@ -156,20 +156,23 @@ class LocalRandomAccessFile:
             return memoryview(b"")
         # A map begins where a page does.
         start = offset % mmap.ALLOCATIONGRANULARITY
+        with self.leased() as descriptor:
+            mapped = mmap.mmap(descriptor, start + size, access=mmap.ACCESS_READ, offset=offset - start)
+        return memoryview(mapped)[start:]
+
+    @contextlib.contextmanager
+    def leased(self) -> Iterator[int]:
+        """The descriptor, which stays open for the block; see the class."""
         descriptor = self._lease()
         try:
-            mapped = mmap.mmap(descriptor, start + size, access=mmap.ACCESS_READ, offset=offset - start)
+            yield descriptor
         finally:
             self._release()
-        return memoryview(mapped)[start:]
 
     def status(self) -> os.stat_result:
         """What the system says of the open file now."""
-        descriptor = self._lease()
-        try:
+        with self.leased() as descriptor:
             return os.fstat(descriptor)
-        finally:
-            self._release()
 
     def close(self) -> None:
         """Closes the file; reads that are under way end first, and later ones are an error."""
