@@ -8,6 +8,7 @@ restore.
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -23,6 +24,8 @@ from tfsaver.errors import InvalidArgumentError, SaverError
 from tfsaver.lib import file_io
 
 _logger = logging.getLogger(__name__)
+
+_OF_THE_PROCESS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 # Called with the checkpoint that is read, the bytes done and the bytes there are.
 Progress = Callable[[str, int, int], None]
@@ -64,6 +67,9 @@ def latest_verified_checkpoint(
         latest_filename: The name of the state file, if it is not `checkpoint`.
         progress: Called as bytes are read.
         trusted: Whether a checkpoint may be outside of the directory; one that is not read is skipped.
+
+    Raises:
+        OSError: The process lacks memory or descriptors to read them.
     """
     return newest_usable(checkpoint_dir, lambda prefix: why_not(prefix, progress), latest_filename, trusted=trusted)
 
@@ -159,16 +165,29 @@ def _why_no_prefix(prefix: str) -> str | None:
 
 
 def why_not(prefix: str, progress: Progress | None = None) -> str | None:
-    """Why a checkpoint cannot be used; None when it can."""
+    """Why a checkpoint cannot be used; None when it can.
+
+    Raises:
+        OSError: The process lacks memory or descriptors, which says nothing about the checkpoint.
+    """
     try:
         report = verify_checkpoint(prefix, progress=progress and (lambda done, total: progress(prefix, done, total)))
-    except (SaverError, OSError) as error:
+    except SaverError as error:
         return str(error)
+    except OSError as error:
+        if is_of_the_process(error):
+            raise
+        return f"cannot be read: {error}"
     damage = describe_damage(report)
     if not damage:
         return None
     more = f" (and {len(damage) - 1:,} more problems)" if len(damage) > 1 else ""
     return f"{damage[0]}{more}"
+
+
+def is_of_the_process(error: OSError) -> bool:
+    """Whether an error is about what the process may use, and not about a file: an older checkpoint would not help."""
+    return error.errno in _OF_THE_PROCESS
 
 
 def warn_of_skipped(latest: LatestVerified) -> None:

@@ -13,14 +13,13 @@ Programs that name the checkpoint themselves, as sessions and estimators of Tens
 
 from __future__ import annotations
 
-import errno
 import logging
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from tfsaver.checkpoint import checkpoint_management
 from tfsaver.checkpoint.checkpoint_files import checkpoint_exists
-from tfsaver.checkpoint.latest_verified import LatestVerified, newest_usable, warn_of_skipped, why_not
+from tfsaver.checkpoint.latest_verified import LatestVerified, is_of_the_process, newest_usable, warn_of_skipped, why_not
 from tfsaver.checkpoint.one_checkpoint import MAX_ATTEMPTS
 from tfsaver.compat import _tensorflow
 from tfsaver.errors import CheckpointNotFoundError, CheckpointReplacedError, DataLossError, InvalidArgumentError
@@ -28,9 +27,6 @@ from tfsaver.lib import file_io
 
 _T = TypeVar("_T")
 _logger = logging.getLogger(__name__)
-
-# What is wrong with the process, and not with the files.
-_OF_THE_PROCESS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 _num_falling_back = 0
 
@@ -120,7 +116,7 @@ class _Attempt(Generic[_T]):
             self.errors.append(error)
             return str(error)
         except OSError as error:
-            if error.errno in _OF_THE_PROCESS:
+            if is_of_the_process(error):
                 raise
             self.errors.append(error)
             return str(error)

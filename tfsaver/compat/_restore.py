@@ -109,17 +109,13 @@ def _read(
 def _read_batch(reader: CheckpointReader, batch: Sequence[Match], reshape: bool) -> Iterator[tuple[Binding, Array]]:
     wholes = {item.tensor.key for item in batch if item.binding.tensor_slice is None}
     values = reader.read_tensors(wholes, memory=_MEMORY)
-    verified = set()
     for item in batch:
         binding, tensor = item
         # Taken out: a second variable that gets the same tensor must not live in the same memory.
         value = values.pop(tensor.key, None) if binding.tensor_slice is None else None
         if value is None:
             out = aligned_empty(tensor.shape, binding.dtype.numpy, _MEMORY)
-            # Of a tensor that is stored whole, the first part verifies all of it.
-            value = reader.read(tensor.key, binding.tensor_slice, out=out, verify=tensor.key not in verified)
-            if not tensor.is_stored_sliced:
-                verified.add(tensor.key)
+            value = reader.read(tensor.key, binding.tensor_slice, out=out)
         yield binding, value.reshape(_value_shape(item, reshape))
 
 

@@ -6,7 +6,7 @@ opened gives nothing more. An index in a store behind a URL, which has no open f
 
 The index also says whether the checkpoint is still the one that was opened: as long as its name stands for the same file,
 the data files are those that it speaks of, since none of them changes its name before the index has. (TensorFlow, which
-renames data files first, is the exception: `data_files` has the rest.)
+renames data files first, is the exception: `bundle_files` has the rest.)
 """
 
 from __future__ import annotations

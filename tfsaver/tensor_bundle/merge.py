@@ -19,6 +19,7 @@ from tfsaver.errors import (
     ShapeMismatchError,
 )
 from tfsaver.framework import tensor_slice
+from tfsaver.framework.tensor_slice_set import TensorSliceSet
 from tfsaver.lib import file_io
 from tfsaver.table.table import Table
 from tfsaver.tensor_bundle import naming
@@ -50,6 +51,7 @@ def merge_bundles(
     Raises:
         CheckpointNotFoundError: An input, or one of its data files, does not exist.
         DuplicateKeyError: Two inputs hold one tensor.
+        DataLossError: Slices of a partitioned tensor overlap, or all inputs together lack some.
         InvalidArgumentError: The inputs differ in byte order, or there are none, or the result is one of them.
     """
     inputs = [file_io.as_path(item) for item in prefixes]
@@ -63,6 +65,7 @@ def merge_bundles(
     merged = _MergedIndex(target)
     for item in present:
         merged.add(item)
+    merged.check_slices()
     missing_paths = [path for path in merged.shard_ids if not file_io.exists(path)]
     if missing_paths:
         raise CheckpointNotFoundError(target, looked_for=missing_paths, found="an input's index is there, its data are not")
@@ -120,6 +123,22 @@ class _MergedIndex:
         if known.dtype is not entry.dtype:
             raise InvalidArgumentError(f"{name!r}: slices of {entry.dtype} beside slices of {known.dtype}")
         self.entries[key] = known._replace(slices=known.slices + entry.slices)
+
+
+    def check_slices(self) -> None:
+        """Checks that the slices of each partitioned tensor, of whatever inputs, are the whole tensor.
+
+        Raises:
+            DataLossError: Two of them overlap.
+            MissingSlicesError: They leave out a part of it.
+        """
+        for key, entry in self.entries.items():
+            if entry.is_sliced:
+                try:
+                    TensorSliceSet(_name(key), entry.shape, entry.slices).check_coverage()
+                except DataLossError as error:
+                    error.add_context(f"merged into {self.prefix}")
+                    raise
 
 
 def _name(key: bytes) -> str:

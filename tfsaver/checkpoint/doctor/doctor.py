@@ -12,7 +12,7 @@ from tfsaver.checkpoint.doctor.diagnosis import Diagnosis, Examined, Finding
 from tfsaver.checkpoint.doctor.directory_survey import survey_directory
 from tfsaver.checkpoint.doctor.findings import of_checkpoints, of_ledger, of_other_files, of_state_file
 from tfsaver.checkpoint.doctor.state_survey import in_order_of_age, read_state_file
-from tfsaver.checkpoint.latest_verified import Progress
+from tfsaver.checkpoint.latest_verified import Progress, is_of_the_process
 from tfsaver.checkpoint.retention_file import LEDGER_SUFFIX, read_ledger
 from tfsaver.checkpoint.verify import verify_checkpoint
 from tfsaver.errors import NotFoundError, SaverError
@@ -38,6 +38,7 @@ def diagnose(
 
     Raises:
         NotFoundError: There is no such directory.
+        OSError: The process lacks memory or descriptors to read it.
     """
     directory = path_or_empty(directory)
     if directory and not file_io.is_directory(directory):
@@ -83,6 +84,8 @@ def _read(each: Examined, progress: Progress | None) -> None:
     try:
         report = verify_checkpoint(prefix, progress=progress and (lambda done, total: progress(prefix, done, total)))
     except (SaverError, OSError) as error:
+        if isinstance(error, OSError) and is_of_the_process(error):
+            raise
         missing = [Damage(path, None, None, (), f"{path} is missing") for path in each.found.missing]
         each.damage, each.error = missing, None if missing else error
         return

@@ -31,6 +31,9 @@ def of_state_file(diagnosis: Diagnosis) -> Iterator[Finding]:
             yield Finding("entry-elsewhere", state.path, f"{what}, which is in another directory{beside}", bool(local))
         elif not entry.is_there and local is not None:
             yield Finding("entry-moved", state.path, f"{what}, which is not there; {local!r} is in this directory")
+        elif entry.fault is not None:
+            if entry.fault not in str(state.error):
+                yield Finding("entry-not-a-prefix", state.path, f"{what}: {entry.fault}")
         elif not entry.is_there:
             yield Finding("entry-missing", state.path, f"{what}, which is not there")
         elif entry.text.startswith("/"):

@@ -70,15 +70,14 @@ class Values:
             InvalidArgumentError: A number does not fit into the dtype that it is to be cast to, or the number of steps
                 cannot be told.
         """
-        verified: set[str] = set()
         for item, tensor in self._assignments:
-            value = self._steps(item, tensor) if tensor.how == STEPS else self._read(item, tensor, verified)
+            value = self._steps(item, tensor) if tensor.how == STEPS else self._read(item, tensor)
             value = _cast(value, item.dtype.numpy, item.names[0])
             if id(item) in self._factors:
                 value = (value * self._factors[id(item)]).astype(value.dtype)
             yield item, value
 
-    def _read(self, item: TargetVariable, tensor: MatchedTensor, verified: set[str]) -> Array:
+    def _read(self, item: TargetVariable, tensor: MatchedTensor) -> Array:
         part = item.part[1] if item.part is not None else None
         if tensor.transpose is not None:
             whole = np.ascontiguousarray(np.transpose(self._source.read(tensor.key), tensor.transpose))
@@ -86,11 +85,7 @@ class Values:
         if not isinstance(self._source, CheckpointReader):
             return self._source.read(tensor.key, part)
         out = aligned_empty(tensor.shape, self._source.info(tensor.key).dtype.numpy)
-        # A part of a tensor that is stored whole can only be verified with all of it: the first part does it for the others.
-        value = self._source.read(tensor.key, part, out=out, verify=tensor.key not in verified)
-        if not tensor.is_stored_sliced:
-            verified.add(tensor.key)
-        return value
+        return self._source.read(tensor.key, part, out=out)
 
     def _steps(self, item: TargetVariable, tensor: MatchedTensor) -> Array:
         """How many steps an optimizer has taken, from the powers of its betas or the program's counter."""
