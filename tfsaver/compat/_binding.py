@@ -17,7 +17,6 @@ graph. Then a placeholder and an Assign are added once, where the graph still ta
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol, TypeAlias
 
@@ -27,6 +26,7 @@ from tfsaver.compat import _tensorflow
 from tfsaver.errors import UnimplementedError
 from tfsaver.framework import dtypes
 from tfsaver.framework.tensor_slice import TensorSlice
+from tfsaver.lib.cached_property import cached_property
 
 StaticShape: TypeAlias = "tuple[int | None, ...] | None"
 
@@ -94,7 +94,7 @@ class GraphVariable:
     def label(self) -> str:
         return str(self.operation.name)
 
-    @functools.cached_property
+    @cached_property
     def data_type(self) -> int:
         return int(self.tensor.dtype.base_dtype.as_datatype_enum)
 
@@ -102,7 +102,7 @@ class GraphVariable:
     def group(self) -> None:
         return None
 
-    @functools.cached_property
+    @cached_property
     def _known(self) -> dict[tuple[int, ...], Assignment]:
         """The assignments that were found before, by shape: an operation stays in its graph."""
         return {}
@@ -223,7 +223,7 @@ class Binding:
     full_shape: tuple[int, ...] | None = None
     tensor_slice: TensorSlice | None = None
 
-    @functools.cached_property
+    @cached_property
     def dtype(self) -> dtypes.DType:
         return dtypes.from_data_type(self.variable.data_type)
 

@@ -7,7 +7,6 @@ them goes along.
 
 from __future__ import annotations
 
-import functools
 import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -24,6 +23,7 @@ from tfsaver.framework.dtypes import DType
 from tfsaver.framework.tensor_shape import Shape
 from tfsaver.graph.graph_variable import GraphVariable
 from tfsaver.graph.variables import find_variables
+from tfsaver.lib.cached_property import cached_property
 from tfsaver.saved_model.sources import ExportSource
 
 _logger = logging.getLogger(__name__)
@@ -85,7 +85,7 @@ class SessionVariables(Mapping[str, Array]):
             else:
                 self._whole[variable.name] = binding
 
-    @functools.cached_property
+    @cached_property
     def _names(self) -> dict[str, None]:
         return dict.fromkeys([*self._whole, *self._parts])
 

@@ -21,6 +21,7 @@ import ml_dtypes
 import numpy as np
 
 from tfsaver.errors import UnimplementedError
+from tfsaver.lib.cached_property import cached_property
 
 # name, data_type, size, swap, values, in_v1
 _TABLE: tuple[tuple[str, int, int, int, str, bool], ...] = (
@@ -76,7 +77,7 @@ class DType:
     values: str
     in_v1: bool
 
-    @functools.cached_property
+    @cached_property
     def numpy(self) -> np.dtype[Any]:
         """The numpy type whose elements have these bytes; `object` for strings and variants.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Collection, Iterator, Mapping
 
 from tfsaver import schemas
@@ -12,6 +11,7 @@ from tfsaver.graph.findings import Finding, error, note, shown, warning
 from tfsaver.graph.op_defs import data_type_name, num_outputs, output_type
 from tfsaver.graph.pruning import INIT_OP_COLLECTIONS, INIT_OP_SIGNATURE, TRAIN_OP_SIGNATURE, tensor_info_names
 from tfsaver.graph.tensor_names import node_of, output_index
+from tfsaver.lib.cached_property import cached_property
 
 _RESERVED = (INIT_OP_SIGNATURE, TRAIN_OP_SIGNATURE)
 _PREFIX = "__saved_model"
@@ -129,7 +129,7 @@ class SignatureLint:
             waiting += [node_of(reference) for reference in self._nodes[name].input]
         return seen
 
-    @functools.cached_property
+    @cached_property
     def needed_by_signatures(self) -> set[str]:
         """What the outputs of all signatures need."""
         infos = [info for signature in self._meta_graph.signature_def.values() for info in signature.outputs.values()]

@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable
 from types import TracebackType
 
@@ -17,6 +16,7 @@ from tfsaver.checkpoint.checkpoint_reader import load_checkpoint
 from tfsaver.checkpoint.untrusted import refuse_files
 from tfsaver.errors import CheckpointNotFoundError, DataLossError, InvalidArgumentError, NotFoundError
 from tfsaver.lib import confinement, file_io
+from tfsaver.lib.cached_property import cached_property
 from tfsaver.saved_model import assets, constants, fingerprint, saved_model_file, signature_def
 from tfsaver.saved_model.variables import SavedModelVariables
 
@@ -42,14 +42,14 @@ class MetaGraph:
         """The graph itself."""
         return self.proto.graph_def
 
-    @functools.cached_property
+    @cached_property
     def signatures(self) -> dict[str, signature_def.Signature]:
         """The signatures by their keys, without the reserved ones, which are none."""
         found = self.proto.signature_def
         keys = [key for key in signature_def.natural_order(found) if key not in constants.RESERVED_SIGNATURE_KEYS]
         return {key: signature_def.read_signature(key, found[key]) for key in keys}
 
-    @functools.cached_property
+    @cached_property
     def assets(self) -> dict[str, str]:
         """The path of the file that each asset's tensor is fed, by the tensor's name.
 
@@ -129,7 +129,7 @@ class SavedModel:
         """The signatures of the graph with the tag ``serve``, or of the only one there is."""
         return self.meta_graph(None if len(self.meta_graphs) == 1 else constants.SERVING).signatures
 
-    @functools.cached_property
+    @cached_property
     def variables(self) -> SavedModelVariables:
         """The variables by name; they are empty where the model has no checkpoint.
 

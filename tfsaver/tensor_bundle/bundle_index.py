@@ -16,6 +16,7 @@ from tfsaver.errors import CheckpointReplacedError, DataLossError, SaverError, T
 from tfsaver.framework import tensor_slice
 from tfsaver.framework.tensor_slice import TensorSlice
 from tfsaver.lib import file_io
+from tfsaver.lib.cached_property import cached_property
 from tfsaver.table.table import OnDamage, Table, raise_damage
 from tfsaver.tensor_bundle import naming
 from tfsaver.tensor_bundle.entry import BundleEntry, decode_entry, known_entry
@@ -75,7 +76,7 @@ class BundleIndex:
         """How many blocks of entries there are."""
         return self._table.num_blocks
 
-    @functools.cached_property
+    @cached_property
     def names(self) -> list[str]:
         """The tensors' names in the order of their keys.
 

@@ -10,7 +10,6 @@ Two tensors are none of a model's, but describe the others, and every edit must 
 from __future__ import annotations
 
 import abc
-import functools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -29,6 +28,7 @@ from tfsaver.framework import dtypes
 from tfsaver.framework.region import Region, as_tensor_slice
 from tfsaver.framework.tensor_info import TensorInfo
 from tfsaver.framework.tensor_slice import TensorSlice
+from tfsaver.lib.cached_property import cached_property
 
 
 class View(TensorSource):
@@ -78,11 +78,11 @@ class View(TensorSource):
 
     # What the view is to others.
 
-    @functools.cached_property
+    @cached_property
     def _known(self) -> dict[str, None]:
         return dict.fromkeys(sorted({*self._find_names(), *self._descriptions}))
 
-    @functools.cached_property
+    @cached_property
     def _descriptions(self) -> dict[str, Array]:
         """What describes the tensors, as the string tensors that they are."""
         found = {}
