@@ -17,6 +17,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from tfsaver._lazy_imports import lazy_import
 from tfsaver._version import __version__
 
 if TYPE_CHECKING:
@@ -159,9 +160,11 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
         module, attribute = _HOMES[name]
-        value = getattr(importlib.import_module(module), attribute)
+        with lazy_import():
+            value = getattr(importlib.import_module(module), attribute)
     elif name in _MODULES:
-        value = importlib.import_module(f"tfsaver.{name}")
+        with lazy_import():
+            value = importlib.import_module(f"tfsaver.{name}")
     else:
         raise AttributeError(f"module 'tfsaver' has no attribute {name!r}")
     globals()[name] = value

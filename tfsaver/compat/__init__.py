@@ -41,6 +41,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from tfsaver._lazy_imports import lazy_import
+
 if TYPE_CHECKING:
     from tfsaver.compat.patching import patch_tensorflow
 
@@ -50,7 +52,8 @@ __all__ = ["patch_tensorflow"]
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.patching"), name)
+    with lazy_import():
+        value = getattr(importlib.import_module(f"{__name__}.patching"), name)
     globals()[name] = value
     return value
 

@@ -15,8 +15,8 @@ which may refuse them; such objects get theirs before the variables do.
 
 from __future__ import annotations
 
-import concurrent.futures
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from tfsaver.checkpoint.checkpoint_reader import CheckpointReader
@@ -67,7 +67,7 @@ def restore_variables(
             # Found again when it is assigned; here it shows what cannot be assigned while nothing has been.
             item.binding.variable.check_assignable(_value_shape(item, reshape))
         if report.num_bytes <= HELD_SIZE:
-            with concurrent.futures.ThreadPoolExecutor(1, "tfsaver-restore") as pool:
+            with ThreadPoolExecutor(1, "tfsaver-restore") as pool:
                 reading = pool.submit(lambda: list(_read(reader, matches, reshape, HELD_SIZE)))
                 _transfer.prepare_assign(session, [(item.binding, _value_shape(item, reshape)) for item in matches])
                 values = reading.result()
@@ -121,7 +121,7 @@ def _read_batch(reader: CheckpointReader, batch: Sequence[Match], reshape: bool)
 
 def _read_ahead(values: Iterator[tuple[Binding, Array]]) -> Iterator[tuple[Binding, Array]]:
     """The same values, each read while the one before is assigned."""
-    with concurrent.futures.ThreadPoolExecutor(1, "tfsaver-restore") as pool:
+    with ThreadPoolExecutor(1, "tfsaver-restore") as pool:
         following = pool.submit(next, values, None)
         while (value := following.result()) is not None:
             following = pool.submit(next, values, None)

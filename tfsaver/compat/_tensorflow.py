@@ -12,6 +12,7 @@ import importlib
 import sys
 from typing import Any
 
+from tfsaver._lazy_imports import lazy_import
 from tfsaver.errors import MissingExtraError
 
 _CLASSES = {
@@ -70,7 +71,8 @@ def __getattr__(name: str) -> Any:
 
 def _import(module: str) -> Any:
     try:
-        return importlib.import_module(module)
+        with lazy_import():
+            return importlib.import_module(module)
     except ModuleNotFoundError as error:
         # TensorFlow that is there and fails to import something else is broken, which no pip line of ours mends.
         if error.name != "tensorflow":

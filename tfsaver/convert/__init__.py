@@ -14,6 +14,8 @@ import types
 from collections.abc import Callable
 from typing import Any
 
+from tfsaver._lazy_imports import lazy_import
+
 _TEXT = __doc__ or ""
 
 
@@ -35,7 +37,8 @@ class _Verb(types.ModuleType):
 
 def _function() -> Callable[..., Any]:
     """The function, which is not imported before somebody wants it."""
-    function: Callable[..., Any] = importlib.import_module(f"{__name__}.convert").convert
+    with lazy_import():
+        function: Callable[..., Any] = importlib.import_module(f"{__name__}.convert").convert
     return function
 
 

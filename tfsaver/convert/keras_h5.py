@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from tfsaver._lazy_imports import lazy_import
 from tfsaver.checkpoint.tensor_source import Array, TensorSource
 from tfsaver.convert.atomic import atomic_file, local_path
 from tfsaver.convert.file_source import FileSource, OpenFile, library_errors
@@ -178,7 +179,8 @@ class _KerasSource(FileSource):
 
 def _library() -> Any:
     try:
-        import h5py  # noqa: PLC0415
+        with lazy_import():
+            import h5py  # noqa: PLC0415
     except ImportError as error:
         raise MissingExtraError("h5py", extra="keras", purpose="reading or writing .weights.h5 and .h5") from error
     return h5py

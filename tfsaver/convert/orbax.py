@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from tfsaver._lazy_imports import lazy_import
 from tfsaver.checkpoint.tensor_source import Array, TensorSource
 from tfsaver.convert.atomic import atomic_directory, check_directory_target, local_path
 from tfsaver.convert.file_source import FileSource, PinnedDirectory, library_errors
@@ -200,7 +201,8 @@ class _OrbaxSource(FileSource):
 
 def _library() -> Any:
     try:
-        import orbax.checkpoint  # noqa: PLC0415
+        with lazy_import():
+            import orbax.checkpoint  # noqa: PLC0415
     except ImportError as error:
         raise MissingExtraError("orbax-checkpoint", extra="orbax", purpose="reading or writing Orbax checkpoints") from error
     return orbax.checkpoint

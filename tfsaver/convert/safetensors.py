@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from tfsaver._lazy_imports import lazy_import
 from tfsaver.checkpoint.tensor_source import Array, TensorSource
 from tfsaver.convert.atomic import atomic_file, local_path
 from tfsaver.convert.chunks import chunks
@@ -174,7 +175,8 @@ def _content(part: Any) -> tuple[DType, Shape] | str:
 
 def _library() -> Any:
     try:
-        import safetensors  # noqa: PLC0415
+        with lazy_import():
+            import safetensors  # noqa: PLC0415
     except ImportError as error:
         raise MissingExtraError("safetensors", extra="safetensors", purpose="reading or writing .safetensors") from error
     return safetensors

@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from tfsaver._lazy_imports import lazy_import
 from tfsaver.checkpoint.tensor_source import Array, TensorSource
 from tfsaver.convert.atomic import atomic_file, local_path
 from tfsaver.convert.file_source import FileSource, OpenFile, first_line, library_errors
@@ -190,7 +191,8 @@ class _TorchSource(FileSource):
 
 def _library() -> Any:
     try:
-        import torch  # noqa: PLC0415
+        with lazy_import():
+            import torch  # noqa: PLC0415
     except ImportError as error:
         raise MissingExtraError("torch", extra="torch", purpose="reading or writing PyTorch's .pt and .pth") from error
     return torch

@@ -12,16 +12,20 @@ import io
 import posixpath
 from typing import Any
 
+from tfsaver._lazy_imports import lazy_import
 from tfsaver.errors import MissingExtraError
 
 
 def _resolve(path: str) -> tuple[Any, str]:
     try:
-        import fsspec
+        with lazy_import():
+            import fsspec
     except ImportError as error:
         raise MissingExtraError("fsspec", extra="remote", purpose=f"reading or writing {path}") from error
     try:
-        system, inner = fsspec.core.url_to_fs(path)
+        # The module for the scheme.
+        with lazy_import():
+            system, inner = fsspec.core.url_to_fs(path)
     except ImportError as error:
         # fsspec's own message names the package that serves this scheme.
         raise MissingExtraError(str(error), extra="remote", purpose=f"reading or writing {path}") from error

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from tfsaver._lazy_imports import lazy_import
 from tfsaver.convert.trees.leaves import Array, TensorLeaf
 from tfsaver.errors import MissingExtraError, UnimplementedError
 from tfsaver.framework import dtypes
@@ -71,8 +72,9 @@ def import_jax() -> Any:
         MissingExtraError: It is not installed.
     """
     try:
-        importlib.import_module("jax.numpy")
-        return importlib.import_module("jax")
+        with lazy_import():
+            importlib.import_module("jax.numpy")
+            return importlib.import_module("jax")
     except ImportError as error:
         purpose = "loading what was saved as JAX's arrays (framework='numpy' loads numpy's)"
         raise MissingExtraError("jax", extra="jax", purpose=purpose) from error

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from tfsaver._lazy_imports import lazy_import
 from tfsaver.convert.trees.leaves import Array, TensorLeaf
 from tfsaver.convert.trees.structure import Leaf
 from tfsaver.errors import DataLossError, MissingExtraError, UnimplementedError
@@ -100,7 +101,8 @@ def import_torch() -> Any:
         MissingExtraError: It is not installed.
     """
     try:
-        return importlib.import_module("torch")
+        with lazy_import():
+            return importlib.import_module("torch")
     except ImportError as error:
         purpose = "loading what was saved as PyTorch's tensors (framework='numpy' loads arrays)"
         raise MissingExtraError("torch", extra="torch", purpose=purpose) from error

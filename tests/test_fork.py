@@ -1,0 +1,124 @@
+"""A process may fork at any moment: its child imports, saves and loads."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+
+_HEAD = """
+import faulthandler, os, signal, sys, threading, time, warnings
+# Python 3.12 and later warn of a fork beside threads, which is what this is about.
+warnings.simplefilter("ignore", DeprecationWarning)
+
+def in_child(work):
+    # What a child that is forked now exits with, after it has done some work.
+    child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    faulthandler.dump_traceback_later(40)
+    signal.alarm(45)
+    status = 1
+    try:
+        work()
+        status = 0
+    except BaseException:
+        import traceback
+        traceback.print_exc()
+    finally:
+        os._exit(status)
+"""
+
+
+def _run(program: str, folder: Path, **environment: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _HEAD + program], cwd=folder, capture_output=True, text=True, check=False, timeout=180,
+        env={**os.environ, **environment},
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+# The thread is in the import when the process forks: its finder says so, and takes its time.
+_SLOW_IMPORT = """
+import importlib.abc
+is_importing = threading.Event()
+
+class Slow(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == SLOW:
+            is_importing.set()
+            time.sleep(0.5)
+
+sys.meta_path.insert(0, Slow())
+threading.Thread(target=lambda: use()).start()
+is_importing.wait()
+sys.exit(in_child(lambda: use()))
+"""
+
+
+@pytest.mark.parametrize(
+    ("slow", "use"),
+    [
+        ("tfsaver.checkpoint.save", "import tfsaver; tfsaver.save_checkpoint"),
+        ("tfsaver.checkpoint.save", "from tfsaver import save_checkpoint"),
+        ("tfsaver.tensor_bundle.writer", "import tfsaver; tfsaver.save_checkpoint"),
+        ("tfsaver.schemas", "from tfsaver import schemas"),
+        ("tfsaver.convert.convert", "import tfsaver; tfsaver.convert.__signature__"),
+        ("tfsaver.compat.patching", "import tfsaver.compat; tfsaver.compat.patch_tensorflow"),
+    ],
+)
+def test_child_imports_what_a_thread_was_importing(slow: str, use: str, tmp_path: Path) -> None:
+    # Imports that the program itself makes are its own.
+    head = "import tfsaver.compat, tfsaver.convert\n" if "compat" in slow or "convert" in slow else "import tfsaver\n"
+    _run(f"{head}\nSLOW = {slow!r}\ndef use():\n    {use}\n{_SLOW_IMPORT}", tmp_path)
+
+
+def test_import_that_forks_does_not_wait_for_itself(tmp_path: Path) -> None:
+    program = """
+from tfsaver._lazy_imports import lazy_import
+with lazy_import(), lazy_import():
+    status = in_child(lambda: None)
+sys.exit(status or in_child(lambda: None))
+"""
+    _run(program, tmp_path)
+
+
+@pytest.mark.parametrize("num_shards", [1, 3])
+def test_children_save_and_load_while_threads_do(num_shards: int, tmp_path: Path) -> None:
+    program = f"""
+import numpy as np
+import tfsaver
+
+values = {{"a": np.arange(20000.0), "b": np.ones(20000)}}
+kept = tfsaver.load_checkpoint(tfsaver.save_checkpoint(values, "kept", num_shards={num_shards}, durable=False))
+stop = []
+
+def work(name):
+    for format in ("v2", "v1"):
+        found = tfsaver.save_checkpoint(values, f"{{name}}-{{format}}", format=format, num_shards={num_shards}, durable=False)
+        with tfsaver.load_checkpoint(found) as reader:
+            for key, value in {{**reader, **reader.read_tensors(values)}}.items():
+                np.testing.assert_array_equal(value, values[key])
+    # The reader of the parent.
+    np.testing.assert_array_equal(kept["a"], values["a"])
+    kept.read_tensors(values)
+
+def loop(name):
+    while not stop:
+        work(name)
+
+threads = [threading.Thread(target=loop, args=(f"thread{{number}}",)) for number in range(2)]
+for thread in threads:
+    thread.start()
+statuses = {{in_child(lambda: work("child")) for _ in range(20)}}
+stop.append(True)
+for thread in threads:
+    thread.join()
+sys.exit(max(statuses))
+"""
+    _run(program, tmp_path)
