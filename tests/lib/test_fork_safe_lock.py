@@ -43,12 +43,34 @@ def exit_as(child):
 def test_one_thread_at_a_time_has_it() -> None:
     lock = ForkSafeLock()
     with lock:
-        assert lock.locked()
         assert not lock.acquire(blocking=False)
         assert not lock.acquire(timeout=0.01)
     assert lock.acquire(blocking=False)
     lock.release()
-    assert not lock.locked()
+    with pytest.raises(RuntimeError, match="not acquired"):
+        lock.release()
+
+
+def test_a_reentrant_one_is_acquired_again_by_its_thread_alone() -> None:
+    lock = ForkSafeLock(reentrant=True)
+    others = []
+
+    def ask() -> None:
+        others.append(lock.acquire(blocking=False))
+        if others[-1]:
+            lock.release()
+
+    def ask_in_thread() -> None:
+        thread = threading.Thread(target=ask)
+        thread.start()
+        thread.join()
+
+    with lock:
+        with lock:
+            ask_in_thread()
+        ask_in_thread()
+    ask_in_thread()
+    assert others == [False, False, True]
 
 
 def test_a_condition_takes_it() -> None:
@@ -93,8 +115,8 @@ child = fork()
 if not child:
     with lock:
         pass
-    end(not lock.locked())
-assert lock.locked()
+    end(lock.acquire(blocking=False))
+assert not lock.acquire(blocking=False)
 may_end.set()
 thread.join()
 exit_as(child)
@@ -111,7 +133,31 @@ with lock:
     if not child and lock.acquire(blocking=False):
         end(False)
 if not child:
-    end(not lock.locked() and lock.acquire(blocking=False))
+    end(lock.acquire(blocking=False))
+exit_as(child)
+"""
+    assert _status_of_child(program) == 0
+
+
+@_needs_fork
+def test_child_leaves_a_reentrant_one_as_often_as_its_thread_entered_it() -> None:
+    program = """
+lock = ForkSafeLock(reentrant=True)
+def is_free():
+    found = []
+    thread = threading.Thread(target=lambda: found.append(lock.acquire(blocking=False)))
+    thread.start()
+    thread.join()
+    return found[0]
+with lock:
+    with lock:
+        child = fork()
+        if not child and is_free():
+            end(False)
+    if not child and is_free():
+        end(False)
+if not child:
+    end(is_free())
 exit_as(child)
 """
     assert _status_of_child(program) == 0

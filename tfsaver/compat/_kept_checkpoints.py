@@ -10,7 +10,6 @@ restart. A Saver is one of these; the names of the methods are those of TensorFl
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterable
 from typing import Any
 
@@ -25,6 +24,7 @@ from tfsaver.compat._retention import Retention
 from tfsaver.errors import InvalidArgumentError
 from tfsaver.lib import file_io
 from tfsaver.lib.directory_lock import directory_lock
+from tfsaver.lib.fork_safe_lock import ForkSafeLock
 
 
 class KeptCheckpoints:
@@ -40,7 +40,7 @@ class KeptCheckpoints:
     def __init__(self, max_to_keep: int, keep_every_n_hours: float, policy: Policy | None, durable: bool) -> None:
         self._durable = durable
         # A supervisor saves from a thread of its own.
-        self._lock = threading.RLock()
+        self._lock = ForkSafeLock(reentrant=True)
         self._background = BackgroundSaves()
         self._retention = Retention(max_to_keep, keep_every_n_hours)
         if policy is not None:

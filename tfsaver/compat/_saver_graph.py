@@ -17,7 +17,6 @@ them wherever they are, and none if there are none: it saves and restores all th
 from __future__ import annotations
 
 import dataclasses
-import threading
 import weakref
 from collections.abc import Sequence
 from typing import Any
@@ -26,6 +25,7 @@ from tfsaver.compat import _tensorflow
 from tfsaver.compat._binding import Binding, GraphVariable
 from tfsaver.compat._saveables import SavedTensor
 from tfsaver.errors import InvalidArgumentError
+from tfsaver.lib.fork_safe_lock import ForkSafeLock
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +39,7 @@ class _Built:
 
 _NAMES = ("filename_tensor_name", "save_tensor_name", "restore_op_name")
 
-_lock = threading.Lock()
+_lock = ForkSafeLock()
 _built: weakref.WeakKeyDictionary[Any, list[_Built]] = weakref.WeakKeyDictionary()
 
 

@@ -10,7 +10,6 @@ Before nodes restore anything, the checkpoint's names, dtypes and shapes are com
 from __future__ import annotations
 
 import dataclasses
-import threading
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -29,6 +28,7 @@ from tfsaver.compat._saver_nodes import SaverVariables
 from tfsaver.compat._shards import balanced
 from tfsaver.errors import SaverError, UnimplementedError
 from tfsaver.lib import file_io
+from tfsaver.lib.fork_safe_lock import ForkSafeLock
 from tfsaver.tensor_bundle import naming
 from tfsaver.tensor_bundle.cleaning import num_shards_of
 
@@ -67,7 +67,7 @@ class Storage:
         # What nodes lead to, in each graph whose session was passed: a SaverDef may come without its graph.
         self._found: weakref.WeakKeyDictionary[Any, SaverVariables | None] = weakref.WeakKeyDictionary()
         self._operations: tuple[SaverVariables, ByOperations] | None = None
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
 
     def write(self, session: Any, save_path: str, prefix: str) -> str:
         """Writes the files of a checkpoint.

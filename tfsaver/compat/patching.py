@@ -30,7 +30,6 @@ from __future__ import annotations
 
 import contextlib
 import sys
-import threading
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
@@ -38,6 +37,7 @@ from typing import Any
 from tfsaver.compat import _restart, _tensorflow
 from tfsaver.compat.v1 import train
 from tfsaver.errors import InvalidArgumentError
+from tfsaver.lib.fork_safe_lock import ForkSafeLock
 
 __all__ = ["Patch", "patch_tensorflow"]
 
@@ -56,7 +56,7 @@ _COMPANIONS = (
 )
 _PUBLIC = "tensorflow._api."
 
-_lock = threading.RLock()
+_lock = ForkSafeLock(reentrant=True)
 
 
 class Patch(contextlib.ContextDecorator):

@@ -11,32 +11,45 @@ import os
 import threading
 import weakref
 from types import TracebackType
+from typing import Protocol
+
+
+class _Lock(Protocol):
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool: ...
+    def release(self) -> None: ...
 
 
 class ForkSafeLock:
-    """A `threading.Lock` that is free in a forked child, unless the thread that forks holds it.
+    """A lock that is free in a forked child, unless the thread that forks holds it.
 
-    `threading.Condition` takes one as its lock. Threads that wait for the condition do not exist in a child, which
-    therefore needs a new condition to wait for.
+    Args:
+        reentrant: Whether a thread may acquire it again while it holds it, as a `threading.RLock`.
+
+    `threading.Condition` takes one that is not reentrant as its lock. Threads that wait for the condition do not exist in a
+    child, which therefore needs a new condition to wait for.
     """
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
+    def __init__(self, *, reentrant: bool = False) -> None:
+        self._is_reentrant = reentrant
+        self._lock = self._new()
         self._owner: int | None = None
+        self._depth = 0
         _all.add(self)
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         is_acquired = self._lock.acquire(blocking, timeout)
         if is_acquired:
             self._owner = threading.get_ident()
+            self._depth += 1
         return is_acquired
 
     def release(self) -> None:
-        self._owner = None
+        if not self._depth:
+            raise RuntimeError("release of a lock that is not acquired")
+        self._depth -= 1
+        if not self._depth:
+            self._owner = None
         self._lock.release()
-
-    def locked(self) -> bool:
-        return self._lock.locked()
 
     def __enter__(self) -> bool:
         return self.acquire()
@@ -44,13 +57,17 @@ class ForkSafeLock:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.release()
 
+    def _new(self) -> _Lock:
+        return threading.RLock() if self._is_reentrant else threading.Lock()
+
     def _renew(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = self._new()
         # The thread that forks keeps its number and goes on in the block that it is in.
         if self._owner == threading.get_ident():
-            self._lock.acquire()
+            for _ in range(self._depth):
+                self._lock.acquire()
         else:
-            self._owner = None
+            self._owner, self._depth = None, 0
 
 
 _all: weakref.WeakSet[ForkSafeLock] = weakref.WeakSet()

@@ -11,8 +11,9 @@ import collections
 import contextlib
 import ctypes
 import mmap
-import threading
 import weakref
+
+from tfsaver.lib.fork_safe_lock import ForkSafeLock
 
 # Of the size of a huge page where pages are of 4 KiB: what is smaller gains nothing.
 _GRANULARITY = 2 << 20
@@ -31,7 +32,7 @@ class RecycledMemory:
         # Where the system cannot take back what is kept, nothing is.
         self._max_kept = max_kept if hasattr(mmap, "MADV_FREE") else 0
         self._kept: collections.deque[mmap.mmap] = collections.deque()
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
 
     @property
     def num_bytes_kept(self) -> int:
