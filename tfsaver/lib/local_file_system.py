@@ -188,11 +188,15 @@ class LocalRandomAccessFile:
         if descriptor is not None:
             os.close(descriptor)
 
-    # The default is bound now: when the interpreter ends, module globals may be gone before the last file is.
-    def __del__(self, close: Callable[[int], None] = os.close) -> None:
+    # An interpreter that ends may have emptied this module and `os` by then: what is needed is bound now.
+    def __del__(self, _close: Callable[[int], None] = os.close) -> None:
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
-            close(descriptor)
+            try:
+                _close(descriptor)
+            except OSError:
+                # Nobody could catch it here.
+                pass
 
 
 class DescriptorCache:
@@ -375,11 +379,16 @@ class LocalWritableFile:
             with contextlib.suppress(OSError):
                 os.close(held)
 
-    def __del__(self) -> None:
-        for descriptor in (self._descriptor, self._held):
+    # An interpreter that ends may have emptied this module and `os` by then: what is needed is bound now.
+    def __del__(self, _close: Callable[[int], None] = os.close) -> None:
+        descriptors, self._descriptor, self._held = (self._descriptor, self._held), None, None
+        for descriptor in descriptors:
             if descriptor is not None:
-                os.close(descriptor)
-        self._descriptor = self._held = None
+                try:
+                    _close(descriptor)
+                except OSError:
+                    # Nobody could catch it here.
+                    pass
 
 
 def open_for_reading(path: str, descriptors: DescriptorCache | None) -> LocalRandomAccessFile:
