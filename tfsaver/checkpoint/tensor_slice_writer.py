@@ -39,6 +39,7 @@ from tfsaver.framework.tensor_shape import Shape
 from tfsaver.framework.tensor_slice import TensorSlice
 from tfsaver.framework.tensor_slice_set import TensorSliceSet
 from tfsaver.lib import file_io
+from tfsaver.lib.descriptor_limit import check_descriptors
 from tfsaver.lib.directory_lock import directory_lock
 from tfsaver.lib.file_io import WritableFile
 from tfsaver.lib.free_space import check_free_space
@@ -209,12 +210,14 @@ def finish_together(writers: Sequence[TensorSliceWriter]) -> None:
     """Writes the files of one checkpoint, which get their names when all of them are whole.
 
     Raises:
-        InvalidArgumentError: Slices of a tensor overlap, or a file is finished already.
+        InvalidArgumentError: Slices of a tensor overlap, a file is finished already, or this process may not open so many.
         WriteError: The system refuses it, or there is no room; everything is as it was.
     """
     for writer in writers:
         writer.check()
     first = writers[0]
+    if not file_io.is_remote(first.path):
+        check_descriptors(first.path, len(writers))
     directory = file_io.split(first.path)[0]
     own = _series(file_io.split(first.path)[1])
     if len(writers) > 1:

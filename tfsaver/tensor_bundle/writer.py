@@ -24,6 +24,7 @@ from tfsaver.framework.region import Region, as_tensor_slice
 from tfsaver.framework.tensor_shape import Shape, num_elements
 from tfsaver.framework.tensor_slice import TensorSlice
 from tfsaver.lib import crc32c, file_io
+from tfsaver.lib.descriptor_limit import check_descriptors
 from tfsaver.lib.file_io import Buffer, WritableFile
 from tfsaver.lib.free_space import check_free_space
 from tfsaver.lib.gathered_file import GatheredFile
@@ -96,7 +97,7 @@ class BundleWriter:
         expected_size: How many bytes will be added, as far as that is known: the disk must have room for them.
 
     Raises:
-        InvalidArgumentError: An argument is out of its range.
+        InvalidArgumentError: An argument is out of its range, or this process may not open so many data files.
         WriteError: The directory is not there, or the system does not let anything be written to it.
         NoSpaceError: The disk has no room for `expected_size` bytes more.
 
@@ -126,6 +127,8 @@ class BundleWriter:
         self._finished = False
         self._shards: list[_Shard] = []
         self._made_directories: list[str] = []
+        if not file_io.is_remote(self.prefix):
+            check_descriptors(self.prefix, num_shards)
         directory = file_io.split(self.prefix)[0]
         try:
             self._made_directories = _make_last_directory(directory, durable)
