@@ -88,6 +88,109 @@ sys.exit(status or in_child(lambda: None))
     _run(program, tmp_path)
 
 
+_DIRECTORY = """
+from tfsaver.lib.directory_lock import directory_lock, try_directory_lock
+
+def is_free():
+    # Asked by a thread: the one that has the lock may take it again.
+    found = []
+    def ask():
+        with try_directory_lock(".") as is_held:
+            found.append(is_held)
+    thread = threading.Thread(target=ask)
+    thread.start()
+    thread.join()
+    return found[0]
+
+def check(good):
+    assert good
+"""
+
+
+_KILLED = """
+is_held, may_end = threading.Event(), threading.Event()
+def hold():
+    with directory_lock("."):
+        is_held.set()
+        may_end.wait()
+threading.Thread(target=hold, daemon=True).start()
+is_held.wait()
+# As long as the parent lives, its thread has the lock.
+check(in_child(lambda: check(not is_free())) == 0)
+parent = os.getpid()
+child = os.fork()
+if not child:
+    signal.alarm(45)
+    os.kill(parent, signal.SIGKILL)
+    while os.getppid() == parent:
+        time.sleep(0.01)
+    os.mkdir("free" if is_free() else "locked")
+    os._exit(0)
+may_end.wait()
+"""
+
+
+def test_child_that_outlives_its_parent_does_not_keep_the_directory_locked(tmp_path: Path) -> None:
+    program = f"""
+import subprocess
+killed = subprocess.run([sys.executable, "-c", {_HEAD + _DIRECTORY + _KILLED!r}])
+check(killed.returncode == -signal.SIGKILL)
+while not os.listdir():
+    time.sleep(0.01)
+check(os.listdir() == ["free"])
+"""
+    _run(_DIRECTORY + program, tmp_path)
+
+
+def test_child_of_the_thread_that_locked_a_directory_does_not_unlock_it(tmp_path: Path) -> None:
+    program = """
+with directory_lock("."):
+    child = os.fork()
+    if child:
+        check(os.waitpid(child, 0)[1] == 0)
+        check(not is_free())
+if not child:
+    os._exit(0)
+check(is_free())
+"""
+    _run(_DIRECTORY + program, tmp_path)
+
+
+_SHARED = {
+    "a Saver's list of checkpoints": (
+        "from tfsaver.compat._kept_checkpoints import KeptCheckpoints; shared = KeptCheckpoints(5, 0, None, False)",
+        "shared.set_last_checkpoints_with_time([])",
+    ),
+    "memory that is used again": (
+        "from tfsaver.lib.recycled_memory import RecycledMemory; shared = RecycledMemory(1 << 24)",
+        "shared.take(1 << 22)",
+    ),
+    "the switch that patches TensorFlow": (
+        "from tfsaver.compat import patching as shared",
+        "shared._lock.acquire()",
+    ),
+    "the nodes that Savers share": ("from tfsaver.compat import _saver_graph as shared", "shared._lock.acquire()"),
+}
+
+
+@pytest.mark.parametrize(("make", "use"), _SHARED.values(), ids=_SHARED)
+def test_child_uses_what_a_thread_had_locked(make: str, use: str, tmp_path: Path) -> None:
+    program = f"""
+{make}
+is_held, may_end = threading.Event(), threading.Event()
+def hold():
+    with shared._lock:
+        is_held.set()
+        may_end.wait()
+threading.Thread(target=hold).start()
+is_held.wait()
+status = in_child(lambda: {use})
+may_end.set()
+sys.exit(status)
+"""
+    _run(program, tmp_path)
+
+
 @pytest.mark.parametrize("num_shards", [1, 3])
 def test_children_save_and_load_while_threads_do(num_shards: int, tmp_path: Path) -> None:
     program = f"""

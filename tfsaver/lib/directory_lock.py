@@ -4,6 +4,9 @@ The lock leaves no file behind, and a process that dies releases it. It holds be
 opens the directory anew; a thread that has it may take it again. Where there is no such lock (a store behind a URL, some
 network mounts) the block runs without one: what is written atomically stays whole, and the last of two writers at the same
 moment wins.
+
+A forked child has copies of all descriptors, and a lock lasts as long as any of them: the child closes those of locks that
+its parent's other threads hold or wait for. A child that outlives its parent would otherwise keep the directory locked.
 """
 
 from __future__ import annotations
@@ -28,6 +31,23 @@ class _Held(threading.local):
 
 
 _held = _Held()
+# The descriptors that are locked or about to be, with the thread that has each.
+_threads: dict[int, int] = {}
+
+
+def _close_inherited() -> None:
+    this = threading.get_ident()
+    for descriptor, thread in tuple(_threads.items()):
+        # The thread that forks closes its own where its block ends.
+        if thread != this:
+            del _threads[descriptor]
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
+
+
+# Where a system cannot fork, it is not there.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_close_inherited)
 
 
 @contextlib.contextmanager
@@ -61,6 +81,8 @@ def _locked(directory: str, *, wait: bool) -> Iterator[bool]:
         yield False
         return
     descriptor = os.open(directory or os.curdir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    _threads[descriptor] = threading.get_ident()
+    process = os.getpid()
     try:
         status = os.fstat(descriptor)
         place = (status.st_dev, status.st_ino)
@@ -74,12 +96,14 @@ def _locked(directory: str, *, wait: bool) -> Iterator[bool]:
             yield is_held
         finally:
             _held.places.discard(place)
-            if is_held:
-                # A process that was forked meanwhile has the descriptor too: closing ours would leave it locked.
+            # A child that was forked in the block has the descriptor too: closing ours would leave it locked. Nor may the
+            # child release the lock.
+            if is_held and process == os.getpid():
                 with contextlib.suppress(OSError):
                     fcntl.flock(descriptor, fcntl.LOCK_UN)
     finally:
-        os.close(descriptor)
+        if _threads.pop(descriptor, None) is not None:
+            os.close(descriptor)
 
 
 def _lock(descriptor: int, wait: bool) -> bool:
