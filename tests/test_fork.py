@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 
+_PACKAGE = Path(__file__).resolve().parents[1] / "tfsaver"
 _HEAD = """
 import faulthandler, os, signal, sys, threading, time, warnings
 # Python 3.12 and later warn of a fork beside threads, which is what this is about.
@@ -225,3 +227,17 @@ for thread in threads:
 sys.exit(max(statuses))
 """
     _run(program, tmp_path)
+
+
+# Not converted so far.
+_PLAIN = {"checkpoint/one_checkpoint.py", "tensor_bundle/data_files.py", "tensor_bundle/promised_bytes.py"}
+
+
+def test_locks_of_the_package_are_free_in_a_child() -> None:
+    users = set()
+    for path in _PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            is_imported = isinstance(node, ast.ImportFrom) and node.module == "threading"
+            if is_imported or (isinstance(node, ast.Attribute) and node.attr in ("Lock", "RLock", "Semaphore")):
+                users.add(path.relative_to(_PACKAGE).as_posix())
+    assert users - _PLAIN == {"lib/fork_safe_lock.py"}
