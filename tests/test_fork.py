@@ -197,6 +197,8 @@ sys.exit(status)
 def test_children_save_and_load_while_threads_do(num_shards: int, tmp_path: Path) -> None:
     program = f"""
 import numpy as np
+# numpy, too, imports this at first use.
+import numpy.testing
 import tfsaver
 
 values = {{"a": np.arange(20000.0), "b": np.ones(20000)}}
