@@ -231,10 +231,6 @@ sys.exit(max(statuses))
     _run(program, tmp_path)
 
 
-# Not converted so far.
-_PLAIN = {"checkpoint/one_checkpoint.py", "tensor_bundle/data_files.py", "tensor_bundle/promised_bytes.py"}
-
-
 def test_locks_of_the_package_are_free_in_a_child() -> None:
     users = set()
     for path in _PACKAGE.rglob("*.py"):
@@ -242,4 +238,4 @@ def test_locks_of_the_package_are_free_in_a_child() -> None:
             is_imported = isinstance(node, ast.ImportFrom) and node.module == "threading"
             if is_imported or (isinstance(node, ast.Attribute) and node.attr in ("Lock", "RLock", "Semaphore")):
                 users.add(path.relative_to(_PACKAGE).as_posix())
-    assert users - _PLAIN == {"lib/fork_safe_lock.py"}
+    assert users == {"lib/fork_safe_lock.py"}

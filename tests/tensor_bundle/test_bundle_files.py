@@ -158,7 +158,7 @@ def test_file_system_that_keeps_seconds_gets_two(age: int, expected: bool) -> No
 @pytest.fixture
 def many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[BundleReader]:
     """Twenty data files, of which three may have a descriptor."""
-    monkeypatch.setattr(local_file_system, "_default_capacity", lambda: 3)
+    monkeypatch.setattr(local_file_system, "descriptors_for_reading", lambda: 3)
     with BundleWriter(tmp_path / "many", num_shards=20, durable=False) as writer:
         for shard_id in range(20):
             writer.add(f"w{shard_id:02d}", np.full(100, shard_id), shard_id=shard_id)

@@ -1,7 +1,8 @@
-"""How many files this process may open, asked for before a checkpoint in many files is written.
+"""How many files this process may open.
 
 A writer keeps one descriptor for each data file until all of them have their names: open while it writes, and then for the
-lock that tells other processes that the file's writer is alive.
+lock that tells other processes that the file's writer is alive. So the limit is looked at before anything is written. A
+reader opens files again that it has closed, and makes do with a share of the descriptors.
 """
 
 from __future__ import annotations
@@ -19,6 +20,20 @@ except ImportError:
 # Beyond the data files: the locked directory, the index, the old checkpoint's index, and what the tensors are read from.
 _NUM_OTHERS = 16
 _DESCRIPTORS = "/proc/self/fd"
+# A reader has at most this share of them: the process has other checkpoints and files open too.
+_READERS_SHARE = 8
+_MIN_FOR_READING = 4
+_MAX_FOR_READING = 512
+
+
+def descriptors_for_reading() -> int:
+    """How many data files of one checkpoint have a descriptor at once, while it is read."""
+    if resource is None:
+        return _MAX_FOR_READING
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limit == resource.RLIM_INFINITY:
+        return _MAX_FOR_READING
+    return max(_MIN_FOR_READING, min(limit // _READERS_SHARE, _MAX_FOR_READING))
 
 
 def check_descriptors(path: str, num_files: int) -> None:

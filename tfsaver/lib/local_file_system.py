@@ -16,12 +16,12 @@ import fcntl
 import itertools
 import mmap
 import os
-import resource
 import stat
 import weakref
 from collections.abc import Callable, Iterator
 
 from tfsaver.errors import CheckpointReplacedError, DataLossError, InvalidArgumentError
+from tfsaver.lib.descriptor_limit import descriptors_for_reading
 from tfsaver.lib.fork_safe_lock import ForkSafeLock
 from tfsaver.lib.write_back import begin_write_back
 from tfsaver.lib.write_errors import write_error, write_errors
@@ -30,11 +30,6 @@ from tfsaver.lib.write_errors import write_error, write_errors
 _MAX_PIECES = 1024
 # Enough to keep a disk busy, and few calls.
 _WRITE_BACK_SIZE = 8 << 20
-# How many data files of one checkpoint have a descriptor at once: a share of what the process may have open, since it has
-# other checkpoints and files open too.
-_SHARE_OF_DESCRIPTORS = 8
-_MIN_DESCRIPTORS = 4
-_MAX_DESCRIPTORS = 512
 
 
 class LocalRandomAccessFile:
@@ -207,7 +202,7 @@ class DescriptorCache:
     """
 
     def __init__(self, capacity: int | None = None) -> None:
-        self.capacity = _default_capacity() if capacity is None else capacity
+        self.capacity = descriptors_for_reading() if capacity is None else capacity
         self._lock = ForkSafeLock()
         # From the least to the most recently used. A file that nobody refers to any more closes itself.
         self._used: collections.OrderedDict[int, weakref.ref[LocalRandomAccessFile]] = collections.OrderedDict()
@@ -242,16 +237,6 @@ class DescriptorCache:
         """Called when a file is closed."""
         with self._lock:
             self._used.pop(id(file), None)
-
-
-def _default_capacity() -> int:
-    try:
-        limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    except (OSError, ValueError):
-        return _MIN_DESCRIPTORS
-    if limit == resource.RLIM_INFINITY:
-        return _MAX_DESCRIPTORS
-    return max(_MIN_DESCRIPTORS, min(limit // _SHARE_OF_DESCRIPTORS, _MAX_DESCRIPTORS))
 
 
 def _open_regular_file(path: str) -> tuple[int, os.stat_result]:
