@@ -79,9 +79,9 @@ def check(write):
         write()
     except tfsaver.SaverError as error:
         said = str(error)
-    assert "120 data files need 136 open files, and this process may open 9" in said, said
+    assert "120 data files need 136 open files, and this process may open " in said, said
     assert "(ulimit -n is 100, " in said, said
-    assert "type `ulimit -n 1000` before starting it, or use num_shards=7" in said, said
+    assert "type `ulimit -n 1000` before starting it, or use num_shards=" in said, said
     assert sorted(os.listdir()) == ["source.data-00000-of-00001", "source.index"]
 """
     _run(check + _ALL, tmp_path)
