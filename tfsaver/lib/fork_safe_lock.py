@@ -17,6 +17,10 @@ from typing import Protocol
 class _Lock(Protocol):
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool: ...
     def release(self) -> None: ...
+    def __enter__(self) -> bool: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None: ...
 
 
 class ForkSafeLock:
@@ -25,19 +29,23 @@ class ForkSafeLock:
     Args:
         reentrant: Whether a thread may acquire it again while it holds it, as a `threading.RLock`.
 
+    Attributes:
+        bare: The lock of `threading` itself, for blocks on hot paths in which the thread cannot fork: such a block does not
+            note who is in it, which takes longer than the lock does.
+
     `threading.Condition` takes one that is not reentrant as its lock. Threads that wait for the condition do not exist in a
     child, which therefore needs a new condition to wait for.
     """
 
     def __init__(self, *, reentrant: bool = False) -> None:
         self._is_reentrant = reentrant
-        self._lock = self._new()
+        self.bare = self._new()
         self._owner: int | None = None
         self._depth = 0
         _all.add(self)
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
-        is_acquired = self._lock.acquire(blocking, timeout)
+        is_acquired = self.bare.acquire(blocking, timeout)
         if is_acquired:
             self._owner = threading.get_ident()
             self._depth += 1
@@ -49,7 +57,7 @@ class ForkSafeLock:
         self._depth -= 1
         if not self._depth:
             self._owner = None
-        self._lock.release()
+        self.bare.release()
 
     def __enter__(self) -> bool:
         return self.acquire()
@@ -61,11 +69,11 @@ class ForkSafeLock:
         return threading.RLock() if self._is_reentrant else threading.Lock()
 
     def _renew(self) -> None:
-        self._lock = self._new()
+        self.bare = self._new()
         # The thread that forks keeps its number and goes on in the block that it is in.
         if self._owner == threading.get_ident():
             for _ in range(self._depth):
-                self._lock.acquire()
+                self.bare.acquire()
         else:
             self._owner, self._depth = None, 0
 

@@ -79,9 +79,9 @@ class LocalRandomAccessFile:
             CheckpointReplacedError: It was parked, and another file has its name now, or it was written to.
             FileNotFoundError: It was parked, and has been removed.
         """
-        if self._descriptors is not None:
+        if self._descriptors is not None and self._descriptors.is_scarce:
             self._descriptors.note_use(self)
-        with self._lock:
+        with self._lock.bare:
             if self._is_closed:
                 raise InvalidArgumentError(f"{self.path} is closed")
             if self._descriptor is None:
@@ -94,7 +94,7 @@ class LocalRandomAccessFile:
             return self._descriptor
 
     def _release(self) -> None:
-        with self._lock:
+        with self._lock.bare:
             self._num_leases -= 1
             if self._is_closed and not self._num_leases:
                 self._close_descriptor()
@@ -102,14 +102,15 @@ class LocalRandomAccessFile:
     def park(self) -> bool:
         """Gives the descriptor back to the system, unless a read is using it; returns whether the file has none now."""
         # Whoever holds the lock is about to lease the descriptor, or waits for the file to be opened.
-        if not self._lock.acquire(blocking=False):
+        lock = self._lock.bare
+        if not lock.acquire(blocking=False):
             return False
         try:
             if not self._num_leases:
                 self._close_descriptor()
             return self._descriptor is None
         finally:
-            self._lock.release()
+            lock.release()
 
     def read(self, offset: int, size: int) -> bytes:
         """Up to `size` bytes from `offset`; fewer only where the file ends."""
@@ -166,12 +167,15 @@ class LocalRandomAccessFile:
 
     def status(self) -> os.stat_result:
         """What the system says of the open file now."""
-        with self.leased() as descriptor:
+        descriptor = self._lease()
+        try:
             return os.fstat(descriptor)
+        finally:
+            self._release()
 
     def close(self) -> None:
         """Closes the file; reads that are under way end first, and later ones are an error."""
-        with self._lock:
+        with self._lock.bare:
             self._is_closed = True
             if not self._num_leases:
                 self._close_descriptor()
@@ -206,19 +210,23 @@ class DescriptorCache:
         self._lock = ForkSafeLock()
         # From the least to the most recently used. A file that nobody refers to any more closes itself.
         self._used: collections.OrderedDict[int, weakref.ref[LocalRandomAccessFile]] = collections.OrderedDict()
+        # Which file was used last matters from then on.
+        self.is_scarce = False
 
     def note_use(self, file: LocalRandomAccessFile) -> None:
-        """Called before a file is read: parks others if it would be one too many."""
+        """Called when a file is opened, and before each read once descriptors are scarce: parks others if need be."""
         key = id(file)
         with self._lock:
             self._used[key] = weakref.ref(file)
             self._used.move_to_end(key)
             num_surplus = len(self._used) - self.capacity
+            self.is_scarce = self.is_scarce or num_surplus > 0
             oldest = list(itertools.islice(self._used.items(), num_surplus)) if num_surplus > 0 else []
         self._park(oldest)
 
     def park_all(self) -> None:
         """Parks every file that is not being read."""
+        self.is_scarce = True
         with self._lock:
             used = list(self._used.items())
         self._park(used)

@@ -139,13 +139,14 @@ class BundleFiles:
         self._checked_file(place)
 
     def _checked_file(self, place: Place) -> file_io.RandomAccessFile:
-        file = self._file(place.shard_id)
+        file = self._files.get(place.shard_id) or self._file(place.shard_id)
         if place.offset + place.size > file.size:
             raise self.damage(place, _truncated(file.path, place.offset, place.size, file.size - place.offset))
-        try:
-            self._promised.check(place.shard_id, file)
-        except DataLossError as error:
-            raise self.damage(place, error) from None
+        if self._promised.is_unchecked(place.shard_id):
+            try:
+                self._promised.check(place.shard_id, file)
+            except DataLossError as error:
+                raise self.damage(place, error) from None
         return file
 
     # Bytes.
@@ -239,6 +240,8 @@ class BundleFiles:
 
     def is_checked(self, entry: BundleEntry) -> bool:
         """Whether an entry's checksum has fitted, and nobody has written to its file since."""
+        if not self._checked:
+            return False
         version = self._checked.get(entry)
         return version is not None and version == self._identity(entry.shard_id)
 
@@ -255,9 +258,7 @@ class BundleFiles:
         return kept[1] if self.is_checked(entry) else None
 
     def is_doubtful(self, shard_id: int) -> bool:
-        """Whether only its checksum can tell that an entry's bytes are those of this checkpoint."""
-        # Whether it is, is seen when the file is opened.
-        self._file(shard_id)
+        """Whether only its checksum can tell that an entry's bytes are this checkpoint's; of a file that was opened."""
         return shard_id in self._doubtful
 
     def _identity(self, shard_id: int) -> FileIdentity:
@@ -377,14 +378,20 @@ class _PromisedBytes:
         # open.
         self._waiting: dict[int, array.array[int]] = {}
         self._totals: dict[int, int] = {}
+        # Shards that are found to have too many.
+        self._exceeded: set[int] = set()
 
     def add(self, key: int, entry: BundleEntry) -> None:
         if not entry.size or key in self._known:
             return
-        with self._lock:
+        with self._lock.bare:
             if key not in self._known:
                 self._known.add(key)
                 self._waiting.setdefault(entry.shard_id, array.array("Q")).extend((entry.offset + entry.size, entry.size))
+
+    def is_unchecked(self, shard_id: int) -> bool:
+        """Whether a shard's entries must be compared with its size."""
+        return shard_id in self._waiting or shard_id in self._exceeded
 
     def check(self, shard_id: int, file: file_io.RandomAccessFile) -> None:
         """Compares what lies in a shard's file with its size.
@@ -392,14 +399,13 @@ class _PromisedBytes:
         Raises:
             DataLossError: It is more: tensors have bytes in common.
         """
-        if shard_id not in self._waiting and self._totals.get(shard_id, 0) <= file.size:
-            return
-        with self._lock:
+        with self._lock.bare:
             waiting = self._waiting.pop(shard_id, array.array("Q"))
             # What ends behind the file is damage of another kind, and is never read.
             in_file = (size for end, size in zip(waiting[::2], waiting[1::2], strict=True) if end <= file.size)
             total = self._totals[shard_id] = self._totals.get(shard_id, 0) + sum(in_file)
         if total > file.size:
+            self._exceeded.add(shard_id)
             raise DataLossError(
                 f"{file.path}: tensors of {total} bytes are to be in its {file.size}: "
                 "some have bytes in common, as no writer leaves them"

@@ -14,7 +14,7 @@ then on only the part's own. Strings are read whole.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -22,7 +22,7 @@ import numpy as np
 from tfsaver.errors import CheckpointReplacedError, DataLossError, InvalidArgumentError, SaverError, UnimplementedError
 from tfsaver.framework import array_pieces
 from tfsaver.framework.array_pieces import blocks, cut, flat, recut
-from tfsaver.framework.tensor_shape import num_elements
+from tfsaver.framework.tensor_shape import Shape, num_elements
 from tfsaver.framework.tensor_slice import TensorSlice
 from tfsaver.framework.tensor_slice_set import TensorSliceSet
 from tfsaver.lib.recycled_memory import RecycledMemory
@@ -95,25 +95,29 @@ def read_many(
     reading = _Reading(index, files, verify, on_damage)
     if verify_only:
         parts = [part for name in wanted for part in reading.parts_to_check(name)]
-        reading.run(parts, num_workers, progress)
-        reading.report()
+        reading.run(reading.present(parts), num_workers, progress)
+        reading.report(wanted)
         return {}
-    tensors = [tensor for name, region in wanted.items() if (tensor := reading.look_up(name, region)) is not None]
+    found = [tensor for name, region in wanted.items() if (tensor := reading.look_up(name, region)) is not None]
+    # All have been promised by now: what has bytes in common with another is found before memory is taken for any.
+    tensors = [tensor for tensor in found if reading.is_present(tensor)]
     slabs = Slabs(sum([tensor.size for tensor in tensors]), memory)
     arrays: dict[str, Array] = {}
     parts = []
     for tensor in tensors:
         if out is not None and tensor.name in out:
-            array = out_array.checked(out[tensor.name], tensor.name, tensor.region.shape, tensor.entry.dtype)
+            array = out_array.checked(out[tensor.name], tensor.name, tensor.shape, tensor.entry.dtype)
         elif tensor.entry.dtype.has_fixed_size:
-            array = slabs.empty(tensor.region.shape, tensor.entry.dtype)
+            array = slabs.empty(tensor.shape, tensor.entry.dtype)
         else:
-            array = np.empty(tensor.region.shape, object)
+            array = np.empty(tensor.shape, object)
         arrays[tensor.name] = array
         parts += reading.parts_of(tensor, array)
     reading.run(parts, num_workers, progress)
-    reading.report()
-    return {name: array for name, array in arrays.items() if name not in reading.damage}
+    if reading.damage:
+        reading.report(wanted)
+        return {name: array for name, array in arrays.items() if name not in reading.damage}
+    return arrays
 
 
 def stream(index: BundleIndex, files: BundleFiles, name: str, stored: TensorSlice | None = None) -> Iterator[Array]:
@@ -189,13 +193,15 @@ class _Tensor(NamedTuple):
 
     name: str
     entry: BundleEntry
-    region: TensorSlice
+    # None for all of it.
+    region: TensorSlice | None
+    shape: Shape
     # Of a tensor that is stored in slices: the entry of one, the part of that slice, and the part of the region that it is.
-    slices: list[tuple[BundleEntry, TensorSlice, TensorSlice]]
+    slices: Sequence[tuple[BundleEntry, TensorSlice, TensorSlice]] = ()
 
     @property
     def size(self) -> int:
-        return num_elements(self.region.shape) * self.entry.dtype.size
+        return num_elements(self.shape) * self.entry.dtype.size
 
 
 class _Part(NamedTuple):
@@ -204,14 +210,14 @@ class _Part(NamedTuple):
     Attributes:
         name: The tensor.
         entry: The entry.
-        region: The part, resolved; of no meaning where nothing is kept.
+        region: The part, resolved; None for all of it.
         target: An array of the part's shape; None where nothing is kept.
         raw: The bytes of `target`, where all of the entry goes there in the order in which it is stored.
     """
 
     name: str
     entry: BundleEntry
-    region: TensorSlice = TensorSlice(())
+    region: TensorSlice | None = None
     target: Array | None = None
     raw: Array | None = None
 
@@ -228,7 +234,6 @@ class _Reading:
         self._files = files
         self._verify = verify
         self._on_damage = on_damage
-        self._order: dict[str, int] = {}
         self.damage: dict[str, list[SaverError]] = {}
 
     def _found(self, name: str, error: SaverError) -> None:
@@ -241,82 +246,102 @@ class _Reading:
             error.add_context(f"tensor {name!r}")
         raise error
 
-    def report(self) -> None:
-        """Tells the caller what was noted."""
-        if self._on_damage is not None:
-            for name in sorted(self.damage, key=self._order.__getitem__):
-                for error in self.damage[name]:
+    def report(self, names: Iterable[str]) -> None:
+        """Tells the caller what was noted, in the order of the names."""
+        if self._on_damage is not None and self.damage:
+            for name in names:
+                for error in self.damage.get(name, ()):
                     self._on_damage(name, error)
 
     # What is wanted.
 
     def look_up(self, name: str, region: TensorSlice | None) -> _Tensor | None:
-        """What is wanted of a tensor, all of which is there; None where it is damaged."""
-        self._order[name] = len(self._order)
+        """What is wanted of a tensor; None where the index is damaged."""
         try:
             entry = self._index.entry(name)
-            resolved = (region or TensorSlice.full(len(entry.shape))).resolve(entry.shape, repr(name))
+            if region is not None:
+                region = region.resolve(entry.shape, repr(name))
             if not entry.slices:
                 self._files.promise(hash(name), entry)
-                self._files.check_present(entry)
-                return _Tensor(name, entry, resolved, [])
+                return _Tensor(name, entry, region, entry.shape if region is None else region.shape)
+            whole = TensorSlice.full(len(entry.shape)).resolve(entry.shape)
             stored = self._index.slice_entries(name)
             slices = TensorSliceSet(name, entry.shape, [each for each, _ in stored])
-            found = [
-                (number, stored[number][1], part, target) for number, part, target in slices.parts(resolved)
-            ]
-            for number, part_entry, _, _ in found:
-                self._files.promise(hash((name, stored[number][0])), part_entry)
-                self._files.check_present(part_entry)
-            return _Tensor(name, entry, resolved, [(part_entry, part, target) for _, part_entry, part, target in found])
+            parts = slices.parts(region or whole)
+            for number, _, _ in parts:
+                self._files.promise(hash((name, stored[number][0])), stored[number][1])
+            found = [(stored[number][1], part, target) for number, part, target in parts]
+            return _Tensor(name, entry, region, (region or whole).shape, found)
         except SaverError as error:
             self._found(name, error)
             return None
 
-    def parts_of(self, tensor: _Tensor, array: Array) -> Iterator[_Part]:
+    def is_present(self, tensor: _Tensor) -> bool:
+        """Whether the files have all bytes that a tensor needs."""
+        try:
+            if not tensor.entry.slices:
+                self._files.check_present(tensor.entry)
+            for entry, _, _ in tensor.slices:
+                self._files.check_present(entry)
+        except SaverError as error:
+            self._found(tensor.name, error)
+            return False
+        return True
+
+    def parts_of(self, tensor: _Tensor, array: Array) -> list[_Part]:
         """What is read to fill an array with what is wanted of a tensor."""
         if not tensor.entry.slices:
-            yield _part(tensor.name, tensor.entry, tensor.region, array)
-            return
+            return [_part(tensor.name, tensor.entry, tensor.region, array)]
+        parts = []
         for entry, part, target in tensor.slices:
             # The dots keep a scalar's part an array that can be filled.
             indices: tuple[Any, ...] = (*target.indices, ...)
-            yield _part(tensor.name, entry, part, array[indices])
+            parts.append(_part(tensor.name, entry, part, array[indices]))
+        return parts
 
     def parts_to_check(self, name: str) -> list[_Part]:
         """What is read to check all that is stored of a tensor; what is missing is noted at once."""
-        self._order[name] = len(self._order)
-        parts = []
         try:
             entry = self._index.entry(name)
-            keys_and_entries = [(hash(name), entry)]
-            if entry.slices:
-                stored = self._index.slice_entries(name)
-                keys_and_entries = [(hash((name, each)), part) for each, part in stored]
-                slices = TensorSliceSet(name, entry.shape, [each for each, _ in stored])
-                try:
-                    slices.check_coverage()
-                except DataLossError as error:
-                    self._found(name, error)
+            if not entry.slices:
+                self._files.promise(hash(name), entry)
+                return [_Part(name, entry)]
+            stored = self._index.slice_entries(name)
+            slices = TensorSliceSet(name, entry.shape, [each for each, _ in stored])
         except SaverError as error:
             self._found(name, error)
             return []
-        for key, part in keys_and_entries:
+        try:
+            slices.check_coverage()
+        except DataLossError as error:
+            self._found(name, error)
+        for each, part in stored:
+            self._files.promise(hash((name, each)), part)
+        return [_Part(name, part) for _, part in stored]
+
+    def present(self, parts: list[_Part]) -> list[_Part]:
+        """The parts whose bytes the files have; the others are noted."""
+        found = []
+        for part in parts:
             try:
-                self._files.promise(key, part)
-                self._files.check_present(part)
+                self._files.check_present(part.entry)
             except SaverError as error:
-                self._found(name, error)
+                self._found(part.name, error)
             else:
-                parts.append(_Part(name, part))
-        return parts
+                found.append(part)
+        return found
 
     # Reading.
 
     def run(self, parts: list[_Part], num_workers: int | None, progress: Callable[[int], object] | None) -> None:
         """Reads parts, whatever their order."""
-        parts.sort(key=lambda part: (part.entry.shard_id, part.entry.offset))
         in_pieces: list[_PiecewisePart] = []
+        if len(parts) == 1 and progress is None and parts[0].entry.size <= _SMALL_SIZE:
+            # One look-up after the other is what many programs do.
+            for task in self._tasks(parts, in_pieces):
+                task.run()
+            return
+        parts.sort(key=lambda part: (part.entry.shard_id, part.entry.offset))
         run_tasks(list(_in_runs(self._tasks(parts, in_pieces))), num_workers, progress)
         for part in in_pieces:
             try:
@@ -331,7 +356,7 @@ class _Reading:
             if not entry.dtype.has_fixed_size:
                 yield Task(functools.partial(self._guarded, part, self._read_elements), entry.size)
             elif part.raw is None and part.target is not None:
-                read_part = functools.partial(self._read_part, part.target)
+                read_part = functools.partial(self._read_part, part.region or _all_of(entry), part.target)
                 yield Task(functools.partial(self._guarded, part, read_part), entry.size)
             elif entry.size > _SMALL_SIZE:
                 large = _PiecewisePart(self._files, part)
@@ -357,7 +382,7 @@ class _Reading:
         """Whether an entry's bytes must match their checksum, and may not have been compared with it."""
         return (self._verify or self._files.is_doubtful(entry.shard_id)) and not self._files.is_checked(entry)
 
-    def _read_part(self, target: Array, part: _Part) -> None:
+    def _read_part(self, region: TensorSlice, target: Array, part: _Part) -> None:
         """Picks a part of an entry out of the pieces that meet it."""
         files, entry = self._files, part.entry
         must_check = self._must_check(entry)
@@ -366,13 +391,13 @@ class _Reading:
             elements = self._read_checked(entry)
         if elements is not None:
             # The dots keep a scalar an array.
-            indices: tuple[Any, ...] = (*part.region.indices, ...)
+            indices: tuple[Any, ...] = (*region.indices, ...)
             target[...] = elements[indices]
             return
         version = files.version(entry.shard_id) if must_check else None
         buffer = np.empty(min(entry.size, region_pieces.MAX_PIECE_SIZE), np.uint8)
         crc = 0
-        for piece in region_pieces.iterate_pieces(entry.shape, entry.dtype, part.region, only_wanted=not must_check):
+        for piece in region_pieces.iterate_pieces(entry.shape, entry.dtype, region, only_wanted=not must_check):
             raw = buffer[: piece.size]
             crc = files.fill(Span(entry.shard_id, entry.offset + piece.offset, piece.size), raw.data, crc)
             if piece.is_wanted:
@@ -397,7 +422,7 @@ class _Reading:
         if part.target is not None:
             values = np.empty(len(elements), object)
             values[:] = elements
-            part.target[...] = values.reshape(part.entry.shape)[part.region.indices]
+            part.target[...] = values.reshape(part.entry.shape)[(part.region or _all_of(part.entry)).indices]
 
     def _read_group(self, group: list[_Part]) -> None:
         """Reads small entries that lie close together."""
@@ -429,12 +454,13 @@ class _Reading:
         if part.raw is None:
             _check(self._files, part.entry)
             return
-        entry = part.entry
-        version = self._files.version(entry.shard_id) if self._files.is_doubtful(entry.shard_id) else None
-        crc = self._files.fill(Span(entry.shard_id, entry.offset, entry.size), part.raw.data)
-        if self._must_check(entry):
-            self._files.check(entry, crc, version)
-        decode(entry, part.raw, self._files.byte_order)
+        files, entry = self._files, part.entry
+        is_doubtful = files.is_doubtful(entry.shard_id)
+        version = files.version(entry.shard_id) if is_doubtful else None
+        crc = files.fill(Span(entry.shard_id, entry.offset, entry.size), part.raw.data)
+        if self._verify or is_doubtful:
+            files.check(entry, crc, version)
+        decode(entry, part.raw, files.byte_order)
 
 
 class _PiecewisePart:
@@ -466,11 +492,15 @@ class _PiecewisePart:
             files.check(entry, combined(zip(checksums, map(self.size, range(self.num_pieces)), strict=True)), self._version)
 
 
-def _part(name: str, entry: BundleEntry, region: TensorSlice, target: Array) -> _Part:
+def _part(name: str, entry: BundleEntry, region: TensorSlice | None, target: Array) -> _Part:
     raw = None
-    if entry.dtype.has_fixed_size and region.shape == entry.shape and target.flags.c_contiguous:
+    if entry.dtype.has_fixed_size and (region is None or region.shape == entry.shape) and target.flags.c_contiguous:
         raw = target.reshape(-1).view(np.uint8)
     return _Part(name, entry, region, target, raw)
+
+
+def _all_of(entry: BundleEntry) -> TensorSlice:
+    return TensorSlice.full(len(entry.shape)).resolve(entry.shape)
 
 
 def _check(files: BundleFiles, entry: BundleEntry) -> None:

@@ -122,7 +122,8 @@ class BundleReader:
 
     def read(self, name: str, region: TensorSlice | None = None, *, out: Array | None = None, verify: bool = True) -> Array:
         """A tensor, or a region of it; see `read_many`."""
-        return self.read_many({name: region}, out=None if out is None else {name: out}, verify=verify)[name]
+        arrays = None if out is None else {name: out}
+        return read_many(self.index, self.files, {name: region}, out=arrays, verify=verify)[name]
 
     def read_many(
         self,

@@ -67,5 +67,5 @@ def _aligned_bytes(size: int, memory: RecycledMemory | None) -> Array:
     if memory is not None and size >= _MIN_RECYCLED_SIZE:
         return np.frombuffer(memory.take(size), np.uint8)
     raw = np.empty(size + ALIGNMENT, np.uint8)
-    start = -raw.ctypes.data % ALIGNMENT
+    start = -raw.__array_interface__["data"][0] % ALIGNMENT
     return raw[start : start + size]
