@@ -328,15 +328,19 @@ def test_data_that_are_newer_than_the_index_are_read_with_their_checksum(tmp_pat
         assert start_of("b", reader.read("b", verify=False)) == OLD
 
 
-def test_doubtful_tensor_is_checked_once(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doubtful_tensor_is_always_checked(tmp_path: pathlib.Path) -> None:
     write(tmp_path / "model", OLD, 1)
     path = tmp_path / "model.data-00000-of-00001"
     os.utime(path, ns=(2**62, 2**62))
     with BundleReader(tmp_path / "model") as reader:
-        monkeypatch.setattr("tfsaver.tensor_bundle.bundle_files._is_settled", lambda identity: True)
-        reader.read("a", TensorSlice(((0, 1), EVERYTHING)), verify=False)
-        assert reader.files.is_doubtful(0)
-        assert reader.files.is_checked(reader.entry("a")) and not reader.files.is_checked(reader.entry("b"))
+        for region in (None, TensorSlice(((0, 1), EVERYTHING))):
+            assert reader.read("a", region, verify=False)[0, 0] == OLD
+        content = bytearray(path.read_bytes())
+        content[8] ^= 1
+        path.write_bytes(content)
+        for region in (None, TensorSlice(((0, 1), EVERYTHING))):
+            with pytest.raises(ChecksumError, match="data newer than the index"):
+                reader.read("a", region, verify=False)
 
 
 def test_v1_file_that_is_replaced_or_removed_is_read_to_its_end(tmp_path: pathlib.Path) -> None:

@@ -17,7 +17,7 @@ from tfsaver.framework import dtypes
 from tfsaver.framework.tensor_slice import TensorSlice
 from tfsaver.lib import local_file_system
 from tfsaver.lib.local_file_system import LocalRandomAccessFile
-from tfsaver.tensor_bundle import bundle_files, read_many
+from tfsaver.tensor_bundle import read_many, region_pieces
 from tfsaver.tensor_bundle.bundle_files import BundleFiles, Span
 from tfsaver.tensor_bundle.entry import BundleEntry
 from tfsaver.tensor_bundle.reader import BundleReader
@@ -114,42 +114,32 @@ def test_tensor_that_is_read_in_64_parts_is_hashed_once(long: BundleReader, num_
     assert sum(num_read) == 64 * 5000 * 4
 
 
-def test_tensor_too_large_to_be_kept_is_hashed_once_and_then_read_in_parts(
+def test_tensor_too_large_to_be_kept_is_read_once_and_then_in_the_pieces_that_are_wanted(
     long: BundleReader, num_read: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(read_many, "_MAX_KEPT_SIZE", 1000)
+    monkeypatch.setattr(region_pieces, "MAX_PIECE_SIZE", 20_000)
     for number in range(64):
         assert read(long, number * 5000, 5000)[0] == number * 5000
     assert sum(num_read) == 64 * 5000 * 4 + 63 * 5000 * 4
 
 
-def test_part_is_checked_again_once_its_file_was_written_to(long: BundleReader, tmp_path: Path) -> None:
-    assert read(long, 0, 10).tolist() == list(range(10))
-    with open(tmp_path / "long.data-00000-of-00001", "r+b") as file:
-        file.seek(4000)
-        file.write(b"?")
-    with pytest.raises(ChecksumError):
-        read(long, 0, 10)
-
-
-def test_file_that_may_be_written_to_without_a_trace_does_not_pass_for_checked(
-    long: BundleReader, tmp_path: Path, num_read: list[int]
+@pytest.mark.parametrize("max_kept", [0, 1 << 30], ids=["in pieces", "kept"])
+@pytest.mark.parametrize("hides", [False, True], ids=["written", "written with its old time"])
+def test_byte_that_flips_between_two_parts_is_damage(
+    hides: bool, max_kept: int, long: BundleReader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(read_many, "_MAX_KEPT_SIZE", max_kept)
     path = tmp_path / "long.data-00000-of-00001"
-    # A time in the future stays what it is when the file is written to within it.
-    ahead = time.time_ns() + 3600 * 10**9 + 1
-    os.utime(path, ns=(ahead, ahead))
-    for _ in range(2):
-        num_read.clear()
+    assert read(long, 0, 10).tolist() == list(range(10))
+    before = path.stat()
+    with open(path, "r+b") as file:
+        file.seek(20)
+        file.write(b"?")
+    if hides:
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    with pytest.raises(ChecksumError, match="tensor 'w'"):
         read(long, 0, 10)
-        assert sum(num_read) == 64 * 5000 * 4
-
-
-@pytest.mark.parametrize(("age", "expected"), [(-1, False), (1, False), (3, True)])
-def test_file_system_that_keeps_seconds_gets_two(age: int, expected: bool) -> None:
-    seconds = int(time.time()) - age
-    identity = bundle_files.FileIdentity(1, 2, 3, seconds * 10**9)
-    assert bundle_files._is_settled(identity) is expected
 
 
 # Leases.

@@ -7,8 +7,8 @@ guarantees:
                 other; an index whose entries promise more bytes than a file has (a thousand for one megabyte) is refused.
     the pin     The bytes are those of the checkpoint that was opened; see below.
     leases      However many data files there are, few have a descriptor at once, and none in use is ever closed.
-    checksums   The CRC-32C of what was read is computed while the bytes are in the cache. What has been checked is not
-                checked again as long as nobody has written to the file.
+    checksums   The CRC-32C of what was read is computed while the bytes are in the cache. Once all of an entry has been
+                checked, its pieces have checksums of their own, and a part of it is read and checked alone.
 
 The pin:
 
@@ -30,8 +30,6 @@ from __future__ import annotations
 import array
 import contextlib
 import functools
-import sys
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
@@ -47,9 +45,8 @@ from tfsaver.errors import (
     TruncatedError,
 )
 from tfsaver.lib import crc32c, file_identity, file_io
-from tfsaver.lib.file_identity import FileIdentity
 from tfsaver.lib.fork_safe_lock import ForkSafeLock
-from tfsaver.lib.local_file_system import DescriptorCache
+from tfsaver.lib.local_file_system import DescriptorCache, LocalRandomAccessFile
 from tfsaver.lib.workers import Task, run_tasks
 from tfsaver.tensor_bundle import naming
 from tfsaver.tensor_bundle.entry import BundleEntry
@@ -60,9 +57,6 @@ from tfsaver.tensor_bundle.index_file import Fate, IndexFile
 _HASHED_SIZE = 1 << 20
 # Of a mapped tensor: large enough that a task's cost vanishes, small enough that the threads end together.
 _MAPPED_PIECE_SIZE = 8 << 20
-# The clock that Linux takes the times of files from: it stands still for some milliseconds between two ticks.
-_FILE_CLOCK = 5
-_SECOND = 1_000_000_000
 
 
 class Span(NamedTuple):
@@ -97,9 +91,8 @@ class BundleFiles:
         self._paths: dict[int, str] = {}
         # With what is odd about each.
         self._doubtful: dict[int, str] = {}
-        # Entries whose checksum has fitted, and what their file was then.
-        self._checked: dict[BundleEntry, FileIdentity] = {}
-        self._kept: tuple[BundleEntry, Array] | None = None
+        self._pieces: dict[BundleEntry, tuple[int, ...]] = {}
+        self._kept: tuple[BundleEntry, object, Array] | None = None
         self._promised = _PromisedBytes()
         self._lock = ForkSafeLock()
         self._is_closed = False
@@ -211,67 +204,66 @@ class BundleFiles:
 
     # Checksums.
 
-    def version(self, shard_id: int) -> FileIdentity | None:
-        """What a data file is now; None while a write to it need not change that, as the system's clock stands still.
-
-        Taken before bytes are read, and given to `check`: it tells later whether the file was written to since.
-        """
-        identity = self._identity(shard_id)
-        return identity if _is_settled(identity) else None
-
-    def check(self, entry: BundleEntry, crc: int, version: FileIdentity | None = None) -> None:
+    def check(self, entry: BundleEntry, crc: int) -> None:
         """Compares the checksum of an entry's bytes with the one that the index has.
-
-        Args:
-            entry: The entry.
-            crc: The checksum of its bytes.
-            version: What its file was before they were read. It has the entry pass for checked until the file is another.
 
         Raises:
             ChecksumError: They differ.
             CheckpointReplacedError: They differ because the bytes are another checkpoint's.
         """
-        stored = crc32c.unmask(entry.crc32c)
-        if stored != crc:
-            what = f"bytes {entry.offset} to {entry.offset + entry.size} of {self.path(entry.shard_id)}"
-            raise self.damage(entry, ChecksumError(what, stored=stored, computed=crc))
-        if version is not None:
-            self._checked[entry] = version
+        self._compare(entry, crc32c.unmask(entry.crc32c), crc)
 
-    def is_checked(self, entry: BundleEntry) -> bool:
-        """Whether an entry's checksum has fitted, and nobody has written to its file since."""
-        if not self._checked:
-            return False
-        version = self._checked.get(entry)
-        return version is not None and version == self._identity(entry.shard_id)
+    def check_piece(self, span: Span, expected: int, crc: int) -> None:
+        """Compares the checksum of a piece of an entry with what it was when all of the entry was checked."""
+        self._compare(span, expected, crc)
 
-    def keep(self, entry: BundleEntry, elements: Array) -> None:
-        """Keeps the elements of an entry whose checksum has fitted, in the place of those that were kept before."""
-        if self.is_checked(entry):
-            self._kept = entry, elements
+    def _compare(self, place: Place, stored: int, computed: int) -> None:
+        if stored != computed:
+            what = f"bytes {place.offset} to {place.offset + place.size} of {self.path(place.shard_id)}"
+            raise self.damage(place, ChecksumError(what, stored=stored, computed=computed))
 
-    def kept(self, entry: BundleEntry) -> Array | None:
-        """What was kept of an entry; None where nothing is, or its file was written to since."""
-        kept = self._kept
-        if kept is None or (kept[0] is not entry and kept[0] != entry):
-            return None
-        return kept[1] if self.is_checked(entry) else None
+    def note_pieces(self, entry: BundleEntry, checksums: Sequence[int]) -> None:
+        """Notes the checksum of each piece of an entry that has been checked: from now on a piece can be checked alone."""
+        self._pieces[entry] = tuple(checksums)
 
-    def is_doubtful(self, shard_id: int) -> bool:
-        """Whether only its checksum can tell that an entry's bytes are this checkpoint's; of a file that was opened."""
-        return shard_id in self._doubtful
+    def piece_checksums(self, entry: BundleEntry) -> tuple[int, ...] | None:
+        """What `note_pieces` has noted of an entry."""
+        return self._pieces.get(entry)
 
-    def _identity(self, shard_id: int) -> FileIdentity:
+    def version(self, shard_id: int) -> object:
+        """What a data file is now; something else once somebody has written to it."""
         file = self._file(shard_id)
-        if file_io.is_remote(file.path):
+        if not isinstance(file, LocalRandomAccessFile):
             # An object is written whole, under the same name or another.
-            return FileIdentity(0, 0, file.size, 0)
+            return file.size
         try:
-            return file_identity.of_open(file)
+            status = file.status()
         except FileNotFoundError:
             raise self.missing(shard_id) from None
         except CheckpointReplacedError as error:
             raise CheckpointReplacedError(self._prefix, what=error.what) from None
+        return status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+    def keep(self, entry: BundleEntry, version: object, elements: Array) -> None:
+        """Keeps the elements of an entry that has been checked, in the place of those that were kept before.
+
+        Args:
+            entry: The entry.
+            version: What its file was before they were read.
+            elements: All of them.
+        """
+        self._kept = entry, version, elements
+
+    def kept(self, entry: BundleEntry) -> Array | None:
+        """What is kept of an entry; None where nothing is, or somebody has written to its file since it was read."""
+        kept = self._kept
+        if kept is None or kept[0] != entry or kept[1] != self.version(entry.shard_id):
+            return None
+        return kept[2]
+
+    def is_doubtful(self, shard_id: int) -> bool:
+        """Whether only its checksum can tell that an entry's bytes are this checkpoint's; of a file that was opened."""
+        return shard_id in self._doubtful
 
     def damage(self, place: Place, error: DataLossError) -> DataLossError:
         """An error about bytes, which says where they lie.
@@ -424,13 +416,3 @@ def combined(pieces: Iterable[tuple[int, int]]) -> int:
 def _truncated(path: str, offset: int, wanted: int, available: int) -> TruncatedError:
     return TruncatedError(f"{wanted} bytes at {offset} of {path}", wanted=wanted, available=max(0, available))
 
-
-def _is_settled(identity: FileIdentity) -> bool:
-    """Whether a file that is written to now gets another time than it has."""
-    written = identity.modification_time_ns
-    if not written % _SECOND:
-        # Some file systems keep seconds, or two of them.
-        return time.time_ns() > written + 2 * _SECOND
-    if sys.platform == "linux":
-        return time.clock_gettime_ns(_FILE_CLOCK) > written
-    return time.time_ns() > written + _SECOND

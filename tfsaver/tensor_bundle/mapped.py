@@ -45,11 +45,9 @@ def map_tensor(index: BundleIndex, files: BundleFiles, name: str, *, verify: boo
     try:
         files.promise(hash(name), entry)
         files.check_present(entry)
-        must_check = (verify or files.is_doubtful(entry.shard_id)) and not files.is_checked(entry)
-        version = files.version(entry.shard_id) if must_check else None
         data = files.map(Span(entry.shard_id, entry.offset, entry.size))
-        if must_check:
-            files.check(entry, files.hash_mapped(data), version)
+        if verify or files.is_doubtful(entry.shard_id):
+            files.check(entry, files.hash_mapped(data))
     except DataLossError as error:
         files.explain(error)
         error.add_context(f"tensor {name!r}")

@@ -6,7 +6,7 @@
 Small tensors that lie close together are read by one system call and copied out of its buffer; large ones are cut into
 pieces that several threads read into their places, and the checksums of the pieces are combined. A part of a tensor is
 picked out of the pieces that meet it; its checksum covers all of the tensor's bytes, so these are all read once, and from
-then on only the part's own. Strings are read whole.
+then on the pieces have checksums of their own. Strings are read whole.
 
 `read_many` gives arrays, or checks bytes and keeps nothing; `stream` gives one tensor's elements piece by piece.
 """
@@ -46,7 +46,7 @@ _GROUP_SIZE = 1 << 20
 _MAX_GAP = 4 << 10
 # A part of a tensor up to this size is cut out of all of it, which is kept for the next part: a program that reads a tensor
 # part by part reads its bytes once.
-_MAX_KEPT_SIZE = 32 << 20
+_MAX_KEPT_SIZE = 64 << 20
 # What is only checked passes through a buffer of this size, which stays in a processor's cache.
 _SCRATCH_SIZE = 1 << 20
 
@@ -72,7 +72,7 @@ def read_many(
         wanted: For each tensor the part that is wanted; all of it when None.
         out: Arrays to fill, by name, each of its part's shape; the others are made.
         verify: Whether bytes must match their checksum. Without it a part takes its own bytes, and what lies between them
-            where that is little; but those of a doubtful data file (see `bundle_files`) are checked once.
+            where that is little; but those of a doubtful data file (see `bundle_files`) are always checked.
         verify_only: Checks whole tensors and keeps nothing; what `wanted` says of parts does not matter.
         num_workers: How many threads read; None for as many as there are cores.
         memory: What the arrays that are made lie in; new memory when None.
@@ -345,7 +345,8 @@ class _Reading:
         run_tasks(list(_in_runs(self._tasks(parts, in_pieces))), num_workers, progress)
         for part in in_pieces:
             try:
-                part.check(self._files, self._verify)
+                if self._must_check(part.part.entry):
+                    part.check(self._files)
             except SaverError as error:
                 self._found(part.part.name, error)
 
@@ -359,7 +360,7 @@ class _Reading:
                 read_part = functools.partial(self._read_part, part.region or _all_of(entry), part.target)
                 yield Task(functools.partial(self._guarded, part, read_part), entry.size)
             elif entry.size > _SMALL_SIZE:
-                large = _PiecewisePart(self._files, part)
+                large = _PiecewisePart(part)
                 in_pieces.append(large)
                 for number in range(large.num_pieces):
                     read_piece = functools.partial(large.read, self._files, number)
@@ -379,43 +380,54 @@ class _Reading:
             self._found(part.name, error)
 
     def _must_check(self, entry: BundleEntry) -> bool:
-        """Whether an entry's bytes must match their checksum, and may not have been compared with it."""
-        return (self._verify or self._files.is_doubtful(entry.shard_id)) and not self._files.is_checked(entry)
+        return self._verify or self._files.is_doubtful(entry.shard_id)
 
     def _read_part(self, region: TensorSlice, target: Array, part: _Part) -> None:
-        """Picks a part of an entry out of the pieces that meet it."""
-        files, entry = self._files, part.entry
-        must_check = self._must_check(entry)
-        elements = files.kept(entry)
-        if must_check and entry.size <= _MAX_KEPT_SIZE:
-            elements = self._read_checked(entry)
-        if elements is not None:
+        """Picks a part out of an entry."""
+        entry = part.entry
+        elements = self._files.kept(entry)
+        if elements is None and entry.size <= _MAX_KEPT_SIZE and self._must_check(entry):
+            elements = self._read_to_keep(entry)
+        if elements is None:
+            self._read_pieces(entry, region, target)
+        else:
             # The dots keep a scalar an array.
             indices: tuple[Any, ...] = (*region.indices, ...)
             target[...] = elements[indices]
-            return
-        version = files.version(entry.shard_id) if must_check else None
+
+    def _read_to_keep(self, entry: BundleEntry) -> Array:
+        """All elements of an entry, which are checked, and kept for the next part."""
+        version = self._files.version(entry.shard_id)
+        raw = np.empty(entry.size, np.uint8)
+        self._files.check(entry, self._files.fill(Span(entry.shard_id, entry.offset, entry.size), raw.data))
+        decode(entry, raw, self._files.byte_order)
+        elements: Array = raw.view(entry.dtype.numpy).reshape(entry.shape)
+        self._files.keep(entry, version, elements)
+        return elements
+
+    def _read_pieces(self, entry: BundleEntry, region: TensorSlice, target: Array) -> None:
+        """Picks a part of an entry out of the pieces that meet it."""
+        files = self._files
+        must_check = self._must_check(entry)
+        expected = files.piece_checksums(entry) if must_check else None
+        checksums: list[tuple[int, int]] = []
         buffer = np.empty(min(entry.size, region_pieces.MAX_PIECE_SIZE), np.uint8)
-        crc = 0
-        for piece in region_pieces.iterate_pieces(entry.shape, entry.dtype, region, only_wanted=not must_check):
+        pieces = region_pieces.iterate_pieces(entry.shape, entry.dtype, region, only_wanted=not must_check)
+        for number, piece in enumerate(pieces):
+            if expected is not None and not piece.is_wanted:
+                continue
             raw = buffer[: piece.size]
-            crc = files.fill(Span(entry.shard_id, entry.offset + piece.offset, piece.size), raw.data, crc)
+            span = Span(entry.shard_id, entry.offset + piece.offset, piece.size)
+            crc = files.fill(span, raw.data)
+            if expected is not None:
+                files.check_piece(span, expected[number], crc)
+            checksums.append((crc, piece.size))
             if piece.is_wanted:
                 decode(entry, raw, files.byte_order)
                 target[piece.target] = raw.view(entry.dtype.numpy).reshape(piece.shape)[piece.source]
-        if must_check:
-            files.check(entry, crc, version)
-
-    def _read_checked(self, entry: BundleEntry) -> Array:
-        """All elements of an entry whose checksum has not been compared yet; kept for the next part."""
-        version = self._files.version(entry.shard_id)
-        raw = np.empty(entry.size, np.uint8)
-        crc = self._files.fill(Span(entry.shard_id, entry.offset, entry.size), raw.data)
-        self._files.check(entry, crc, version)
-        decode(entry, raw, self._files.byte_order)
-        elements: Array = raw.view(entry.dtype.numpy).reshape(entry.shape)
-        self._files.keep(entry, elements)
-        return elements
+        if must_check and expected is None:
+            files.check(entry, combined(checksums))
+            files.note_pieces(entry, [crc for crc, _ in checksums])
 
     def _read_elements(self, part: _Part) -> None:
         elements = _read_elements(self._files, part.entry)
@@ -441,7 +453,7 @@ class _Reading:
             return
         for part, (start, end), crc in zip(group, places, checksums, strict=True):
             try:
-                if self._verify or files.is_doubtful(first.shard_id):
+                if self._must_check(part.entry):
                     files.check(part.entry, crc)
             except SaverError as error:
                 self._found(part.name, error)
@@ -455,22 +467,19 @@ class _Reading:
             _check(self._files, part.entry)
             return
         files, entry = self._files, part.entry
-        is_doubtful = files.is_doubtful(entry.shard_id)
-        version = files.version(entry.shard_id) if is_doubtful else None
         crc = files.fill(Span(entry.shard_id, entry.offset, entry.size), part.raw.data)
-        if self._verify or is_doubtful:
-            files.check(entry, crc, version)
+        if self._must_check(entry):
+            files.check(entry, crc)
         decode(entry, part.raw, files.byte_order)
 
 
 class _PiecewisePart:
     """A large entry, of which several threads read pieces into their places, or to check them."""
 
-    def __init__(self, files: BundleFiles, part: _Part) -> None:
+    def __init__(self, part: _Part) -> None:
         self.part = part
         self.num_pieces = -(-part.entry.size // _PIECE_SIZE)
         self._checksums: list[int | None] = [None] * self.num_pieces
-        self._version = files.version(part.entry.shard_id) if files.is_doubtful(part.entry.shard_id) else None
 
     def size(self, number: int) -> int:
         return min(_PIECE_SIZE, self.part.entry.size - number * _PIECE_SIZE)
@@ -484,12 +493,11 @@ class _PiecewisePart:
         self._checksums[number] = files.fill(Span(entry.shard_id, entry.offset + start, size), raw.data)
         decode(entry, raw, files.byte_order)
 
-    def check(self, files: BundleFiles, verify: bool) -> None:
-        entry = self.part.entry
+    def check(self, files: BundleFiles) -> None:
         checksums = [crc for crc in self._checksums if crc is not None]
         # A piece that could not be read has been reported.
-        if len(checksums) == self.num_pieces and (verify or files.is_doubtful(entry.shard_id)):
-            files.check(entry, combined(zip(checksums, map(self.size, range(self.num_pieces)), strict=True)), self._version)
+        if len(checksums) == self.num_pieces:
+            files.check(self.part.entry, combined(zip(checksums, map(self.size, range(self.num_pieces)), strict=True)))
 
 
 def _part(name: str, entry: BundleEntry, region: TensorSlice | None, target: Array) -> _Part:
@@ -504,8 +512,7 @@ def _all_of(entry: BundleEntry) -> TensorSlice:
 
 
 def _check(files: BundleFiles, entry: BundleEntry) -> None:
-    version = files.version(entry.shard_id) if files.is_doubtful(entry.shard_id) else None
-    files.check(entry, _hash(files, Span(entry.shard_id, entry.offset, entry.size)), version)
+    files.check(entry, _hash(files, Span(entry.shard_id, entry.offset, entry.size)))
 
 
 def _hash(files: BundleFiles, span: Span) -> int:
@@ -520,7 +527,6 @@ def _hash(files: BundleFiles, span: Span) -> int:
 
 def _read_elements(files: BundleFiles, entry: BundleEntry) -> list[bytes]:
     """The elements of a type whose elements differ in size; always checked."""
-    version = files.version(entry.shard_id) if files.is_doubtful(entry.shard_id) else None
     buffer = np.empty(entry.size, np.uint8)
     files.fill(Span(entry.shard_id, entry.offset, entry.size), buffer.data)
     try:
@@ -531,7 +537,7 @@ def _read_elements(files: BundleFiles, entry: BundleEntry) -> list[bytes]:
     except UnimplementedError as error:
         error.add_context(files.path(entry.shard_id))
         raise
-    files.check(entry, crc, version)
+    files.check(entry, crc)
     return elements
 
 

@@ -15,7 +15,7 @@ from tfsaver.framework.dtypes import DType
 from tfsaver.framework.tensor_shape import Shape, num_elements
 from tfsaver.framework.tensor_slice import TensorSlice
 
-MAX_PIECE_SIZE = 4 << 20
+MAX_PIECE_SIZE = 1 << 20
 # Bytes between wanted ones that are sooner read than skipped.
 _MAX_GAP = 64 << 10
 
