@@ -20,6 +20,7 @@ from tfsaver.errors import (
     CheckpointNotFoundError,
     CheckpointReplacedError,
     DataLossError,
+    InvalidArgumentError,
     MissingSlicesError,
     SaverError,
     TensorNotFoundError,
@@ -76,6 +77,7 @@ class TensorSliceReader:
         if not paths:
             raise CheckpointNotFoundError(prefix, looked_for=[prefix])
         self._descriptors = DescriptorCache()
+        self._is_closed = False
         self._files: list[file_io.RandomAccessFile] = []
         self._tables: list[Table] = []
         self.tensors: dict[str, StoredTensor] = {}
@@ -276,6 +278,9 @@ class TensorSliceReader:
         return self.names
 
     def _read_slice(self, name: str, tensor: StoredTensor, number: int) -> Array:
+        if self._is_closed:
+            # The last blocks are still decoded.
+            raise InvalidArgumentError(f"{self.prefix} is closed")
         stored = tensor.slices[number]
         shape = stored.resolve(tensor.shape, repr(name)).shape
         table = self._tables[tensor.shard_ids[number]]
@@ -294,6 +299,7 @@ class TensorSliceReader:
 
     def close(self) -> None:
         """Closes the files; nothing can be read afterwards."""
+        self._is_closed = True
         for file in self._files:
             file.close()
 

@@ -288,7 +288,8 @@ def map_exactly(file: RandomAccessFile, offset: int, size: int, what: str) -> me
     """
     if not isinstance(file, local_file_system.LocalRandomAccessFile):
         raise UnimplementedError(f"{file.path} is no local file, which alone can be mapped into memory")
-    available = max(0, file.size - offset)
+    # It may have been cut short since it was opened.
+    available = max(0, min(file.size, file.status().st_size) - offset)
     if size > available:
         raise TruncatedError(f"{what} at byte {offset} of {file.path}", wanted=size, available=available)
     return file.map(offset, size)

@@ -189,7 +189,11 @@ class BundleFiles:
             UnimplementedError: The file is elsewhere.
             SaverError: As `fill`.
         """
-        return file_io.map_exactly(self._checked_file(span), span.offset, span.size, "the tensor")
+        file = self._checked_file(span)
+        try:
+            return file_io.map_exactly(file, span.offset, span.size, "the tensor")
+        except TruncatedError as error:
+            raise self.damage(span, error) from None
 
     def hash_mapped(self, memory: memoryview) -> int:
         """The CRC-32C of what `map` has returned, on several threads."""

@@ -85,7 +85,7 @@ def salvage_checkpoint(
         report = salvage.report
         if not dry_run:
             source = SalvagedSource(reader, report, salvage.sound_slices, salvage.has_graph)
-            report.out = write_source(source, target, durable=durable)
+            report.out = write_source(source, target, allow_missing_slices=keep_partial, durable=durable)
     return report
 
 

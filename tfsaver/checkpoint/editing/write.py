@@ -14,9 +14,10 @@ from collections.abc import Callable, Iterator
 from tfsaver.checkpoint import saved_tensor_slices
 from tfsaver.checkpoint.tensor_slice_writer import TensorSliceWriter, finish_together
 from tfsaver.checkpoint.tensor_source import Array, TensorSource
-from tfsaver.errors import InvalidArgumentError, UnimplementedError
+from tfsaver.errors import DataLossError, InvalidArgumentError, UnimplementedError
 from tfsaver.framework.tensor_shape import num_elements
 from tfsaver.framework.tensor_slice import TensorSlice
+from tfsaver.framework.tensor_slice_set import TensorSliceSet
 from tfsaver.lib import file_io
 from tfsaver.lib.lanes import Lanes
 from tfsaver.tensor_bundle.writer import BundleWriter, Writes
@@ -33,6 +34,7 @@ def write_source(
     format: str = "v2",  # noqa: A002 - the word every saver uses for it
     num_shards: int = 1,
     keep_slices: bool = True,
+    allow_missing_slices: bool = False,
     durable: bool = True,
     progress: Progress | None = None,
     check: Callable[[], None] | None = None,
@@ -45,6 +47,7 @@ def write_source(
         format: ``v2``, or ``v1`` for programs that know nothing newer.
         num_shards: How many data files there are; tensors and slices go to the one that has least.
         keep_slices: Whether tensors that the source has in slices are written in these; else whole.
+        allow_missing_slices: Whether tensors of which slices are missing are written in those that are there.
         durable: Whether to return only once disks have the bytes.
         progress: Called with how many bytes are written and how many there are.
         check: Called when everything is written and nothing is visible yet: if it raises, nothing ever is.
@@ -55,7 +58,7 @@ def write_source(
     Raises:
         InvalidArgumentError: An unknown format, fewer shards than one, an empty name.
         UnimplementedError: A tensor of a type that the format cannot hold.
-        DataLossError: A tensor of the source is damaged.
+        DataLossError: A tensor of the source is damaged, or not all of its slices are there, or two of them overlap.
     """
     path = file_io.as_path(prefix)
     if format not in _FORMATS:
@@ -64,6 +67,8 @@ def write_source(
         raise InvalidArgumentError(f"num_shards is {num_shards}, at least 1 is needed")
     if format == "v1" and not source.makes_on_demand:
         _check_v1(source)
+    if keep_slices:
+        _check_slices(source, allow_missing_slices)
     directory, base = file_io.split(path)
     if not base:
         raise InvalidArgumentError(f"{path!r} ends with a slash: a prefix is a directory and a name in it")
@@ -165,6 +170,20 @@ def _check_v1(source: TensorSource) -> None:
     if refused := [f"{name!r} is {source.info(name).dtype}" for name in source.names if not source.info(name).dtype.in_v1]:
         more = f", and {len(refused) - 3:,} more" if len(refused) > 3 else ""
         raise UnimplementedError(f"a V1 checkpoint cannot hold: {', '.join(refused[:3])}{more}; a V2 one can")
+
+
+def _check_slices(source: TensorSource, allow_missing_slices: bool) -> None:
+    """Checks that what is written in slices can be read again."""
+    names = [] if source.makes_on_demand else source.names
+    for name in names:
+        if slices := source.slices(name):
+            try:
+                stored = TensorSliceSet(name, source.info(name).shape, slices)
+                if not allow_missing_slices:
+                    stored.check_coverage()
+            except DataLossError as error:
+                error.add_context(f"tensor {name!r}")
+                raise
 
 
 def _write_v1(parts: _Parts, prefix: str, durable: bool, check: Callable[[], None] | None) -> str:
