@@ -47,6 +47,7 @@ EXAMPLES: list[tuple[SaverError, str, type[Exception]]] = [
         "'w' has shape [2, 4], expected [None, 3]",
         ValueError,
     ),
+    (errors.MissingSlicesError("half is stored"), "half is stored", errors.InvalidArgumentError),
     (errors.RestoreError("1 missing", report=None), "1 missing", LookupError),
     (errors.PathConflictError("two files"), "two files", RuntimeError),
     (errors.AlreadyExistsError("model"), "model", FileExistsError),

@@ -3,7 +3,8 @@
     SaverError
     ├── DataLossError                ValueError           bytes contradict their format
     │   ├── ChecksumError                                 what, stored, computed
-    │   └── TruncatedError           EOFError             what, wanted, available
+    │   ├── TruncatedError           EOFError             what, wanted, available
+    │   └── MissingSlicesError       ValueError           a partitioned tensor is not whole; an InvalidArgumentError too
     ├── NotFoundError                LookupError
     │   ├── CheckpointNotFoundError  FileNotFoundError    prefix, looked_for, found
     │   └── TensorNotFoundError      KeyError             name, checkpoint, near
@@ -40,6 +41,7 @@ __all__ = [
     "DuplicateKeyError",
     "InvalidArgumentError",
     "MissingExtraError",
+    "MissingSlicesError",
     "NoSpaceError",
     "NotFoundError",
     "PathConflictError",

@@ -15,6 +15,7 @@ TABLE: list[tuple[errors.SaverError | OSError, str, str]] = [
     (errors.DataLossError("bad magic"), "DataLossError", "bad magic"),
     (errors.ChecksumError("block at byte 0", stored=1, computed=2), "DataLossError", "stored CRC32C 0x00000001"),
     (errors.TruncatedError("data", wanted=8, available=3), "DataLossError", "8 bytes wanted, 3 available"),
+    (errors.MissingSlicesError("half is stored"), "InvalidArgumentError", "half is stored"),
     (errors.NotFoundError("gone"), "NotFoundError", "gone"),
     (errors.TensorNotFoundError("b", checkpoint="m", near=["c"]), "NotFoundError", "Key b not found in checkpoint"),
     (

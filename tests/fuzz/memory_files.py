@@ -22,7 +22,7 @@ class _MemoryFileSystem:
     def __init__(self) -> None:
         self.files: Mapping[str, bytes] = {}
 
-    def open_for_reading(self, path: str) -> Any:
+    def open_for_reading(self, path: str, descriptors: object) -> Any:
         if path not in self.files:
             raise FileNotFoundError(path)
         return MemoryFile(self.files[path], path)

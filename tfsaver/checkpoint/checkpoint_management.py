@@ -6,7 +6,6 @@ numbers of shards are a pattern, so that removing ``model[1]`` never takes ``mod
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
 import re
@@ -20,7 +19,6 @@ from tfsaver.checkpoint.checkpoint_files import (
     matching_files,
     recorded_checkpoint,
 )
-from tfsaver.checkpoint.checkpoint_location import prefix_of_entry
 from tfsaver.checkpoint.checkpoint_state import (
     generate_checkpoint_state_proto,
     get_checkpoint_state,
@@ -87,18 +85,10 @@ def latest_checkpoint(
         recorded = recorded_checkpoint(checkpoint_dir, latest_filename)
         if recorded is not None and not trusted:
             refuse_files(path_or_empty(checkpoint_dir), recorded)
-        return recorded if recorded is None else _unnamed_in(recorded)
+        return recorded
     latest = latest_verified_checkpoint(checkpoint_dir, latest_filename, trusted=trusted)
     warn_of_skipped(latest)
     return latest.prefix
-
-
-def _unnamed_in(recorded: str) -> str:
-    """``run/./`` for ``run/.`` if the checkpoint's files there are called .index and .data-00000-of-00001."""
-    # TensorFlow returns any directory that the state file names, and so does this: `load_checkpoint` says what it is.
-    with contextlib.suppress(InvalidArgumentError):
-        return prefix_of_entry(recorded)
-    return recorded
 
 
 def get_checkpoint_mtimes(checkpoint_prefixes: Iterable[file_io.PathLike]) -> list[float]:

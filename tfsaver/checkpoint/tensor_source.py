@@ -175,9 +175,9 @@ class ArraySource(TensorSource):
         return array if self._is_dict else array.copy()
 
     def pieces(self, name: str, stored: TensorSlice | None = None) -> Iterator[Array]:
-        if stored is not None:
+        if stored is not None or self._is_dict:
             return super().pieces(name, stored)
-        # Not copied: it stays as it is until another tensor is asked for.
+        # Not copied, as `read` would: it stays as it is until another tensor is asked for.
         return cut(self._tensor(name)[0])
 
     def is_stable(self, name: str) -> bool:

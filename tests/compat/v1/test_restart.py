@@ -124,9 +124,9 @@ def test_each_byte_is_read_once(session: Any, directory: pathlib.Path, monkeypat
     opened: set[str] = set()
     open_for_reading = file_io.open_for_reading
 
-    def noting(path: str) -> Any:
+    def noting(path: str, *options: Any) -> Any:
         opened.add(os.path.basename(path))
-        return open_for_reading(path)
+        return open_for_reading(path, *options)
 
     readinto = LocalRandomAccessFile.readinto
 

@@ -1,0 +1,176 @@
+"""Compares two checkouts of tfsaver: the same work in both, in turn, and the median of the ratios of the pairs.
+
+    python benchmarks/pairs.py ../older-checkout                    this checkout against that one, 10 pairs of everything
+    python benchmarks/pairs.py ../older-checkout --only read verify --pairs 3
+
+A ratio above 1 says that this checkout is faster. Every piece of work is a process of its own, which does it once
+to warm up and then three times; the median counts. Files lie in memory where there is /dev/shm. Peaks are of whole
+processes, without what they had before the work began.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import tfsaver
+
+_ROOT = Path(__file__).resolve().parents[1]
+_MEMORY = Path("/dev/shm")
+_REPEATS = 3
+_NUM_ENTRIES = 1_000_000
+
+
+def _prepare(directory: Path) -> None:
+    for count in (10, 1000):
+        elements = 250_000_000 // count
+        rng = np.random.default_rng(count)
+        values = {f"layer_{number:04}/kernel": rng.random(elements, np.float32) for number in range(count)}
+        tfsaver.save_checkpoint(values, directory / f"in-{count}", durable=False)
+    with tfsaver.BundleWriter(directory / "entries", durable=False) as writer:
+        one = np.zeros((), np.float32)
+        for number in range(_NUM_ENTRIES):
+            writer.add(f"table/row_{number:07}", one)
+
+
+def _restore(directory: Path) -> Callable[[], object]:
+    os.environ.update(TF_CPP_MIN_LOG_LEVEL="3", CUDA_VISIBLE_DEVICES="")
+    tf: Any = importlib.import_module("tensorflow.compat.v1")
+    tf.disable_eager_execution()
+    with tfsaver.load_checkpoint(directory / "in-1000") as reader:
+        variables = [tf.get_variable(name, reader.shape(name), use_resource=True) for name in reader]
+    saver, session = tfsaver.Saver(variables), tf.Session()
+    return lambda: saver.restore(session, str(directory / "in-1000"))
+
+
+def _work(case: str, directory: Path) -> Callable[[], object]:
+    """What is measured; what it needs has been imported when this returns."""
+    if case == "restore 1 GB in 1,000":
+        return _restore(directory)
+    few, many, entries, out = (directory / name for name in ("in-10", "in-1000", "entries", "out"))
+    names = [f"layer_{number:04}/kernel" for number in range(0, 1000, 5)]
+    rows = [f"table/row_{number:07}" for number in range(0, _NUM_ENTRIES, 1000)]
+
+    def read_all() -> None:
+        with tfsaver.load_checkpoint(many) as reader:
+            reader.read_tensors()
+
+    def read_one() -> None:
+        for name in names:
+            with tfsaver.load_checkpoint(many) as reader:
+                reader[name]
+
+    def look_up() -> None:
+        for _ in range(5):
+            with tfsaver.load_checkpoint(entries) as reader:
+                for row in rows:
+                    reader.shape(row)
+
+    # Their names are looked for when they are first used.
+    works: dict[str, Callable[[], object]] = {
+        "read all, 1 GB in 1,000": read_all,
+        "verify, 1 GB in 1,000": lambda verify=tfsaver.verify: verify(many),
+        "read one of 1,000": read_one,
+        "open and look up in 1 M entries": look_up,
+        "rename, 1 GB in 10": lambda verb=tfsaver.rename: verb(few, out, {}, durable=False, overwrite=True),
+        "rename, 1 GB in 1,000": lambda verb=tfsaver.rename: verb(many, out, {}, durable=False, overwrite=True),
+        "cast, 1 GB in 10": lambda verb=tfsaver.cast: verb(few, out, "bfloat16", durable=False, overwrite=True),
+        "cast, 1 GB in 1,000": lambda verb=tfsaver.cast: verb(many, out, "bfloat16", durable=False, overwrite=True),
+    }
+    return works[case]
+
+
+CASES = (
+    "read all, 1 GB in 1,000",
+    "verify, 1 GB in 1,000",
+    "read one of 1,000",
+    "restore 1 GB in 1,000",
+    "open and look up in 1 M entries",
+    "rename, 1 GB in 10",
+    "rename, 1 GB in 1,000",
+    "cast, 1 GB in 10",
+    "cast, 1 GB in 1,000",
+)
+
+
+def _measure(case: str, directory: Path) -> dict[str, float]:
+    work = _work(case, directory)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    work()
+    seconds = []
+    for _ in range(_REPEATS):
+        begin = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - begin)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    return {"seconds": statistics.median(seconds), "mib": peak / 1024}
+
+
+def _run(checkout: Path, *arguments: str) -> Any:
+    done = subprocess.run(
+        # Not as a script, which would put its own directory in front of the checkout.
+        [sys.executable, "-c", f"import runpy; runpy.run_path({__file__!r}, run_name='__main__')", *arguments],
+        env={**os.environ, "PYTHONPATH": str(checkout)}, cwd="/", stdout=subprocess.PIPE, text=True, check=True,
+    )  # fmt: skip
+    return json.loads(done.stdout or "null")
+
+
+def _compare(other: Path, directory: Path, cases: list[str], num_pairs: int) -> None:
+    print(f"| work | ratio, median of {num_pairs} pairs | lowest to highest | peak here | peak there |")
+    print("|---|---|---|---|---|", flush=True)
+    for case in cases:
+        ratios, here, there = [], [], []
+        for number in range(num_pairs):
+            # Each is first in every other pair.
+            order = [_ROOT, other] if number % 2 else [other, _ROOT]
+            found = {checkout: _run(checkout, "--worker", case, "--directory", str(directory)) for checkout in order}
+            ratios.append(found[other]["seconds"] / found[_ROOT]["seconds"])
+            here.append(found[_ROOT]["mib"])
+            there.append(found[other]["mib"])
+        median, peaks = statistics.median(ratios), (statistics.median(here), statistics.median(there))
+        print(
+            f"| {case} | {median:.2f} | {min(ratios):.2f} to {max(ratios):.2f} | {peaks[0]:.0f} MiB | {peaks[1]:.0f} MiB |",
+            flush=True,
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("other", type=Path, nargs="?", help="the other checkout, its schemas built")
+    parser.add_argument("--only", nargs="+", default=[""], metavar="TEXT", help="work with one of these in its name")
+    parser.add_argument("--pairs", type=int, default=10, help="how often each checkout does each piece of work")
+    parser.add_argument("--worker", help=argparse.SUPPRESS)
+    parser.add_argument("--directory", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.worker == "prepare":
+        _prepare(options.directory)
+    elif options.worker:
+        print(json.dumps(_measure(options.worker, options.directory)))
+    elif options.other is None:
+        parser.error("which checkout is this one to be compared with?")
+    else:
+        directory = Path(tempfile.mkdtemp(prefix="tfsaver-pairs-", dir=_MEMORY if _MEMORY.is_dir() else None))
+        try:
+            _run(_ROOT, "--worker", "prepare", "--directory", str(directory))
+            cases = [case for case in CASES if any(text in case for text in options.only)]
+            _compare(options.other.resolve(), directory, cases, options.pairs)
+        finally:
+            shutil.rmtree(directory)
+
+
+if __name__ == "__main__":
+    main()
