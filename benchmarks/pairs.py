@@ -1,16 +1,18 @@
 """Compares two checkouts of tfsaver: the same work in both, in turn, and the median of the ratios of the pairs.
 
-    python benchmarks/pairs.py ../older-checkout                    this checkout against that one, 10 pairs of everything
-    python benchmarks/pairs.py ../older-checkout --only read verify --pairs 3
+    python -m benchmarks.pairs ../older-checkout                    this checkout against that one, 10 pairs of everything
+    python -m benchmarks.pairs ../older-checkout --only read verify --pairs 3
 
 A ratio above 1 says that this checkout is faster. Every piece of work is a process of its own, which does it once
-to warm up and then three times; the median counts. Files lie in memory where there is /dev/shm. Peaks are of whole
-processes, without what they had before the work began.
+to warm up and then three times; the median counts. Files lie in memory where there is /dev/shm, and free memory is kept from
+the machine's host between the processes (see `kept_memory`). Peaks are of whole processes, without what they had before the
+work began.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import json
 import os
@@ -32,6 +34,8 @@ import tfsaver
 _ROOT = Path(__file__).resolve().parents[1]
 _MEMORY = Path("/dev/shm")
 _REPEATS = 3
+# What a worker may want, files in memory included.
+_NEEDED = 8 << 30
 _NUM_ENTRIES = 1_000_000
 
 
@@ -129,7 +133,7 @@ def _run(checkout: Path, *arguments: str) -> Any:
     return json.loads(done.stdout or "null")
 
 
-def _compare(other: Path, directory: Path, cases: list[str], num_pairs: int) -> None:
+def _compare(other: Path, directory: Path, cases: list[str], num_pairs: int, kept: Any) -> None:
     print(f"| work | ratio, median of {num_pairs} pairs | lowest to highest | peak here | peak there |")
     print("|---|---|---|---|---|", flush=True)
     for case in cases:
@@ -137,7 +141,10 @@ def _compare(other: Path, directory: Path, cases: list[str], num_pairs: int) -> 
         for number in range(num_pairs):
             # Each is first in every other pair.
             order = [_ROOT, other] if number % 2 else [other, _ROOT]
-            found = {checkout: _run(checkout, "--worker", case, "--directory", str(directory)) for checkout in order}
+            found = {}
+            for checkout in order:
+                with kept.released():
+                    found[checkout] = _run(checkout, "--worker", case, "--directory", str(directory))
             ratios.append(found[other]["seconds"] / found[_ROOT]["seconds"])
             here.append(found[_ROOT]["mib"])
             there.append(found[other]["mib"])
@@ -167,7 +174,12 @@ def main() -> None:
         try:
             _run(_ROOT, "--worker", "prepare", "--directory", str(directory))
             cases = [case for case in CASES if any(text in case for text in options.only)]
-            _compare(options.other.resolve(), directory, cases, options.pairs)
+            # A worker of another checkout need not have it.
+            kept_memory = importlib.import_module("benchmarks.kept_memory")
+            total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+            with contextlib.closing(kept_memory.KeptMemory(total)) as kept:
+                kept.leave(_NEEDED)
+                _compare(options.other.resolve(), directory, cases, options.pairs, kept)
         finally:
             shutil.rmtree(directory)
 
