@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.table.stores import block
 from tfsaver.errors import DataLossError, TruncatedError
 from tfsaver.lib import coding
-from tfsaver.table.block import Block
+from tfsaver.table.block import Block, restart_fault
 from tfsaver.table.block_builder import BlockBuilder
 
 
@@ -99,12 +99,12 @@ def test_builder_writes_sound_restart_offsets(interval: int, num_keys: int) -> N
     builder = BlockBuilder(interval)
     for number in range(num_keys):
         builder.add(b"key%03d" % number, b"v")
-    assert Block(builder.finish(), "block").restart_fault() is None
+    assert restart_fault(builder.finish()) is None
 
 
 @pytest.mark.parametrize("restarts", [(0,), (0, 10)])
 def test_restart_offsets_may_leave_out_complete_keys(restarts: tuple[int, ...]) -> None:
-    assert Block(block(ENTRIES, restarts=offsets(*restarts)), "block").restart_fault() is None
+    assert restart_fault(block(ENTRIES, restarts=offsets(*restarts))) is None
 
 
 @pytest.mark.parametrize(
@@ -121,12 +121,13 @@ def test_restart_offsets_may_leave_out_complete_keys(restarts: tuple[int, ...]) 
     ],
 )
 def test_wrong_restart_offset_is_a_fault_but_entries_are_read(restarts: tuple[int, ...], fault: str) -> None:
-    found = Block(block(ENTRIES, restarts=offsets(*restarts)), "block")
-    assert found.restart_fault() == fault
+    contents = block(ENTRIES, restarts=offsets(*restarts))
+    found = Block(contents, "block")
+    assert restart_fault(contents) == fault
     assert found.keys == ([b"a", b"ab", b"b"] if restarts else [])
 
 
 def test_block_without_entries_has_at_most_one_restart_offset() -> None:
-    assert Block(bytes(4), "block").restart_fault() is None
-    assert Block(block([]), "block").restart_fault() is None
-    assert Block(block([], restarts=offsets(0, 0)), "block").restart_fault() is not None
+    assert restart_fault(bytes(4)) is None
+    assert restart_fault(block([])) is None
+    assert restart_fault(block([], restarts=offsets(0, 0))) is not None

@@ -9,7 +9,7 @@ some hundred KiB, and Python's loop costs more than the bytes do. Decoding needs
 says where the entries end.
 
 TensorFlow needs the offsets too: it looks up a key with a binary search over the entries at them, and iterates from the
-first one. If an offset is wrong, TensorFlow may miss keys or fail; `Block.restart_fault` reports that.
+first one. If an offset is wrong, TensorFlow may miss keys or fail; `restart_fault` reports that.
 
 Three bytes may make a key as long as the one before it, so that keys can take the square of what the block takes. Writers
 begin anew after every 16 entries: of what a file needs honestly, 64 times its bytes is more than anybody has had.
@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import bisect
 import struct
+from collections.abc import Iterator
 
 from tfsaver.errors import DataLossError, TruncatedError
 from tfsaver.lib import coding
@@ -46,14 +47,8 @@ class Block:
     def __init__(self, contents: bytes, what: str, *, only_first: bool = False, stored_size: int | None = None) -> None:
         self.keys: list[bytes] = []
         self.values: list[bytes] = []
-        # Where entries with a complete key begin: the only places that a restart offset may point to.
-        self._complete_starts: list[int] = []
         try:
-            num_restarts = _read_num_restarts(contents)
-            # Other writers leave a block without restarts where there are no entries.
-            end = len(contents) - 4 * (num_restarts + 1) if num_restarts else 0
-            self._restarts = contents[end:-4] if num_restarts else b""
-            self._num_skipped = 0 if num_restarts else len(contents) - 4
+            end = _end_of_entries(contents)
             size = len(contents) if stored_size is None else stored_size
             self._decode(contents, end, min(end, 1) if only_first else end, _MAX_EXPANSION * size + _FREE_SIZE)
         except DataLossError as error:
@@ -62,7 +57,7 @@ class Block:
 
     def _decode(self, contents: bytes, end: int, stop: int, room: int) -> None:
         """Decodes the entries that begin before `stop`, and what they share takes no more than `room`."""
-        keys, values, complete_starts = self.keys, self.values, self._complete_starts
+        keys, values = self.keys, self.values
         key = b""
         position = 0
         read_varint = coding.read_varint
@@ -91,39 +86,66 @@ class Block:
                 raise DataLossError(f"entry at byte {start}: key {key!r} does not sort after {previous!r}")
             keys.append(key)
             values.append(contents[value_start:position])
-            if not shared:
-                complete_starts.append(start)
 
     def lower_bound(self, key: bytes) -> int:
         """The position of the first key that is not less than `key`."""
         return bisect.bisect_left(self.keys, key)
 
-    def restart_fault(self) -> str | None:
-        """What is wrong with the restart offsets; None if a binary search over them finds every key."""
-        if self._num_skipped:
-            return f"has no restart offsets, but {self._num_skipped} bytes before their count"
-        # A block without entries has one offset, which points to where the first would be.
-        complete_starts = set(self._complete_starts or [0])
-        num_restarts = len(self._restarts) // 4
-        previous = -1
-        for number, (offset,) in enumerate(struct.iter_unpack("<I", self._restarts), 1):
-            if number == 1 and offset:
-                fault = "not 0"
-            elif offset <= previous:
-                fault = f"not greater than {previous}, the one before it"
-            elif offset not in complete_starts:
-                fault = "where no entry with a complete key begins"
-            else:
-                previous = offset
-                continue
-            return f"restart offset {number} of {num_restarts} is {offset}, {fault}"
-        return None
 
-
-def _read_num_restarts(contents: bytes) -> int:
+def _end_of_entries(contents: bytes) -> int:
     if len(contents) < 4:
         raise TruncatedError("restart count", wanted=4, available=len(contents))
     num_restarts = coding.read_fixed32(contents, len(contents) - 4)
-    if 4 * (num_restarts + 1) > len(contents):
+    # Other writers leave a block without restarts where there are no entries.
+    end = len(contents) - 4 * (num_restarts + 1)
+    if end < 0:
         raise DataLossError(f"{num_restarts} restarts do not fit in {len(contents)} bytes")
-    return num_restarts
+    return end if num_restarts else 0
+
+
+def restart_fault(contents: bytes) -> str | None:
+    """What is wrong with the restart offsets of a block; None if a binary search over them finds every key.
+
+    Args:
+        contents: The decompressed contents.
+
+    Raises:
+        DataLossError: The entries cannot be decoded.
+    """
+    num_restarts = coding.read_fixed32(contents, len(contents) - 4)
+    if not num_restarts:
+        num_skipped = len(contents) - 4
+        return f"has no restart offsets, but {num_skipped} bytes before their count" if num_skipped else None
+    end = _end_of_entries(contents)
+    # A block without entries has one offset, which points to where the first would be.
+    complete_starts = set(_complete_starts(contents, end)) or {0}
+    previous = -1
+    for number, (offset,) in enumerate(struct.iter_unpack("<I", contents[end:-4]), 1):
+        if number == 1 and offset:
+            fault = "not 0"
+        elif offset <= previous:
+            fault = f"not greater than {previous}, the one before it"
+        elif offset not in complete_starts:
+            fault = "where no entry with a complete key begins"
+        else:
+            previous = offset
+            continue
+        return f"restart offset {number} of {num_restarts} is {offset}, {fault}"
+    return None
+
+
+def _complete_starts(contents: bytes, end: int) -> Iterator[int]:
+    """Where entries with a complete key begin: the only places that a restart offset may point to."""
+    position = 0
+    while position < end:
+        start = position
+        shared, unshared, size = contents[position : position + 3]
+        if (shared | unshared | size) < 0x80:
+            position += 3
+        else:
+            shared, position = coding.read_varint(contents, position)
+            unshared, position = coding.read_varint(contents, position)
+            size, position = coding.read_varint(contents, position)
+        if not shared:
+            yield start
+        position += unshared + size

@@ -7,7 +7,6 @@ walking through neighbouring keys reads each block once. A table of any size is 
 from __future__ import annotations
 
 import bisect
-import contextlib
 import copy
 import functools
 from collections.abc import Callable, Iterator
@@ -16,7 +15,7 @@ from typing import TypeAlias
 from tfsaver.errors import DataLossError, SaverError, TruncatedError
 from tfsaver.lib.file_io import RandomAccessFile, read_exactly
 from tfsaver.table import format as table_format
-from tfsaver.table.block import Block
+from tfsaver.table.block import Block, restart_fault
 
 _NUM_CACHED_BLOCKS = 8
 
@@ -51,7 +50,6 @@ class Table:
         self._footer_bytes = read_exactly(file, footer_offset, table_format.FOOTER_SIZE, "footer")
         self._footer = table_format.decode_footer(self._footer_bytes, file.path)
         index = self._read_block(self._footer.index_handle)
-        self._index_fault = index.restart_fault()
         handles = [table_format.read_block_handle(value)[0] for value in index.values]
         self._check_apart(handles)
         self._set_blocks(index.keys, handles)
@@ -70,8 +68,6 @@ class Table:
         self._handles = handles
         # What is wrong with a block is looked for once, however many keys would be in it.
         self._damage: dict[int, DataLossError] = {}
-        # What is wrong with the restart offsets of the blocks that `items` has read.
-        self._restart_faults: dict[int, str | None] = {}
         self._cached_block = functools.lru_cache(_NUM_CACHED_BLOCKS)(self._numbered_block)
 
     @property
@@ -122,7 +118,6 @@ class Table:
 
     def _block_in_order(self, number: int) -> Block:
         block = self._cached_block(number)
-        self._restart_faults[number] = block.restart_fault()
         if block.keys:
             # A look-up for a key that is not behind the index entry before would go to the block before.
             if number and block.keys[0] <= self._index_keys[number - 1]:
@@ -135,29 +130,24 @@ class Table:
         """Checks what `get` and `items` do not need.
 
         That is the metaindex block, which TensorFlow writes empty; zeros in the footer; and the restart offsets of every
-        block, without which TensorFlow misses keys that are read here all the same. After `items` no block is read again.
+        block, without which TensorFlow misses keys that are read here all the same.
         """
-        for number, handle in enumerate(self._handles):
-            self._report_restarts(handle, self._restart_fault(number), on_damage)
-        self._report_restarts(self._footer.index_handle, self._index_fault, on_damage)
+        for handle in (*self._handles, self._footer.index_handle, self._footer.metaindex_handle):
+            self._check_restarts(handle, on_damage)
         try:
-            metaindex = self._read_block(self._footer.metaindex_handle)
+            self._read_block(self._footer.metaindex_handle)
         except DataLossError as error:
             on_damage(error)
-        else:
-            self._report_restarts(self._footer.metaindex_handle, metaindex.restart_fault(), on_damage)
         if self._footer.encode() != self._footer_bytes:
             what = f"footer of {self._file.path}"
             on_damage(DataLossError(f"{what}: has other bytes than its two block handles, zeros and the magic"))
 
-    def _restart_fault(self, number: int) -> str | None:
-        if number not in self._restart_faults:
-            # What else is wrong with a block is for `items` to report.
-            with contextlib.suppress(DataLossError):
-                self._block_in_order(number)
-        return self._restart_faults.get(number)
-
-    def _report_restarts(self, handle: table_format.BlockHandle, fault: str | None, on_damage: OnDamage) -> None:
+    def _check_restarts(self, handle: table_format.BlockHandle, on_damage: OnDamage) -> None:
+        try:
+            fault = restart_fault(table_format.read_block(self._file, handle))
+        except DataLossError:
+            # Whatever else is wrong with a block is found when it is decoded.
+            return
         if fault is not None:
             error = DataLossError(f"{self._what(handle)}: {fault}; TensorFlow may miss keys or fail")
             error.path, error.offset = self._file.path, handle.offset
