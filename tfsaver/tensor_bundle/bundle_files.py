@@ -215,16 +215,18 @@ class BundleFiles:
             ChecksumError: They differ.
             CheckpointReplacedError: They differ because the bytes are another checkpoint's.
         """
-        self._compare(entry, crc32c.unmask(entry.crc32c), crc)
+        stored = crc32c.unmask(entry.crc32c)
+        if stored != crc:
+            raise self._other_bytes(entry, stored, crc)
 
     def check_piece(self, span: Span, expected: int, crc: int) -> None:
         """Compares the checksum of a piece of an entry with what it was when all of the entry was checked."""
-        self._compare(span, expected, crc)
+        if expected != crc:
+            raise self._other_bytes(span, expected, crc)
 
-    def _compare(self, place: Place, stored: int, computed: int) -> None:
-        if stored != computed:
-            what = f"bytes {place.offset} to {place.offset + place.size} of {self.path(place.shard_id)}"
-            raise self.damage(place, ChecksumError(what, stored=stored, computed=computed))
+    def _other_bytes(self, place: Place, stored: int, computed: int) -> DataLossError:
+        what = f"bytes {place.offset} to {place.offset + place.size} of {self.path(place.shard_id)}"
+        return self.damage(place, ChecksumError(what, stored=stored, computed=computed))
 
     def note_pieces(self, entry: BundleEntry, checksums: Sequence[int]) -> None:
         """Notes the checksum of each piece of an entry that has been checked: from now on a piece can be checked alone."""

@@ -24,9 +24,12 @@ def decode(entry: BundleEntry, raw: Array, byte_order: str) -> None:
         raw: A whole number of elements, as a one-dimensional array of uint8.
         byte_order: That of the bundle.
     """
+    dtype = entry.dtype
     if byte_order != sys.byteorder:
-        array_chunks.swap_bytes(raw, entry.dtype)
-    entry.dtype.unpacked_bits(raw)
+        array_chunks.swap_bytes(raw, dtype)
+    # Wider types use all of their bits.
+    if dtype.size == 1:
+        dtype.unpacked_bits(raw)
 
 
 def decode_elements(entry: BundleEntry, data: memoryview, byte_order: str) -> tuple[list[bytes], int]:
@@ -48,10 +51,3 @@ def decode_elements(entry: BundleEntry, data: memoryview, byte_order: str) -> tu
     found, crc = variants.decode(data, count)
     return list(found), crc
 
-
-def lies_as_in_memory(entry: BundleEntry, byte_order: str) -> bool:
-    """Whether the stored bytes of a whole tensor are those of numpy's array."""
-    dtype = entry.dtype
-    if entry.is_sliced or not dtype.has_fixed_size or dtype.num_bits < 8 * dtype.size:
-        return False
-    return byte_order == sys.byteorder or dtype.swap <= 1

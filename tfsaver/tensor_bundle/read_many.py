@@ -94,8 +94,8 @@ def read_many(
     """
     reading = _Reading(index, files, verify, on_damage)
     if verify_only:
-        parts = [part for name in wanted for part in reading.parts_to_check(name)]
-        reading.run(reading.present(parts), num_workers, progress)
+        stored = [part for name in wanted for part in reading.parts_to_check(name)]
+        reading.run(reading.present(stored), num_workers, progress)
         reading.report(wanted)
         return {}
     found = [tensor for name, region in wanted.items() if (tensor := reading.look_up(name, region)) is not None]
@@ -103,16 +103,21 @@ def read_many(
     tensors = [tensor for tensor in found if reading.is_present(tensor)]
     slabs = Slabs(sum([tensor.size for tensor in tensors]), memory)
     arrays: dict[str, Array] = {}
-    parts = []
+    parts: list[_Part] = []
     for tensor in tensors:
-        if out is not None and tensor.name in out:
-            array = out_array.checked(out[tensor.name], tensor.name, tensor.shape, tensor.entry.dtype)
-        elif tensor.entry.dtype.has_fixed_size:
-            array = slabs.empty(tensor.shape, tensor.entry.dtype)
+        name, entry, region, shape, _ = tensor
+        if out and name in out:
+            arrays[name] = out_array.checked(out[name], name, shape, entry.dtype)
+        elif entry.dtype.size:
+            raw = slabs.empty_bytes(tensor.size)
+            arrays[name] = array = raw.view(entry.dtype.numpy).reshape(shape)
+            if region is None and not entry.slices:
+                # What nearly all are.
+                parts.append(_Part(name, entry, None, array, raw))
+                continue
         else:
-            array = np.empty(tensor.shape, object)
-        arrays[tensor.name] = array
-        parts += reading.parts_of(tensor, array)
+            arrays[name] = np.empty(shape, object)
+        parts += reading.parts_of(tensor, arrays[name])
     reading.run(parts, num_workers, progress)
     if reading.damage:
         reading.report(wanted)
@@ -201,6 +206,8 @@ class _Tensor(NamedTuple):
 
     @property
     def size(self) -> int:
+        if self.region is None and not self.entry.slices:
+            return self.entry.size
         return num_elements(self.shape) * self.entry.dtype.size
 
 
@@ -451,16 +458,18 @@ class _Reading:
             for part in group:
                 self._guarded(part, self._read_alone)
             return
+        must_check = self._must_check(first)
         for part, (start, end), crc in zip(group, places, checksums, strict=True):
-            try:
-                if self._must_check(part.entry):
-                    files.check(part.entry, crc)
-            except SaverError as error:
-                self._found(part.name, error)
-            else:
-                if part.raw is not None:
-                    part.raw[:] = buffer[start:end]
-                    decode(part.entry, part.raw, files.byte_order)
+            entry, raw = part.entry, part.raw
+            if must_check:
+                try:
+                    files.check(entry, crc)
+                except SaverError as error:
+                    self._found(part.name, error)
+                    continue
+            if raw is not None:
+                raw[:] = buffer[start:end]
+                decode(entry, raw, files.byte_order)
 
     def _read_alone(self, part: _Part) -> None:
         if part.raw is None:

@@ -15,7 +15,6 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from tfsaver.framework.dtypes import DType
 from tfsaver.lib.recycled_memory import RecycledMemory
 
 Array: TypeAlias = "np.ndarray[Any, Any]"
@@ -26,6 +25,7 @@ ALIGNMENT = 64
 _SLAB_SIZE = 32 << 20
 # What is smaller is had fast enough.
 _MIN_RECYCLED_SIZE = 2 << 20
+_NOTHING = np.empty(0, np.uint8)
 
 
 class Slabs:
@@ -38,18 +38,17 @@ class Slabs:
 
     def __init__(self, total_size: int, memory: RecycledMemory | None = None) -> None:
         self._memory = memory
-        self._slab = np.empty(0, np.uint8)
+        self._slab = _NOTHING
         self._slab_size = min(_SLAB_SIZE, total_size)
 
-    def empty(self, shape: tuple[int, ...], dtype: DType) -> Array:
-        """An array with anything in it."""
-        size = math.prod(shape) * dtype.size
+    def empty_bytes(self, size: int) -> Array:
+        """The memory of an array, as bytes with anything in them."""
         if size >= self._slab_size // 4:
-            return _as_array(_aligned_bytes(size, self._memory), shape, dtype.numpy)
+            return _aligned_bytes(size, self._memory)
         if len(self._slab) < size:
             self._slab = _aligned_bytes(self._slab_size, self._memory)
         raw, self._slab = self._slab[:size], self._slab[-(-size // ALIGNMENT) * ALIGNMENT :]
-        return _as_array(raw, shape, dtype.numpy)
+        return raw
 
 
 def aligned_empty(shape: Collection[int], dtype: np.dtype[Any], memory: RecycledMemory | None = None) -> Array:
