@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tfsaver.checkpoint.editing.write import write_source
-from tfsaver.checkpoint.objects.object_based import object_based_source
+from tfsaver.checkpoint.objects.object_based import for_objects
 from tfsaver.checkpoint.objects.object_graph_like import as_object_graph
 from tfsaver.checkpoint.tensor_source import as_source
 from tfsaver.errors import InvalidArgumentError
@@ -38,7 +38,7 @@ def save_checkpoint(
         object_graph: The objects that `tf.train.Checkpoint` is to restore the tensors into; None writes names alone. An
             ObjectGraph, its bytes, a dict or list (of dicts and lists) of names in the mapping, or the path of another
             object-based checkpoint or SavedModel whose objects these are. A tensor is for the variable of that key, full
-            name or path; `object_based_source` says how they are found, and can leave some out.
+            name or path; `for_objects` says how they are found, and can leave some out.
 
     Returns:
         The checkpoint's name as `load_checkpoint` takes it: `prefix`, or the pattern of a V1 checkpoint in several files.
@@ -56,5 +56,5 @@ def save_checkpoint(
     if object_graph is not None:
         if format == "v1":
             raise InvalidArgumentError("object_graph with format 'v1': TensorFlow restores objects from V2 alone")
-        source = object_based_source(source, as_object_graph(object_graph))
+        source = for_objects(source, as_object_graph(object_graph)).plan
     return write_source(source, prefix, format=format, num_shards=num_shards, keep_slices=False, durable=durable)

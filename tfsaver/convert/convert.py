@@ -15,12 +15,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from tfsaver.checkpoint.checkpoint_reader import CheckpointReader
-from tfsaver.checkpoint.editing.cast import CastSource, raise_losses
+from tfsaver.checkpoint.editing.cast import casted, raise_losses
+from tfsaver.checkpoint.editing.cast_errors import CastErrors
 from tfsaver.checkpoint.editing.edit import write_result
-from tfsaver.checkpoint.editing.rename import RenamedSource
-from tfsaver.checkpoint.editing.select import SelectedSource
+from tfsaver.checkpoint.editing.rename import renamed
+from tfsaver.checkpoint.editing.select import selected
 from tfsaver.checkpoint.names.name_map import NameMapLike
-from tfsaver.checkpoint.objects.object_based import object_based_source
+from tfsaver.checkpoint.objects.object_based import for_objects
 from tfsaver.checkpoint.objects.object_graph import (
     DESCRIPTIONS,
     OBJECT_GRAPH_KEY,
@@ -35,7 +36,7 @@ from tfsaver.convert.conversion_report import ConversionReport, ConvertedTensor
 from tfsaver.convert.essential import training_state
 from tfsaver.convert.fitting import check_fits, no_type
 from tfsaver.convert.formats import Format, format_of_source, format_of_target
-from tfsaver.convert.object_names import ReadableSource, keys_of_readable_names, readable_names
+from tfsaver.convert.object_names import keys_of_readable_names, readable_names, with_readable_names
 from tfsaver.convert.objects import objects_of, values_by_key
 from tfsaver.errors import InvalidArgumentError, UnimplementedError
 from tfsaver.framework.dtypes import DType
@@ -79,7 +80,7 @@ class _Edited:
     """What is written, and what became of what."""
 
     view: TensorSource
-    cast: CastSource | None
+    cast: Mapping[str, CastErrors]
     old_names: Mapping[str, str]
     old_dtypes: Mapping[str, DType]
     transposed: frozenset[str]
@@ -87,8 +88,7 @@ class _Edited:
 
     def check(self) -> None:
         """Called when everything is written and nothing is visible."""
-        if self.cast is not None:
-            raise_losses(self.cast.report, allow_overflow=False)
+        raise_losses(self.cast, allow_overflow=False)
 
     def tensors(self) -> tuple[ConvertedTensor, ...]:
         """The tensors that were written."""
@@ -203,7 +203,7 @@ def convert(
             written.description,
             edited.tensors(),
             {**chosen.left_out, **edited.left_out},
-            {} if edited.cast is None else edited.cast.report,
+            edited.cast,
             chosen.notes,
         )
 
@@ -276,37 +276,38 @@ def _selectable(source: TensorSource, name: str) -> Selectable:
 def _edit(
     origin: _Origin, chosen: _Chosen, written: Format, mapping: NameMapLike, dtype: Any, objects: _Objects | None
 ) -> _Edited:
-    view: TensorSource = SelectedSource(origin.source, chosen.keys)
+    view: TensorSource = selected(origin.source, chosen.keys)
     if origin.graph is not None and written.name != "object":
-        view = ReadableSource(view, {key: origin.names[key] for key in chosen.keys})
+        view = with_readable_names(view, {key: origin.names[key] for key in chosen.keys})
     old_names = {name: name for name in view.names}
     left_out = {}
     transposed: set[str] = set()
     if mapping is not None and objects is None:
-        view = renamed = RenamedSource(view, mapping)
-        targets = [(old, target) for old, items in renamed.new_names.items() for target in items]
+        view, new_names = renamed(view, mapping)
+        targets = [(old, target) for old, items in new_names.items() for target in items]
         old_names = {target.name: old for old, target in targets}
         transposed = {target.name for _, target in targets if target.transpose is not None}
-        left_out = {name: "left out by the mapping" for name, items in renamed.new_names.items() if not items}
-    before, cast = view, None
+        left_out = {name: "left out by the mapping" for name, items in new_names.items() if not items}
+    before = view
+    cast: Mapping[str, CastErrors] = {}
     if dtype is not None:
         # What cannot be read at all is said before anything asks for types.
         check_fits(view, f"a {written.description}", lambda _: None, is_text=False)
-        view = cast = CastSource(view, dtype, raises=False)
+        view, cast = casted(view, dtype, raises=False)
     old_dtypes = {}
-    if cast is not None:
+    if dtype is not None:
         old_dtypes = {name: before.info(name).dtype for name in before.names}
     if objects is not None:
         keys = keys_of_readable_names(objects.graph)
-        view = found = object_based_source(
+        view, found = for_objects(
             view,
             objects.graph,
             [mapping, lambda name: keys.get(name, name)],
             allow_unused=objects.allow_unused,
             defaults=values_by_key(objects.graph, objects.defaults),
         )
-        old_names = dict(found.report.matched)
-        left_out = dict.fromkeys(found.report.unused, "for none of the objects")
+        old_names = dict(found.matched)
+        left_out = dict.fromkeys(found.unused, "for none of the objects")
         old_dtypes = {name: old_dtypes[old] for name, old in old_names.items() if old in old_dtypes}
     elif written.name == "object" and origin.graph is None:
         raise InvalidArgumentError(

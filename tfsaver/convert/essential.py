@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tfsaver.checkpoint.editing.edit import meta_graph_of
-from tfsaver.checkpoint.editing.select import SelectedSource
+from tfsaver.checkpoint.editing.select import selected
 from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.errors import UnimplementedError
 from tfsaver.graph.essential_variables import load_training_state
@@ -17,7 +17,7 @@ def training_state(source: TensorSource) -> dict[str, str]:
         DataLossError: The `.meta` beside the checkpoint cannot be read.
     """
     readable = [name for name in source.names if _is_tensor(source, name)]
-    tensors = source if len(readable) == len(source.names) else SelectedSource(source, readable)
+    tensors = source if len(readable) == len(source.names) else selected(source, readable)
     path = meta_graph_of(source)
     return find_state(tensors, None if path is None else load_training_state(path))
 

@@ -14,9 +14,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from tfsaver.checkpoint.editing.view import View
 from tfsaver.checkpoint.names.name_steps import split_attribute
 from tfsaver.checkpoint.objects.object_graph import DESCRIPTIONS, VARIABLE_VALUE, ObjectGraph
+from tfsaver.checkpoint.plan import Plan, as_plan
 from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.errors import InvalidArgumentError
 
@@ -50,26 +50,14 @@ def keys_of_readable_names(graph: ObjectGraph) -> dict[str, str]:
     return {name: key for key, name in names.items() if split_attribute(key) != (name, _VARIABLE)}
 
 
-class ReadableSource(View):
-    """A source under other names, without the description of its objects.
+def with_readable_names(source: TensorSource, names: Mapping[str, str]) -> Plan:
+    """Tensors under the names that people read, without the description of their objects.
 
     Args:
         source: The source.
-        names: The name of each tensor that is shown, by its name in the source.
+        names: The name of each tensor that is kept, by its name in the source.
     """
-
-    def __init__(self, source: TensorSource, names: Mapping[str, str]) -> None:
-        super().__init__([source])
-        self._origins = {name: key for key, name in names.items()}
-
-    def _find_names(self) -> Sequence[str]:
-        return list(self._origins)
-
-    def _origin(self, name: str) -> tuple[TensorSource, str]:
-        return self._sources[0], self._origins[name]
-
-    def _edit_graph(self) -> None:
-        return None
+    return as_plan(source).with_names({name: key for key, name in names.items()}, graph=None)
 
 
 def _path(key: str) -> str:

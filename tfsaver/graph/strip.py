@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 from tfsaver.checkpoint.editing.edit import Checkpoint, meta_graph_of, open_sources
 from tfsaver.checkpoint.editing.edit_report import EditReport
 from tfsaver.checkpoint.editing.select import select
-from tfsaver.checkpoint.editing.view import tensor_names
 from tfsaver.checkpoint.objects.object_graph import read_object_graph
 from tfsaver.checkpoint.optimizers.optimizer_slots import find_optimizer_tensors
+from tfsaver.checkpoint.plan import tensor_names
 from tfsaver.checkpoint.selection import Selection, occurs_in
 from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.graph.essential_variables import TrainingState, load_training_state

@@ -12,7 +12,7 @@ import pytest
 import tfsaver
 from tests.checkpoint.editing.edited import assert_same, read
 from tfsaver import load_checkpoint, save_checkpoint
-from tfsaver.checkpoint.editing.average import AveragedSource, last_checkpoints
+from tfsaver.checkpoint.editing.average import averaged, last_checkpoints
 from tfsaver.checkpoint.tensor_source import ArraySource
 from tfsaver.errors import InvalidArgumentError
 
@@ -67,7 +67,7 @@ def test_all_differences_are_one_error(tmp_path: pathlib.Path) -> None:
 def test_weights_must_make_a_mean(weights: list[float]) -> None:
     sources = [ArraySource({"a": [1.0]}), ArraySource({"a": [2.0]})]
     with pytest.raises(InvalidArgumentError, match="weight"):
-        AveragedSource(sources, weights)
+        averaged(sources, weights)
 
 
 def test_nothing_has_no_mean(tmp_path: pathlib.Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 import tfsaver
 from tests.checkpoint.editing.edited import assert_same, read
 from tfsaver import load_checkpoint
-from tfsaver.checkpoint.editing.cast import CastSource
+from tfsaver.checkpoint.editing.cast import casted
 from tfsaver.checkpoint.tensor_source import ArraySource
 from tfsaver.errors import InvalidArgumentError, UnimplementedError
 
@@ -88,23 +88,23 @@ def test_integers_are_cast_only_without_loss(save: Any, tmp_path: pathlib.Path) 
 
 
 def test_lazy_reads_raise_at_once(partitioned: str) -> None:
-    view = CastSource(ArraySource({"a": np.array([1.0, 1e9])}), "float16")
+    view = casted(ArraySource({"a": np.array([1.0, 1e9])}), "float16").plan
     assert view.info("a").num_bytes == 4
     assert view.read("a", np.s_[:1]).tolist() == [1.0]
     with pytest.raises(InvalidArgumentError, match="1 overflowed"):
         view.read("a")
     with load_checkpoint(partitioned) as reader:
-        assert len(CastSource(reader, "bfloat16").slices("rows")) == 2
+        assert len(casted(reader, "bfloat16").plan.slices("rows")) == 2
 
 
 @pytest.mark.parametrize("dtype", ["string", "bool", "qint8", "variant", "resource"])
 def test_only_numbers_are_types_to_cast_to(dtype: str) -> None:
     with pytest.raises(InvalidArgumentError, match="no type of numbers"):
-        CastSource(ArraySource({"a": [1.0]}), dtype)
+        casted(ArraySource({"a": [1.0]}), dtype)
 
 
 def test_unknown_types_are_errors() -> None:
     with pytest.raises(UnimplementedError, match="'floaty'"):
-        CastSource(ArraySource({"a": [1.0]}), "floaty")
+        casted(ArraySource({"a": [1.0]}), "floaty")
     with pytest.raises(InvalidArgumentError, match="is no type"):
-        CastSource(ArraySource({"a": [1.0]}), 7)
+        casted(ArraySource({"a": [1.0]}), 7)

@@ -11,7 +11,7 @@ import pytest
 import tfsaver
 from tests.checkpoint.editing.edited import assert_same, read
 from tfsaver import load_checkpoint
-from tfsaver.checkpoint.editing.rename import RenamedSource
+from tfsaver.checkpoint.editing.rename import renamed
 from tfsaver.checkpoint.names.name_map import Renamed, Rule
 from tfsaver.checkpoint.tensor_source import ArraySource
 from tfsaver.errors import InvalidArgumentError
@@ -40,7 +40,7 @@ def test_transposed_tensors_are_turned_everywhere(save: Any, tmp_path: pathlib.P
     report = tfsaver.rename(prefix, tmp_path / "out", mapping)
     assert_same(read(report.prefix), {"v": np.ascontiguousarray(W.T), "turned": np.ascontiguousarray(cube.transpose(2, 0, 1))})
     assert "cube -> turned transposed [2, 0, 1]" in str(report)
-    view = RenamedSource(load_checkpoint(prefix), mapping)
+    view = renamed(load_checkpoint(prefix), mapping).plan
     for region in (np.s_[1:3, :, 2], np.s_[0], np.s_[..., 1:], np.s_[3, 1, 2]):
         np.testing.assert_array_equal(view.read("turned", region), cube.transpose(2, 0, 1)[region])
     assert view.info("turned").shape == (4, 2, 3)
@@ -54,11 +54,11 @@ def test_transposed_tensors_are_turned_everywhere(save: Any, tmp_path: pathlib.P
 def test_everything_that_does_not_fit_is_said_at_once() -> None:
     source = ArraySource({"a": W, "b": W, "c": W[0]})
     with pytest.raises(InvalidArgumentError) as caught:
-        RenamedSource(source, {"a": "x", "b": "x", "typo": "y"})
+        renamed(source, {"a": "x", "b": "x", "typo": "y"})
     assert "'a' and 'b' both become 'x'" in str(caught.value)
     assert "'typo' names nothing" in str(caught.value)
     with pytest.raises(InvalidArgumentError, match=r"'c' of shape \[3\] has not the 2 axes"):
-        RenamedSource(source, {"c": Renamed("d", (1, 0))})
+        renamed(source, {"c": Renamed("d", (1, 0))})
 
 
 def test_slots_that_follow_onto_another_name_are_an_error(cases: pathlib.Path, tmp_path: pathlib.Path) -> None:
@@ -77,10 +77,10 @@ def test_slots_that_follow_onto_another_name_are_an_error(cases: pathlib.Path, t
 
 
 def test_chains_of_views_compose(save: Any, tmp_path: pathlib.Path) -> None:
-    from tfsaver.checkpoint.editing.cast import CastSource
-    from tfsaver.checkpoint.editing.select import SelectedSource
+    from tfsaver.checkpoint.editing.cast import casted
+    from tfsaver.checkpoint.editing.select import selected
 
     with load_checkpoint(save("m", {"a/w": W, "a/b": W[0], "c": W})) as reader:
-        view = CastSource(RenamedSource(SelectedSource(reader, ["a/w", "a/b"]), [("^a/", "x/")]), "float16")
+        view = casted(renamed(selected(reader, ["a/w", "a/b"]), [("^a/", "x/")]).plan, "float16").plan
         out = tfsaver.save_checkpoint(view, tmp_path / "out")
     assert_same(read(out), {"x/w": W.astype(np.float16), "x/b": W[0].astype(np.float16)})

@@ -11,7 +11,7 @@ import pytest
 import tfsaver
 from tests.checkpoint.editing.edited import assert_same, read
 from tfsaver import Selection, load_checkpoint
-from tfsaver.checkpoint.editing.select import SelectedSource
+from tfsaver.checkpoint.editing.select import selected
 from tfsaver.checkpoint.tensor_source import ArraySource
 from tfsaver.errors import AlreadyExistsError, InvalidArgumentError, TensorNotFoundError
 
@@ -88,11 +88,11 @@ def test_rules_that_leave_nothing_are_errors(save: Any, tmp_path: pathlib.Path) 
     with pytest.raises(InvalidArgumentError, match="keeps none of 4 tensors"):
         tfsaver.select(prefix, tmp_path / "out", Selection(exclude="."))
     with pytest.raises(TensorNotFoundError, match="did you mean 'bert/w'"):
-        SelectedSource(ArraySource(MODEL), ["bert/v"])
+        selected(ArraySource(MODEL), ["bert/v"])
 
 
 def test_views_are_lazy_mappings() -> None:
-    view = SelectedSource(ArraySource(MODEL), ["cls/b", "bert/w"])
+    view = selected(ArraySource(MODEL), ["cls/b", "bert/w"])
     assert view.names == ["bert/w", "cls/b"]
     assert "cls/b" in view and "global_step" not in view
     assert view.read("bert/w", np.s_[2:4]).tolist() == [2, 3]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tfsaver import load_checkpoint, save_checkpoint
 from tfsaver.checkpoint.names.name_map import Rule
-from tfsaver.checkpoint.objects.object_based import ObjectBasedSource, object_based_source
+from tfsaver.checkpoint.objects.object_based import for_objects
 from tfsaver.checkpoint.objects.object_graph import OBJECT_GRAPH_KEY, ObjectGraph, key_of, read_object_graph
 from tfsaver.checkpoint.objects.object_graph_builder import ObjectGraphBuilder
 from tfsaver.checkpoint.objects.object_graph_like import (
@@ -21,6 +21,7 @@ from tfsaver.checkpoint.objects.object_graph_like import (
     object_graph_like,
     object_graph_of_names,
 )
+from tfsaver.checkpoint.plan import Plan
 from tfsaver.checkpoint.tensor_source import ArraySource
 from tfsaver.errors import CheckpointNotFoundError, DataLossError, InvalidArgumentError, NotFoundError, TensorNotFoundError
 from tfsaver.framework import dtypes
@@ -43,12 +44,12 @@ def arrays() -> dict[str, Any]:
     return {"dense/kernel": kernel, "dense/bias": np.ones(3, np.float32), "dense/kernel/Adam": kernel + 6}
 
 
-def values(source: ObjectBasedSource) -> dict[str, Any]:
+def values(source: Plan) -> dict[str, Any]:
     return {name: source[name].tolist() for name in source.names if name != OBJECT_GRAPH_KEY}
 
 
 def test_tensors_are_found_by_what_variables_are_called() -> None:
-    source = object_based_source(ArraySource(arrays()), program())
+    source, report = for_objects(ArraySource(arrays()), program())
     assert source.names == [
         OBJECT_GRAPH_KEY,
         f"net/bias{VALUE}",
@@ -57,7 +58,7 @@ def test_tensors_are_found_by_what_variables_are_called() -> None:
     ]
     assert values(source)[f"net/kernel{VALUE}"] == [[0, 1, 2], [3, 4, 5]]
     assert source.info(f"net/bias{VALUE}").shape == (3,)
-    assert source.report.ok
+    assert report.ok
     found = read_object_graph(source)
     assert found is not None
     assert found.nodes == program().nodes
@@ -69,20 +70,20 @@ def test_tensors_are_found_by_what_variables_are_called() -> None:
 def test_mapping_may_name_a_value_in_three_ways(name: str) -> None:
     old = arrays()
     old["b"] = old.pop("dense/bias")
-    source = object_based_source(ArraySource(old), program(), {"b": name})
-    assert source.report.matched[f"net/bias{VALUE}"] == "b"
+    report = for_objects(ArraySource(old), program(), {"b": name}).report
+    assert report.matched[f"net/bias{VALUE}"] == "b"
 
 
 def test_full_name_comes_before_path() -> None:
     graph = object_graph_of_names({"a": "b", "b": "a"})
-    source = object_based_source(ArraySource({"a": 1, "b": 2}), graph)
+    source = for_objects(ArraySource({"a": 1, "b": 2}), graph).plan
     assert values(source) == {SAVE_COUNTER_KEY: 1, f"a{VALUE}": 2, f"b{VALUE}": 1}
 
 
 def test_tensor_may_be_turned_on_the_way() -> None:
     old = {**arrays(), "dense/kernel": arrays()["dense/kernel"].T}
     key = f"net/kernel{VALUE}"
-    source = object_based_source(ArraySource(old), program(), [Rule("^dense/kernel$", "net/kernel", transpose=True)])
+    source = for_objects(ArraySource(old), program(), [Rule("^dense/kernel$", "net/kernel", transpose=True)]).plan
     assert source.info(key).shape == (2, 3)
     kernel = arrays()["dense/kernel"]
     np.testing.assert_array_equal(source[key], kernel)
@@ -93,7 +94,7 @@ def test_tensor_may_be_turned_on_the_way() -> None:
 
 def test_one_tensor_may_be_the_value_of_several() -> None:
     graph = object_graph_of_names({"a": "x", "b": "y"})
-    source = object_based_source(ArraySource({"w": 5}), graph, {"w": ["x", "y"]})
+    source = for_objects(ArraySource({"w": 5}), graph, {"w": ["x", "y"]}).plan
     assert values(source) == {SAVE_COUNTER_KEY: 1, f"a{VALUE}": 5, f"b{VALUE}": 5}
 
 
@@ -115,7 +116,7 @@ def test_everything_that_is_wrong_is_said_at_once() -> None:
     }
     source = ArraySource(tensors)
     with pytest.raises(NotFoundError) as caught:
-        object_based_source(source, builder.build(), {"flat": "flat"})
+        for_objects(source, builder.build(), {"flat": "flat"})
     said = str(caught.value)
     assert said.startswith("the tensors: 1 of 4 values of the objects have a tensor, 1 missing, 1 ambiguous, 2 mismatched, 2 unused")
     assert f"missing: dense/kernel{VALUE} (dense/kernel); did you mean 'dense/weights'" in said
@@ -129,52 +130,53 @@ def test_everything_that_is_wrong_is_said_at_once() -> None:
 def test_axes_that_do_not_fit_are_said_too() -> None:
     graph = object_graph_of_names({"a": "a"})
     with pytest.raises(InvalidArgumentError, match=r"a/.* has axes \[1, 0\], a has \[3\]"):
-        object_based_source(ArraySource({"a": np.ones(3)}), graph, [Rule("^a$", "a", transpose=True)])
+        for_objects(ArraySource({"a": np.ones(3)}), graph, [Rule("^a$", "a", transpose=True)])
 
 
 def test_variables_of_one_name_are_told_apart_by_path() -> None:
     builder = ObjectGraphBuilder()
     for name in ("one", "two"):
         builder.variable((name,), "Variable")
-    source = object_based_source(ArraySource({"Variable": 1, "Variable_1": 2}), builder.build(), {"Variable": "one", "Variable_1": "two"})
+    mapping = {"Variable": "one", "Variable_1": "two"}
+    source = for_objects(ArraySource({"Variable": 1, "Variable_1": 2}), builder.build(), mapping).plan
     assert values(source) == {f"one{VALUE}": 1, f"two{VALUE}": 2}
 
 
 def test_left_over_tensors_are_wrong_unless_they_are_allowed() -> None:
     source = ArraySource({**arrays(), "global_step": 7})
     with pytest.raises(InvalidArgumentError, match="1 unused\n  unused: global_step"):
-        object_based_source(source, program())
-    assert object_based_source(source, program(), allow_unused=True).report.unused == ("global_step",)
-    assert object_based_source(source, program(), {"global_step": None}).report.unused == ()
+        for_objects(source, program())
+    assert for_objects(source, program(), allow_unused=True).report.unused == ("global_step",)
+    assert for_objects(source, program(), {"global_step": None}).report.unused == ()
 
 
 def test_what_has_no_tensor_is_left_out_of_the_graph_when_that_is_allowed() -> None:
     old = arrays()
     del old["dense/kernel/Adam"]
     old["dense/bias"] = np.ones(4, np.float32)
-    source = object_based_source(ArraySource(old), program(), strict=False)
+    source, report = for_objects(ArraySource(old), program(), strict=False)
     assert source.names == [OBJECT_GRAPH_KEY, f"net/kernel{VALUE}"]
     found = read_object_graph(source)
     assert found is not None
     assert [attribute.key for attribute in found.attributes] == [f"net/kernel{VALUE}"]
     assert len(found.nodes) == len(program().nodes)
-    assert not source.report.ok
+    assert not report.ok
 
 
 def test_defaults_stand_in_for_what_is_missing() -> None:
     old = arrays()
     key = f"net/bias{VALUE}"
-    assert values(object_based_source(ArraySource(old), program(), defaults={key: np.zeros(3)}))[key] == [1, 1, 1]
+    assert values(for_objects(ArraySource(old), program(), defaults={key: np.zeros(3)}).plan)[key] == [1, 1, 1]
     del old["dense/bias"]
-    source = object_based_source(ArraySource(old), program(), defaults={key: np.zeros(3, np.float32)})
-    assert (values(source)[key], source.report.defaults) == ([0, 0, 0], (key,))
+    source, report = for_objects(ArraySource(old), program(), defaults={key: np.zeros(3, np.float32)})
+    assert (values(source)[key], report.defaults) == ([0, 0, 0], (key,))
     graph = object_graph_of_names({"w": "w"})
-    counted = object_based_source(ArraySource({"w": 1}), graph, defaults={SAVE_COUNTER_KEY: np.int64(12)})
+    counted = for_objects(ArraySource({"w": 1}), graph, defaults={SAVE_COUNTER_KEY: np.int64(12)}).plan
     assert values(counted)[SAVE_COUNTER_KEY] == 12
 
 
 def test_name_that_is_not_there_is_named_with_its_neighbours() -> None:
-    source = object_based_source(ArraySource(arrays()), program())
+    source = for_objects(ArraySource(arrays()), program()).plan
     with pytest.raises(TensorNotFoundError, match="net/bias"):
         source["net/bia/.ATTRIBUTES/VARIABLE_VALUE"]
 
@@ -186,17 +188,17 @@ def test_objects_go_into_other_objects_by_what_variables_were_called(tmp_path: p
         builder.variable(("layers", "0", name), f"dense/{name}")
     builder.variable(("layers", "0", "slots", "m"), "m")
     with load_checkpoint(prefix) as reader:
-        source = object_based_source(reader, builder.build(), {"dense/kernel/Adam": "m"})
-        assert source.report.matched == {
+        report = for_objects(reader, builder.build(), {"dense/kernel/Adam": "m"}).report
+        assert report.matched == {
             f"layers/0/bias{VALUE}": f"net/bias{VALUE}",
             f"layers/0/kernel{VALUE}": f"net/kernel{VALUE}",
             f"layers/0/slots/m{VALUE}": f"net/kernel/.OPTIMIZER_SLOT/opt/m{VALUE}",
         }
         # By the paths that they had, as rules see them.
-        moved = object_based_source(reader, program(), [("^net/", "net/")])
-        assert moved.report.matched[f"net/bias{VALUE}"] == f"net/bias{VALUE}"
-        left = object_based_source(reader, builder.build(), {"dense/bias": None}, strict=False)
-        assert [item.name for item in left.report.missing] == [f"layers/0/bias{VALUE}", f"layers/0/slots/m{VALUE}"]
+        report = for_objects(reader, program(), [("^net/", "net/")]).report
+        assert report.matched[f"net/bias{VALUE}"] == f"net/bias{VALUE}"
+        report = for_objects(reader, builder.build(), {"dense/bias": None}, strict=False).report
+        assert [item.name for item in report.missing] == [f"layers/0/bias{VALUE}", f"layers/0/slots/m{VALUE}"]
 
 
 def test_tables_take_all_tensors_whose_names_begin_with_their_key() -> None:
@@ -205,12 +207,12 @@ def test_tables_take_all_tensors_whose_names_begin_with_their_key() -> None:
     builder.variable(("w",), "w")
     stem = "words/.ATTRIBUTES/table"
     tensors = {f"{stem}-keys": np.array([b"a"], object), f"{stem}-values": np.array([1]), "w": 1}
-    assert set(object_based_source(ArraySource(tensors), builder.build()).names) > {f"{stem}-keys", f"{stem}-values"}
+    assert set(for_objects(ArraySource(tensors), builder.build()).plan.names) > {f"{stem}-keys", f"{stem}-values"}
     old = {"words-keys": tensors[f"{stem}-keys"], "words-values": np.array([1]), "w": 1}
     mapping = {f"words-{end}": f"{stem}-{end}" for end in ("keys", "values")}
-    assert set(object_based_source(ArraySource(old), builder.build(), mapping).names) > {f"{stem}-keys", f"{stem}-values"}
+    assert set(for_objects(ArraySource(old), builder.build(), mapping).plan.names) > {f"{stem}-keys", f"{stem}-values"}
     with pytest.raises(NotFoundError, match=f"missing: {stem}"):
-        object_based_source(ArraySource({"w": 1}), builder.build())
+        for_objects(ArraySource({"w": 1}), builder.build())
 
 
 TREE = {"model": {"a/b": "w", "list": ["v", ("w", {"": "u"})]}, "again": "v"}
@@ -314,7 +316,7 @@ def test_any_tree_of_names_gives_each_tensor_its_places(tree: dict[str, Any]) ->
     wanted = leaves(tree, ())
     tensors = {name: np.array(index) for index, name in enumerate(sorted({name for _, name in wanted}))}
     graph = object_graph_of_names(tree)
-    source = object_based_source(ArraySource(tensors), graph)
+    source = for_objects(ArraySource(tensors), graph).plan
     for path, name in wanted:
         node = 0
         for edge in path:

@@ -47,7 +47,7 @@ def test_bias_of_a_tf1_lstm_cell_is_not_proposed_for_a_layer_of_keras() -> None:
         kernel, bias = (f"rnn/basic_lstm_cell/{word}" for word in words)
         found = propose({**layer, "out/kernel": (4, 2)}, {kernel: (9, 16), bias: (16,), "projection": (4, 2)})
         assert found.likely == {"out/kernel": "projection"}
-        assert "KerasLSTMSource" in found.notes[0]
+        assert "keras_lstm" in found.notes[0]
         assert "{'rnn/basic_lstm_cell': 'lstm/lstm_cell'}" in found.notes[0]
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from tfsaver import load_checkpoint, save_checkpoint
 from tfsaver.checkpoint.names.name_map import NameMapLike
-from tfsaver.checkpoint.objects.object_based import object_based_source
+from tfsaver.checkpoint.objects.object_based import for_objects
 from tfsaver.checkpoint.objects.object_graph_like import object_graph_like
 from tfsaver.checkpoint.tensor_source import ArraySource, TensorSource
 from tfsaver.compat.v2.object_graph import object_graph_of
@@ -27,7 +27,7 @@ CASES = {
 
 def restored(tf: Any, source: TensorSource, objects: Mapping[str, Any], prefix: pathlib.Path, mapping: NameMapLike = None) -> Any:
     """Brings a source into objects by way of a file."""
-    path = save_checkpoint(object_based_source(source, object_graph_of(objects), mapping), prefix)
+    path = save_checkpoint(for_objects(source, object_graph_of(objects), mapping).plan, prefix)
     checkpoint = tf.train.Checkpoint(**objects)
     status = checkpoint.restore(path)
     status.assert_consumed()
@@ -138,7 +138,7 @@ def test_root_of_a_saved_model_is_restored_as_a_child(tf: Any, tmp_path: pathlib
 def test_what_is_left_out_keeps_its_value(tf: Any, tmp_path: pathlib.Path) -> None:
     module = tf.Module()
     module.kept, module.lost = tf.Variable(1.0, name="kept"), tf.Variable(2.0, name="lost")
-    source = object_based_source(ArraySource({"kept": np.float32(5)}), object_graph_of({"m": module}), strict=False)
+    source = for_objects(ArraySource({"kept": np.float32(5)}), object_graph_of({"m": module}), strict=False).plan
     checkpoint = tf.train.Checkpoint(m=module)
     status = checkpoint.restore(save_checkpoint(source, tmp_path / "part"))
     # Nothing of the file is left over; the program has more than it.

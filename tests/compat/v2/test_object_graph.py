@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tfsaver import load_checkpoint, save_checkpoint
-from tfsaver.checkpoint.objects.object_based import object_based_source
+from tfsaver.checkpoint.objects.object_based import for_objects
 from tfsaver.checkpoint.objects.object_graph import OBJECT_GRAPH_KEY
 from tfsaver.checkpoint.objects.object_graph_like import SAVE_COUNTER_KEY
 from tfsaver.checkpoint.restoring.restore_report import WantedTensor
@@ -117,7 +117,7 @@ def test_tensorflow_takes_what_is_written_and_leaves_nothing_over(
     objects = program(tf)
     graph = object_graph_of(objects)
     values = values_of(graph.tensors, 1)
-    with object_based_source(ArraySource(values), graph) as source:
+    with for_objects(ArraySource(values), graph).plan as source:
         prefix = save_checkpoint(source, tmp_path / "ours")
     checkpoint = tf.train.Checkpoint(**objects)
     status = checkpoint.restore(prefix)

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 import tfsaver
-from tfsaver.checkpoint.editing.lstm_cells import KerasLSTMSource
-from tfsaver.checkpoint.editing.rename import RenamedSource
-from tfsaver.checkpoint.editing.select import SelectedSource
+from tfsaver.checkpoint.editing.lstm_cells import keras_lstm
+from tfsaver.checkpoint.editing.rename import renamed
+from tfsaver.checkpoint.editing.select import selected
 from tfsaver.checkpoint.tensor_source import ArraySource
 from tfsaver.errors import ChecksumError, InvalidArgumentError, RestoreError, UnimplementedError
 
@@ -93,14 +93,14 @@ def test_missing_variable_without_a_name_is_missing_and_called_by_its_path(tf: A
 
 def test_report_on_a_view_names_the_checkpoint_that_it_stands_on(module: Any, checkpoint: str) -> None:
     with tfsaver.load_checkpoint(checkpoint) as reader:
-        renamed = RenamedSource(SelectedSource(reader, list(reader.names)), str.upper)
-        for source in (renamed, KerasLSTMSource(renamed, {})):
+        upper = renamed(selected(reader, list(reader.names)), str.upper).plan
+        for source in (upper, keras_lstm(upper, {})):
             with pytest.raises(RestoreError, match="dense/kernel not found in checkpoint ") as failure:
                 tfsaver.restore(module, source)
             assert str(failure.value).startswith(f"{reader.prefix}: 0 of 3")
             assert f"Key dense/kernel not found in checkpoint {reader.prefix}" in str(failure.value)
     with pytest.raises(RestoreError, match="^the tensors in memory: "):
-        tfsaver.restore(module, RenamedSource(ArraySource({"a": np.float32(1)}), None))
+        tfsaver.restore(module, renamed(ArraySource({"a": np.float32(1)}), None).plan)
 
 
 def test_variable_without_name_or_path_is_found_by_what_tensorflow_calls_it(tf: Any) -> None:

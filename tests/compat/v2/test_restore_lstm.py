@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import tfsaver
-from tfsaver.checkpoint.editing.lstm_cells import KerasLSTMSource
+from tfsaver.checkpoint.editing.lstm_cells import keras_lstm
 from tfsaver.checkpoint.tensor_source import ArraySource
 from tfsaver.errors import InvalidArgumentError, TensorNotFoundError, UnimplementedError
 
@@ -44,7 +44,7 @@ def test_layer_computes_what_the_cell_did(tf: Any, tmp_path: pathlib.Path, words
     inputs = random.normal(size=[2, 4, _INPUTS]).astype(np.float32)
     layer(inputs)
     name = getattr(layer.weights[0], "path", layer.weights[0].name).removesuffix(":0").removesuffix("/kernel")
-    with KerasLSTMSource(tfsaver.load_checkpoint(path), {scope: name}, forget_bias=forget_bias) as source:
+    with keras_lstm(tfsaver.load_checkpoint(path), {scope: name}, forget_bias=forget_bias) as source:
         assert "other" in source.names and f"{scope}/{words[0]}" not in source.names
         report = tfsaver.restore(layer, source)
         assert report.ok and tfsaver.compare(layer, source)
@@ -70,7 +70,7 @@ def test_layer_computes_what_tensorflows_own_cell_does(tf: Any, tmp_path: pathli
         path = v1.train.Saver().save(session, str(tmp_path / "model"))
     layer = tf.keras.layers.LSTM(_UNITS, return_sequences=True, name="lstm")
     layer(inputs)
-    source = KerasLSTMSource(tfsaver.load_checkpoint(path), {"rnn/basic_lstm_cell": "lstm/lstm_cell"})
+    source = keras_lstm(tfsaver.load_checkpoint(path), {"rnn/basic_lstm_cell": "lstm/lstm_cell"})
     with source:
         tfsaver.restore(layer, source)
     np.testing.assert_allclose(layer(inputs), expected, rtol=1e-5, atol=1e-6)
@@ -86,16 +86,16 @@ def test_cell_is_not_restored_by_its_bias_alone_and_the_way_is_named(tf: Any) ->
     layer(np.zeros([1, 2, _INPUTS], np.float32))
     report = tfsaver.restore(layer, ArraySource(tensors), strict=False)
     assert not report.matched and not report.mapping
-    assert any("KerasLSTMSource" in note and f"{{{scope!r}: 'lstm/lstm_cell'}}" in note for note in report.notes)
+    assert any("keras_lstm" in note and f"{{{scope!r}: 'lstm/lstm_cell'}}" in note for note in report.notes)
 
 
 def test_what_is_no_such_cell_is_refused() -> None:
     tensors = {"cell/kernel": np.zeros([8, 20], np.float32), "cell/bias": np.zeros(20, np.float32)}
     with pytest.raises(InvalidArgumentError, match="did you mean cell"):
-        KerasLSTMSource(ArraySource(tensors), {"sell": "lstm"})
+        keras_lstm(ArraySource(tensors), {"sell": "lstm"})
     with pytest.raises(UnimplementedError, match="w_f_diag"):
-        KerasLSTMSource(ArraySource({**tensors, "cell/w_f_diag": np.zeros(5)}), {"cell": "lstm"})
+        keras_lstm(ArraySource({**tensors, "cell/w_f_diag": np.zeros(5)}), {"cell": "lstm"})
     with pytest.raises(InvalidArgumentError, match="is no LSTM cell"):
-        KerasLSTMSource(ArraySource({**tensors, "cell/bias": np.zeros(16, np.float32)}), {"cell": "lstm"})
+        keras_lstm(ArraySource({**tensors, "cell/bias": np.zeros(16, np.float32)}), {"cell": "lstm"})
     with pytest.raises(TensorNotFoundError, match="did you mean 'lstm/bias'"):
-        KerasLSTMSource(ArraySource(tensors), {"cell": "lstm"}).info("lstn/bias")
+        keras_lstm(ArraySource(tensors), {"cell": "lstm"}).info("lstn/bias")

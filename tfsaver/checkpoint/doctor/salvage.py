@@ -22,7 +22,6 @@ import contextlib
 import re
 from collections.abc import Callable
 
-from tfsaver import schemas
 from tfsaver.checkpoint import checkpoint_files, checkpoint_location, saved_tensor_slices
 from tfsaver.checkpoint.checkpoint_reader import CheckpointReader
 from tfsaver.checkpoint.doctor.damage import listed
@@ -30,12 +29,11 @@ from tfsaver.checkpoint.doctor.recovered_slices import RecoveredSlices
 from tfsaver.checkpoint.doctor.salvage_report import SalvageReport
 from tfsaver.checkpoint.editing.object_graph_parts import TensorsOfKeys
 from tfsaver.checkpoint.editing.object_graph_pruning import prune_object_graph
-from tfsaver.checkpoint.editing.select import SelectedSource
-from tfsaver.checkpoint.editing.view import object_graph_of
 from tfsaver.checkpoint.editing.write import write_source
 from tfsaver.checkpoint.objects.object_graph import DESCRIPTIONS, OBJECT_GRAPH_KEY, TREE_KEY, parse_object_graph
 from tfsaver.checkpoint.one_checkpoint import OneCheckpoint
-from tfsaver.checkpoint.tensor_source import TensorSource
+from tfsaver.checkpoint.plan import Plan, object_graph_of
+from tfsaver.checkpoint.recipes import Take
 from tfsaver.errors import AlreadyExistsError, CheckpointNotFoundError, DataLossError, SaverError
 from tfsaver.framework.tensor_shape import num_elements
 from tfsaver.framework.tensor_slice import TensorSlice
@@ -84,8 +82,7 @@ def salvage_checkpoint(
         salvage = _Salvage(reader, keep_partial, progress)
         report = salvage.report
         if not dry_run:
-            source = SalvagedSource(reader, report, salvage.sound_slices, salvage.has_graph)
-            report.out = write_source(source, target, allow_missing_slices=keep_partial, durable=durable)
+            report.out = write_source(_salvaged(reader, salvage), target, allow_missing_slices=keep_partial, durable=durable)
     return report
 
 
@@ -104,39 +101,17 @@ class RecoveredReader(CheckpointReader):
         return self._sound_names
 
 
-class SalvagedSource(SelectedSource):
-    """The tensors, and the slices of tensors, that are sound.
-
-    Args:
-        reader: The checkpoint.
-        report: Which tensors are saved and which are lost.
-        sound_slices: Of those of which not everything is, the slices that are.
-        has_graph: Whether what the checkpoint says of objects is sound.
-    """
-
-    def __init__(
-        self,
-        reader: RecoveredReader,
-        report: SalvageReport,
-        sound_slices: dict[str, tuple[TensorSlice, ...]],
-        has_graph: bool,
-    ) -> None:
-        super().__init__(reader, [name for name in (*report.saved, *report.partial) if name not in DESCRIPTIONS])
-        self._names_before = [*report.saved, *report.partial, *report.lost]
-        self._sound_slices = sound_slices
-        self._has_graph = has_graph
-        self._has_tree = TREE_KEY in report.saved
-
-    def _slices(self, name: str) -> tuple[TensorSlice, ...]:
-        return self._sound_slices.get(name) or super()._slices(name)
-
-    def _edit_graph(self) -> schemas.TrackableObjectGraph | None:
-        graph = object_graph_of(self._sources[0]) if self._has_graph else None
-        # What the index has lost is not among the source's names, and is gone all the same.
-        return graph and prune_object_graph(graph, self._names_before, frozenset(self._selected))
-
-    def _find_tree(self) -> TensorSource | None:
-        return super()._find_tree() if self._has_tree else None
+def _salvaged(reader: RecoveredReader, salvage: _Salvage) -> Plan:
+    """The tensors, and the slices of tensors, that are sound."""
+    report = salvage.report
+    names = [name for name in (*report.saved, *report.partial) if name not in DESCRIPTIONS]
+    graph = None
+    if salvage.has_graph and (known := object_graph_of(reader)) is not None:
+        # What the index has lost is not among the reader's names, and is gone all the same.
+        graph = prune_object_graph(known, [*report.saved, *report.partial, *report.lost], frozenset(names))
+    tree = reader[TREE_KEY] if TREE_KEY in report.saved else None
+    plan = Plan([reader], sorted(names), sorted(names), graph=graph, tree=tree)
+    return plan.with_recipes({name: Take(reader, name, slices) for name, slices in salvage.sound_slices.items()})
 
 
 class _Salvage:

@@ -15,19 +15,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tfsaver import schemas
 from tfsaver.checkpoint.checkpoint_management import checkpoint_exists, get_checkpoint_state
 from tfsaver.checkpoint.editing.cast_errors import is_complex, is_float
 from tfsaver.checkpoint.editing.edit import Checkpoint, copy_meta_graph, describe, open_sources, write_result
 from tfsaver.checkpoint.editing.edit_report import Contents, EditReport, contents_of, count
-from tfsaver.checkpoint.editing.view import View, object_graph_of, tensor_names
 from tfsaver.checkpoint.names.name_steps import raise_problems
+from tfsaver.checkpoint.plan import Plan, as_plan, joined, tensor_names
+from tfsaver.checkpoint.recipes import Elementwise
 from tfsaver.checkpoint.tensor_source import Array, TensorSource
 from tfsaver.errors import InvalidArgumentError
 from tfsaver.framework.dtypes import DType
-from tfsaver.framework.region import Region
-from tfsaver.framework.tensor_info import TensorInfo
-from tfsaver.framework.tensor_slice import TensorSlice
 from tfsaver.lib import file_io
 
 if TYPE_CHECKING:
@@ -36,7 +33,7 @@ if TYPE_CHECKING:
     from tfsaver.checkpoint.editing.edit import WriteOptions
 
 
-class AveragedSource(View):
+def averaged(sources: Sequence[TensorSource], weights: Sequence[float] | None = None) -> Plan:
     """The mean of several sources.
 
     Args:
@@ -46,57 +43,30 @@ class AveragedSource(View):
     Raises:
         InvalidArgumentError: The sources have not the same tensors, or the weights make no mean; says all.
     """
+    factors = _checked(weights, len(sources))
+    raise_problems("the checkpoints cannot be averaged", list(_differences(sources)))
+    plans = [as_plan(source) for source in sources]
+    last = plans[-1]
 
-    def __init__(self, sources: Sequence[TensorSource], weights: Sequence[float] | None = None) -> None:
-        super().__init__(sources)
-        self._weights = _checked(weights, len(sources))
-        raise_problems("the checkpoints cannot be averaged", list(_differences(sources)))
+    def recipe(name: str) -> Elementwise:
+        dtype = last.info(name).dtype
+        return Elementwise([plan.recipe(name) for plan in plans], lambda *values: _mean(values, factors, dtype), dtype)
 
-    def _find_names(self) -> Sequence[str]:
-        return tensor_names(self._sources[-1])
+    recipes = {name: recipe(name) for name in last.tensor_names if is_averaged(last.info(name).dtype)}
+    owners = dict.fromkeys(last.tensor_names, len(plans) - 1)
+    return joined(plans, owners, graph=last.graph, tree=last.tree).with_recipes(recipes)
 
-    def _origin(self, name: str) -> tuple[TensorSource, str]:
-        return self._sources[-1], name
 
-    def _edit_graph(self) -> schemas.TrackableObjectGraph | None:
-        return object_graph_of(self._sources[-1])
-
-    def _find_tree(self) -> TensorSource | None:
-        return self._sources[-1]
-
-    def _info(self, name: str) -> TensorInfo:
-        info = super()._info(name)
-        return info._replace(pieces=()) if is_averaged(info.dtype) else info
-
-    def _slices(self, name: str) -> tuple[TensorSlice, ...]:
-        slices = [source.slices(name) for source in self._sources]
-        if not is_averaged(self._sources[-1].info(name).dtype) or all(set(other) == set(slices[-1]) for other in slices):
-            return slices[-1]
-        return ()
-
-    def _read(self, name: str, region: Region | None) -> Array:
-        dtype = self._sources[-1].info(name).dtype
-        if not is_averaged(dtype):
-            return super()._read(name, region)
-        return self._mean((source.read(name, region) for source in self._sources), dtype)
-
-    def _pieces(self, name: str, stored: TensorSlice | None) -> Iterator[Array]:
-        dtype = self._sources[-1].info(name).dtype
-        if not is_averaged(dtype):
-            return super()._pieces(name, stored)
-        every = zip(*(source.pieces(name, stored) for source in self._sources), strict=True)
-        return (self._mean(iter(pieces), dtype) for pieces in every)
-
-    def _mean(self, values: Iterator[Array], dtype: DType) -> Array:
-        total: Array | None = None
-        for value, weight in zip(values, self._weights, strict=True):
-            wide = value.astype(np.complex128 if is_complex(dtype) else np.float64)
-            if weight != 1:
-                wide *= weight
-            total = wide if total is None else np.add(total, wide, out=total)
-        # There is at least one source.
-        mean: Array = (np.asarray(total) / math.fsum(self._weights)).astype(dtype.numpy)
-        return mean
+def _mean(values: Sequence[Array], weights: Sequence[float], dtype: DType) -> Array:
+    total: Array | None = None
+    for value, weight in zip(values, weights, strict=True):
+        wide = value.astype(np.complex128 if is_complex(dtype) else np.float64)
+        if weight != 1:
+            wide *= weight
+        total = wide if total is None else np.add(total, wide, out=total)
+    # There is at least one source.
+    mean: Array = (np.asarray(total) / math.fsum(weights)).astype(dtype.numpy)
+    return mean
 
 
 def is_averaged(dtype: DType) -> bool:
@@ -177,12 +147,12 @@ def average(
         >>> tfsaver.average(["model.ckpt-8000", "model.ckpt-9000", "model.ckpt-10000"], "averaged")  # doctest: +SKIP
     """
     with open_sources(checkpoints) as sources:
-        view = AveragedSource(sources, weights)
+        view = averaged(sources, weights)
         written = write_result(view, prefix, sources, **options)
         infos = [view.info(name) for name in view.names]
-        averaged = [info for info in infos if is_averaged(info.dtype)]
+        means = [info for info in infos if is_averaged(info.dtype)]
         rest = [info.name for info in infos if not is_averaged(info.dtype)]
-        contents = Contents(len(averaged), sum(info.num_bytes for info in averaged))
+        contents = Contents(len(means), sum(info.num_bytes for info in means))
         notes = [f"averaged:  {contents}, of {count(len(sources), 'checkpoint')}"]
         if rest:
             more = f", and {len(rest) - 3:,} more" if len(rest) > 3 else ""

@@ -11,25 +11,22 @@ they go by, and a number that the new type does not reach is an error unless the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from tfsaver.checkpoint.editing.cast_errors import CastErrors, is_complex, is_float, is_integer
 from tfsaver.checkpoint.editing.edit import Checkpoint, describe, open_sources, write_result
 from tfsaver.checkpoint.editing.edit_report import EditReport, contents_of
-from tfsaver.checkpoint.editing.view import View, tensor_names
 from tfsaver.checkpoint.names.name_steps import raise_problems
+from tfsaver.checkpoint.plan import Plan, as_plan
+from tfsaver.checkpoint.recipes import Elementwise
 from tfsaver.checkpoint.selection import Selection, occurs_in
 from tfsaver.checkpoint.tensor_source import Array, TensorSource
 from tfsaver.errors import InvalidArgumentError
 from tfsaver.framework import dtypes
 from tfsaver.framework.dtypes import DType
-from tfsaver.framework.region import Region
-from tfsaver.framework.tensor_info import TensorInfo
-from tfsaver.framework.tensor_shape import num_elements
-from tfsaver.framework.tensor_slice import TensorSlice
 from tfsaver.lib import file_io
 
 if TYPE_CHECKING:
@@ -38,7 +35,27 @@ if TYPE_CHECKING:
     from tfsaver.checkpoint.editing.edit import WriteOptions
 
 
-class CastSource(View):
+class Casting(NamedTuple):
+    """Tensors in another type.
+
+    Attributes:
+        plan: The tensors.
+        report: What each tensor that was read has lost so far, by name. What is read twice is counted twice.
+    """
+
+    plan: Plan
+    report: dict[str, CastErrors]
+
+
+def casted(
+    source: TensorSource,
+    dtype: Any,
+    include: str | Sequence[str] = (),
+    exclude: str | Sequence[str] = (),
+    *,
+    allow_overflow: bool = False,
+    raises: bool = True,
+) -> Casting:
     """A source with some tensors in another type.
 
     Args:
@@ -49,63 +66,33 @@ class CastSource(View):
         allow_overflow: Whether numbers out of the new type's range become infinite. Otherwise reading them is an error.
         raises: Whether reading what must not be lost is an error; without, it is only in the report.
 
-    Attributes:
-        report: What each tensor that was read has lost so far, by name. What is read twice is counted twice.
-
     Raises:
         InvalidArgumentError: Nothing can be cast to that type, or a pattern is in no name.
         UnimplementedError: No checkpoint can hold such a type.
     """
+    plan = as_plan(source)
+    target = as_dtype(dtype)
+    report: dict[str, CastErrors] = {}
 
-    def __init__(
-        self,
-        source: TensorSource,
-        dtype: Any,
-        include: str | Sequence[str] = (),
-        exclude: str | Sequence[str] = (),
-        *,
-        allow_overflow: bool = False,
-        raises: bool = True,
-    ) -> None:
-        super().__init__([source])
-        self._raises = raises
-        self._dtype = as_dtype(dtype)
-        self._allow_overflow = allow_overflow
-        self._cast_names = frozenset(_names_to_cast(source, self._dtype, include, exclude))
-        self.report: dict[str, CastErrors] = {}
+    def recipe(name: str) -> Elementwise:
+        of = plan.recipe(name)
 
-    def _find_names(self) -> Sequence[str]:
-        return tensor_names(self._sources[0])
+        def cast_piece(value: Array) -> Array:
+            with np.errstate(all="ignore"):
+                result: Array = value.astype(target.numpy)
+            errors = report.setdefault(name, CastErrors(of.dtype, target))
+            errors.add(value, result)
+            if raises:
+                raise_losses({name: errors}, allow_overflow=allow_overflow)
+            return result
 
-    def _origin(self, name: str) -> tuple[TensorSource, str]:
-        return self._sources[0], name
+        return Elementwise([of], cast_piece, target)
 
-    def _info(self, name: str) -> TensorInfo:
-        info = super()._info(name)
-        if name not in self._cast_names:
-            return info
-        return TensorInfo(name, self._dtype, info.shape, num_elements(info.shape) * self._dtype.size, ())
-
-    def _read(self, name: str, region: Region | None) -> Array:
-        return self._cast(name, super()._read(name, region))
-
-    def _pieces(self, name: str, stored: TensorSlice | None) -> Iterator[Array]:
-        return (self._cast(name, piece) for piece in super()._pieces(name, stored))
-
-    def _cast(self, name: str, value: Array) -> Array:
-        if name not in self._cast_names:
-            return value
-        with np.errstate(all="ignore"):
-            result: Array = value.astype(self._dtype.numpy)
-        if name not in self.report:
-            self.report[name] = CastErrors(self._sources[0].info(name).dtype, self._dtype)
-        self.report[name].add(value, result)
-        if self._raises:
-            raise_losses({name: self.report[name]}, allow_overflow=self._allow_overflow)
-        return result
+    recipes = {name: recipe(name) for name in _names_to_cast(plan, target, include, exclude)}
+    return Casting(plan.with_recipes(recipes), report)
 
 
-def raise_losses(report: dict[str, CastErrors], *, allow_overflow: bool) -> None:
+def raise_losses(report: Mapping[str, CastErrors], *, allow_overflow: bool) -> None:
     """One error of all that casting must not do.
 
     Raises:
@@ -139,9 +126,9 @@ def as_dtype(dtype: Any) -> DType:
 
 
 def _names_to_cast(
-    source: TensorSource, dtype: DType, include: str | Sequence[str], exclude: str | Sequence[str]
+    source: Plan, dtype: DType, include: str | Sequence[str], exclude: str | Sequence[str]
 ) -> Iterable[str]:
-    names = tensor_names(source)
+    names = source.tensor_names
     patterns = Selection(include=include or ".", exclude=exclude)  # type: ignore[arg-type]
     for pattern in patterns.include if include else ():
         if not any(occurs_in(pattern, name) for name in names):
@@ -187,11 +174,11 @@ def cast(
     """
     with open_sources([checkpoint]) as [source]:
         # What is wrong is said of all tensors at once, at the end and before anything is visible.
-        view = CastSource(source, dtype, include, exclude, raises=False)
+        view, report = casted(source, dtype, include, exclude, raises=False)
         written = write_result(
-            view, prefix, [source], check=lambda: raise_losses(view.report, allow_overflow=allow_overflow), **options
+            view, prefix, [source], check=lambda: raise_losses(report, allow_overflow=allow_overflow), **options
         )
-        notes = () if view.report else (f"note: there is nothing to cast to {as_dtype(dtype)}",)
+        notes = () if report else (f"note: there is nothing to cast to {as_dtype(dtype)}",)
         return EditReport(
-            "cast", (describe(source),), written, contents_of([source]), contents_of([view]), cast=view.report, notes=notes
+            "cast", (describe(source),), written, contents_of([source]), contents_of([view]), cast=report, notes=notes
         )

@@ -15,7 +15,7 @@ from typing import Any
 from tfsaver.checkpoint.editing.comparing import ValueDifference, is_number, norm_of
 from tfsaver.checkpoint.editing.edit import Checkpoint, describe, open_sources
 from tfsaver.checkpoint.editing.edit_report import count
-from tfsaver.checkpoint.editing.rename import RenamedSource
+from tfsaver.checkpoint.editing.rename import renamed
 from tfsaver.checkpoint.names.name_map import NameMapLike
 from tfsaver.checkpoint.objects.object_graph import TREE_KEY
 from tfsaver.checkpoint.selection import Selectable, Selection
@@ -157,7 +157,7 @@ def diff(
         both = [stack.enter_context(open_sources([item]))[0] for item in (a, b)]
         descriptions = (describe(both[0]), describe(both[1]))
         if mapping is not None:
-            both[0] = RenamedSource(both[0], mapping)
+            both[0] = renamed(both[0], mapping).plan
         names_a, names_b = (_names(source, selection) for source in both)
         source_a, source_b = both
         common = [name for name in names_a if name in names_b]

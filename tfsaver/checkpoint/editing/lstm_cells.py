@@ -14,16 +14,12 @@ A cell with peepholes or a projection is something else than a layer of Keras, a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
-import numpy as np
-
+from tfsaver.checkpoint.plan import Plan, as_plan, same_names
+from tfsaver.checkpoint.recipes import Elementwise, Join, Rearrange, Recipe
 from tfsaver.checkpoint.tensor_source import Array, TensorSource
-from tfsaver.errors import InvalidArgumentError, TensorNotFoundError, UnimplementedError, nearest_names
-from tfsaver.framework.region import Region, as_tensor_slice
-from tfsaver.framework.tensor_info import TensorInfo
-
-__all__ = ["KerasLSTMSource"]
+from tfsaver.errors import InvalidArgumentError, UnimplementedError, nearest_names
+from tfsaver.framework.tensor_slice import TensorSlice
 
 _KERNELS = ("kernel", "weights")
 _BIASES = ("bias", "biases")
@@ -34,106 +30,92 @@ _GATES = (0, 2, 1, 3)
 _FORGET = 1
 
 
-class _Part(NamedTuple):
-    """A tensor of Keras: what it is made from, which rows of it (None for a bias), what is added to the forget gate."""
-
-    name: str
-    rows: tuple[int, int] | None
-    forget_bias: float
-
-
-class KerasLSTMSource(TensorSource):
-    """A view of a checkpoint in which cells of TF1 are layers of Keras; all other tensors are as they are.
+def keras_lstm(source: TensorSource, cells: Mapping[str, str], *, forget_bias: float = 1.0) -> Plan:
+    """A checkpoint in which cells of TF1 are layers of Keras; all other tensors are as they are.
 
     Args:
         source: The checkpoint.
-        cells: Of each cell its scope and the name that the layer's cell has, as in
+        cells: For each cell its scope and the name that the layer's cell has, as in
             ``{"rnn/basic_lstm_cell": "lstm/lstm_cell"}``. The scopes of TF 0.x and 1.1, with weights and biases, work too.
         forget_bias: What the cells were made with.
 
     Raises:
-        InvalidArgumentError: There is no such cell; says it of all.
+        InvalidArgumentError: There is no such cell; says it of all. Or two cells are for one layer.
         UnimplementedError: A cell has peepholes or a projection.
     """
+    plan = as_plan(source)
+    problems = [
+        f"{layer!r} is the layer of {' and of '.join(map(repr, scopes))}"
+        for layer in dict.fromkeys(cells.values())
+        if len(scopes := [scope for scope, each in cells.items() if each == layer]) > 1
+    ]
+    made: dict[str, Recipe] = {}
+    replaced: set[str] = set()
+    for scope, layer in cells.items():
+        kernel, bias = (
+            next((f"{scope}/{word}" for word in words if f"{scope}/{word}" in plan), None) for words in (_KERNELS, _BIASES)
+        )
+        if kernel is None or bias is None:
+            near = nearest_names(f"{scope}/kernel", plan.names)
+            hint = f"; did you mean {', '.join(name.rpartition('/')[0] for name in near)}?" if near else ""
+            problems.append(f"{scope!r}: no kernel and bias of an LSTM cell are there{hint}")
+            continue
+        if extra := [word for word in _NOT_IN_KERAS if f"{scope}/{word}" in plan]:
+            raise UnimplementedError(f"the cell {scope!r} has {', '.join(extra)}, which no LSTM of Keras has")
+        problems += _add(plan, layer, kernel, bias, forget_bias, made, replaced)
+    if problems:
+        raise InvalidArgumentError("\n".join(problems))
+    kept = same_names(name for name in plan.tensor_names if name not in replaced)
+    return plan.with_names(kept, graph=plan.graph, recipes=made)
 
-    def __init__(self, source: TensorSource, cells: Mapping[str, str], *, forget_bias: float = 1.0) -> None:
-        self._source = source
-        self._parts: dict[str, _Part] = {}
-        problems = []
-        replaced: set[str] = set()
-        for scope, layer in cells.items():
-            kernel, bias = (
-                next((f"{scope}/{word}" for word in words if f"{scope}/{word}" in source), None)
-                for words in (_KERNELS, _BIASES)
-            )
-            if kernel is None or bias is None:
-                near = nearest_names(f"{scope}/kernel", source.names)
-                hint = f"; did you mean {', '.join(name.rpartition('/')[0] for name in near)}?" if near else ""
-                problems.append(f"{scope!r}: no kernel and bias of an LSTM cell are there{hint}")
-                continue
-            if extra := [word for word in _NOT_IN_KERAS if f"{scope}/{word}" in source]:
-                raise UnimplementedError(f"the cell {scope!r} has {', '.join(extra)}, which no LSTM of Keras has")
-            problems += self._add(layer, kernel, bias, forget_bias, replaced)
-        if problems:
-            raise InvalidArgumentError("\n".join(problems))
-        self._names = dict.fromkeys(sorted([*(name for name in source.names if name not in replaced), *self._parts]))
 
-    def _add(self, layer: str, kernel: str, bias: str, forget_bias: float, replaced: set[str]) -> list[str]:
-        """Plans a layer's tensors; returns what is wrong."""
-        shape, bias_shape = (tuple(self._source.info(name).shape) for name in (kernel, bias))
-        units = bias_shape[0] // 4 if bias_shape else 0
-        if len(shape) != 2 or len(bias_shape) != 1 or bias_shape[0] % 4 or shape[1] != bias_shape[0] or shape[0] <= units:
-            return [f"{kernel}: {list(shape)} with a bias {list(bias_shape)} is no LSTM cell"]
-        num_inputs = shape[0] - units
-        for name in self._source.names:
-            if (name == kernel or name.startswith(f"{kernel}/")) and tuple(self._source.info(name).shape) == shape:
-                rest = name.removeprefix(kernel)
-                self._parts[f"{layer}/kernel{rest}"] = _Part(name, (0, num_inputs), 0.0)
-                self._parts[f"{layer}/recurrent_kernel{rest}"] = _Part(name, (num_inputs, shape[0]), 0.0)
-                replaced.add(name)
-            elif (name == bias or name.startswith(f"{bias}/")) and tuple(self._source.info(name).shape) == bias_shape:
-                rest = name.removeprefix(bias)
-                self._parts[f"{layer}/bias{rest}"] = _Part(name, None, forget_bias if rest in ("", _AVERAGE) else 0.0)
-                replaced.add(name)
-        return []
+def _add(
+    plan: Plan,
+    layer: str,
+    kernel: str,
+    bias: str,
+    forget_bias: float,
+    made: dict[str, Recipe],
+    replaced: set[str],
+) -> list[str]:
+    """Plans a layer's tensors; returns what is wrong."""
+    shape, bias_shape = (tuple(plan.info(name).shape) for name in (kernel, bias))
+    units = bias_shape[0] // 4 if bias_shape else 0
+    if len(shape) != 2 or len(bias_shape) != 1 or bias_shape[0] % 4 or shape[1] != bias_shape[0] or shape[0] <= units:
+        return [f"{kernel}: {list(shape)} with a bias {list(bias_shape)} is no LSTM cell"]
+    num_inputs = shape[0] - units
+    for name in plan.tensor_names:
+        if (name == kernel or name.startswith(f"{kernel}/")) and tuple(plan.info(name).shape) == shape:
+            rest = name.removeprefix(kernel)
+            of = plan.recipe(name)
+            made[f"{layer}/kernel{rest}"] = _in_order_of_keras(_rows(of, 0, num_inputs))
+            made[f"{layer}/recurrent_kernel{rest}"] = _in_order_of_keras(_rows(of, num_inputs, shape[0]))
+            replaced.add(name)
+        elif (name == bias or name.startswith(f"{bias}/")) and tuple(plan.info(name).shape) == bias_shape:
+            rest = name.removeprefix(bias)
+            added = forget_bias if rest in ("", _AVERAGE) else 0.0
+            made[f"{layer}/bias{rest}"] = _in_order_of_keras(plan.recipe(name), added)
+            replaced.add(name)
+    return []
 
-    @property
-    def prefix(self) -> str | None:
-        """The checkpoint that the view stands on; None where it stands on none."""
-        return getattr(self._source, "prefix", None)
 
-    @property
-    def names(self) -> list[str]:
-        return list(self._names)
+def _rows(of: Recipe, start: int, stop: int) -> Recipe:
+    return Rearrange(of, TensorSlice(((start, stop - start), *((0, size) for size in of.shape[1:]))))
 
-    def info(self, name: str) -> TensorInfo:
-        part = self._part(name)
-        if part is None:
-            return self._source.info(name)
-        info = self._source.info(part.name)
-        shape = info.shape if part.rows is None else (part.rows[1] - part.rows[0], *info.shape[1:])
-        return TensorInfo(name, info.dtype, tuple(shape), info.dtype.size * int(np.prod(shape)), ())
 
-    def read(self, name: str, region: Region | None = None) -> Array:
-        part = self._part(name)
-        if part is None:
-            return self._source.read(name, region)
-        value = self._source.read(part.name, None if part.rows is None else np.s_[part.rows[0] : part.rows[1], :])
-        gates = np.split(value, 4, axis=-1)
-        result: Array = np.concatenate([gates[number] for number in _GATES], axis=-1)
-        if part.forget_bias:
-            result[_FORGET * result.shape[0] // 4 : (_FORGET + 1) * result.shape[0] // 4] += part.forget_bias
-        if region is None:
-            return result
-        wanted, dropped = as_tensor_slice(region, result.shape, name)
-        return result[wanted.resolve(result.shape).indices].squeeze(dropped)
+def _in_order_of_keras(of: Recipe, forget_bias: float = 0.0) -> Recipe:
+    """The four gates along the last axis in Keras's order, the forget gate with what TF1 adds when it runs."""
+    units = of.shape[-1] // 4
+    before = tuple((0, size) for size in of.shape[:-1])
+    gates: list[Recipe] = [
+        Rearrange(of, TensorSlice((*before, (number * units, units)))) for number in _GATES
+    ]
+    if forget_bias:
 
-    def close(self) -> None:
-        self._source.close()
+        def add(gate: Array) -> Array:
+            # In the gate's own type, as the cell does it.
+            total: Array = gate + gate.dtype.type(forget_bias)
+            return total
 
-    def _part(self, name: str) -> _Part | None:
-        if name in self._parts:
-            return self._parts[name]
-        if name not in self._names:
-            raise TensorNotFoundError(name, checkpoint=self.prefix or "the view", near=nearest_names(name, self._names))
-        return None
+        gates[_FORGET] = Elementwise([gates[_FORGET]], add, of.dtype)
+    return Join(gates, -1)

@@ -8,7 +8,7 @@ say of these is merged too, root with root. Their counts of saves are nobody's w
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from tfsaver import schemas
 from tfsaver.checkpoint.editing.comparing import ValueDifference
@@ -17,8 +17,8 @@ from tfsaver.checkpoint.editing.edit_report import EditReport, LeftOut, contents
 from tfsaver.checkpoint.editing.object_graph_merging import merge_object_graphs
 from tfsaver.checkpoint.editing.object_graph_parts import TensorsOfKeys
 from tfsaver.checkpoint.editing.select import SAVE_COUNTER
-from tfsaver.checkpoint.editing.view import View, object_graph_of, tensor_names
 from tfsaver.checkpoint.names.name_steps import raise_problems
+from tfsaver.checkpoint.plan import Plan, as_plan, joined
 from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.errors import InvalidArgumentError
 from tfsaver.lib import file_io
@@ -31,53 +31,68 @@ if TYPE_CHECKING:
 _CHOICES = ("error", "first", "last")
 
 
-class MergedSource(View):
+class Merging(NamedTuple):
     """The tensors of several sources.
+
+    Attributes:
+        plan: The tensors.
+        replaced: Of each source, by number, the names whose tensors another source has given, with that source's number.
+    """
+
+    plan: Plan
+    replaced: dict[tuple[int, str], int]
+
+
+def merged(sources: Sequence[TensorSource], on_conflict: str = "error") -> Merging:
+    """The tensors of several sources as one.
 
     Args:
         sources: The sources.
         on_conflict: What to do about names that several have with different tensors: ``error``, ``first``, ``last``.
 
-    Attributes:
-        replaced: Of each source, by number, the names whose tensors another source has given, with that source's number.
-
     Raises:
         InvalidArgumentError: There are conflicts and nobody said whose tensors to take; says all.
     """
+    if on_conflict not in _CHOICES:
+        raise InvalidArgumentError(f"on_conflict is {on_conflict!r}, known are {', '.join(map(repr, _CHOICES))}")
+    if not sources:
+        raise InvalidArgumentError("there are no checkpoints to merge")
+    merging = _Merging([as_plan(source) for source in sources], on_conflict)
+    for number, plan in enumerate(merging.plans):
+        for name in plan.tensor_names:
+            merging.add(number, name)
+    graph = merging.merge_graphs()
+    raise_problems("the checkpoints conflict", merging.problems)
+    tree = merging.plans[0].tree if len(sources) == 1 else None
+    return Merging(joined(merging.plans, merging.owners, graph=graph, tree=tree), merging.replaced)
 
-    def __init__(self, sources: Sequence[TensorSource], on_conflict: str = "error") -> None:
-        super().__init__(sources)
-        if on_conflict not in _CHOICES:
-            raise InvalidArgumentError(f"on_conflict is {on_conflict!r}, known are {', '.join(map(repr, _CHOICES))}")
-        if not sources:
-            raise InvalidArgumentError("there are no checkpoints to merge")
+
+class _Merging:
+    def __init__(self, plans: Sequence[Plan], on_conflict: str) -> None:
+        self.plans = plans
         self.replaced: dict[tuple[int, str], int] = {}
-        self._owners: dict[str, int] = {}
-        problems: list[str] = []
-        for number, source in enumerate(self._sources):
-            for name in tensor_names(source):
-                self._add(number, name, on_conflict, problems)
-        self._merged_graph = self._merge_graphs(on_conflict, problems)
-        raise_problems("the checkpoints conflict", problems)
+        self.owners: dict[str, int] = {}
+        self.problems: list[str] = []
+        self._on_conflict = on_conflict
 
-    def _add(self, number: int, name: str, on_conflict: str, problems: list[str]) -> None:
-        owner = self._owners.setdefault(name, number)
+    def add(self, number: int, name: str) -> None:
+        owner = self.owners.setdefault(name, number)
         if owner == number:
             return
-        takes_last = on_conflict == "last" or name == SAVE_COUNTER
-        if on_conflict == "error" and name != SAVE_COUNTER and (said := self._difference(name, owner, number)):
-            problems.append(said)
+        takes_last = self._on_conflict == "last" or name == SAVE_COUNTER
+        if self._on_conflict == "error" and name != SAVE_COUNTER and (said := self._difference(name, owner, number)):
+            self.problems.append(said)
         if takes_last:
-            self._owners[name] = number
+            self.owners[name] = number
             self.replaced[owner, name] = number
         else:
             self.replaced[number, name] = owner
 
     def _difference(self, name: str, one: int, other: int) -> str:
         """What a name's tensors differ in, as a sentence; empty where in nothing."""
-        a, b = self._sources[one], self._sources[other]
+        a, b = self.plans[one], self.plans[other]
         info_a, info_b = a.info(name), b.info(name)
-        where = f"{name!r} of {a!r} and of {b!r}"
+        where = f"{name!r} of {_told(a)} and of {_told(b)}"
         if info_a.dtype is not info_b.dtype or tuple(info_a.shape) != tuple(info_b.shape):
             return f"{where}: {info_a.dtype} {list(info_a.shape)} and {info_b.dtype} {list(info_b.shape)}"
         values = ValueDifference()
@@ -87,34 +102,27 @@ class MergedSource(View):
             return ""
         return f"{where}: {values.num_different:,} of {values.num_elements:,} elements differ"
 
-    def _merge_graphs(self, on_conflict: str, problems: list[str]) -> schemas.TrackableObjectGraph | None:
-        graphs = [
-            (number, graph) for number, source in enumerate(self._sources) if (graph := object_graph_of(source)) is not None
-        ]
+    def merge_graphs(self) -> schemas.TrackableObjectGraph | None:
+        graphs = [(number, plan.graph) for number, plan in enumerate(self.plans) if plan.graph is not None]
         if not graphs:
             return None
-        merged, replaced = merge_object_graphs(graphs, takes_last=on_conflict == "last")
-        tensors = [TensorsOfKeys(tensor_names(source)) for source in self._sources]
-        used = {attribute.checkpoint_key for node in merged.nodes for attribute in node.attributes}
+        graph, replaced = merge_object_graphs(graphs, takes_last=self._on_conflict == "last")
+        tensors = [TensorsOfKeys(plan.tensor_names) for plan in self.plans]
+        used = {attribute.checkpoint_key for node in graph.nodes for attribute in node.attributes}
         for item in replaced:
-            if on_conflict == "error":
-                problems.append(f"one value has the key {item.key!r} here and {item.by!r} there")
+            if self._on_conflict == "error":
+                self.problems.append(f"one value has the key {item.key!r} here and {item.by!r} there")
             for name in tensors[item.source].of(item.key):
-                if self._owners.get(name) == item.source and item.key not in used:
-                    del self._owners[name]
+                if self.owners.get(name) == item.source and item.key not in used:
+                    del self.owners[name]
                     self.replaced[item.source, name] = next(
                         (number for number, _ in graphs if tensors[number].of(item.by)), item.source
                     )
-        return merged
+        return graph
 
-    def _find_names(self) -> Sequence[str]:
-        return list(self._owners)
 
-    def _origin(self, name: str) -> tuple[TensorSource, str]:
-        return self._sources[self._owners[name]], name
-
-    def _edit_graph(self) -> schemas.TrackableObjectGraph | None:
-        return self._merged_graph
+def _told(plan: Plan) -> str:
+    return ", ".join(map(repr, plan.sources))
 
 
 def merge(
@@ -139,13 +147,13 @@ def merge(
         >>> tfsaver.merge(["trunk", "head"], "model")  # doctest: +SKIP
     """
     with open_sources(checkpoints) as sources:
-        view = MergedSource(sources, on_conflict)
+        view, replaced = merged(sources, on_conflict)
         written = write_result(view, prefix, sources, **options)
         left_out = {
             f"{name} of {describe(sources[number])}": LeftOut(
                 f"taken from {describe(sources[owner])}", sources[number].info(name).num_bytes
             )
-            for (number, name), owner in view.replaced.items()
+            for (number, name), owner in replaced.items()
         }
         return EditReport(
             "merge",

@@ -11,21 +11,17 @@ A tensor that is turned is read whole, and is no longer in slices; all others st
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from tfsaver import schemas
 from tfsaver.checkpoint.editing import object_graph_renaming
 from tfsaver.checkpoint.editing.edit import Checkpoint, describe, notes_on_tree, open_sources, write_result
 from tfsaver.checkpoint.editing.edit_report import EditReport, LeftOut, contents_of
-from tfsaver.checkpoint.editing.view import View, object_graph_of, tensor_names
 from tfsaver.checkpoint.names.name_map import NameMapLike, Renamed, as_name_map
 from tfsaver.checkpoint.names.name_steps import raise_problems, split_attribute
-from tfsaver.checkpoint.tensor_source import Array, TensorSource
-from tfsaver.framework.array_pieces import cut
-from tfsaver.framework.region import Region, as_tensor_slice
-from tfsaver.framework.tensor_info import TensorInfo
-from tfsaver.framework.tensor_slice import TensorSlice
+from tfsaver.checkpoint.plan import Plan, as_plan
+from tfsaver.checkpoint.recipes import Rearrange
+from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.lib import file_io
 
 if TYPE_CHECKING:
@@ -34,99 +30,86 @@ if TYPE_CHECKING:
     from tfsaver.checkpoint.editing.edit import WriteOptions
 
 
-class RenamedSource(View):
+class Renaming(NamedTuple):
+    """Tensors under other names.
+
+    Attributes:
+        plan: The tensors.
+        new_names: What each tensor of the source becomes; the empty tuple for one that is left out.
+    """
+
+    plan: Plan
+    new_names: dict[str, tuple[Renamed, ...]]
+
+
+def renamed(source: TensorSource, name_map: NameMapLike) -> Renaming:
     """A source under other names.
 
     Args:
         source: The source.
         name_map: From old names to new ones, see `name_map.as_name_map`.
 
-    Attributes:
-        new_names: What each tensor of the source becomes; the empty tuple for one that is left out.
-
     Raises:
         InvalidArgumentError: Tensors would get one name, names in a dict name nothing, or axes do not fit; says all.
     """
+    plan = as_plan(source)
+    new_names = as_name_map(name_map).apply(plan.tensor_names)
+    if plan.graph is not None:
+        _make_keys(plan, plan.graph, new_names)
+    names = {target.name: old for old, targets in new_names.items() for target in targets}
+    turned = {
+        target.name: (old, target.transpose)
+        for old, targets in new_names.items()
+        for target in targets
+        if target.transpose is not None
+    }
+    _check_axes(plan, turned)
+    graph = None
+    if plan.graph is not None:
+        plain = {old: tuple(target.name for target in targets) for old, targets in new_names.items()}
+        graph = object_graph_renaming.rename_object_graph(plan.graph, plain)
+    recipes = {name: Rearrange(plan.recipe(old), axes=axes) for name, (old, axes) in turned.items()}
+    return Renaming(plan.with_names(names, graph=graph, recipes=recipes), new_names)
 
-    def __init__(self, source: TensorSource, name_map: NameMapLike) -> None:
-        super().__init__([source])
-        self.new_names = as_name_map(name_map).apply(tensor_names(source))
-        self._object_graph = object_graph_of(source)
-        if self._object_graph is not None:
-            self._make_keys(self._object_graph)
-        self._origins = {
-            target.name: (old, target.transpose) for old, targets in self.new_names.items() for target in targets
-        }
-        self._check_axes()
 
-    def _make_keys(self, graph: schemas.TrackableObjectGraph) -> None:
-        """Gives new names the form that keys have, and slots that of their variables."""
-        for old, targets in self.new_names.items():
-            attribute = split_attribute(old)[1]
-            self.new_names[old] = tuple(
-                target if split_attribute(target.name)[1] else target._replace(name=target.name + attribute)
-                for target in targets
-            )
-        plain = {old: tuple(target.name for target in targets) for old, targets in self.new_names.items()}
-        problems: list[str] = []
-        taken: dict[str, str] = {}
-        for old, names in object_graph_renaming.follow_variables(graph, plain).items():
-            if names != plain[old]:
-                self.new_names[old] = tuple(Renamed(name, self._turn_of_slot(old, plain)) for name in names)
-            problems += [f"{taken[name]!r} and {old!r} both become {name!r}" for name in names if name in taken]
-            taken.update(dict.fromkeys(names, old))
-        raise_problems("the mapping does not fit the objects", problems)
+def _make_keys(
+    plan: Plan, graph: schemas.TrackableObjectGraph, new_names: dict[str, tuple[Renamed, ...]]
+) -> None:
+    """Gives new names the form that keys have, and slots that of their variables."""
+    for old, targets in new_names.items():
+        attribute = split_attribute(old)[1]
+        new_names[old] = tuple(
+            target if split_attribute(target.name)[1] else target._replace(name=target.name + attribute)
+            for target in targets
+        )
+    plain = {old: tuple(target.name for target in targets) for old, targets in new_names.items()}
+    problems: list[str] = []
+    taken: dict[str, str] = {}
+    for old, names in object_graph_renaming.follow_variables(graph, plain).items():
+        if names != plain[old]:
+            turn = _turn_of_slot(plan, old, new_names)
+            new_names[old] = tuple(Renamed(name, turn) for name in names)
+        problems += [f"{taken[name]!r} and {old!r} both become {name!r}" for name in names if name in taken]
+        taken.update(dict.fromkeys(names, old))
+    raise_problems("the mapping does not fit the objects", problems)
 
-    def _turn_of_slot(self, slot: str, plain: dict[str, tuple[str, ...]]) -> tuple[int, ...] | None:
-        """How a slot is turned that follows its variable: like it, where it has its shape."""
-        path, _, attribute = slot.partition("/.OPTIMIZER_SLOT/")
-        variable = path + split_attribute(attribute)[1]
-        targets = self.new_names.get(variable, ())
-        if not targets or self._sources[0].info(variable).shape != self._sources[0].info(slot).shape:
-            return None
-        return targets[0].transpose
 
-    def _check_axes(self) -> None:
-        problems = []
-        for old, axes in self._origins.values():
-            if axes is not None and len(axes) != len(shape := self._sources[0].info(old).shape):
-                problems.append(f"{old!r} of shape {list(shape)} has not the {len(axes)} axes to be transposed")
-        raise_problems("the mapping does not fit the shapes", problems)
+def _turn_of_slot(plan: Plan, slot: str, new_names: dict[str, tuple[Renamed, ...]]) -> tuple[int, ...] | None:
+    """How a slot is transposed that follows its variable: like it, where it has its shape."""
+    path, _, attribute = slot.partition("/.OPTIMIZER_SLOT/")
+    variable = path + split_attribute(attribute)[1]
+    targets = new_names.get(variable, ())
+    if not targets or plan.info(variable).shape != plan.info(slot).shape:
+        return None
+    return targets[0].transpose
 
-    def _find_names(self) -> Sequence[str]:
-        return list(self._origins)
 
-    def _origin(self, name: str) -> tuple[TensorSource, str]:
-        return self._sources[0], self._origins[name][0]
-
-    def _edit_graph(self) -> schemas.TrackableObjectGraph | None:
-        if self._object_graph is None:
-            return None
-        names = {old: tuple(target.name for target in targets) for old, targets in self.new_names.items()}
-        return object_graph_renaming.rename_object_graph(self._object_graph, names)
-
-    def _info(self, name: str) -> TensorInfo:
-        info = super()._info(name)
-        axes = self._origins[name][1]
-        return info if axes is None else info._replace(shape=tuple(info.shape[axis] for axis in axes), pieces=())
-
-    def _slices(self, name: str) -> tuple[TensorSlice, ...]:
-        return super()._slices(name) if self._origins[name][1] is None else ()
-
-    def _read(self, name: str, region: Region | None) -> Array:
-        old, axes = self._origins[name]
-        if axes is None or region is None:
-            value = self._sources[0].read(old, region)
-            return value if axes is None else value.transpose(axes)
-        shape = self._info(name).shape
-        part, dropped = as_tensor_slice(region, shape, name)
-        extents = part.resolve(shape).extents
-        turned = TensorSlice(tuple(extents[axes.index(axis)] for axis in range(len(axes))))
-        result: Array = self._sources[0].read(old, turned).transpose(axes).squeeze(dropped)
-        return result
-
-    def _pieces(self, name: str, stored: TensorSlice | None) -> Iterator[Array]:
-        return super()._pieces(name, stored) if self._origins[name][1] is None else cut(self._read(name, stored))
+def _check_axes(plan: Plan, turned: dict[str, tuple[str, tuple[int, ...]]]) -> None:
+    problems = []
+    for old, axes in turned.values():
+        if len(axes) != len(shape := plan.info(old).shape):
+            problems.append(f"{old!r} of shape {list(shape)} has not the {len(axes)} axes to be transposed")
+    raise_problems("the mapping does not fit the shapes", problems)
 
 
 def rename(
@@ -148,7 +131,7 @@ def rename(
         >>> tfsaver.rename("model.ckpt-1000", "renamed", [("/weights$", "/kernel"), ("/biases$", "/bias")])  # doctest: +SKIP
     """
     with open_sources([checkpoint]) as [source]:
-        view = RenamedSource(source, mapping)
+        view, new_names = renamed(source, mapping)
         written = write_result(view, prefix, [source], **options)
         return EditReport(
             "rename",
@@ -158,12 +141,12 @@ def rename(
             contents_of([view]),
             left_out={
                 old: LeftOut("the mapping says so", source.info(old).num_bytes)
-                for old, targets in view.new_names.items()
+                for old, targets in new_names.items()
                 if not targets
             },
             renamed={
                 old: tuple(_with_axes(target) for target in targets)
-                for old, targets in view.new_names.items()
+                for old, targets in new_names.items()
                 if targets and targets != (Renamed(old),)
             },
             notes=notes_on_tree(view, [source]),

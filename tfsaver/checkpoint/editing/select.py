@@ -1,7 +1,7 @@
-"""Some of a checkpoint's tensors: a view, and the verb that writes it.
+"""Some of a checkpoint's tensors: a plan builder, and the verb that writes what it plans.
 
 What a selection leaves out is decided by `selection`, which see for the rules; here the tensors go, and with them what the
-descriptions say of them, see `view`. Two tensors are none of the model's and are kept whatever is included:
+descriptions say of them, see `plan`. Two tensors are none of the model's and are kept whatever is included:
 
     _CHECKPOINTABLE_OBJECT_GRAPH    the description of the objects, without what went
     save_counter/...                TensorFlow 2 counts a checkpoint's saves in it, and misses it when it asserts that all
@@ -13,15 +13,14 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from tfsaver import schemas
 from tfsaver.checkpoint.editing.edit import Checkpoint, describe, notes_on_tree, open_sources, write_result
 from tfsaver.checkpoint.editing.edit_report import EditReport, LeftOut, contents_of
 from tfsaver.checkpoint.editing.object_graph_pruning import prune_object_graph
-from tfsaver.checkpoint.editing.view import View, object_graph_of, tensor_names
-from tfsaver.checkpoint.objects.object_graph import read_object_graph
+from tfsaver.checkpoint.objects.object_graph import DESCRIPTIONS, read_object_graph
+from tfsaver.checkpoint.plan import Plan, as_plan, same_names, tensor_names
 from tfsaver.checkpoint.selection import Selectable, Selection, SelectionReport, as_selection, occurs_in
 from tfsaver.checkpoint.tensor_source import TensorSource
-from tfsaver.errors import InvalidArgumentError, TensorNotFoundError, nearest_names
+from tfsaver.errors import InvalidArgumentError
 from tfsaver.framework.tensor_shape import num_elements
 from tfsaver.lib import file_io
 
@@ -33,34 +32,20 @@ if TYPE_CHECKING:
 SAVE_COUNTER = "save_counter/.ATTRIBUTES/VARIABLE_VALUE"
 
 
-class SelectedSource(View):
+def selected(source: TensorSource, names: Collection[str]) -> Plan:
     """Some tensors of a source.
 
     Args:
         source: The source.
-        names: The names of those to show.
+        names: The names of those to keep.
 
     Raises:
         TensorNotFoundError: The source has no tensor of one of the names.
     """
-
-    def __init__(self, source: TensorSource, names: Collection[str]) -> None:
-        super().__init__([source])
-        there = frozenset(tensor_names(source))
-        self._selected = [name for name in dict.fromkeys(names) if name in there]
-        for name in names:
-            if name not in there and name not in source:
-                raise TensorNotFoundError(name, checkpoint=repr(source), near=nearest_names(name, there))
-
-    def _find_names(self) -> Sequence[str]:
-        return self._selected
-
-    def _origin(self, name: str) -> tuple[TensorSource, str]:
-        return self._sources[0], name
-
-    def _edit_graph(self) -> schemas.TrackableObjectGraph | None:
-        graph = object_graph_of(self._sources[0])
-        return graph and prune_object_graph(graph, tensor_names(self._sources[0]), frozenset(self._selected))
+    plan = as_plan(source)
+    kept = [name for name in dict.fromkeys(names) if name not in DESCRIPTIONS or name not in source]
+    graph = plan.graph and prune_object_graph(plan.graph, plan.tensor_names, frozenset(kept))
+    return plan.with_names(same_names(kept), graph=graph)
 
 
 def select(
@@ -90,7 +75,7 @@ def select(
     """
     with open_sources([checkpoint]) as [source]:
         report = report_of_selection(source, selection, left_out or {})
-        view = SelectedSource(source, report.kept)
+        view = selected(source, report.kept)
         written = write_result(view, prefix, [source], **options)
         return EditReport(
             verb,

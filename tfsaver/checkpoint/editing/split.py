@@ -19,9 +19,9 @@ from tfsaver.checkpoint.editing.edit import (
     write_result,
 )
 from tfsaver.checkpoint.editing.edit_report import EditReport, contents_of
-from tfsaver.checkpoint.editing.select import SAVE_COUNTER, SelectedSource
-from tfsaver.checkpoint.editing.view import tensor_names
+from tfsaver.checkpoint.editing.select import SAVE_COUNTER, selected
 from tfsaver.checkpoint.objects.object_graph import read_object_graph
+from tfsaver.checkpoint.plan import tensor_names
 from tfsaver.checkpoint.selection import Selectable, Selection, as_selection
 from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.errors import InvalidArgumentError
@@ -81,7 +81,7 @@ def split(
             refuse_overwriting(prefix, [source], **options)
         reports = {}
         for prefix, names in shares.items():
-            view = SelectedSource(source, names)
+            view = selected(source, names)
             written = write_result(view, prefix, [source], **options)
             before, after, notes = contents_of([source]), contents_of([view]), notes_on_tree(view, [source])
             reports[prefix] = EditReport("split", (describe(source),), written, before, after, notes=notes)

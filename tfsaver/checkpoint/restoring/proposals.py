@@ -141,5 +141,5 @@ def _note_on_cells(layers: Mapping[str, str]) -> str:
     cells = ", ".join(f"{cell!r}: {layer!r}" for cell, layer in layers.items())
     return (
         "the gates of an LSTM cell of TF1 stand in another order than those of a Keras layer; to restore one, give in place "
-        f"of the checkpoint tfsaver.checkpoint.editing.lstm_cells.KerasLSTMSource(load_checkpoint(...), {{{cells}}})"
+        f"of the checkpoint tfsaver.checkpoint.editing.lstm_cells.keras_lstm(load_checkpoint(...), {{{cells}}})"
     )
