@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from tfsaver.checkpoint.editing.cast_errors import CastErrors
+from tfsaver.checkpoint.losses import Losses
 from tfsaver.framework.dtypes import DType
 from tfsaver.framework.tensor_shape import Shape
 
@@ -62,7 +62,7 @@ class ConversionReport:
     format: str
     tensors: tuple[ConvertedTensor, ...]
     left_out: Mapping[str, str]
-    cast: Mapping[str, CastErrors] = dataclasses.field(default_factory=dict)
+    cast: Mapping[str, Losses] = dataclasses.field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @property

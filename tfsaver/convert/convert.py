@@ -15,11 +15,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from tfsaver.checkpoint.checkpoint_reader import CheckpointReader
-from tfsaver.checkpoint.editing.cast import casted, raise_losses
-from tfsaver.checkpoint.editing.cast_errors import CastErrors
+from tfsaver.checkpoint.editing.cast import casted
 from tfsaver.checkpoint.editing.edit import write_result
 from tfsaver.checkpoint.editing.rename import renamed
 from tfsaver.checkpoint.editing.select import selected
+from tfsaver.checkpoint.losses import Losses, raise_losses
 from tfsaver.checkpoint.names.name_map import NameMapLike
 from tfsaver.checkpoint.objects.object_based import for_objects
 from tfsaver.checkpoint.objects.object_graph import (
@@ -80,7 +80,7 @@ class _Edited:
     """What is written, and what became of what."""
 
     view: TensorSource
-    cast: Mapping[str, CastErrors]
+    cast: Mapping[str, Losses]
     old_names: Mapping[str, str]
     old_dtypes: Mapping[str, DType]
     transposed: frozenset[str]
@@ -88,7 +88,7 @@ class _Edited:
 
     def check(self) -> None:
         """Called when everything is written and nothing is visible."""
-        raise_losses(self.cast, allow_overflow=False)
+        raise_losses(self.cast)
 
     def tensors(self) -> tuple[ConvertedTensor, ...]:
         """The tensors that were written."""
@@ -289,7 +289,7 @@ def _edit(
         transposed = {target.name for _, target in targets if target.transpose is not None}
         left_out = {name: "left out by the mapping" for name, items in new_names.items() if not items}
     before = view
-    cast: Mapping[str, CastErrors] = {}
+    cast: Mapping[str, Losses] = {}
     if dtype is not None:
         # What cannot be read at all is said before anything asks for types.
         check_fits(view, f"a {written.description}", lambda _: None, is_text=False)

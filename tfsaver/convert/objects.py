@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from tfsaver.checkpoint.losses import Losses, cast_array
 from tfsaver.checkpoint.names.name_steps import raise_problems, split_attribute
 from tfsaver.checkpoint.objects.object_graph import ObjectGraph
 from tfsaver.checkpoint.objects.object_graph_like import as_object_graph, moved_under, with_save_counter
@@ -81,10 +82,10 @@ def _fitted(value: Any, wanted: WantedTensor | None) -> Array:
         # From Python come 64 bits, whatever is meant.
         if not (dtype.has_fixed_size and wanted.dtype.has_fixed_size):
             raise TypeError(f"{wanted.dtype} is needed, not {dtype}")
-        cast = array.astype(wanted.dtype.numpy)
-        if wanted.dtype.numpy.kind in "iub" and not np.array_equal(cast, array):
+        losses = Losses(dtype, wanted.dtype)
+        array = cast_array(array, losses)
+        if losses.is_refused():
             raise TypeError(f"{wanted.dtype} is needed, which {value!r} is not")
-        array = cast
     if not array.shape and wanted.shape is not None and None not in wanted.shape:
         return np.full(wanted.shape, array)
     return array

@@ -263,7 +263,7 @@ def test_dtypes_agree_exactly_unless_casting_is_asked_for(tf: Any, tmp_path: pat
     tfsaver.restore(target, path, cast=True)
     assert target["w"].numpy().astype(np.float32).tolist() == [1.5, 0.00099945068359375] and target["n"].numpy() == 300
     small = {**target, "n": tf.Variable(7, dtype=tf.int8)}
-    with pytest.raises(InvalidArgumentError, match="do not fit into int8"):
+    with pytest.raises(InvalidArgumentError, match="'n': int64 -> int8, 1 of 1 changed"):
         tfsaver.restore(small, path, cast=True)
     assert small["n"].numpy() == 7
     with pytest.raises(RestoreError):
@@ -341,3 +341,31 @@ def test_source_of_tensors_may_be_a_view(module: Any, checkpoint: str) -> None:
     arrays = {name: np.asarray(value) for name, value in TENSORS.items()}
     report = tfsaver.restore(module, ArraySource(arrays))
     assert report.ok and tfsaver.compare(module, checkpoint)
+
+
+@pytest.mark.parametrize(
+    ("values", "source", "target"),
+    [([-1, 5], "int8", "uint8"), ([-1], "int64", "uint64"), ([1e30], "float32", "float16"), ([300.5], "float32", "bfloat16")],
+)
+@pytest.mark.parametrize("into", ["dict", "list", "dry run"])
+def test_cast_that_loses_more_than_precision_changes_nothing(
+    tf: Any, into: str, values: list[Any], source: str, target: str, tmp_path: pathlib.Path
+) -> None:
+    is_lossy = target != "bfloat16"
+    path = tfsaver.save_checkpoint({"0" if into == "list" else "v": np.array(values, source)}, tmp_path / "m")
+    variable = tf.Variable(tf.zeros([len(values)], target), name="v")
+    holder: Any = [variable] if into == "list" else {"v": variable}
+    options: dict[str, Any] = {"cast": True, "dry_run": into == "dry run"}
+    if into == "list":
+        options["mapping"] = {"0": "v"}
+    if not is_lossy:
+        report = tfsaver.restore(holder, path, **options)
+        assert any("float32 -> bfloat16, off by at most" in note for note in report.notes)
+        return
+    with pytest.raises(InvalidArgumentError, match=f"{source} -> {target}, 1"):
+        tfsaver.restore(holder, path, **options)
+    assert not np.any(variable.numpy())
+    with np.errstate(all="ignore"):
+        variable.assign(np.array(values, source).astype(target))
+    del options["dry_run"]
+    assert not tfsaver.compare(holder, path, **options)

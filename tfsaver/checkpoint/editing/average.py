@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tfsaver.checkpoint.checkpoint_management import checkpoint_exists, get_checkpoint_state
-from tfsaver.checkpoint.editing.cast_errors import is_complex, is_float
 from tfsaver.checkpoint.editing.edit import Checkpoint, copy_meta_graph, describe, open_sources, write_result
 from tfsaver.checkpoint.editing.edit_report import Contents, EditReport, contents_of, count
+from tfsaver.checkpoint.losses import is_complex, is_float
 from tfsaver.checkpoint.names.name_steps import raise_problems
 from tfsaver.checkpoint.plan import Plan, as_plan, joined, tensor_names
 from tfsaver.checkpoint.recipes import Elementwise

@@ -11,15 +11,14 @@ they go by, and a number that the new type does not reach is an error unless the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tfsaver.checkpoint.editing.cast_errors import CastErrors, is_complex, is_float, is_integer
 from tfsaver.checkpoint.editing.edit import Checkpoint, describe, open_sources, write_result
 from tfsaver.checkpoint.editing.edit_report import EditReport, contents_of
-from tfsaver.checkpoint.names.name_steps import raise_problems
+from tfsaver.checkpoint.losses import Losses, cast_array, is_complex, is_float, is_integer, raise_losses
 from tfsaver.checkpoint.plan import Plan, as_plan
 from tfsaver.checkpoint.recipes import Elementwise
 from tfsaver.checkpoint.selection import Selection, occurs_in
@@ -44,7 +43,7 @@ class Casting(NamedTuple):
     """
 
     plan: Plan
-    report: dict[str, CastErrors]
+    report: dict[str, Losses]
 
 
 def casted(
@@ -72,36 +71,22 @@ def casted(
     """
     plan = as_plan(source)
     target = as_dtype(dtype)
-    report: dict[str, CastErrors] = {}
+    report: dict[str, Losses] = {}
 
     def recipe(name: str) -> Elementwise:
         of = plan.recipe(name)
 
         def cast_piece(value: Array) -> Array:
-            with np.errstate(all="ignore"):
-                result: Array = value.astype(target.numpy)
-            errors = report.setdefault(name, CastErrors(of.dtype, target))
-            errors.add(value, result)
+            losses = report.setdefault(name, Losses(of.dtype, target))
+            result = cast_array(value, losses)
             if raises:
-                raise_losses({name: errors}, allow_overflow=allow_overflow)
+                raise_losses({name: losses}, allow_overflow=allow_overflow)
             return result
 
         return Elementwise([of], cast_piece, target)
 
     recipes = {name: recipe(name) for name in _names_to_cast(plan, target, include, exclude)}
     return Casting(plan.with_recipes(recipes), report)
-
-
-def raise_losses(report: Mapping[str, CastErrors], *, allow_overflow: bool) -> None:
-    """One error of all that casting must not do.
-
-    Raises:
-        InvalidArgumentError: Integers changed, or numbers overflowed and that is not allowed.
-    """
-    problems = [f"{name!r}: {errors}" for name, errors in report.items() if errors.num_changed]
-    if not allow_overflow:
-        problems += [f"{name!r}: {errors}" for name, errors in report.items() if errors.num_overflowed]
-    raise_problems("casting loses values", problems)
 
 
 def as_dtype(dtype: Any) -> DType:

@@ -12,7 +12,7 @@ import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from tfsaver.checkpoint.editing.cast_errors import CastErrors
+from tfsaver.checkpoint.losses import Losses
 from tfsaver.checkpoint.tensor_source import TensorSource
 
 _NAMES_IN_TEXT = 4
@@ -63,7 +63,7 @@ class EditReport:
     after: Contents
     left_out: Mapping[str, LeftOut] = dataclasses.field(default_factory=dict)
     renamed: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
-    cast: Mapping[str, CastErrors] = dataclasses.field(default_factory=dict)
+    cast: Mapping[str, Losses] = dataclasses.field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @property

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tfsaver.checkpoint.checkpoint_reader import CheckpointReader
+from tfsaver.checkpoint.losses import Losses, can_lose, cast_array, raise_losses
 from tfsaver.checkpoint.optimizers.optimizer_state import OptimizerState, steps_from_powers
 from tfsaver.checkpoint.restoring.restore_report import MatchedTensor
 from tfsaver.checkpoint.restoring.target_matching import GLOBAL_STEP, STEPS
@@ -24,6 +25,7 @@ from tfsaver.compat._transfer import Array
 from tfsaver.compat.v2.optimizers import GRADIENT_SUM, betas_of, rate_of
 from tfsaver.compat.v2.target_variable import TargetVariable
 from tfsaver.errors import InvalidArgumentError
+from tfsaver.framework import dtypes
 from tfsaver.tensor_bundle.slabs import aligned_empty
 
 
@@ -41,12 +43,20 @@ class Values:
         source: The checkpoint.
         assignments: Who gets what.
         state: What in the checkpoint belongs to optimizers.
+        raises: Whether a value that its variable's type cannot hold is an error; otherwise it is only in `losses`.
+
+    Attributes:
+        losses: What values have lost that were cast, by the variable's name, as far as they have been read.
 
     Raises:
         InvalidArgumentError: A sum of gradients is to become steps, and the optimizer's learning rate is not one number.
     """
 
-    def __init__(self, source: TensorSource, assignments: Sequence[Assignment], state: OptimizerState) -> None:
+    def __init__(
+        self, source: TensorSource, assignments: Sequence[Assignment], state: OptimizerState, *, raises: bool = True
+    ) -> None:
+        self.losses: dict[str, Losses] = {}
+        self._raises = raises
         self._source = source
         self._assignments = assignments
         self._state = state
@@ -56,6 +66,31 @@ class Values:
             for item, tensor in assignments
             if item.slot is not None and tensor.key in sums
         }
+
+    def _cast(self, value: Array, item: TargetVariable) -> Array:
+        if value.dtype == item.dtype.numpy:
+            return value
+        # The parts of a partitioned variable have one name.
+        losses = self.losses.setdefault(item.names[0], Losses(dtypes.from_numpy(value.dtype), item.dtype))
+        return cast_array(value, losses)
+
+    def check_casts(self) -> None:
+        """Reads the values whose casts can lose something, and keeps none.
+
+        Raises:
+            DataLossError: The checkpoint is damaged.
+            InvalidArgumentError: As iterating.
+        """
+        self.losses.clear()
+        for item, tensor in self._assignments:
+            dtype = self._source.info(tensor.key).dtype
+            if tensor.how != STEPS and dtype is not item.dtype and can_lose(dtype, item.dtype):
+                self._cast(self._read(item, tensor), item)
+        self._raise_losses()
+
+    def _raise_losses(self) -> None:
+        if self._raises:
+            raise_losses(self.losses)
 
     @property
     def num_bytes(self) -> int:
@@ -67,15 +102,18 @@ class Values:
 
         Raises:
             DataLossError: The checkpoint is damaged.
-            InvalidArgumentError: A number does not fit into the dtype that it is to be cast to, or the number of steps
-                cannot be told.
+            InvalidArgumentError: A cast loses more than precision (see `losses`), or the number of steps cannot be told.
         """
+        # Read twice, nothing is lost twice.
+        self.losses.clear()
         for item, tensor in self._assignments:
             value = self._steps(item, tensor) if tensor.how == STEPS else self._read(item, tensor)
-            value = _cast(value, item.dtype.numpy, item.names[0])
+            value = self._cast(value, item)
             if id(item) in self._factors:
                 value = (value * self._factors[id(item)]).astype(value.dtype)
             yield item, value
+        # Of all variables at once, and before any of them is assigned.
+        self._raise_losses()
 
     def _read(self, item: TargetVariable, tensor: MatchedTensor) -> Array:
         part = item.part[1] if item.part is not None else None
@@ -139,11 +177,3 @@ def _assign_or_put_back(values: list[tuple[TargetVariable, Array]]) -> None:
 
 
 
-def _cast(value: Array, dtype: np.dtype[Any], name: str) -> Array:
-    if value.dtype == dtype:
-        return value
-    with np.errstate(over="ignore"):
-        cast = value.astype(dtype)
-    if dtype.kind in "iu" and not np.array_equal(cast.astype(value.dtype), value):
-        raise InvalidArgumentError(f"{name}: numbers of the {value.dtype} in the checkpoint do not fit into {dtype}")
-    return cast

@@ -75,6 +75,10 @@ def _differences(values: Values) -> Iterator[DifferentValue]:
         differs = _bits_differ(expected, actual)
         if num_different := int(np.count_nonzero(differs)):
             yield DifferentValue(item.names[0], num_different, expected.size, _distance(expected, actual))
+    # What its type cannot hold no variable has, whatever it holds in its place.
+    for name, losses in values.losses.items():
+        if losses.is_refused():
+            yield DifferentValue(name, losses.num_refused, losses.num_elements, None)
 
 
 def _bits_differ(expected: Array, actual: Array) -> Array:

@@ -92,9 +92,13 @@ def restore(
         with _Plan(target, source, mapping, by, scope, include, exclude, cast) as plan:
             if strict and not plan.report.ok:
                 raise RestoreError(str(plan.report), report=plan.report)
-            if not dry_run:
-                assign(plan.values())
-            return plan.report
+            values = plan.values()
+            if dry_run:
+                values.check_casts()
+            else:
+                assign(values)
+            notes = [f"cast: {name}: {losses}" for name, losses in values.losses.items()]
+            return dataclasses.replace(plan.report, notes=(*plan.report.notes, *notes))
 
     if not verified:
         return restore_from(checkpoint)
@@ -129,7 +133,7 @@ def compare(
         SaverError: As `restore`, but for the RestoreError: what is missing is in the report.
     """
     with _Plan(target, checkpoint, mapping, by, scope, include, exclude, cast) as plan:
-        return Comparison(plan.report, compare_values(plan.values()))
+        return Comparison(plan.report, compare_values(plan.values(raises=False)))
 
 
 class _Plan:
@@ -188,9 +192,9 @@ class _Plan:
     def __exit__(self, *details: object) -> None:
         self._stack.close()
 
-    def values(self) -> Values:
-        """What the variables get."""
-        return Values(self._source, self._assignments, self._state)
+    def values(self, *, raises: bool = True) -> Values:
+        """What the variables get; see `Values`."""
+        return Values(self._source, self._assignments, self._state, raises=raises)
 
     def _wanted(
         self, items: Sequence[TargetVariable], keys: dict[int, tuple[str, ...]]
