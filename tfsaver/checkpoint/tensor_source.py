@@ -96,6 +96,10 @@ class TensorSource(Mapping[str, Array]):
     def close(self) -> None:
         """Closes what the source reads from; nothing can be read afterwards."""
 
+    def __contains__(self, name: object) -> bool:
+        # Not by reading it, as a Mapping does.
+        return name in self.names
+
     def __getitem__(self, name: str) -> Array:
         return self.read(name)
 

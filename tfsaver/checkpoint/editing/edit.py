@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from tfsaver.checkpoint import saved_tensor_slices
 from tfsaver.checkpoint.checkpoint_management import meta_graph_filename
 from tfsaver.checkpoint.checkpoint_reader import CheckpointReader, load_checkpoint
-from tfsaver.checkpoint.editing.write import write_source
+from tfsaver.checkpoint.editing.write import check_writable, write_source
 from tfsaver.checkpoint.objects.object_graph import TREE_KEY
 from tfsaver.checkpoint.tensor_source import TensorSource, as_source
 from tfsaver.errors import AlreadyExistsError, InvalidArgumentError
@@ -107,6 +107,7 @@ def write_result(
             progress=progress,
             check=check,
         )
+    check_writable(view, path, format=format, num_shards=num_shards, keep_slices=keep_slices)
     if check is not None:
         read_all(view, progress)
         check()

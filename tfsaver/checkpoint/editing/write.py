@@ -19,6 +19,7 @@ from tfsaver.framework.tensor_shape import num_elements
 from tfsaver.framework.tensor_slice import TensorSlice
 from tfsaver.framework.tensor_slice_set import TensorSliceSet
 from tfsaver.lib import file_io
+from tfsaver.lib.descriptor_limit import check_descriptors
 from tfsaver.lib.lanes import Lanes
 from tfsaver.tensor_bundle.writer import BundleWriter, Writes
 
@@ -60,23 +61,57 @@ def write_source(
         UnimplementedError: A tensor of a type that the format cannot hold.
         DataLossError: A tensor of the source is damaged, or not all of its slices are there, or two of them overlap.
     """
+    path = check_writable(
+        source,
+        prefix,
+        format=format,
+        num_shards=num_shards,
+        keep_slices=keep_slices,
+        allow_missing_slices=allow_missing_slices,
+    )
+    parts = _Parts(source, num_shards, keep_slices, progress)
+    with file_io.directory_made(file_io.split(path)[0], durable=durable):
+        if format == "v1":
+            return _write_v1(parts, path, durable, check)
+        return _write_v2(parts, path, durable, check)
+
+
+def check_writable(
+    source: TensorSource,
+    prefix: file_io.PathLike,
+    *,
+    format: str,  # noqa: A002 - the word every saver uses for it
+    num_shards: int,
+    keep_slices: bool,
+    allow_missing_slices: bool = False,
+) -> str:
+    """Checks what can be known before a value is read: all that a dry run says, and the first step of a write.
+
+    Args:
+        source: See `write_source`, as for the others.
+
+    Returns:
+        The prefix as a path.
+
+    Raises:
+        InvalidArgumentError, UnimplementedError, DataLossError: See `write_source`.
+    """
     path = file_io.as_path(prefix)
     if format not in _FORMATS:
         raise InvalidArgumentError(f"format {format!r} is unknown; known are {' and '.join(map(repr, _FORMATS))}")
     if num_shards < 1:
         raise InvalidArgumentError(f"num_shards is {num_shards}, at least 1 is needed")
+    if "" in source:
+        raise InvalidArgumentError("a tensor has the empty name, which no checkpoint can hold")
     if format == "v1" and not source.makes_on_demand:
         _check_v1(source)
     if keep_slices:
         _check_slices(source, allow_missing_slices)
-    directory, base = file_io.split(path)
-    if not base:
+    if not file_io.split(path)[1]:
         raise InvalidArgumentError(f"{path!r} ends with a slash: a prefix is a directory and a name in it")
-    parts = _Parts(source, num_shards, keep_slices, progress)
-    with file_io.directory_made(directory, durable=durable):
-        if format == "v1":
-            return _write_v1(parts, path, durable, check)
-        return _write_v2(parts, path, durable, check)
+    if not file_io.is_remote(path):
+        check_descriptors(path, num_shards)
+    return path
 
 
 def _write_v2(parts: _Parts, path: str, durable: bool, check: Callable[[], None] | None) -> str:
@@ -137,8 +172,6 @@ class _Parts:
 
     def __iter__(self) -> Iterator[tuple[str, TensorSlice | None, int]]:
         for name in self._source.names:
-            if not name:
-                raise InvalidArgumentError("a tensor has the empty name, which no checkpoint can hold")
             info = self._source.info(name)
             slices = self._source.slices(name) if self._keep_slices else ()
             for stored in slices or (None,):
