@@ -35,6 +35,7 @@ from tfsaver.framework.region import Region, as_tensor_slice
 from tfsaver.framework.tensor_info import TensorInfo
 from tfsaver.framework.tensor_shape import num_elements
 from tfsaver.framework.tensor_slice import TensorSlice
+from tfsaver.tensor_bundle import strings
 
 
 class Plan(TensorSource):
@@ -152,7 +153,7 @@ class Plan(TensorSource):
 
     def info(self, name: str) -> TensorInfo:
         if name in self._descriptions:
-            return TensorInfo(name, dtypes.STRING, (), len(self._descriptions[name].item()), ())
+            return TensorInfo(name, dtypes.STRING, (), strings.stored_size([self._descriptions[name].item()]), ())
         recipe = self._recipes.get(name)
         if recipe is None:
             source, origin = self.origin(name)

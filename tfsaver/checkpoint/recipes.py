@@ -5,6 +5,7 @@
     Rearrange      a slice of another tensor, its axes in another order
     Elementwise    a function of the elements in the same places of one tensor or several: a cast, a sum, a mean
     Join           tensors one after the other along an axis
+    Gather         slices of one tensor, of which several sources have some
 
 A recipe stands on others, down to what is taken from sources. What it makes has a dtype and a shape that are known before
 anything is read, and any region of it needs one region of each recipe that it stands on. The gates of a recurrent cell are
@@ -20,10 +21,11 @@ from typing import Any
 import numpy as np
 
 from tfsaver.checkpoint.tensor_source import Array, TensorSource
-from tfsaver.framework.array_pieces import cut
+from tfsaver.framework.array_pieces import blocks, cut, flat, recut
 from tfsaver.framework.dtypes import DType
 from tfsaver.framework.tensor_shape import Shape
 from tfsaver.framework.tensor_slice import TensorSlice
+from tfsaver.framework.tensor_slice_set import TensorSliceSet
 
 
 class Recipe(abc.ABC):
@@ -176,6 +178,44 @@ class Join(Recipe):
         if not parts:
             return self._of[0].make(_along(region, self._axis, 0, 0))
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=self._axis)
+
+
+class Gather(Recipe):
+    """The slices of one partitioned tensor, of which several sources have some.
+
+    Args:
+        stored: For each slice, resolved, the tensor that has it: of the whole tensor's shape, and there in that slice.
+
+    Raises:
+        DataLossError: Two slices overlap, or a part of the tensor is in none.
+    """
+
+    def __init__(self, stored: Sequence[tuple[TensorSlice, Take]]) -> None:
+        self._stored = tuple(stored)
+        first = self._stored[0][1]
+        self.dtype, self.shape = first.dtype, first.shape
+        self._set = TensorSliceSet(first.name, self.shape, [each for each, _ in self._stored])
+        self._set.check_coverage()
+
+    def make(self, region: TensorSlice) -> Array:
+        out = np.empty(region.shape, self.dtype.numpy)
+        for number, part, target in self._set.parts(region):
+            stored, take = self._stored[number]
+            pairs = zip(part.extents, stored.extents, strict=True)
+            within = TensorSlice(tuple((begin + start, length) for (start, length), (begin, _) in pairs))
+            # The dots keep a scalar an array.
+            indices: tuple[Any, ...] = (*target.indices, ...)
+            out[indices] = take.make(within)
+        return out
+
+    def slices(self) -> tuple[TensorSlice, ...]:
+        return tuple(each for each, _ in self._stored)
+
+    def pieces(self, stored: TensorSlice | None) -> Iterator[Array]:
+        for each, take in self._stored:
+            if each == stored:
+                return take.pieces(next(one for one in take.slices() if one.resolve(self.shape) == each))
+        return recut(flat(self.make(block)) for block in blocks(self.shape))
 
 
 def _along(region: TensorSlice, axis: int, start: int, length: int) -> TensorSlice:

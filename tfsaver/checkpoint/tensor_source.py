@@ -28,6 +28,7 @@ from tfsaver.framework.dtypes import DType
 from tfsaver.framework.region import Region, as_tensor_slice
 from tfsaver.framework.tensor_info import TensorInfo
 from tfsaver.framework.tensor_slice import TensorSlice
+from tfsaver.tensor_bundle import strings
 
 Array = np.ndarray[Any, Any]
 _Self = TypeVar("_Self", bound="TensorSource")
@@ -165,7 +166,7 @@ class ArraySource(TensorSource):
         info = self._infos.get(name)
         if info is None:
             array, dtype = self._tensor(name)
-            size = array.nbytes if dtype.has_fixed_size else sum(map(len, array.reshape(-1).tolist()))
+            size = array.nbytes if dtype.has_fixed_size else strings.stored_size(array.reshape(-1).tolist())
             info = self._infos[name] = TensorInfo(name, dtype, array.shape, size, ())
         return info
 

@@ -75,7 +75,8 @@ def strip(
         selection = Selection(exclude=exclude) if exclude else None  # type: ignore[arg-type]
         report = select(source, prefix, selection, verb="strip", left_out=left_out, **options)
         known = "names alone" if state is None else f"{path} and names"
-        return dataclasses.replace(report, notes=(f"told from: {known}", *report.notes))
+        nothing = () if report.left_out else ("nothing to strip: no tensor is known to be for training alone",)
+        return dataclasses.replace(report, notes=(f"told from: {known}", *nothing, *report.notes))
 
 
 def find_state(source: TensorSource, state: TrainingState | None, *, without_global_step: bool = False) -> dict[str, str]:

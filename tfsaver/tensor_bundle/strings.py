@@ -60,6 +60,12 @@ def encode_sizes(elements: Sequence[bytes], byte_order: str) -> tuple[bytes, int
     return varint_array.encode(sizes) + stored, crc32c.extend(crc, stored)
 
 
+def stored_size(elements: Sequence[bytes]) -> int:
+    """The bytes that a tensor of these elements takes in a data file."""
+    sizes = np.fromiter(map(len, elements), np.uint64, len(elements))
+    return len(varint_array.encode(sizes)) + _CHECKSUM_SIZE + sum(map(len, elements))
+
+
 def _order(byte_order: str) -> Any:
     return byte_order
 

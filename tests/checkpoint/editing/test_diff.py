@@ -127,3 +127,25 @@ def test_damage_is_an_error_and_no_difference(save: Any, tmp_path: pathlib.Path)
     data.write_bytes(b"\xff" + data.read_bytes()[1:])
     with pytest.raises(tfsaver.errors.ChecksumError):
         tfsaver.diff(prefix, other)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "num_different"),
+    [
+        (np.array([2**53 + 1, 5]), np.array([2.0**53, 5.0]), 1),
+        (np.array([2**63 - 1]), np.array([2.0**63]), 1),
+        (np.array([2**64 - 1, 2**53], np.uint64), np.array([2.0**64, 2.0**53]), 1),
+        (np.array([2**63 + 1], np.uint64), np.array([-(2**63) + 1]), 1),
+        (np.array([2**40, -3]), np.array([2.0**40, -3.0]), 0),
+    ],
+)
+def test_integers_of_64_bits_and_floats_are_compared_exactly(a: Any, b: Any, num_different: int) -> None:
+    for one, other in ((a, b), (b, a)):
+        report = tfsaver.diff({"w": one}, {"w": other}, ignore_dtype=True)
+        assert sum(item.values.num_different for item in report.different if item.values) == num_different
+
+
+def test_a_pattern_selects_what_is_compared() -> None:
+    a, b = {"x/w": np.ones(2), "y/w": np.ones(2)}, {"x/w": np.ones(2), "y/w": np.zeros(2)}
+    assert not tfsaver.diff(a, b, selection="^x/")
+    assert [item.name for item in tfsaver.diff(a, b, selection=["^y/"]).different] == ["y/w"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 from typing import Any
 
@@ -11,7 +12,8 @@ import pytest
 import tfsaver
 from tests.checkpoint.editing.edited import assert_same, read
 from tfsaver import load_checkpoint
-from tfsaver.errors import AlreadyExistsError, InvalidArgumentError
+from tfsaver.errors import AlreadyExistsError, InvalidArgumentError, MissingSlicesError
+from tfsaver.tensor_bundle.writer import BundleWriter
 
 TRUNK = {"trunk/w": np.arange(4.0), "shared": np.array([np.nan, 0.0]), "step": np.int64(1)}
 HEAD = {"head/w": np.arange(3.0), "shared": np.array([np.nan, 0.0]), "step": np.int64(2)}
@@ -90,3 +92,35 @@ def test_what_has_no_place_is_an_error_before_anything_is_written(save: Any, tmp
     with pytest.raises(AlreadyExistsError):
         tfsaver.split(prefix, {out: "step"}, rest=tmp_path / "there")
     assert not list(tmp_path.glob("out*"))
+
+
+def test_slices_of_ranks_and_what_all_have_merge_in_one_call(tmp_path: pathlib.Path) -> None:
+    table = np.arange(40, dtype=np.float32).reshape(10, 4)
+    for rank, rows in enumerate((slice(0, 3), slice(3, 7), slice(7, 10))):
+        with BundleWriter(tmp_path / f"rank{rank}", durable=False) as writer:
+            writer.add_slice("table", table.shape, np.s_[rows], table[rows])
+            writer.add("step", np.int64(7))
+    ranks = [tmp_path / f"rank{rank}" for rank in range(3)]
+    report = tfsaver.merge(ranks, tmp_path / "whole")
+    assert "inputs:    6 tensors" in str(report) and "saved:" not in str(report)
+    with load_checkpoint(tmp_path / "whole") as reader:
+        assert [str(each) for each in reader.info("table").slices] == ["0,3:0,4", "3,4:0,4", "7,3:0,4"]
+        np.testing.assert_array_equal(reader["table"], table)
+        np.testing.assert_array_equal(reader.read("table", np.s_[2:8, 1]), table[2:8, 1])
+        assert reader["step"] == 7
+    assert tfsaver.verify(tmp_path / "whole").ok
+    with pytest.raises(MissingSlicesError, match="tensor 'table'.*6 of|28 of 40 elements"):
+        tfsaver.merge(ranks[:2], tmp_path / "part")
+    assert not list(tmp_path.glob("part*"))
+
+
+@pytest.mark.parametrize("spell", [lambda path: f"./{path}", lambda path: f"d/../{path}", os.path.abspath])
+def test_two_spellings_of_one_prefix_are_one_part(spell: Any, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "d").mkdir()
+    for options in ({}, {"overwrite": True}):
+        with pytest.raises(InvalidArgumentError, match="is the prefix of two parts"):
+            tfsaver.split({"x": np.ones(3), "y": np.ones(4)}, {"d/p": "^x", spell("d/p"): "^y"}, **options)
+        with pytest.raises(InvalidArgumentError, match="is the prefix of two parts"):
+            tfsaver.split({"x": np.ones(3), "y": np.ones(4)}, {"d/p": "^x"}, rest=spell("d/p"), **options)
+    assert not list((tmp_path / "d").iterdir())

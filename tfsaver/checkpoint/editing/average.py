@@ -1,6 +1,7 @@
 """The mean of several checkpoints of one model, tensor by tensor and piece by piece.
 
-    floats, complex numbers    the mean, summed in float64 or complex128 and rounded once, to the tensors' own type
+    floats, complex numbers    the mean, in float64 or complex128, rounded to the tensors' own type; of these two types
+                               themselves in twice their digits, so that equal weights round once
     everything else            the last checkpoint's: a mean of steps, of words or of random states means nothing
 
 All checkpoints must have the same tensors, of the same types and shapes; whatever is not so is said at once. In checkpoints
@@ -33,6 +34,14 @@ if TYPE_CHECKING:
     from tfsaver.checkpoint.editing.edit import WriteOptions
 
 
+# From here on a sum of float64 may leave its range, or a number cannot be cut in two halves.
+_LARGE = 2.0**960
+# What such numbers are multiplied by.
+_SMALLER = 2.0**-64
+# Cuts the 53 digits of a float64 in two halves.
+_SPLITTER = 2.0**27 + 1
+
+
 def averaged(sources: Sequence[TensorSource], weights: Sequence[float] | None = None) -> Plan:
     """The mean of several sources.
 
@@ -58,15 +67,76 @@ def averaged(sources: Sequence[TensorSource], weights: Sequence[float] | None = 
 
 
 def _mean(values: Sequence[Array], weights: Sequence[float], dtype: DType) -> Array:
+    """The mean of pieces.
+
+    Args:
+        values: A piece of each source.
+        weights: How much each counts, as `_checked` returns them.
+        dtype: The tensors' type.
+    """
+    # What does not count is not multiplied either: nothing times infinity is not a number.
+    counted = [(value, weight) for value, weight in zip(values, weights, strict=True) if weight]
+    if dtype.size == 8 * (2 if is_complex(dtype) else 1):
+        return _mean_of_doubles(counted, dtype)
+    wide = np.complex128 if is_complex(dtype) else np.float64
     total: Array | None = None
-    for value, weight in zip(values, weights, strict=True):
-        wide = value.astype(np.complex128 if is_complex(dtype) else np.float64)
+    for value, weight in counted:
+        term = value.astype(wide)
         if weight != 1:
-            wide *= weight
-        total = wide if total is None else np.add(total, wide, out=total)
-    # There is at least one source.
-    mean: Array = (np.asarray(total) / math.fsum(weights)).astype(dtype.numpy)
+            term *= weight
+        total = term if total is None else np.add(total, term, out=total)
+    with np.errstate(over="ignore"):
+        # There is at least one that counts.
+        mean: Array = (np.asarray(total) / math.fsum(weights)).astype(dtype.numpy)
     return mean
+
+
+def _mean_of_doubles(counted: Sequence[tuple[Array, float]], dtype: DType) -> Array:
+    """The mean of float64 or complex128, for whose sum there is no wider type: two numbers hold what one cannot."""
+    parts = [(np.ascontiguousarray(value).view(np.float64), weight) for value, weight in counted]
+    with np.errstate(all="ignore"):
+        largest = np.abs(parts[0][0])
+        for value, _ in parts[1:]:
+            np.maximum(largest, np.abs(value), out=largest)
+        # Beside so large a number of the same element, what a small one loses by it is not seen.
+        scale = np.where(largest > _LARGE, _SMALLER, 1.0)
+        high, low = np.zeros_like(parts[0][0]), np.zeros_like(parts[0][0])
+        plain = np.zeros_like(high)
+        for value, weight in parts:
+            term, error = _product(value * scale, weight)
+            plain += term
+            high, rest = _sum(high, term)
+            low += rest + error
+        divisor = math.fsum(weight for _, weight in parts)
+        quotient = (high + low) / divisor
+        # What the quotient is off by, of what was divided.
+        product, error = _product(quotient, divisor)
+        mean = (quotient + ((high - product) - error + low) / divisor) / scale
+        # Infinities and NaNs are what an ordinary sum makes of them.
+        ordinary = plain / divisor / scale
+        result: Array = np.where(np.isfinite(plain), mean, ordinary).view(dtype.numpy).reshape(counted[0][0].shape)
+    return result
+
+
+def _sum(a: Array, b: Array) -> tuple[Array, Array]:
+    """A sum and what it was rounded by (Knuth)."""
+    total = a + b
+    virtual = total - a
+    return total, (a - (total - virtual)) + (b - virtual)
+
+
+def _product(a: Array, factor: float) -> tuple[Array, Array]:
+    """A product and what it was rounded by (Veltkamp and Dekker)."""
+    total = a * factor
+    if math.frexp(factor)[0] == 0.5:
+        # A power of two rounds nothing.
+        return total, np.zeros_like(total)
+    a_high = a * _SPLITTER
+    a_high -= a_high - a
+    factor_high = factor * _SPLITTER
+    factor_high -= factor_high - factor
+    a_low, factor_low = a - a_high, factor - factor_high
+    return total, ((a_high * factor_high - total) + a_high * factor_low + a_low * factor_high) + a_low * factor_low
 
 
 def is_averaged(dtype: DType) -> bool:
@@ -80,9 +150,11 @@ def _checked(weights: Sequence[float] | None, num_sources: int) -> list[float]:
     numbers = [1.0] * num_sources if weights is None else [float(weight) for weight in weights]
     if len(numbers) != num_sources:
         raise InvalidArgumentError(f"{count(len(numbers), 'weight')} for {count(num_sources, 'checkpoint')}")
-    if any(not math.isfinite(weight) or weight < 0 for weight in numbers) or not math.fsum(numbers):
+    if any(not math.isfinite(weight) or weight < 0 for weight in numbers) or not any(numbers):
         raise InvalidArgumentError(f"weights are numbers of which none is negative and one is more than 0, not {numbers}")
-    return numbers
+    # Only proportions matter: with the largest between a half and one, no product and no sum of them leaves the range.
+    exponent = math.frexp(max(numbers))[1]
+    return numbers if all(number == 1 for number in numbers) else [math.ldexp(number, -exponent) for number in numbers]
 
 
 def _differences(sources: Sequence[TensorSource]) -> Iterator[str]:

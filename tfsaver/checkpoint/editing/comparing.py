@@ -62,7 +62,10 @@ class ValueDifference:
         self._add_numbers(a[different], b[different], same_type=a.dtype == b.dtype)
 
     def _add_numbers(self, a: Array, b: Array, *, same_type: bool) -> None:
-        wide_a, wide_b = widened(a), widened(b)
+        if same_type or not (_needs_more_digits(a.dtype) or _needs_more_digits(b.dtype)):
+            wide_a, wide_b = widened(a), widened(b)
+        else:
+            wide_a, wide_b = _as_exact(a), _as_exact(b)
         is_finite = np.isfinite(wide_a) & np.isfinite(wide_b)
         with np.errstate(all="ignore"):
             distance = _distance(a, b) if same_type and is_integer(a.dtype) else np.abs(wide_a - wide_b)
@@ -101,6 +104,19 @@ def is_integer(dtype: np.dtype[Any]) -> bool:
 def widened(array: Array) -> Array:
     """Numbers as float64 or complex128."""
     return array.astype(np.complex128 if array.dtype.kind == "c" else np.float64, copy=False)
+
+
+def _needs_more_digits(dtype: np.dtype[Any]) -> bool:
+    """Whether there are integers of the type that float64 does not have."""
+    return is_integer(dtype) and dtype.itemsize == 8
+
+
+def _as_exact(array: Array) -> Array:
+    """Numbers in a type that has all integers of 64 bits and all of float64, as far as numpy has one here."""
+    if array.dtype.kind == "c":
+        return array.astype(np.clongdouble)
+    wide = array if is_integer(array.dtype) else array.astype(np.float64)
+    return wide.astype(np.longdouble)
 
 
 def _distance(a: Array, b: Array) -> Array:

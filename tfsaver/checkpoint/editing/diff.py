@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from tfsaver.checkpoint.editing.comparing import ValueDifference, is_number, norm_of
@@ -18,7 +18,7 @@ from tfsaver.checkpoint.editing.edit_report import count
 from tfsaver.checkpoint.editing.rename import renamed
 from tfsaver.checkpoint.names.name_map import NameMapLike
 from tfsaver.checkpoint.objects.object_graph import TREE_KEY
-from tfsaver.checkpoint.selection import Selectable, Selection
+from tfsaver.checkpoint.selection import Selectable, Selection, as_selection
 from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.errors import InvalidArgumentError
 from tfsaver.framework.tensor_shape import Shape
@@ -131,7 +131,7 @@ def diff(
     rtol: float = 0.0,
     atol: float = 0.0,
     ignore_dtype: bool = False,
-    selection: Selection | None = None,
+    selection: Selection | str | Sequence[str] | None = None,
     mapping: NameMapLike = None,
     progress: Progress | None = None,
 ) -> DiffReport:
@@ -143,7 +143,7 @@ def diff(
         rtol: Numbers are equal that differ by at most ``atol + rtol * |b|``; without both, those that have the same bytes.
         atol: See `rtol`.
         ignore_dtype: Whether numbers of other types may be equal.
-        selection: Which tensors to compare; all when None.
+        selection: Which tensors to compare: a `Selection`, or patterns of which one must occur in a name; all when None.
         mapping: The names that the tensors of `a` have in `b`, see `name_map`.
         progress: Called with how many bytes of `a` are compared and how many there are.
 
@@ -158,7 +158,8 @@ def diff(
         descriptions = (describe(both[0]), describe(both[1]))
         if mapping is not None:
             both[0] = renamed(both[0], mapping).plan
-        names_a, names_b = (_names(source, selection) for source in both)
+        rules = None if selection is None else as_selection(selection)
+        names_a, names_b = (_names(source, rules) for source in both)
         source_a, source_b = both
         common = [name for name in names_a if name in names_b]
         total = sum(source_a.info(name).num_bytes for name in common)

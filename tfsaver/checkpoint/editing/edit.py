@@ -49,7 +49,13 @@ Checkpoint: TypeAlias = "file_io.PathLike | TensorSource | Mapping[str, Any]"
 
 @contextlib.contextmanager
 def open_sources(checkpoints: Iterable[Checkpoint]) -> Iterator[list[TensorSource]]:
-    """The checkpoints, open; those that were given as paths are closed at the end."""
+    """The checkpoints, open; those that were given as paths are closed at the end.
+
+    Raises:
+        InvalidArgumentError: They are one path: its letters are not checkpoints.
+    """
+    if isinstance(checkpoints, (str, bytes, os.PathLike, Mapping)):
+        raise InvalidArgumentError(f"a list of checkpoints is needed, not {type(checkpoints).__name__}: [{checkpoints!r}]")
     with contextlib.ExitStack() as stack:
         yield [
             as_source(item) if isinstance(item, Mapping) else stack.enter_context(load_checkpoint(item))
@@ -135,12 +141,12 @@ def refuse_overwriting(
     **_others: Any,
 ) -> None:
     """See `write_result`."""
-    target = _resolved(prefix)
+    target = resolved(prefix)
     shard = saved_tensor_slices.shard_path(target, 0, num_shards)
     for source in sources:
         if not isinstance(source, CheckpointReader):
             continue
-        occupied = {_resolved(path) for path in (source.prefix, *source.paths)}
+        occupied = {resolved(path) for path in (source.prefix, *source.paths)}
         if {target, f"{target}.index", shard} & occupied:
             raise InvalidArgumentError(
                 f"{prefix!r} is the checkpoint that is read: a result goes to another prefix, since whoever stops a "
@@ -176,5 +182,6 @@ def notes_on_tree(view: TensorSource, sources: Iterable[TensorSource]) -> tuple[
     return ("note: the structure that tfsaver.save noted fits no longer and went; load gives dicts and lists of arrays",)
 
 
-def _resolved(path: str) -> str:
+def resolved(path: str) -> str:
+    """One spelling for all of a path's."""
     return path if file_io.is_remote(path) else os.path.realpath(path)

@@ -54,6 +54,7 @@ class EditReport:
         renamed: The new names of each tensor that has others, by the old one.
         cast: What casting cost each tensor, by name.
         notes: What else is to be known, in sentences.
+        are_inputs: Whether `before` is the sum of several checkpoints, from which nothing was saved.
     """
 
     verb: str
@@ -65,6 +66,7 @@ class EditReport:
     renamed: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     cast: Mapping[str, Losses] = dataclasses.field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    are_inputs: bool = False
 
     @property
     def num_bytes_saved(self) -> int:
@@ -79,9 +81,9 @@ class EditReport:
         """
         result = "nothing written (dry run)" if self.prefix is None else f"wrote {self.prefix}"
         yield f"{self.verb}: {result}"
-        yield f"before:    {self.before}"
+        yield f"{'inputs:' if self.are_inputs else 'before:':<10} {self.before}"
         yield f"after:     {self.after}"
-        if saved := self.num_bytes_saved:
+        if (saved := self.num_bytes_saved) and not self.are_inputs:
             share = f" ({abs(saved) / self.before.num_bytes:.1%})" if self.before.num_bytes else ""
             yield f"{'saved:' if saved > 0 else 'added:':<10} {count(abs(saved), 'byte')}{share}"
         if self.left_out:

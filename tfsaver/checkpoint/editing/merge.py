@@ -1,5 +1,7 @@
 """Several checkpoints as one: the parts of a model, or a trunk and a new head.
 
+Slices of one partitioned tensor may be spread over the checkpoints, as ranks write them: together they are the tensor.
+
 A name that several have is a conflict unless its tensors are the same, bit for bit. Conflicts are an error that lists all of
 them, or the caller says whose tensor is taken: the first's or the last's. What checkpoints that were written from objects
 say of these is merged too, root with root. Their counts of saves are nobody's weights: the last one's is taken.
@@ -19,8 +21,9 @@ from tfsaver.checkpoint.editing.object_graph_parts import TensorsOfKeys
 from tfsaver.checkpoint.editing.select import SAVE_COUNTER
 from tfsaver.checkpoint.names.name_steps import raise_problems
 from tfsaver.checkpoint.plan import Plan, as_plan, joined
+from tfsaver.checkpoint.recipes import Gather, Take
 from tfsaver.checkpoint.tensor_source import TensorSource
-from tfsaver.errors import InvalidArgumentError
+from tfsaver.errors import DataLossError, InvalidArgumentError
 from tfsaver.lib import file_io
 
 if TYPE_CHECKING:
@@ -63,8 +66,9 @@ def merged(sources: Sequence[TensorSource], on_conflict: str = "error") -> Mergi
             merging.add(number, name)
     graph = merging.merge_graphs()
     raise_problems("the checkpoints conflict", merging.problems)
+    recipes = merging.gathered()
     tree = merging.plans[0].tree if len(sources) == 1 else None
-    return Merging(joined(merging.plans, merging.owners, graph=graph, tree=tree), merging.replaced)
+    return Merging(joined(merging.plans, merging.owners, graph=graph, tree=tree).with_recipes(recipes), merging.replaced)
 
 
 class _Merging:
@@ -74,10 +78,15 @@ class _Merging:
         self.owners: dict[str, int] = {}
         self.problems: list[str] = []
         self._on_conflict = on_conflict
+        # Of tensors whose slices are in several sources, which sources these are.
+        self._partitioned: dict[str, list[int]] = {}
 
     def add(self, number: int, name: str) -> None:
         owner = self.owners.setdefault(name, number)
         if owner == number:
+            return
+        if self._has_other_slices(name, owner, number):
+            self._partitioned.setdefault(name, [owner]).append(number)
             return
         takes_last = self._on_conflict == "last" or name == SAVE_COUNTER
         if self._on_conflict == "error" and name != SAVE_COUNTER and (said := self._difference(name, owner, number)):
@@ -87,6 +96,35 @@ class _Merging:
             self.replaced[owner, name] = number
         else:
             self.replaced[number, name] = owner
+
+    def _has_other_slices(self, name: str, one: int, other: int) -> bool:
+        """Whether two sources have parts of one partitioned tensor, as ranks write them."""
+        a, b = self.plans[one], self.plans[other]
+        info_a, info_b = a.info(name), b.info(name)
+        if info_a.dtype is not info_b.dtype or tuple(info_a.shape) != tuple(info_b.shape):
+            return False
+        slices_a, slices_b = ({each.resolve(info_a.shape) for each in plan.slices(name)} for plan in (a, b))
+        return bool(slices_a and slices_b) and slices_a.isdisjoint(slices_b)
+
+    def gathered(self) -> dict[str, Gather]:
+        """How tensors are made whose slices are in several sources.
+
+        Raises:
+            DataLossError: Slices of a tensor overlap, or all sources together lack some.
+        """
+        recipes = {}
+        for name, numbers in self._partitioned.items():
+            stored = []
+            for number in numbers:
+                source, origin = self.plans[number].origin(name)
+                take = Take(source, origin)
+                stored += [(each.resolve(take.shape), take) for each in take.slices()]
+            try:
+                recipes[name] = Gather(stored)
+            except DataLossError as error:
+                error.add_context(f"tensor {name!r}")
+                raise
+        return recipes
 
     def _difference(self, name: str, one: int, other: int) -> str:
         """What a name's tensors differ in, as a sentence; empty where in nothing."""
@@ -161,6 +199,7 @@ def merge(
             written,
             contents_of(sources),
             contents_of([view]),
+            are_inputs=True,
             left_out=left_out,
             notes=notes_on_tree(view, sources),
         )

@@ -16,6 +16,7 @@ from tfsaver.checkpoint.editing.edit import (
     notes_on_tree,
     open_sources,
     refuse_overwriting,
+    resolved,
     write_result,
 )
 from tfsaver.checkpoint.editing.edit_report import EditReport, contents_of
@@ -99,10 +100,16 @@ def _deal_out(source: TensorSource, parts: Rules, rest: str | None) -> dict[str,
     shares: dict[str, list[str]] = {}
     if not parts:
         raise InvalidArgumentError("a split needs at least one part")
+    # However they are spelled, and through whatever links.
+    spellings = {} if rest is None else {resolved(rest): rest}
     for prefix, rule in parts.items():
         path = file_io.as_path(prefix)
-        if path in shares or path == rest:
-            raise InvalidArgumentError(f"{path!r} is the prefix of two parts")
+        place = resolved(path)
+        if place in spellings:
+            other = spellings[place]
+            also = "" if other == path else f", also spelled {other!r}"
+            raise InvalidArgumentError(f"{path!r}{also} is the prefix of two parts")
+        spellings[place] = path
         # Patterns are looked for in all names, so that only a part which others leave nothing to is an error.
         kept = [name for name in as_selection(rule).select(tensors, full_names=full_names).kept if name in left]
         if not kept:
