@@ -1,8 +1,8 @@
 """Named tensors that are read when they are asked for: what editing and conversion take in and give out.
 
-An open checkpoint is a source of tensors; so are arrays in memory, an open file of another format, and a view of another
-source: renamed, selected, cast, averaged, merged. A view reads from what it stands on when somebody reads from it, so that a
-chain of views and a writer at its end hold one tensor, or one piece of one, at a time.
+An open checkpoint is a source of tensors; so are arrays in memory, an open file of another format, and a `Plan`: an edit of
+other sources. A plan reads from what it stands on when somebody reads from it, so that it and a writer behind it hold one
+tensor, or one piece of one, at a time.
 
 Ownership:
 

@@ -86,8 +86,8 @@ def _mean(values: Sequence[Array], weights: Sequence[float], dtype: DType) -> Ar
             term *= weight
         total = term if total is None else np.add(total, term, out=total)
     with np.errstate(over="ignore"):
-        # There is at least one that counts.
-        mean: Array = (np.asarray(total) / math.fsum(weights)).astype(dtype.numpy)
+        # There is at least one that counts; and what numpy makes of a scalar is no array.
+        mean: Array = np.asarray(np.asarray(total) / math.fsum(weights)).astype(dtype.numpy)
     return mean
 
 
