@@ -110,7 +110,18 @@ class Plan(TensorSource):
         """
         recipes = recipes or {}
         ordered = sorted({*names, *recipes}) if recipes else sorted(names)
-        numbers = [self._number(names[name]) if name in names else -1 for name in ordered]
+        numbers = []
+        number = -1
+        for name in ordered:
+            if name not in names:
+                numbers.append(-1)
+                continue
+            # Nearly always the next one.
+            if number + 1 < len(self.tensor_names) and self.tensor_names[number + 1] == names[name]:
+                number += 1
+            else:
+                number = self._number(names[name])
+            numbers.append(number)
         kept = {name: self._recipes[old] for name, old in names.items() if old in self._recipes} if self._recipes else {}
         return Plan(
             self.sources,

@@ -119,10 +119,13 @@ def _names_to_cast(
         if not any(occurs_in(pattern, name) for name in names):
             raise InvalidArgumentError(f"{pattern!r}, to be cast, is in none of {len(names):,} names")
     for name in names:
-        kind = source.info(name).dtype
-        if not any(occurs_in(pattern, name) for pattern in patterns.include):
+        # What a tensor is costs more to know than its name.
+        if include and not any(occurs_in(pattern, name) for pattern in patterns.include):
             continue
-        if any(occurs_in(pattern, name) for pattern in patterns.exclude) or kind is dtype:
+        if any(occurs_in(pattern, name) for pattern in patterns.exclude):
+            continue
+        kind = source.info(name).dtype
+        if kind is dtype:
             continue
         is_same_kind = any(is_kind(kind) and is_kind(dtype) for is_kind in (is_float, is_integer, is_complex))
         is_number = is_float(kind) or is_integer(kind)
