@@ -36,8 +36,8 @@ class LocalRandomAccessFile:
     """A file open for positioned reads. Several threads may read from it at once.
 
     Every read leases the descriptor. One that is leased is never closed, so a read never reaches another file that was given
-    the same number: `close` leaves it to the last lease, `park` leaves a leased descriptor alone. A parked file is opened
-    again by the next read, which makes sure that it still is the same file.
+    the same number: `close` leaves that to the last lease, and `park` to another time. A parked file is opened again by the
+    next read, which makes sure that it still is the same file.
 
     Args:
         path: The file.
