@@ -126,11 +126,11 @@ def test_only_mappings_are_sources() -> None:
 
 
 def test_memory_does_not_grow_with_tensors(tmp_path: pathlib.Path) -> None:
-    size = 256 << 20
+    size = 128 << 20
     prefix = str(tmp_path / "large")
     piece = np.arange(1 << 20, dtype=np.float32)
     with BundleWriter(prefix, durable=False) as writer:
-        writer.add_pieces("w", dtypes.from_name("float32"), (64, 1 << 20), (piece + row for row in range(64)))
+        writer.add_pieces("w", dtypes.from_name("float32"), (32, 1 << 20), (piece + row for row in range(32)))
     edits: list[Any] = [
         lambda out: tfsaver.rename(prefix, out, {"w": "v"}, durable=False, overwrite=True),
         lambda out: tfsaver.cast(prefix, out, "bfloat16", durable=False, overwrite=True),
@@ -145,9 +145,9 @@ def test_memory_does_not_grow_with_tensors(tmp_path: pathlib.Path) -> None:
             _, peak = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
-        assert peak < size // 4
+        assert peak < size // 3
     with load_checkpoint(tmp_path / "out") as reader:
-        assert reader.read("w", np.s_[63, -1]) == np.float32(63) + piece[-1]
+        assert reader.read("w", np.s_[31, -1]) == np.float32(31) + piece[-1]
 
 
 def test_saved_sources_are_the_files_of_saved_arrays(save: Any, tmp_path: pathlib.Path) -> None:

@@ -1,7 +1,7 @@
 """Every source by every route with every fault ends in the verdict that is expected of it; see `expected`.
 
-``python -m tests.conformance`` prints the table. Sources whose files are like those of others have every fault there, and with
-TFSAVER_EXHAUSTIVE=1.
+``python -m tests.conformance`` prints the table and runs every cell, as TFSAVER_EXHAUSTIVE=1 does. Other runs leave out most of
+what sources have whose files are like those of others, and of the rest they try a part, spread over all rows.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tests.conformance.cells import CELLS, Bench, Cell
 from tests.conformance.guests import MissingPackageError
 from tests.conformance.known_faults import KNOWN_FAULTS, known_fault
 from tests.conformance.rules import RULES
-from tests.plugins.exhaustive import is_exhaustive
+from tests.plugins.exhaustive import is_exhaustive, sample
 
 # TensorFlow and what it imports warn about themselves; a warning from anywhere else stays an error.
 pytestmark = [
@@ -31,7 +31,11 @@ pytestmark = [
 ]
 
 
+# What a run tries that is not exhaustive.
+_NUM_CELLS = 1500
+
 PRESENT = {cell.id: cell for cell in CELLS if cell.hole is None}
+TRIED = sample([cell for cell in PRESENT.values() if cell.is_quick or is_exhaustive()], _NUM_CELLS)
 
 
 def _params(ids: Any) -> list[Any]:
@@ -46,7 +50,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Any:
     shutil.rmtree(bench.root)
 
 
-@pytest.mark.parametrize("cell", _params({name: cell for name, cell in PRESENT.items() if cell.is_quick or is_exhaustive()}))
+@pytest.mark.parametrize("cell", _params({cell.id: cell for cell in TRIED}))
 def test_cell_ends_in_its_verdict(cell: Cell, bench: Bench) -> None:
     try:
         problems = bench.run(cell)
@@ -72,4 +76,4 @@ def test_every_known_fault_is_one_of_a_cell_or_a_rule() -> None:
 
 def test_every_row_has_a_cell() -> None:
     for axis in range(3):
-        assert {cell[axis].name for cell in PRESENT.values()} == {cell[axis].name for cell in CELLS}
+        assert {cell[axis].name for cell in TRIED} == {cell[axis].name for cell in CELLS}

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.corruption.test_any_bytes import FILES as ANY_FILES
 from tests.corruption.test_any_bytes import changes, with_changed_contents, with_changed_values
 from tests.corruption.victims import is_same, write_v1, write_v2
+from tests.plugins.exhaustive import sample
 from tfsaver.checkpoint.checkpoint_reader import load_checkpoint
 from tfsaver.checkpoint.doctor.salvage import salvage_checkpoint
 from tfsaver.checkpoint.verify import verify_checkpoint
@@ -59,7 +60,7 @@ def test_flipped_bit_costs_at_most_what_it_is_in(victim: tuple[Path, Path, dict[
     path, file, expected = victim
     data = file.read_bytes()
     counts = set()
-    for bit in range(8 * len(data)):
+    for bit in sample(range(8 * len(data)), 3 * len(data)):
         damaged = bytearray(data)
         damaged[bit // 8] ^= 1 << bit % 8
         file.write_bytes(damaged)

@@ -379,7 +379,7 @@ def test_any_tree_comes_back(tree: Any) -> None:
     assert same(build(nodes, read_tensors(source, wanted, None), range(len(nodes))), tree)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
     st.dictionaries(
         st.text(max_size=3), st.recursive(st.integers() | st.none(), lambda i: st.lists(i) | st.sets(st.integers()))
