@@ -138,7 +138,7 @@ class Maker:
             [each] = half.slices(name)
             stored.append((each.resolve(array.shape), Take(half, name)))
         self.random.shuffle(stored)
-        return Made(Gather(stored), array)
+        return Made(Gather(name, stored), array)
 
     def _rearrange(self, depth: int) -> Made:
         inner = self.make(depth - 1)
@@ -240,7 +240,7 @@ MUTANTS: list[tuple[type[Recipe], str, Callable[[Any], Any]]] = [
     (Elementwise, "make", lambda make: lambda self, region: self._of[0].make(region)),
     (Elementwise, "pieces", lambda pieces: lambda self, stored: self._of[0].pieces(stored)),
     (Join, "make", lambda make: lambda self, region: make(self, _shifted(region))),
-    (Gather, "make", lambda make: lambda self, region: self._stored[0][1].source.read(self._stored[0][1].name, self._stored[0][0])),
+    (Gather, "make", lambda make: lambda self, region: self._stored[0][1].make(self._stored[0][0])),
     (Gather, "slices", lambda slices: lambda self: slices(self)[1:]),
 ]
 

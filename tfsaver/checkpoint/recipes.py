@@ -184,37 +184,38 @@ class Gather(Recipe):
     """The slices of one partitioned tensor, of which several sources have some.
 
     Args:
-        stored: For each slice, resolved, the tensor that has it: of the whole tensor's shape, and there in that slice.
+        name: What the tensor is called.
+        stored: For each slice, resolved, the recipe that makes it: of the whole tensor's shape, and with this slice.
 
     Raises:
         DataLossError: Two slices overlap, or a part of the tensor is in none.
     """
 
-    def __init__(self, stored: Sequence[tuple[TensorSlice, Take]]) -> None:
+    def __init__(self, name: str, stored: Sequence[tuple[TensorSlice, Recipe]]) -> None:
         self._stored = tuple(stored)
         first = self._stored[0][1]
         self.dtype, self.shape = first.dtype, first.shape
-        self._set = TensorSliceSet(first.name, self.shape, [each for each, _ in self._stored])
+        self._set = TensorSliceSet(name, self.shape, [each for each, _ in self._stored])
         self._set.check_coverage()
 
     def make(self, region: TensorSlice) -> Array:
         out = np.empty(region.shape, self.dtype.numpy)
         for number, part, target in self._set.parts(region):
-            stored, take = self._stored[number]
+            stored, of = self._stored[number]
             pairs = zip(part.extents, stored.extents, strict=True)
             within = TensorSlice(tuple((begin + start, length) for (start, length), (begin, _) in pairs))
             # The dots keep a scalar an array.
             indices: tuple[Any, ...] = (*target.indices, ...)
-            out[indices] = take.make(within)
+            out[indices] = of.make(within)
         return out
 
     def slices(self) -> tuple[TensorSlice, ...]:
         return tuple(each for each, _ in self._stored)
 
     def pieces(self, stored: TensorSlice | None) -> Iterator[Array]:
-        for each, take in self._stored:
+        for each, of in self._stored:
             if each == stored:
-                return take.pieces(next(one for one in take.slices() if one.resolve(self.shape) == each))
+                return of.pieces(next(one for one in of.slices() if one.resolve(self.shape) == each))
         return recut(flat(self.make(block)) for block in blocks(self.shape))
 
 

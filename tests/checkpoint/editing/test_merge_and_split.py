@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 
 import tfsaver
 from tests.checkpoint.editing.edited import assert_same, read
 from tfsaver import load_checkpoint
+from tfsaver.checkpoint.editing.cast import casted
+from tfsaver.checkpoint.editing.merge import merged
 from tfsaver.errors import AlreadyExistsError, InvalidArgumentError, MissingSlicesError
 from tfsaver.tensor_bundle.writer import BundleWriter
 
@@ -112,6 +116,9 @@ def test_slices_of_ranks_and_what_all_have_merge_in_one_call(tmp_path: pathlib.P
     with pytest.raises(MissingSlicesError, match="tensor 'table'.*6 of|28 of 40 elements"):
         tfsaver.merge(ranks[:2], tmp_path / "part")
     assert not list(tmp_path.glob("part*"))
+    with contextlib.ExitStack() as stack:
+        halves = [casted(stack.enter_context(load_checkpoint(rank)), "bfloat16").plan for rank in ranks]
+        assert_same({"table": merged(halves).plan["table"]}, {"table": table.astype(ml_dtypes.bfloat16)})
 
 
 @pytest.mark.parametrize("spell", [lambda path: f"./{path}", lambda path: f"d/../{path}", os.path.abspath])

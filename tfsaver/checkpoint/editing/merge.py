@@ -21,9 +21,10 @@ from tfsaver.checkpoint.editing.object_graph_parts import TensorsOfKeys
 from tfsaver.checkpoint.editing.select import SAVE_COUNTER
 from tfsaver.checkpoint.names.name_steps import raise_problems
 from tfsaver.checkpoint.plan import Plan, as_plan, joined
-from tfsaver.checkpoint.recipes import Gather, Take
+from tfsaver.checkpoint.recipes import Gather, Recipe
 from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.errors import DataLossError, InvalidArgumentError
+from tfsaver.framework.tensor_slice import TensorSlice
 from tfsaver.lib import file_io
 
 if TYPE_CHECKING:
@@ -114,13 +115,12 @@ class _Merging:
         """
         recipes = {}
         for name, numbers in self._partitioned.items():
-            stored = []
+            stored: list[tuple[TensorSlice, Recipe]] = []
             for number in numbers:
-                source, origin = self.plans[number].origin(name)
-                take = Take(source, origin)
-                stored += [(each.resolve(take.shape), take) for each in take.slices()]
+                recipe = self.plans[number].recipe(name)
+                stored += [(each.resolve(recipe.shape), recipe) for each in recipe.slices()]
             try:
-                recipes[name] = Gather(stored)
+                recipes[name] = Gather(name, stored)
             except DataLossError as error:
                 error.add_context(f"tensor {name!r}")
                 raise
