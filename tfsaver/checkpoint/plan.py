@@ -77,7 +77,7 @@ class Plan(TensorSource):
 
     # What builders ask.
 
-    def origin(self, name: str) -> tuple[TensorSource, str]:
+    def _origin(self, name: str) -> tuple[TensorSource, str]:
         """The source of a tensor that has no recipe, and its name there.
 
         Raises:
@@ -88,7 +88,7 @@ class Plan(TensorSource):
 
     def recipe(self, name: str) -> Recipe:
         """How a tensor is made, if only by taking it."""
-        return self._recipes.get(name) or Take(*self.origin(name))
+        return self._recipes.get(name) or Take(*self._origin(name))
 
     def is_changed(self, name: str) -> bool:
         """Whether a tensor is made by a recipe."""
@@ -167,7 +167,7 @@ class Plan(TensorSource):
             return TensorInfo(name, dtypes.STRING, (), strings.stored_size([self._descriptions[name].item()]), ())
         recipe = self._recipes.get(name)
         if recipe is None:
-            source, origin = self.origin(name)
+            source, origin = self._origin(name)
             return source.info(origin)._replace(name=name)
         if isinstance(recipe, Take):
             return recipe.source.info(recipe.name)._replace(name=name)
@@ -179,7 +179,7 @@ class Plan(TensorSource):
         recipe = self._recipes.get(name)
         if recipe is not None:
             return recipe.slices()
-        source, origin = self.origin(name)
+        source, origin = self._origin(name)
         return source.slices(origin)
 
     def read(self, name: str, region: Region | None = None) -> Array:
@@ -190,7 +190,7 @@ class Plan(TensorSource):
             return description
         recipe = self._recipes.get(name)
         if recipe is None:
-            source, origin = self.origin(name)
+            source, origin = self._origin(name)
             return source.read(origin, region)
         if region is None:
             return recipe.make(TensorSlice.full(len(recipe.shape)).resolve(recipe.shape))
@@ -204,7 +204,7 @@ class Plan(TensorSource):
         recipe = self._recipes.get(name)
         if recipe is not None:
             return recipe.pieces(stored)
-        source, origin = self.origin(name)
+        source, origin = self._origin(name)
         return source.pieces(origin, stored)
 
     def close(self) -> None:
