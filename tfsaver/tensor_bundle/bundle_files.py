@@ -93,8 +93,8 @@ class BundleFiles:
         self._doubtful: dict[int, str] = {}
         self._pieces: dict[BundleEntry, tuple[int, ...]] = {}
         self._kept: tuple[BundleEntry, object, Array] | None = None
-        self._promised = _PromisedBytes()
         self._lock = ForkSafeLock()
+        self._promised = _PromisedBytes(self._lock)
         self._is_closed = False
 
     @property
@@ -366,10 +366,14 @@ class BundleFiles:
 
 
 class _PromisedBytes:
-    """Counts the bytes that the entries of one index take in each data file, as they are asked for."""
+    """Counts the bytes that the entries of one index take in each data file, as they are asked for.
 
-    def __init__(self) -> None:
-        self._lock = ForkSafeLock()
+    Args:
+        lock: Taken for every count; what holds it counts nothing.
+    """
+
+    def __init__(self, lock: ForkSafeLock) -> None:
+        self._lock = lock
         # Hashes, since names are long: two of one hash are counted as one, which is no harm.
         self._known: set[int] = set()
         # Of each shard, the end and the size of what is not counted yet: whether it lies in the file is seen when that is

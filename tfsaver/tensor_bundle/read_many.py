@@ -343,13 +343,13 @@ class _Reading:
     def run(self, parts: list[_Part], num_workers: int | None, progress: Callable[[int], object] | None) -> None:
         """Reads parts, whatever their order."""
         in_pieces: list[_PiecewisePart] = []
-        if len(parts) == 1 and progress is None and parts[0].entry.size <= _SMALL_SIZE:
+        if len(parts) == 1 and progress is None and parts[0].entry.size <= _PIECE_SIZE:
             # One look-up after the other is what many programs do.
             for task in self._tasks(parts, in_pieces):
                 task.run()
-            return
-        parts.sort(key=lambda part: (part.entry.shard_id, part.entry.offset))
-        run_tasks(list(_in_runs(self._tasks(parts, in_pieces))), num_workers, progress)
+        else:
+            parts.sort(key=lambda part: (part.entry.shard_id, part.entry.offset))
+            run_tasks(list(_in_runs(self._tasks(parts, in_pieces))), num_workers, progress)
         for part in in_pieces:
             try:
                 if self._must_check(part.part.entry):
