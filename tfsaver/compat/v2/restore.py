@@ -67,7 +67,7 @@ def restore(
         cast: Whether numbers of another dtype are converted.
         strict: Whether it is an error that something is missing, ambiguous or of another dtype or shape. Otherwise the rest
             is restored.
-        dry_run: Whether to report only; nothing but the index is read, and nothing assigned.
+        dry_run: Whether to report only: nothing is assigned, and of the values only those are read that a cast may lose.
         verified: For a directory: restores the newest checkpoint in it that is whole, where it otherwise has to be the one
             that the state file names. What is skipped is logged as a warning, with the reason; the report says what was
             taken. What does not fit is an error all the same.
