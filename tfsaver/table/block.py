@@ -63,9 +63,9 @@ class Block:
         read_varint = coding.read_varint
         while position < stop:
             start = position
-            # Nearly every entry spells its three numbers in one byte each.
-            if position + 3 <= end and contents[position] | contents[position + 1] | contents[position + 2] < 0x80:
-                shared, unshared, value_size = contents[position : position + 3]
+            # Nearly every entry spells its three numbers in one byte each. Behind the entries stand four bytes at least.
+            shared, unshared, value_size = contents[position], contents[position + 1], contents[position + 2]
+            if shared | unshared | value_size < 0x80:
                 position += 3
             else:
                 shared, position = read_varint(contents, position)
