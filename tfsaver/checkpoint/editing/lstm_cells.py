@@ -40,7 +40,8 @@ def keras_lstm(source: TensorSource, cells: Mapping[str, str], *, forget_bias: f
         forget_bias: What the cells were made with.
 
     Raises:
-        InvalidArgumentError: There is no such cell; says it of all. Or two cells are for one layer.
+        InvalidArgumentError: There is no such cell, two cells are for one layer, or another tensor has the name of one
+            that a layer gets; says all.
         UnimplementedError: A cell has peepholes or a projection.
     """
     plan = as_plan(source)
@@ -63,9 +64,10 @@ def keras_lstm(source: TensorSource, cells: Mapping[str, str], *, forget_bias: f
         if extra := [word for word in _NOT_IN_KERAS if f"{scope}/{word}" in plan]:
             raise UnimplementedError(f"the cell {scope!r} has {', '.join(extra)}, which no LSTM of Keras has")
         problems += _add(plan, layer, kernel, bias, forget_bias, made, replaced)
+    kept = same_names(name for name in plan.tensor_names if name not in replaced)
+    problems += [f"{name!r} is a tensor already, and would be one of a layer" for name in sorted(kept.keys() & made.keys())]
     if problems:
         raise InvalidArgumentError("\n".join(problems))
-    kept = same_names(name for name in plan.tensor_names if name not in replaced)
     return plan.with_names(kept, graph=plan.graph, recipes=made)
 
 
