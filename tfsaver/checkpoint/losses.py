@@ -84,7 +84,7 @@ class Losses:
             if _is_exact(self.source) or _is_exact(self.target):
                 self._add_integers(one, other)
             else:
-                self._add_floats(_widened(one), _widened(other))
+                self._add_floats(widened(one), widened(other))
 
     def _add_integers(self, old: Array, new: Array) -> None:
         with np.errstate(all="ignore"):
@@ -93,10 +93,10 @@ class Losses:
         if not _is_exact(self.source):
             # What an integer becomes that a number does not reach is the processor's choice; it may be the number again.
             lowest, end = _range(self.target)
-            wide = _widened(old)
+            wide = widened(old)
             same &= (wide >= lowest) & (wide < end)
         elif not _is_exact(self.target):
-            same &= np.isfinite(_widened(new))
+            same &= np.isfinite(widened(new))
         self.num_changed += int(old.size - np.count_nonzero(same))
 
     def _add_floats(self, old: Array, new: Array) -> None:
@@ -161,8 +161,8 @@ def _is_exact(dtype: DType) -> bool:
     return is_integer(dtype) or dtype.name == "bool"
 
 
-def _widened(array: Array) -> Array:
-    """The elements in a type in which their differences are exact enough to be judged."""
+def widened(array: Array) -> Array:
+    """Numbers as float64 or complex128, in which their differences are exact enough to be judged."""
     return array.astype(np.complex128 if array.dtype.kind == "c" else np.float64, copy=False)
 
 

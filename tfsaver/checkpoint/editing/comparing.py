@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from tfsaver.checkpoint.losses import widened
 from tfsaver.checkpoint.tensor_source import Array
 
 
@@ -99,11 +100,6 @@ def is_number(dtype: np.dtype[Any]) -> bool:
 def is_integer(dtype: np.dtype[Any]) -> bool:
     """Whether elements are integers; also those of ml_dtypes, which numpy takes for something of their own."""
     return dtype.kind in "iu" or dtype.name.startswith(("int", "uint"))
-
-
-def widened(array: Array) -> Array:
-    """Numbers as float64 or complex128."""
-    return array.astype(np.complex128 if array.dtype.kind == "c" else np.float64, copy=False)
 
 
 def _needs_more_digits(dtype: np.dtype[Any]) -> bool:
