@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+import tfsaver
 from tfsaver.checkpoint.checkpoint_reader import load_checkpoint
 from tfsaver.checkpoint.save import save_checkpoint
 from tfsaver.checkpoint.tensor_source import ArraySource, TensorSource
@@ -52,3 +55,41 @@ def test_a_missing_tensor_names_the_nearest(source: TensorSource) -> None:
 def test_text_of_no_dimensions_is_read_as_an_array() -> None:
     read = ArraySource({"text": np.array(b"words", object)}).read("text", ())
     assert (type(read), read.shape, read.item()) == (np.ndarray, (), b"words")
+
+
+class OneBuffer(Mapping[str, Any]):
+    """Makes every tensor in one and the same memory, which other mappings may use too."""
+
+    def __init__(self, buffer: Any, first: int) -> None:
+        self._buffer = buffer
+        self._first = first
+
+    def __getitem__(self, name: str) -> Any:
+        self._buffer[:] = self._first + "abc".index(name)
+        return self._buffer
+
+    def __iter__(self) -> Iterator[str]:
+        return iter("abc")
+
+    def __len__(self) -> int:
+        return 3
+
+
+def test_two_mappings_may_use_one_buffer(tmp_path: Path) -> None:
+    buffer = np.zeros(4, np.float32)
+    low, high = OneBuffer(buffer, 0), OneBuffer(buffer, 10)
+    tfsaver.average([low, high], tmp_path / "mean")
+    with load_checkpoint(tmp_path / "mean") as reader:
+        assert {name: reader[name].tolist() for name in reader} == {name: [5.0 + n] * 4 for n, name in enumerate("abc")}
+    assert len(tfsaver.diff(low, high).different) == 3
+    with pytest.raises(InvalidArgumentError, match="the checkpoints conflict"):
+        tfsaver.merge([low, high], tmp_path / "merged")
+
+
+def test_what_a_mapping_made_stays_as_it_was() -> None:
+    buffer = np.zeros(4, np.float32)
+    source = ArraySource(OneBuffer(buffer, 0))
+    first = source["b"]
+    buffer[:] = -1
+    assert first.tolist() == source["b"].tolist() == [1] * 4
+    assert np.concatenate(list(source.pieces("b"))).tolist() == [1] * 4

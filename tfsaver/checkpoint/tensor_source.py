@@ -127,7 +127,7 @@ class ArraySource(TensorSource):
     """Arrays by name as a source.
 
     The values of a dict are there and stay as they are. Any other mapping may make each array when it is asked for, even in
-    memory that it uses again for the next: such an array is used before another is asked for, or copied.
+    memory that it uses again for the next, or that another mapping uses too: what it gives is copied at once.
 
     Args:
         arrays: Names to arrays, or to what numpy makes arrays of.
@@ -182,7 +182,7 @@ class ArraySource(TensorSource):
     def pieces(self, name: str, stored: TensorSlice | None = None) -> Iterator[Array]:
         if stored is not None or self._is_dict:
             return super().pieces(name, stored)
-        # Not copied, as `read` would: it stays as it is until another tensor is asked for.
+        # Not copied once more, as `read` would: nobody else has the last one that was made.
         return cut(self._tensor(name)[0])
 
     def is_stable(self, name: str) -> bool:
@@ -195,6 +195,8 @@ class ArraySource(TensorSource):
         if name not in self._names:
             raise TensorNotFoundError(name, checkpoint=self._description, near=nearest_names(name, self._names))
         array, dtype = tensor_util.as_tensor(self._arrays[name], name)
+        if not self._is_dict:
+            array = array.copy()
         self._last = name, array, dtype
         return array, dtype
 
