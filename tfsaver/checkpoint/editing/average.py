@@ -86,7 +86,7 @@ def _mean(values: Sequence[Array], weights: Sequence[float], dtype: DType) -> Ar
             term *= weight
         total = term if total is None else np.add(total, term, out=total)
     with np.errstate(over="ignore"):
-        # There is at least one that counts; and what numpy makes of a scalar is no array.
+        # At least one weight is not zero, so there is a total. Division turns an array without axes into a scalar.
         mean: Array = np.asarray(np.asarray(total) / math.fsum(weights)).astype(dtype.numpy)
     return mean
 

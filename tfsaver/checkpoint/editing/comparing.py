@@ -108,7 +108,7 @@ def _needs_more_digits(dtype: np.dtype[Any]) -> bool:
 
 
 def _as_exact(array: Array) -> Array:
-    """Numbers in a type that has all integers of 64 bits and all of float64, as far as numpy has one here."""
+    """Numbers as long doubles, which hold every 64-bit integer and every float64 where they have 64 digits, as on x86."""
     if array.dtype.kind == "c":
         return array.astype(np.clongdouble)
     wide = array if is_integer(array.dtype) else array.astype(np.float64)

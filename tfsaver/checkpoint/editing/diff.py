@@ -143,7 +143,7 @@ def diff(
         rtol: Numbers are equal that differ by at most ``atol + rtol * |b|``; without both, those that have the same bytes.
         atol: See `rtol`.
         ignore_dtype: Whether numbers of other types may be equal.
-        selection: Which tensors to compare: a `Selection`, or patterns of which one must occur in a name; all when None.
+        selection: Which tensors to compare: a `Selection`, or patterns, one of which must occur in the name. None: all.
         mapping: The names that the tensors of `a` have in `b`, see `name_map`.
         progress: Called with how many bytes of `a` are compared and how many there are.
 
