@@ -1,7 +1,7 @@
 """The mean of several checkpoints of one model, tensor by tensor and piece by piece.
 
     floats, complex numbers    the mean, in float64 or complex128, rounded to the tensors' own type; of these two types
-                               themselves in twice their digits, so that equal weights round once
+                               themselves in twice their digits, so that little else is rounded
     everything else            the last checkpoint's: a mean of steps, of words or of random states means nothing
 
 All checkpoints must have the same tensors, of the same types and shapes; whatever is not so is said at once. In checkpoints
