@@ -40,6 +40,8 @@ def test_builder_restarts_at_its_interval() -> None:
 def test_block_without_room_for_its_restart_count_is_truncated(size: int) -> None:
     with pytest.raises(TruncatedError, match="block: restart count: 4 bytes wanted"):
         Block(bytes(size), "block")
+    with pytest.raises(TruncatedError, match="restart count: 4 bytes wanted"):
+        restart_fault(bytes(size))
 
 
 def test_block_without_restarts_is_empty() -> None:

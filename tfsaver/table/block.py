@@ -112,11 +112,11 @@ def restart_fault(contents: bytes) -> str | None:
     Raises:
         DataLossError: The entries cannot be decoded.
     """
+    end = _end_of_entries(contents)
     num_restarts = coding.read_fixed32(contents, len(contents) - 4)
     if not num_restarts:
         num_skipped = len(contents) - 4
         return f"has no restart offsets, but {num_skipped} bytes before their count" if num_skipped else None
-    end = _end_of_entries(contents)
     # A block without entries has one offset, which points to where the first would be.
     complete_starts = set(_complete_starts(contents, end)) or {0}
     previous = -1
