@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -161,6 +163,24 @@ def test_closed_reader_reads_nothing(tmp_path: Path) -> None:
     reader.close()
     with pytest.raises((SaverError, ValueError)):
         reader["step"]
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="this system does not say what is open")
+@pytest.mark.parametrize("format", ["v1", "v2"])
+def test_a_reader_that_nobody_has_any_more_leaves_no_file_open(format: str, tmp_path: Path) -> None:
+    prefix = save_checkpoint(TENSORS, tmp_path / "model", format=format)
+
+    def num_open() -> int:
+        return sum(os.path.realpath(f"/proc/self/fd/{number}").startswith(prefix) for number in os.listdir("/proc/self/fd"))
+
+    gc.disable()
+    try:
+        reader = load_checkpoint(prefix)
+        assert reader["step"] == 7 and num_open()
+        del reader
+        assert not num_open()
+    finally:
+        gc.enable()
 
 
 def test_index_without_data_still_lists(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import bisect
 import copy
 import functools
+import weakref
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
@@ -68,7 +69,10 @@ class Table:
         self._handles = handles
         # What is wrong with a block is looked for once, however many keys would be in it.
         self._damage: dict[int, DataLossError] = {}
-        self._cached_block = functools.lru_cache(_NUM_CACHED_BLOCKS)(self._numbered_block)
+        # The cache refers to the table weakly. In a cycle, a table that nobody has any more would stay until the next
+        # garbage collection, and its file open.
+        block_of = functools.partial(type(self)._numbered_block, weakref.proxy(self))
+        self._cached_block = functools.lru_cache(_NUM_CACHED_BLOCKS)(block_of)
 
     @property
     def path(self) -> str:
