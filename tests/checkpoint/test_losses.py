@@ -19,8 +19,8 @@ INTEGERS = [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)
 FLOATS = ["float16", "float32", "float64", "bfloat16", "float8_e4m3fn", "float8_e5m2"]
 
 
-def losses_of(values: Any, source: str, target: str) -> Losses:
-    losses = Losses(dtypes.from_name(source), dtypes.from_name(target))
+def losses_of(values: Any, source: str, target: str, *, allow_overflow: bool = False) -> Losses:
+    losses = Losses(dtypes.from_name(source), dtypes.from_name(target), allow_overflow)
     cast_array(np.array(values, losses.source.numpy), losses)
     return losses
 
@@ -60,7 +60,7 @@ def test_losses_are_those_of_exact_numbers(source: str, target: str, numbers: li
     new = cast_array(old, losses)
     expected = sum(is_lost(one, other, target) for one, other in zip(old, new, strict=True))
     assert losses.num_refused == expected, (old, new, losses)
-    assert losses.is_refused() == bool(expected)
+    assert losses.is_refused == bool(expected)
     if not can_lose(losses.source, losses.target):
         assert not expected and losses.max_abs == 0
 
@@ -85,11 +85,19 @@ def test_what_is_lost_is_refused_and_said(values: list[Any], source: str, target
 
 
 def test_range_may_be_given_up_but_not_an_integer() -> None:
-    raise_losses({"w": losses_of([1e30, math.inf], "float32", "float8_e4m3fn")}, allow_overflow=True)
+    raise_losses({"w": losses_of([1e30, math.inf], "float32", "float8_e4m3fn", allow_overflow=True)})
     with pytest.raises(InvalidArgumentError):
-        raise_losses({"w": losses_of([300], "int32", "uint8")}, allow_overflow=True)
+        raise_losses({"w": losses_of([300], "int32", "uint8", allow_overflow=True)})
 
 
 def test_infinities_and_nans_that_stay_lose_nothing() -> None:
     losses = losses_of([math.inf, -math.inf, math.nan, 1.0], "float32", "bfloat16")
-    assert not losses.is_refused() and losses.max_abs == 0
+    assert not losses.is_refused and losses.max_abs == 0
+
+
+def test_what_was_lost_can_be_counted_again() -> None:
+    losses = losses_of([1e30, 0.1], "float32", "float16", allow_overflow=True)
+    expected = losses_of([0.1], "float32", "float16", allow_overflow=True)
+    losses.reset()
+    cast_array(np.array([0.1], np.float32), losses)
+    assert losses == expected and losses.allow_overflow

@@ -282,7 +282,7 @@ def _cast(maker: Maker, model: Model) -> Model:
         is_float = array.dtype != object and np.dtype(array.dtype).kind in "fV" and array.dtype != np.bool_
         return array.astype(target) if is_float else array
 
-    plan = casted(model.plan, np.dtype(target).name).plan
+    plan = casted(model.plan, np.dtype(target).name)
     return Model(plan, {name: expected(array) for name, array in model.arrays.items()})
 
 

@@ -44,10 +44,12 @@ class Losses:
         num_nans_lost: Elements that were not numbers, and are now.
         num_underflowed: Elements that became zero.
         num_changed: Integers, or elements that became integers, that are others now.
+        allow_overflow: Whether what lies out of the new type's range may become what that type has for it.
     """
 
     source: DType
     target: DType
+    allow_overflow: bool = False
     num_elements: int = 0
     max_abs: float = 0.0
     max_relative: float = 0.0
@@ -67,9 +69,19 @@ class Losses:
         """How many elements lost more than precision."""
         return self.num_changed + self.num_nans_lost + self._num_out_of_range
 
-    def is_refused(self, *, allow_overflow: bool = False) -> bool:
-        """Whether what was lost is more than precision."""
-        return bool(self.num_changed or self.num_nans_lost or (self._num_out_of_range and not allow_overflow))
+    @property
+    def is_refused(self) -> bool:
+        """Whether what was lost is more than precision, and more than the caller allows."""
+        return bool(self.num_changed or self.num_nans_lost or (self._num_out_of_range and not self.allow_overflow))
+
+    @property
+    def can_lose(self) -> bool:
+        """Whether any element of the one type can lose anything in the other; not which."""
+        return can_lose(self.source, self.target)
+
+    def reset(self) -> None:
+        """Nothing is lost so far."""
+        vars(self).update(vars(Losses(self.source, self.target, self.allow_overflow)))
 
     @property
     def _num_out_of_range(self) -> int:
@@ -125,7 +137,7 @@ class Losses:
 
     def document(self) -> dict[str, Any]:
         """The facts as what JSON can hold."""
-        facts = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        facts = {name: value for name, value in vars(self).items() if name != "allow_overflow"}
         return {**facts, "source": self.source.name, "target": self.target.name}
 
     def __str__(self) -> str:
@@ -198,15 +210,14 @@ def cast_array(value: Array, losses: Losses) -> Array:
     return result
 
 
-def raise_losses(losses: Mapping[str, Losses], *, allow_overflow: bool = False) -> None:
+def raise_losses(losses: Mapping[str, Losses]) -> None:
     """One error of all that casting must not lose.
 
     Args:
         losses: What each tensor has lost, by name.
-        allow_overflow: Whether what lies out of the new type's range may become what that type has for it.
 
     Raises:
-        InvalidArgumentError: Something is lost that is more than precision; says all.
+        InvalidArgumentError: Something is lost that is more than precision, and that is not allowed; says all.
     """
-    lost = [f"{name!r}: {each}" for name, each in losses.items() if each.is_refused(allow_overflow=allow_overflow)]
+    lost = [f"{name!r}: {each}" for name, each in losses.items() if each.is_refused]
     raise_problems("casting loses values", lost)

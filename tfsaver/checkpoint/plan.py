@@ -26,6 +26,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 
 from tfsaver import schemas
+from tfsaver.checkpoint.losses import Losses
 from tfsaver.checkpoint.objects.object_graph import DESCRIPTIONS, OBJECT_GRAPH_KEY, TREE_KEY, read_object_graph
 from tfsaver.checkpoint.recipes import Recipe, Take
 from tfsaver.checkpoint.tensor_source import Array, TensorSource
@@ -93,6 +94,10 @@ class Plan(TensorSource):
     def is_changed(self, name: str) -> bool:
         """Whether a tensor is made by a recipe."""
         return name in self._recipes
+
+    def losses(self) -> Iterator[tuple[str, Losses]]:
+        """What each tensor that is cast has lost so far, by name. What is read twice is counted twice."""
+        return ((name, losses) for name, recipe in self._recipes.items() for losses in recipe.losses())
 
     def with_names(
         self,

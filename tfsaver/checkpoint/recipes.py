@@ -15,11 +15,13 @@ slices, a sum for one of them, and a join.
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
+from tfsaver.checkpoint.losses import Losses
 from tfsaver.checkpoint.tensor_source import Array, TensorSource
 from tfsaver.framework.array_pieces import blocks, cut, flat, recut
 from tfsaver.framework.dtypes import DType
@@ -42,6 +44,10 @@ class Recipe(abc.ABC):
     @abc.abstractmethod
     def make(self, region: TensorSlice) -> Array:
         """A resolved region of the tensor. The array belongs to the caller."""
+
+    def losses(self) -> Iterator[Losses]:
+        """What casts on the way have lost so far."""
+        return iter(())
 
     def slices(self) -> tuple[TensorSlice, ...]:
         """The slices in which the tensor can be made one after the other as its sources have it; none where it is whole."""
@@ -114,6 +120,9 @@ class Rearrange(Recipe):
         self.dtype = of.dtype
         self.shape = tuple(self._part.shape[axis] for axis in self._axes)
 
+    def losses(self) -> Iterator[Losses]:
+        return self._of.losses()
+
     def make(self, region: TensorSlice) -> Array:
         extents = [(0, 0)] * len(self._axes)
         for (start, length), axis in zip(region.extents, self._axes, strict=True):
@@ -129,12 +138,21 @@ class Elementwise(Recipe):
         of: The tensors.
         function: Called with an array of each, all of one shape; returns one of that shape and of the dtype.
         dtype: The type of what it returns.
+        losses: Where the function counts what elements lose; None where they lose nothing that counts.
     """
 
-    def __init__(self, of: Sequence[Recipe], function: Callable[..., Array], dtype: DType) -> None:
+    def __init__(
+        self, of: Sequence[Recipe], function: Callable[..., Array], dtype: DType, losses: Losses | None = None
+    ) -> None:
         self._of = tuple(of)
         self._function = function
+        self._losses = losses
         self.dtype, self.shape = dtype, self._of[-1].shape
+
+    def losses(self) -> Iterator[Losses]:
+        if self._losses is not None:
+            yield self._losses
+        yield from _losses_of(self._of)
 
     def make(self, region: TensorSlice) -> Array:
         return self._function(*(each.make(region) for each in self._of))
@@ -167,6 +185,9 @@ class Join(Recipe):
         shape[self._axis] = self._ends[-1]
         self.shape = tuple(shape)
 
+    def losses(self) -> Iterator[Losses]:
+        return _losses_of(self._of)
+
     def make(self, region: TensorSlice) -> Array:
         first, length = region.extents[self._axis]
         parts = []
@@ -198,6 +219,9 @@ class Gather(Recipe):
         self._set = TensorSliceSet(name, self.shape, [each for each, _ in self._stored])
         self._set.check_coverage()
 
+    def losses(self) -> Iterator[Losses]:
+        return _losses_of(of for _, of in self._stored)
+
     def make(self, region: TensorSlice) -> Array:
         out = np.empty(region.shape, self.dtype.numpy)
         for number, part, target in self._set.parts(region):
@@ -217,6 +241,10 @@ class Gather(Recipe):
             if each == stored:
                 return of.pieces(next(one for one in of.slices() if one.resolve(self.shape) == each))
         return recut(flat(self.make(block)) for block in blocks(self.shape))
+
+
+def _losses_of(recipes: Iterable[Recipe]) -> Iterator[Losses]:
+    return itertools.chain.from_iterable(recipe.losses() for recipe in recipes)
 
 
 def _along(region: TensorSlice, axis: int, start: int, length: int) -> TensorSlice:

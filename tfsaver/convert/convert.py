@@ -293,7 +293,8 @@ def _edit(
     if dtype is not None:
         # What cannot be read at all is said before anything asks for types.
         check_fits(view, f"a {written.description}", lambda _: None, is_text=False)
-        view, cast = casted(view, dtype, raises=False)
+        view = casted(view, dtype, raises=False)
+        cast = dict(view.losses())
     old_dtypes = {}
     if dtype is not None:
         old_dtypes = {name: before.info(name).dtype for name in before.names}

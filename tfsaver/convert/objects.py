@@ -84,7 +84,7 @@ def _fitted(value: Any, wanted: WantedTensor | None) -> Array:
             raise TypeError(f"{wanted.dtype} is needed, not {dtype}")
         losses = Losses(dtype, wanted.dtype)
         array = cast_array(array, losses)
-        if losses.is_refused():
+        if losses.is_refused:
             raise TypeError(f"{wanted.dtype} is needed, which {value!r} is not")
     if not array.shape and wanted.shape is not None and None not in wanted.shape:
         return np.full(wanted.shape, array)

@@ -88,13 +88,13 @@ def test_integers_are_cast_only_without_loss(save: Any, tmp_path: pathlib.Path) 
 
 
 def test_lazy_reads_raise_at_once(partitioned: str) -> None:
-    view = casted(ArraySource({"a": np.array([1.0, 1e9])}), "float16").plan
+    view = casted(ArraySource({"a": np.array([1.0, 1e9])}), "float16")
     assert view.info("a").num_bytes == 4
     assert view.read("a", np.s_[:1]).tolist() == [1.0]
     with pytest.raises(InvalidArgumentError, match="1 overflowed"):
         view.read("a")
     with load_checkpoint(partitioned) as reader:
-        assert len(casted(reader, "bfloat16").plan.slices("rows")) == 2
+        assert len(casted(reader, "bfloat16").slices("rows")) == 2
 
 
 @pytest.mark.parametrize("dtype", ["string", "bool", "qint8", "variant", "resource"])

@@ -81,6 +81,6 @@ def test_chains_of_views_compose(save: Any, tmp_path: pathlib.Path) -> None:
     from tfsaver.checkpoint.editing.select import selected
 
     with load_checkpoint(save("m", {"a/w": W, "a/b": W[0], "c": W})) as reader:
-        view = casted(renamed(selected(reader, ["a/w", "a/b"]), [("^a/", "x/")]).plan, "float16").plan
+        view = casted(renamed(selected(reader, ["a/w", "a/b"]), [("^a/", "x/")]).plan, "float16")
         out = tfsaver.save_checkpoint(view, tmp_path / "out")
     assert_same(read(out), {"x/w": W.astype(np.float16), "x/b": W[0].astype(np.float16)})

@@ -12,7 +12,7 @@ they go by, and a number that the new type does not reach is an error unless the
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -34,18 +34,6 @@ if TYPE_CHECKING:
     from tfsaver.checkpoint.editing.edit import WriteOptions
 
 
-class Casting(NamedTuple):
-    """Tensors in another type.
-
-    Attributes:
-        plan: The tensors.
-        report: What each tensor that was read has lost so far, by name. What is read twice is counted twice.
-    """
-
-    plan: Plan
-    report: dict[str, Losses]
-
-
 def casted(
     source: TensorSource,
     dtype: Any,
@@ -54,8 +42,8 @@ def casted(
     *,
     allow_overflow: bool = False,
     raises: bool = True,
-) -> Casting:
-    """A source with some tensors in another type.
+) -> Plan:
+    """A source with some tensors in another type; `Plan.losses` says what that has cost them.
 
     Args:
         source: The source.
@@ -63,7 +51,7 @@ def casted(
         include: Patterns of which one must occur in the name of a tensor that is cast; a single one need not be in a list.
         exclude: Patterns of which none may occur.
         allow_overflow: Whether numbers out of the new type's range become infinite. Otherwise reading them is an error.
-        raises: Whether reading what must not be lost is an error; without, it is only in the report.
+        raises: Whether reading what must not be lost is an error; without, it is only in the losses.
 
     Raises:
         InvalidArgumentError: Nothing can be cast to that type, or a pattern is in no name.
@@ -71,22 +59,20 @@ def casted(
     """
     plan = as_plan(source)
     target = as_dtype(dtype)
-    report: dict[str, Losses] = {}
 
     def recipe(name: str) -> Elementwise:
         of = plan.recipe(name)
+        losses = Losses(of.dtype, target, allow_overflow)
 
         def cast_piece(value: Array) -> Array:
-            losses = report.setdefault(name, Losses(of.dtype, target))
             result = cast_array(value, losses)
             if raises:
-                raise_losses({name: losses}, allow_overflow=allow_overflow)
+                raise_losses({name: losses})
             return result
 
-        return Elementwise([of], cast_piece, target)
+        return Elementwise([of], cast_piece, target, losses)
 
-    recipes = {name: recipe(name) for name in _names_to_cast(plan, target, include, exclude)}
-    return Casting(plan.with_recipes(recipes), report)
+    return plan.with_recipes({name: recipe(name) for name in _names_to_cast(plan, target, include, exclude)})
 
 
 def as_dtype(dtype: Any) -> DType:
@@ -162,10 +148,9 @@ def cast(
     """
     with open_sources([checkpoint]) as [source]:
         # What is wrong is said of all tensors at once, at the end and before anything is visible.
-        view, report = casted(source, dtype, include, exclude, raises=False)
-        written = write_result(
-            view, prefix, [source], check=lambda: raise_losses(report, allow_overflow=allow_overflow), **options
-        )
+        view = casted(source, dtype, include, exclude, allow_overflow=allow_overflow, raises=False)
+        report = dict(view.losses())
+        written = write_result(view, prefix, [source], check=lambda: raise_losses(report), **options)
         notes = () if report else (f"note: there is nothing to cast to {as_dtype(dtype)}",)
         return EditReport(
             "cast", (describe(source),), written, contents_of([source]), contents_of([view]), cast=report, notes=notes

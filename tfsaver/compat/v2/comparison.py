@@ -77,7 +77,7 @@ def _differences(values: Values) -> Iterator[DifferentValue]:
             yield DifferentValue(item.names[0], num_different, expected.size, _distance(expected, actual))
     # What its type cannot hold no variable has, whatever it holds in its place.
     for name, losses in values.losses.items():
-        if losses.is_refused():
+        if losses.is_refused:
             yield DifferentValue(name, losses.num_refused, losses.num_elements, None)
 
 
