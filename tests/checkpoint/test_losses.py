@@ -81,13 +81,13 @@ def test_what_is_lost_is_refused_and_said(values: list[Any], source: str, target
     losses = losses_of(values, source, target)
     assert fact in str(losses)
     with pytest.raises(InvalidArgumentError, match="'w': .*" + fact):
-        raise_losses({"v": losses_of([1], "float32", "float16"), "w": losses})
+        raise_losses([("v", losses_of([1], "float32", "float16")), ("w", losses)])
 
 
 def test_range_may_be_given_up_but_not_an_integer() -> None:
-    raise_losses({"w": losses_of([1e30, math.inf], "float32", "float8_e4m3fn", allow_overflow=True)})
+    raise_losses([("w", losses_of([1e30, math.inf], "float32", "float8_e4m3fn", allow_overflow=True))])
     with pytest.raises(InvalidArgumentError):
-        raise_losses({"w": losses_of([300], "int32", "uint8", allow_overflow=True)})
+        raise_losses([("w", losses_of([300], "int32", "uint8", allow_overflow=True))])
 
 
 def test_infinities_and_nans_that_stay_lose_nothing() -> None:

@@ -16,6 +16,7 @@ import pytest
 
 import tfsaver
 from tests.tensor_bundle.tensors import assert_equal
+from tfsaver.checkpoint.execution import Execution
 from tfsaver.checkpoint.tensor_source import ArraySource
 from tfsaver.convert import file_source
 from tfsaver.convert.file_source import OpenFile, PinnedDirectory, library_errors
@@ -51,9 +52,7 @@ def written(kind: str, directory: Path, arrays: dict[str, Any] = _ARRAYS) -> Pat
         tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
         torch.save(tensors, path, _use_new_zipfile_serialization=False)
     else:
-        save = FORMATS[kind].save
-        assert save is not None
-        save(ArraySource(arrays), path, durable=False)
+        Execution(ArraySource(arrays), FORMATS[kind].target(path, durable=False)).run()
     os.utime(path, (1, 1))
     return path
 
@@ -72,6 +71,7 @@ def read_all(source: Any) -> None:
 _IN_A_PROCESS = """
 import os, resource, sys
 import numpy as np
+from tfsaver.checkpoint.execution import Execution
 from tfsaver.checkpoint.tensor_source import ArraySource
 from tfsaver.convert.formats import FORMATS
 from tfsaver.errors import TruncatedError
@@ -82,7 +82,7 @@ for kind, name in (("safetensors", "w.safetensors"), ("torch", "w.pt")):
         array = np.arange(100_000).astype(dtypes.from_name(dtype).numpy)
         for share in (0.0, 0.3, 0.999):
             for region in (None, np.s_[50_000:60_000], np.s_[-1]):
-                FORMATS[kind].save(ArraySource({"w": array}), name, durable=False)
+                Execution(ArraySource({"w": array}), FORMATS[kind].target(name, durable=False)).run()
                 source = FORMATS[kind].open(name)
                 os.truncate(name, int(os.path.getsize(name) * share))
                 try:
@@ -96,7 +96,7 @@ for kind, name in (("safetensors", "w.safetensors"), ("torch", "w.pt")):
 # A library that gets no descriptor.
 resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
 for kind, name in (("safetensors", "w.safetensors"), ("torch", "w.pt"), ("npz", "w.npz"), ("keras", "w.weights.h5")):
-    FORMATS[kind].save(ArraySource({"w": np.ones(9)}), name, durable=False)
+    Execution(ArraySource({"w": np.ones(9)}), FORMATS[kind].target(name, durable=False)).run()
     # What it imports, it has then imported.
     FORMATS[kind].open(name).close()
     for spare in range(4):
@@ -426,9 +426,7 @@ def test_an_orbax_checkpoint_that_changes_while_open_says_how(
     change: Callable[[Path], None], expected: type[Exception], tmp_path: Path
 ) -> None:
     pytest.importorskip("orbax.checkpoint")
-    save = FORMATS["orbax"].save
-    assert save is not None
-    save(ArraySource(_ARRAYS), tmp_path / "x", durable=False)
+    Execution(ArraySource(_ARRAYS), FORMATS["orbax"].target(tmp_path / "x", durable=False)).run()
     with FORMATS["orbax"].open(str(tmp_path / "x")) as source:
         files = [file for file in (tmp_path / "x").rglob("*") if file.is_file()]
         change(max(files, key=lambda file: file.stat().st_size))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import os
 import pydoc
@@ -28,6 +29,7 @@ from tfsaver.errors import (
     InvalidArgumentError,
     MissingExtraError,
     NotFoundError,
+    SaverError,
     UnimplementedError,
 )
 
@@ -229,9 +231,9 @@ def test_v1_says_all_that_it_cannot_hold(tmp_path: Path) -> None:
         convert(tensors, tmp_path / "x", format="v1")
     assert lines_of(error)[:-1] == [
         "a V1 checkpoint cannot hold 3 of 5 tensors, and nothing was written:",
-        "no type for bfloat16: 'bfloat16/0'",
-        "no type for uint32: 'uint32/0'",
-        "no type for uint64: 'uint64/0'",
+        "no type for bfloat16, which V2 checkpoints have: 'bfloat16/0'",
+        "no type for uint32, which V2 checkpoints have: 'uint32/0'",
+        "no type for uint64, which V2 checkpoints have: 'uint64/0'",
     ]
     assert os.listdir(tmp_path) == []
 
@@ -396,3 +398,22 @@ def test_no_format_takes_the_library_of_another(name: str, tmp_path: Path) -> No
     assert done.returncode == 0, done.stderr
     expected = {"npz": "", "keras": "h5py", "orbax": "jax orbax"}.get(name, name)
     assert done.stdout.strip() == expected
+
+
+def test_a_dry_run_says_the_same_and_writes_nothing(trained: str, tmp_path: Path) -> None:
+    for name, options in (("x.npz", {}), ("y", {"dtype": "float16"}), ("z.safetensors", {"include": "dense"})):
+        before = sorted(os.listdir(tmp_path))
+        dry = convert(trained, tmp_path / name, dry_run=True, **options)
+        assert sorted(os.listdir(tmp_path)) == before and dry.target is None and "nothing written" in str(dry)
+        written = convert(trained, tmp_path / name, **options)
+        assert dataclasses.replace(dry, target=written.target) == written
+
+
+def test_a_dry_run_refuses_what_a_conversion_refuses(tmp_path: Path) -> None:
+    tensors = {"w": np.array([1e9]), "x": np.array(["text"]), "y": np.uint32(1)}
+    for options in ({"format": "v1"}, {"format": "safetensors"}, {"dtype": "float16"}):
+        with pytest.raises(SaverError) as dry:
+            convert(tensors, tmp_path / "x", dry_run=True, **options)
+        with pytest.raises(SaverError) as error:
+            convert(tensors, tmp_path / "x", **options)
+        assert str(dry.value) == str(error.value) and not os.listdir(tmp_path)

@@ -21,8 +21,9 @@ from tests.convert.neighbours import (
     types_but,
 )
 from tests.tensor_bundle.tensors import assert_equal
+from tfsaver.checkpoint.execution import Execution
 from tfsaver.checkpoint.tensor_source import ArraySource
-from tfsaver.convert.keras_h5 import open_keras, save_keras
+from tfsaver.convert.keras_h5 import KerasTarget, open_keras
 from tfsaver.errors import DataLossError, InvalidArgumentError, UnimplementedError
 
 h5py = pytest.importorskip("h5py")
@@ -60,7 +61,7 @@ def run_keras(code: str, directory: Path) -> None:
 
 
 def saved(arrays: dict[str, Any], path: Path, like: Path | None = None) -> Path:
-    save_keras(ArraySource(arrays), path, like=like, durable=False)
+    Execution(ArraySource(arrays), KerasTarget(path, like=like, durable=False)).run()
     return path
 
 
@@ -173,7 +174,7 @@ def test_one_error_names_all_that_cannot_go(tmp_path: Path) -> None:
     tensors = every_tensor([*_NO_TYPE, "float32"], [(2,)])
     tensors |= {"text": strings(b"a"), "w": np.ones(1), "w/Adam": np.ones(1), "a//b": np.ones(1), "./c": np.ones(1)}
     with pytest.raises(UnimplementedError) as error:
-        save_keras(ArraySource(tensors), tmp_path / "x.weights.h5")
+        Execution(ArraySource(tensors), KerasTarget(tmp_path / "x.weights.h5")).run()
     expected = {f"no type for {name}: '{name}/0'" for name in _NO_TYPE}
     assert set(lines_of(error)[1:-1]) == expected | {
         "no type for string: 'text'",
@@ -187,14 +188,14 @@ def test_one_error_names_all_that_cannot_go(tmp_path: Path) -> None:
 
 def test_other_suffixes_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgumentError, match=r"x\.h5 does not end in \.weights\.h5"):
-        save_keras(ArraySource({"w": np.ones(1)}), tmp_path / "x.h5")
+        Execution(ArraySource({"w": np.ones(1)}), KerasTarget(tmp_path / "x.h5")).run()
     assert_nothing_is_left(tmp_path)
 
 
 def test_damaged_source_leaves_the_old_file(tmp_path: Path) -> None:
     path = saved({"old": np.ones(1)}, tmp_path / "x.weights.h5")
     with pytest.raises(DataLossError, match="w is damaged"):
-        save_keras(FailingSource({"a": np.ones(9), "w": np.ones(9)}, "w"), path)
+        Execution(FailingSource({"a": np.ones(9), "w": np.ones(9)}, "w"), KerasTarget(path)).run()
     assert os.listdir(tmp_path) == ["x.weights.h5"]
     with open_keras(path) as source:
         assert source.names == ["old"]

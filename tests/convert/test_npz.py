@@ -19,8 +19,9 @@ from tests.convert.neighbours import (
     types_but,
 )
 from tests.tensor_bundle.tensors import assert_equal
+from tfsaver.checkpoint.execution import Execution
 from tfsaver.checkpoint.tensor_source import ArraySource
-from tfsaver.convert.npz import open_npz, save_npz
+from tfsaver.convert.npz import NpzTarget, open_npz
 from tfsaver.errors import DataLossError, TensorNotFoundError, UnimplementedError
 from tfsaver.framework.variant import Variant
 
@@ -28,7 +29,7 @@ _OURS = [name for name, dtype in NUMBERS.items() if dtype.numpy.isbuiltin == 2]
 
 
 def saved(arrays: dict[str, Any], path: Path) -> Path:
-    save_npz(ArraySource(arrays), path, durable=False)
+    Execution(ArraySource(arrays), NpzTarget(path, durable=False)).run()
     return path
 
 
@@ -110,7 +111,7 @@ def test_one_error_names_all_that_cannot_go(tmp_path: Path) -> None:
         "w": np.ones(1),
     }
     with pytest.raises(UnimplementedError) as error:
-        save_npz(ArraySource(arrays), tmp_path / "x.npz")
+        Execution(ArraySource(arrays), NpzTarget(tmp_path / "x.npz")).run()
     assert lines_of(error)[0] == "an npz file cannot hold 5 of 7 tensors, and nothing was written:"
     assert sorted(lines_of(error)[1:-1]) == [
         "a name that is another tensor's with .npy at its end, which numpy takes off: 'a'",
@@ -125,7 +126,7 @@ def test_one_error_names_all_that_cannot_go(tmp_path: Path) -> None:
 def test_damaged_source_leaves_the_old_file(tmp_path: Path) -> None:
     path = saved({"old": np.ones(1)}, tmp_path / "x.npz")
     with pytest.raises(DataLossError, match="w is damaged"):
-        save_npz(FailingSource({"a": np.ones(9), "w": np.ones(9)}, "w"), path)
+        Execution(FailingSource({"a": np.ones(9), "w": np.ones(9)}, "w"), NpzTarget(path)).run()
     assert [item.name for item in tmp_path.iterdir()] == ["x.npz"]
     with open_npz(path) as source:
         assert source.names == ["old"]
@@ -184,6 +185,6 @@ def test_equal_tensors_make_equal_bytes(tmp_path: Path) -> None:
 
 def test_progress_ends_at_all_bytes(tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
-    save_npz(ArraySource(every_tensor(["float32"])), tmp_path / "x.npz", progress=lambda *done: seen.append(done))
+    Execution(ArraySource(every_tensor(["float32"])), NpzTarget(tmp_path / "x.npz"), progress=lambda *done: seen.append(done)).run()
     assert seen[-1] == (44 * 4, 44 * 4)
     assert seen == sorted(seen)

@@ -19,8 +19,9 @@ from tests.convert.neighbours import (
     types_but,
 )
 from tests.tensor_bundle.tensors import assert_equal
+from tfsaver.checkpoint.execution import Execution
 from tfsaver.checkpoint.tensor_source import ArraySource
-from tfsaver.convert.orbax import open_orbax, save_orbax
+from tfsaver.convert.orbax import OrbaxTarget, open_orbax
 from tfsaver.errors import AlreadyExistsError, DataLossError, InvalidArgumentError, UnimplementedError
 
 ocp = pytest.importorskip("orbax.checkpoint")
@@ -30,7 +31,7 @@ _SHAPES: list[tuple[int, ...]] = [(), (7,), (3, 4), (2, 3, 4)]
 
 
 def saved(arrays: dict[str, Any], path: Path) -> Path:
-    save_orbax(ArraySource(arrays), path, durable=False)
+    Execution(ArraySource(arrays), OrbaxTarget(path, durable=False)).run()
     return path
 
 
@@ -105,7 +106,7 @@ def test_one_error_names_all_that_cannot_go(tmp_path: Path) -> None:
     tensors = every_tensor([*_NO_TYPE, "float32"], [(2,)])
     tensors |= {"text": strings(b"a"), "empty": np.ones((2, 0)), "a//b": np.ones(1), "c.d": np.ones(1), "c/d": np.ones(1)}
     with pytest.raises(UnimplementedError) as error:
-        save_orbax(ArraySource(tensors), tmp_path / "x.orbax")
+        Execution(ArraySource(tensors), OrbaxTarget(tmp_path / "x.orbax")).run()
     expected = {f"no type for {name}: '{name}/0'" for name in _NO_TYPE if name in NUMBERS}
     assert set(lines_of(error)[1:-1]) == expected | {
         "no type for string: 'text'",
@@ -121,9 +122,9 @@ def test_directory_is_replaced_only_when_asked_to(tmp_path: Path) -> None:
     with pytest.raises(AlreadyExistsError, match="--overwrite"):
         saved({"new": np.ones(1)}, path)
     with pytest.raises(DataLossError, match="w is damaged"):
-        save_orbax(FailingSource({"w": np.ones(1)}, "w"), path, overwrite=True)
+        Execution(FailingSource({"w": np.ones(1)}, "w"), OrbaxTarget(path, overwrite=True)).run()
     assert list(restore_with_orbax(path)) == ["old"]
-    save_orbax(ArraySource({"new": np.ones(1)}), path, overwrite=True)
+    Execution(ArraySource({"new": np.ones(1)}), OrbaxTarget(path, overwrite=True)).run()
     assert list(restore_with_orbax(path)) == ["new"]
     assert os.listdir(tmp_path) == ["x.orbax"]
     (tmp_path / "file").write_bytes(b"")

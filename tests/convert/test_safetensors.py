@@ -20,8 +20,9 @@ from tests.convert.neighbours import (
     types_but,
 )
 from tests.tensor_bundle.tensors import assert_equal
+from tfsaver.checkpoint.execution import Execution
 from tfsaver.checkpoint.tensor_source import ArraySource
-from tfsaver.convert.safetensors import open_safetensors, save_safetensors
+from tfsaver.convert.safetensors import SafetensorsTarget, open_safetensors
 from tfsaver.errors import DataLossError, InvalidArgumentError, UnimplementedError
 
 safetensors = pytest.importorskip("safetensors")
@@ -34,7 +35,7 @@ _HELD = types_but(*_NO_TYPE)
 
 
 def saved(arrays: dict[str, Any], path: Path) -> Path:
-    save_safetensors(ArraySource(arrays), path, durable=False)
+    Execution(ArraySource(arrays), SafetensorsTarget(path, durable=False)).run()
     return path
 
 
@@ -104,7 +105,7 @@ def test_our_file_is_the_librarys_byte_for_byte(tmp_path: Path) -> None:
 
 def test_metadata_stands_in_the_header(tmp_path: Path) -> None:
     path = tmp_path / "x.safetensors"
-    save_safetensors(ArraySource({"w": np.ones(1)}), path, metadata={"format": "pt"})
+    Execution(ArraySource({"w": np.ones(1)}), SafetensorsTarget(path, metadata={"format": "pt"})).run()
     with safetensors.safe_open(path, "numpy") as file:
         assert file.metadata() == {"format": "pt"}
     with open_safetensors(path) as source:
@@ -114,7 +115,7 @@ def test_metadata_stands_in_the_header(tmp_path: Path) -> None:
 def test_one_error_names_all_that_cannot_go(tmp_path: Path) -> None:
     tensors = every_tensor([*_NO_TYPE, "float32"], [(2,)]) | {"text": strings(b"a"), "__metadata__": np.ones(1)}
     with pytest.raises(UnimplementedError) as error:
-        save_safetensors(ArraySource(tensors), tmp_path / "x.safetensors")
+        Execution(ArraySource(tensors), SafetensorsTarget(tmp_path / "x.safetensors")).run()
     expected = {f"no type for {name}: '{name}/0'" for name in _NO_TYPE if name in NUMBERS}
     expected |= {"no type for string: 'text'", "the format keeps this name for itself: '__metadata__'"}
     assert set(lines_of(error)[1:-1]) == expected
@@ -124,7 +125,7 @@ def test_one_error_names_all_that_cannot_go(tmp_path: Path) -> None:
 def test_damaged_source_leaves_the_old_file(tmp_path: Path) -> None:
     path = saved({"old": np.ones(1)}, tmp_path / "x.safetensors")
     with pytest.raises(DataLossError, match="w is damaged"):
-        save_safetensors(FailingSource({"a": np.ones(9), "w": np.ones(9)}, "w"), path)
+        Execution(FailingSource({"a": np.ones(9), "w": np.ones(9)}, "w"), SafetensorsTarget(path)).run()
     assert os.listdir(tmp_path) == ["x.safetensors"]
     with open_safetensors(path) as source:
         assert source.names == ["old"]
@@ -157,7 +158,7 @@ def test_writing_takes_the_memory_of_a_piece(tmp_path: Path) -> None:
     shape = np.broadcast_to(np.float32(0), (1 << 21,))
     source = Zeros({f"w{number}": shape for number in range(16)})
     tracemalloc.start()
-    save_safetensors(source, tmp_path / "x.safetensors", durable=False)
+    Execution(source, SafetensorsTarget(tmp_path / "x.safetensors", durable=False)).run()
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert os.path.getsize(tmp_path / "x.safetensors") > 16 << 23

@@ -22,8 +22,9 @@ from tests.convert.neighbours import (
     types_but,
 )
 from tests.tensor_bundle.tensors import assert_equal
+from tfsaver.checkpoint.execution import Execution
 from tfsaver.checkpoint.tensor_source import ArraySource
-from tfsaver.convert.torch import open_torch, save_torch
+from tfsaver.convert.torch import TorchTarget, open_torch
 from tfsaver.errors import DataLossError, UnimplementedError
 
 torch = pytest.importorskip("torch")
@@ -36,7 +37,7 @@ _HELD = [name for name in types_but(*_NO_TYPE) if hasattr(torch, name)]
 
 
 def saved(arrays: dict[str, Any], path: Path) -> Path:
-    save_torch(ArraySource(arrays), path, durable=False)
+    Execution(ArraySource(arrays), TorchTarget(path, durable=False)).run()
     return path
 
 
@@ -159,7 +160,7 @@ def test_a_list_is_read_and_one_tensor_is_not(tmp_path: Path) -> None:
 def test_one_error_names_all_that_cannot_go(tmp_path: Path) -> None:
     tensors = every_tensor([*_NO_TYPE, "float32"], [(2,)]) | {"text": strings(b"a")}
     with pytest.raises(UnimplementedError) as error:
-        save_torch(ArraySource(tensors), tmp_path / "x.pt")
+        Execution(ArraySource(tensors), TorchTarget(tmp_path / "x.pt")).run()
     expected = {f"no type for {name}: '{name}/0'" for name in _NO_TYPE if name in NUMBERS}
     assert set(lines_of(error)[1:-1]) == expected | {"no type for string: 'text'"}
     assert_nothing_is_left(tmp_path)
@@ -168,7 +169,7 @@ def test_one_error_names_all_that_cannot_go(tmp_path: Path) -> None:
 def test_damaged_source_leaves_the_old_file(tmp_path: Path) -> None:
     path = saved({"old": np.ones(1)}, tmp_path / "x.pt")
     with pytest.raises(DataLossError, match="w is damaged"):
-        save_torch(FailingSource({"a": np.ones(9), "w": np.ones(9)}, "w"), path)
+        Execution(FailingSource({"a": np.ones(9), "w": np.ones(9)}, "w"), TorchTarget(path)).run()
     assert os.listdir(tmp_path) == ["x.pt"]
     assert list(torch.load(path, weights_only=True)) == ["old"]
 

@@ -15,7 +15,7 @@ range to become whatever that type has for it. A changed integer is always refus
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import ml_dtypes
@@ -210,14 +210,14 @@ def cast_array(value: Array, losses: Losses) -> Array:
     return result
 
 
-def raise_losses(losses: Mapping[str, Losses]) -> None:
+def raise_losses(losses: Iterable[tuple[str, Losses]]) -> None:
     """One error of all that casting must not lose.
 
     Args:
-        losses: What each tensor has lost, by name.
+        losses: Names of tensors, and what each has lost.
 
     Raises:
         InvalidArgumentError: Something is lost that is more than precision, and that is not allowed; says all.
     """
-    lost = [f"{name!r}: {each}" for name, each in losses.items() if each.is_refused]
+    lost = [f"{name!r}: {each}" for name, each in losses if each.is_refused]
     raise_problems("casting loses values", lost)

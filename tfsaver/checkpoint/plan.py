@@ -95,10 +95,6 @@ class Plan(TensorSource):
         """Whether a tensor is made by a recipe."""
         return name in self._recipes
 
-    def losses(self) -> Iterator[tuple[str, Losses]]:
-        """What each tensor that is cast has lost so far, by name. What is read twice is counted twice."""
-        return ((name, losses) for name, recipe in self._recipes.items() for losses in recipe.losses())
-
     def with_names(
         self,
         names: Mapping[str, str],
@@ -153,6 +149,19 @@ class Plan(TensorSource):
     # What a plan is to others.
 
     @property
+    def inputs(self) -> tuple[TensorSource, ...]:
+        return tuple(dict.fromkeys(each for source in self.sources for each in source.inputs))
+
+    def losses(self) -> Iterator[tuple[str, Losses]]:
+        return ((name, losses) for name, recipe in self._recipes.items() for losses in recipe.losses())
+
+    def is_stable(self, name: str) -> bool:
+        if name in self._descriptions or name in self._recipes:
+            return False
+        source, origin = self._origin(name)
+        return source.is_stable(origin)
+
+    @property
     def prefix(self) -> str | None:
         """The checkpoints that the plan stands on, for people; None where it stands on none."""
         return ", ".join(dict.fromkeys(source.prefix for source in self.sources if source.prefix)) or None
@@ -202,6 +211,25 @@ class Plan(TensorSource):
         part, dropped = as_tensor_slice(region, recipe.shape, name)
         made: Array = recipe.make(part.resolve(recipe.shape, repr(name))).squeeze(dropped)
         return made
+
+    def read_tensors(self, names: Iterable[str]) -> dict[str, Array]:
+        wanted = list(names)
+        found: dict[str, Array] = {}
+        # What one source has as it is, it reads together.
+        taken: dict[TensorSource, dict[str, list[str]]] = {}
+        for name in wanted:
+            if name in self._descriptions or name in self._recipes:
+                found[name] = self.read(name)
+            else:
+                source, origin = self._origin(name)
+                taken.setdefault(source, {}).setdefault(origin, []).append(name)
+        for source, names_of in taken.items():
+            arrays = source.read_tensors(names_of)
+            for origin, (first, *others) in names_of.items():
+                found[first] = arrays[origin]
+                # Each array belongs to the caller alone.
+                found.update((name, arrays[origin].copy()) for name in others)
+        return {name: found[name] for name in wanted}
 
     def pieces(self, name: str, stored: TensorSlice | None = None) -> Iterator[Array]:
         if name in self._descriptions:

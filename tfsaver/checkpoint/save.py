@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tfsaver.checkpoint.editing.write import write_source
+from tfsaver.checkpoint.checkpoint_target import CheckpointTarget
+from tfsaver.checkpoint.execution import Execution
 from tfsaver.checkpoint.objects.object_based import for_objects
 from tfsaver.checkpoint.objects.object_graph_like import as_object_graph
 from tfsaver.checkpoint.tensor_source import as_source
@@ -57,4 +58,6 @@ def save_checkpoint(
         if format == "v1":
             raise InvalidArgumentError("object_graph with format 'v1': TensorFlow restores objects from V2 alone")
         source = for_objects(source, as_object_graph(object_graph)).plan
-    return write_source(source, prefix, format=format, num_shards=num_shards, keep_slices=False, durable=durable)
+    target = CheckpointTarget(prefix, format=format, num_shards=num_shards, keep_slices=False, durable=durable)
+    Execution(source, target).run()
+    return target.path

@@ -15,9 +15,9 @@ from __future__ import annotations
 
 import abc
 import collections
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -29,6 +29,9 @@ from tfsaver.framework.region import Region, as_tensor_slice
 from tfsaver.framework.tensor_info import TensorInfo
 from tfsaver.framework.tensor_slice import TensorSlice
 from tfsaver.tensor_bundle import strings
+
+if TYPE_CHECKING:
+    from tfsaver.checkpoint.losses import Losses
 
 Array = np.ndarray[Any, Any]
 _Self = TypeVar("_Self", bound="TensorSource")
@@ -49,6 +52,15 @@ class TensorSource(Mapping[str, Array]):
     def makes_on_demand(self) -> bool:
         """Whether `info` has to make a tensor to say what it is; then each is asked for once, when it is needed."""
         return False
+
+    @property
+    def inputs(self) -> tuple[TensorSource, ...]:
+        """The sources that bytes come from in the end: of a plan those that it stands on."""
+        return (self,)
+
+    def losses(self) -> Iterator[tuple[str, Losses]]:
+        """What each tensor that is cast has lost so far, by name. What is read twice is counted twice."""
+        return iter(())
 
     @property
     @abc.abstractmethod
@@ -72,6 +84,10 @@ class TensorSource(Mapping[str, Array]):
             DataLossError: The bytes behind it are damaged.
             InvalidArgumentError: The region leaves the tensor.
         """
+
+    def read_tensors(self, names: Iterable[str]) -> dict[str, Array]:
+        """Many whole tensors; see `read`. A source that has several threads for it is faster than asking for one by one."""
+        return {name: self.read(name) for name in names}
 
     def slices(self, name: str) -> tuple[TensorSlice, ...]:
         """The slices in which a tensor is stored; none where it is stored whole."""

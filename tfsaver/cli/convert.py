@@ -39,7 +39,7 @@ examples:
   tfsaver convert model.ckpt-1000 restored/ckpt --to object --like train.py:make_checkpoint \\
       --allow-unused --default optimizer/_learning_rate=0.001
 
-exit codes: 0 converted, 1 not, the reason is on standard error, 2 the arguments make no sense
+exit codes: 0 converted, or could be (--dry-run), 1 not, the reason is on standard error, 2 the arguments make no sense
 """
 
 
@@ -79,6 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--shards", metavar="N", type=int, default=1, help="how many data files a checkpoint gets (1)")
     add_untrusted(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace a directory or a checkpoint that is there")
+    parser.add_argument("--dry-run", action="store_true", help="write nothing, only say what would be")
     parser.add_argument("-v", "--verbose", action="store_true", help="name every tensor, not the first ones of each kind")
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
     parser.add_argument("--json", action="store_true", help="what was done as one JSON object, every tensor in it")
@@ -110,6 +111,7 @@ def run(arguments: argparse.Namespace) -> int:
             metadata=dict(arguments.metadata),
             num_shards=arguments.shards,
             overwrite=arguments.overwrite,
+            dry_run=arguments.dry_run,
             progress=progress,
         )
     if arguments.json:

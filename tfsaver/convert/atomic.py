@@ -39,6 +39,16 @@ def local_path(path: file_io.PathLike) -> str:
     return text
 
 
+def check_file_target(path: str) -> None:
+    """Refuses a file's name that a directory has.
+
+    Raises:
+        AlreadyExistsError: A directory is there.
+    """
+    if file_io.is_directory(path):
+        raise AlreadyExistsError(f"{path} is a directory, and a file of that name is to be written")
+
+
 @contextlib.contextmanager
 def atomic_file(path: str, *, durable: bool = True, expected_size: int = 0) -> Iterator[str]:
     """A temporary name that becomes `path` when the block ends without an error, and goes away when it does not.
@@ -52,8 +62,7 @@ def atomic_file(path: str, *, durable: bool = True, expected_size: int = 0) -> I
         AlreadyExistsError: A directory is there.
         WriteError: The system refuses it, or there is no room.
     """
-    if file_io.is_directory(path):
-        raise AlreadyExistsError(f"{path} is a directory, and a file of that name is to be written")
+    check_file_target(path)
     directory, name = file_io.split(path)
     with file_io.directory_made(directory, durable=durable), _place_for(path, expected_size) as place:
         temporary = file_io.join(place, name)

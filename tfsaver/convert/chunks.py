@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tfsaver.checkpoint.tensor_source import TensorSource
+import numpy as np
+
+from tfsaver.checkpoint.execution import Data
 from tfsaver.framework import array_chunks
-from tfsaver.framework.tensor_info import TensorInfo
+from tfsaver.framework.dtypes import DType
 
 
-def chunks(source: TensorSource, info: TensorInfo) -> Iterator[memoryview]:
+def chunks(data: Data, dtype: DType) -> Iterator[memoryview]:
     """The bytes of a tensor of a fixed-size type.
 
     Raises:
         DataLossError: The source is damaged, which may be known only after the last piece.
     """
-    for piece in source.pieces(info.name):
-        yield from array_chunks.iterate_chunks(piece, info.dtype)
+    for piece in [data] if isinstance(data, np.ndarray) else data:
+        yield from array_chunks.iterate_chunks(piece, dtype)

@@ -48,7 +48,7 @@ class ConversionReport:
     Attributes:
         source: The path that was read, or what to call what was.
         source_format: What it was: a format's name in `formats`.
-        target: The path that was written, as what reads it takes it.
+        target: The path that was written, as what reads it takes it; None after a dry run.
         format: What was written.
         tensors: The tensors, in the order of their new names.
         left_out: Of each tensor of the source that is not in the target, by its old name, the reason.
@@ -58,7 +58,7 @@ class ConversionReport:
 
     source: str
     source_format: str
-    target: str
+    target: str | None
     format: str
     tensors: tuple[ConvertedTensor, ...]
     left_out: Mapping[str, str]
@@ -85,7 +85,8 @@ class ConversionReport:
         Args:
             all_names: Whether every name is in it, or only the first ones of each kind.
         """
-        yield f"{self.source} ({self.source_format}) -> {self.target} ({self.format})"
+        target = "nothing written, dry run" if self.target is None else self.target
+        yield f"{self.source} ({self.source_format}) -> {target} ({self.format})"
         casts = Counter((item.old_dtype.name, item.dtype.name) for item in self.tensors if item.old_dtype != item.dtype)
         changes = [
             *_numbers(renamed=sum(item.old_name != item.name for item in self.tensors)),

@@ -11,15 +11,16 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tfsaver.checkpoint.checkpoint_reader import CheckpointReader
 from tfsaver.checkpoint.editing.cast import casted
-from tfsaver.checkpoint.editing.edit import write_result
 from tfsaver.checkpoint.editing.rename import renamed
 from tfsaver.checkpoint.editing.select import selected
-from tfsaver.checkpoint.losses import Losses, raise_losses
+from tfsaver.checkpoint.execution import DryRun, Execution, Progress, Target
+from tfsaver.checkpoint.fitting import check_fits
+from tfsaver.checkpoint.losses import Losses
 from tfsaver.checkpoint.names.name_map import NameMapLike
 from tfsaver.checkpoint.objects.object_based import for_objects
 from tfsaver.checkpoint.objects.object_graph import (
@@ -34,16 +35,12 @@ from tfsaver.checkpoint.selection import Selectable, Selection
 from tfsaver.checkpoint.tensor_source import TensorSource, as_source
 from tfsaver.convert.conversion_report import ConversionReport, ConvertedTensor
 from tfsaver.convert.essential import training_state
-from tfsaver.convert.fitting import check_fits, no_type
 from tfsaver.convert.formats import Format, format_of_source, format_of_target
 from tfsaver.convert.object_names import keys_of_readable_names, readable_names, with_readable_names
 from tfsaver.convert.objects import objects_of, values_by_key
 from tfsaver.errors import InvalidArgumentError, UnimplementedError
 from tfsaver.framework.dtypes import DType
-from tfsaver.framework.tensor_info import TensorInfo
 from tfsaver.lib import file_io
-
-Progress = Callable[[int, int], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,10 +83,6 @@ class _Edited:
     transposed: frozenset[str]
     left_out: Mapping[str, str]
 
-    def check(self) -> None:
-        """Called when everything is written and nothing is visible."""
-        raise_losses(self.cast)
-
     def tensors(self) -> tuple[ConvertedTensor, ...]:
         """The tensors that were written."""
         infos = (self.view.info(name) for name in self.view.names if name not in DESCRIPTIONS)
@@ -127,6 +120,7 @@ def convert(
     num_shards: int = 1,
     overwrite: bool = False,
     durable: bool = True,
+    dry_run: DryRun = False,
     progress: Progress | None = None,
 ) -> ConversionReport:
     """Writes the tensors of one file as another, in another format or in the same.
@@ -158,6 +152,8 @@ def convert(
         num_shards: How many data files a checkpoint gets.
         overwrite: Whether a directory or a checkpoint that is there may be replaced.
         durable: Whether to return only once disks have the bytes.
+        dry_run: Whether to write nothing and give the report alone. All is checked that is known without reading values, and
+            the values that a cast may not hold; ``"values"`` reads all others too.
         progress: Called with how many bytes are done and how many there are.
 
     Returns:
@@ -195,11 +191,20 @@ def convert(
         if written.name == "object" and like is not None:
             objects = _Objects(objects_of(like, under), allow_unused, defaults or {})
         edited = _edit(origin, chosen, written, mapping, dtype, objects)
-        result = _write(edited, path, written, origin, like, metadata, num_shards, overwrite, durable, progress)
+        to = _target(
+            path,
+            written,
+            like=like,
+            metadata=metadata,
+            num_shards=num_shards,
+            overwrite=overwrite,
+            durable=durable,
+        )
+        Execution(edited.view, to, progress=progress).run(dry_run=dry_run)
         return ConversionReport(
             origin.path,
             origin.format,
-            result,
+            None if dry_run else to.path,
             written.description,
             edited.tensors(),
             {**chosen.left_out, **edited.left_out},
@@ -318,36 +323,24 @@ def _edit(
     return _Edited(view, cast, old_names, old_dtypes, frozenset(transposed), left_out)
 
 
-def _write(
-    edited: _Edited,
+def _target(
     path: str,
     written: Format,
-    origin: _Origin,
+    *,
     like: Any,
     metadata: Mapping[str, str] | None,
     num_shards: int,
     overwrite: bool,
     durable: bool,
-    progress: Progress | None,
-) -> str:
-    """Writes the view; returns what to call the result."""
-    options: dict[str, Any] = {"durable": durable, "progress": progress, "check": edited.check}
-    if written.save is None:
-        is_v1 = written.name == "v1"
-
-        def objection(info: TensorInfo) -> str | None:
-            if not info.name:
-                return "the empty name"
-            return no_type(info) if is_v1 and not info.dtype.in_v1 else None
-
-        check_fits(edited.view, f"a {written.description}", objection, is_text=False)
-        options |= {"num_shards": num_shards, "overwrite": overwrite, "format": "v1" if is_v1 else "v2"}
-        return write_result(edited.view, path, [origin.source], **options) or path
-    if written.name == "keras":
+) -> Target:
+    """Where the tensors go."""
+    options: dict[str, Any] = {"durable": durable}
+    if written.is_checkpoint:
+        options |= {"num_shards": num_shards, "replaces": "others" if overwrite else "nothing"}
+    elif written.name == "keras":
         options["like"] = like
     elif written.name == "safetensors":
         options["metadata"] = metadata
     elif written.name == "orbax":
         options["overwrite"] = overwrite
-    written.save(edited.view, path, **options)
-    return path
+    return written.target(path, **options)

@@ -18,10 +18,13 @@ that of a neighbour that is not in it (``.npy``, ``.keras``, ``.onnx``), nothing
 from __future__ import annotations
 
 import difflib
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from tfsaver.checkpoint.checkpoint_reader import load_checkpoint
+from tfsaver.checkpoint.checkpoint_target import CheckpointTarget
+from tfsaver.checkpoint.execution import Target
 from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.convert import keras_h5, npz, orbax, safetensors, torch
 from tfsaver.errors import InvalidArgumentError, nearest_names
@@ -48,32 +51,32 @@ class Format(NamedTuple):
         description: What to call such a file.
         suffixes: The ends of paths that mean it, the first of them the usual one.
         open: Opens a path as a source of tensors.
-        save: Writes a source to a path; None for checkpoints, which `convert` writes itself.
+        target: Makes the target of a path.
     """
 
     name: str
     description: str
     suffixes: tuple[str, ...]
     open: Callable[[str], TensorSource]
-    save: Callable[..., None] | None = None
+    target: Callable[..., Target]
 
     @property
     def is_checkpoint(self) -> bool:
         """Whether it is one of TensorFlow's own."""
-        return self.save is None
+        return self.open is load_checkpoint
 
 
 _TABLE = (
-    Format("v2", "V2 checkpoint", (), load_checkpoint),
-    Format("v1", "V1 checkpoint", (), load_checkpoint),
-    Format("object", "object-based checkpoint", (), load_checkpoint),
+    Format("v2", "V2 checkpoint", (), load_checkpoint, CheckpointTarget),
+    Format("v1", "V1 checkpoint", (), load_checkpoint, functools.partial(CheckpointTarget, format="v1")),
+    Format("object", "object-based checkpoint", (), load_checkpoint, CheckpointTarget),
     Format(
-        "safetensors", "safetensors file", (".safetensors",), safetensors.open_safetensors, safetensors.save_safetensors
+        "safetensors", "safetensors file", (".safetensors",), safetensors.open_safetensors, safetensors.SafetensorsTarget
     ),
-    Format("npz", "npz file", (".npz",), npz.open_npz, npz.save_npz),
-    Format("torch", "file of torch", (".pt", ".pth"), torch.open_torch, torch.save_torch),
-    Format("keras", "Keras weights file", (".weights.h5", ".h5", ".hdf5"), keras_h5.open_keras, keras_h5.save_keras),
-    Format("orbax", "Orbax checkpoint", (".orbax",), orbax.open_orbax, orbax.save_orbax),
+    Format("npz", "npz file", (".npz",), npz.open_npz, npz.NpzTarget),
+    Format("torch", "file of torch", (".pt", ".pth"), torch.open_torch, torch.TorchTarget),
+    Format("keras", "Keras weights file", (".weights.h5", ".h5", ".hdf5"), keras_h5.open_keras, keras_h5.KerasTarget),
+    Format("orbax", "Orbax checkpoint", (".orbax",), orbax.open_orbax, orbax.OrbaxTarget),
 )
 FORMATS = {row.name: row for row in _TABLE}
 

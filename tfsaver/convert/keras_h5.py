@@ -13,21 +13,24 @@ and a file of the model's own (``model.save_weights``) can be given to compare t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Set
+import contextlib
+from collections.abc import Iterator, Set
 from typing import Any
 
 import numpy as np
 
 from tfsaver._lazy_imports import lazy_import
+from tfsaver.checkpoint.execution import Data, Sink, Target, as_array
+from tfsaver.checkpoint.fitting import check_fits, clashes, no_type
 from tfsaver.checkpoint.tensor_source import Array, TensorSource
-from tfsaver.convert.atomic import atomic_file, local_path
+from tfsaver.convert.atomic import atomic_file, check_file_target, local_path
 from tfsaver.convert.file_source import FileSource, OpenFile, library_errors
-from tfsaver.convert.fitting import check_fits, clashes, no_type
 from tfsaver.errors import DataLossError, InvalidArgumentError, MissingExtraError, SaverError, nearest_names
 from tfsaver.framework import dtypes, tensor_util
 from tfsaver.framework.dtypes import DType
 from tfsaver.framework.tensor_info import TensorInfo
 from tfsaver.framework.tensor_shape import Shape
+from tfsaver.framework.tensor_slice import TensorSlice
 from tfsaver.lib import file_io
 
 # Types that HDF5 cannot say, or not so that h5py gives the same back.
@@ -51,66 +54,71 @@ def open_keras(path: file_io.PathLike) -> FileSource:
     return _KerasSource(local_path(path))
 
 
-def save_keras(
-    source: TensorSource,
-    path: file_io.PathLike,
-    *,
-    like: file_io.PathLike | None = None,
-    durable: bool = True,
-    progress: Callable[[int, int], None] | None = None,
-    check: Callable[[], None] | None = None,
-) -> None:
-    """Writes tensors as a ``.weights.h5`` file, one in memory at a time.
+class KerasTarget(Target):
+    """A ``.weights.h5`` file to be written, one tensor in memory at a time.
 
     Args:
-        source: Tensors whose names are the paths.
         path: The file.
         like: A file that the model wrote: nothing is written unless it has the same paths and shapes.
-        durable: Whether to return only once disks have the bytes.
-        progress: Called with the bytes that are done and that there are.
-        check: Called when everything is written and nothing is visible; an error of it prevents that.
+        durable: Whether to end only once disks have the bytes.
 
     Raises:
         MissingExtraError: h5py is not installed.
-        UnimplementedError: Tensors of types that HDF5 has not (strings of TensorFlow, float8, integers narrower than a
-            byte), or whose names are not the paths of a tree.
-        InvalidArgumentError: What there is and what `like` has differ, says all; or the path has another suffix.
+        InvalidArgumentError: The path has another suffix.
     """
-    h5py = _library()
-    target = local_path(path)
-    if not target.endswith(_SUFFIX):
-        raise InvalidArgumentError(f"{target} does not end in {_SUFFIX}: Keras takes any other .h5 for the older layout")
-    clashing = clashes(source.names)
 
-    def objection(info: TensorInfo) -> str | None:
-        if info.name in clashing:
-            return clashing[info.name]
-        if "." in info.name.split("/") or "\0" in info.name:
-            return "a name that HDF5 would change"
-        added = info.dtype.name not in _UNKNOWN and info.dtype.numpy.isbuiltin == _FROM_ELSEWHERE
-        if info.dtype.name in _UNKNOWN or (added and info.dtype.name != "bfloat16"):
-            return no_type(info)
-        return None
+    def __init__(self, path: file_io.PathLike, *, like: file_io.PathLike | None = None, durable: bool = True) -> None:
+        self._h5py = _library()
+        self.path = local_path(path)
+        if not self.path.endswith(_SUFFIX):
+            what = "Keras takes any other .h5 for the older layout"
+            raise InvalidArgumentError(f"{self.path} does not end in {_SUFFIX}: {what}")
+        self._like = like
+        self._groups: dict[str, dict[str, Any]] = {}
+        self._durable = durable
 
-    infos = check_fits(source, "a .weights.h5 file", objection)
-    groups = {} if like is None else _check_like(infos, local_path(like))
-    total = sum(info.num_bytes for info in infos)
-    done = 0
-    with atomic_file(target, durable=durable, expected_size=total) as temporary, h5py.File(temporary, "w") as file:
-        for group, attributes in groups.items():
-            file.require_group(group).attrs.update(attributes)
-        for info in infos:
-            array = source.read(info.name)
-            if info.dtype.name == "bfloat16":
-                dataset = file.create_dataset(info.name, data=array.view(_OPAQUE_BFLOAT16))
-                dataset.attrs["dtype"] = "bfloat16"
-            else:
-                file.create_dataset(info.name, data=array)
-            done += info.num_bytes
-            if progress is not None:
-                progress(done, total)
-        if check is not None:
-            check()
+    def check(self, source: TensorSource) -> None:
+        """See `Target`.
+
+        Raises:
+            UnimplementedError: Tensors of types that HDF5 has not (strings of TensorFlow, float8, integers narrower than a
+                byte), or whose names are not the paths of a tree.
+            InvalidArgumentError: What there is and what `like` has differ, says all.
+        """
+        clashing = clashes(source.names)
+
+        def objection(info: TensorInfo) -> str | None:
+            if info.name in clashing:
+                return clashing[info.name]
+            if "." in info.name.split("/") or "\0" in info.name:
+                return "a name that HDF5 would change"
+            added = info.dtype.name not in _UNKNOWN and info.dtype.numpy.isbuiltin == _FROM_ELSEWHERE
+            if info.dtype.name in _UNKNOWN or (added and info.dtype.name != "bfloat16"):
+                return no_type(info)
+            return None
+
+        infos = check_fits(source, "a .weights.h5 file", objection)
+        self._groups = {} if self._like is None else _check_like(infos, local_path(self._like))
+        check_file_target(self.path)
+        self.expected_size = sum(info.num_bytes for info in infos)
+
+    @contextlib.contextmanager
+    def open(self, source: TensorSource) -> Iterator[Sink]:
+        with (
+            atomic_file(self.path, durable=self._durable, expected_size=self.expected_size) as temporary,
+            self._h5py.File(temporary, "w") as file,
+        ):
+            for group, attributes in self._groups.items():
+                file.require_group(group).attrs.update(attributes)
+
+            def add(info: TensorInfo, stored: TensorSlice | None, data: Data) -> None:
+                if info.dtype.name == "bfloat16":
+                    dataset = file.create_dataset(info.name, data=as_array(data).view(_OPAQUE_BFLOAT16))
+                    dataset.attrs["dtype"] = "bfloat16"
+                else:
+                    file.create_dataset(info.name, data=as_array(data))
+
+            yield add
 
 
 class _KerasSource(FileSource):

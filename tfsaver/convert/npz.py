@@ -17,24 +17,27 @@ Nothing is pickled, and nothing that is pickled is read.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import IO, Any
 
 import numpy as np
 
+from tfsaver.checkpoint.execution import Data, Sink, Target, as_array
+from tfsaver.checkpoint.fitting import check_fits, no_type
 from tfsaver.checkpoint.tensor_source import Array, TensorSource
-from tfsaver.convert.atomic import atomic_file, local_path
+from tfsaver.convert.atomic import atomic_file, check_file_target, local_path
 from tfsaver.convert.chunks import chunks
 from tfsaver.convert.file_source import FileSource, OpenFile, library_errors
-from tfsaver.convert.fitting import check_fits, no_type
 from tfsaver.errors import DataLossError, SaverError, UnimplementedError
 from tfsaver.framework import dtypes, tensor_util
 from tfsaver.framework.dtypes import DType
 from tfsaver.framework.tensor_info import TensorInfo
 from tfsaver.framework.tensor_shape import Shape, num_elements
+from tfsaver.framework.tensor_slice import TensorSlice
 from tfsaver.lib import file_io
 
 _SUFFIX = ".npy"
@@ -54,59 +57,66 @@ def open_npz(path: file_io.PathLike) -> FileSource:
     return _NpzSource(local_path(path))
 
 
-def save_npz(
-    source: TensorSource,
-    path: file_io.PathLike,
-    *,
-    durable: bool = True,
-    progress: Callable[[int, int], None] | None = None,
-    check: Callable[[], None] | None = None,
-) -> None:
-    """Writes tensors as an npz file that ``np.load`` reads, a piece in memory at a time.
+class NpzTarget(Target):
+    """An npz file to be written, which ``np.load`` reads.
 
-    Raises:
-        UnimplementedError: Variants, strings that end with a zero byte, names that a zip archive or numpy would change.
+    Args:
+        path: The file.
+        durable: Whether to end only once disks have the bytes.
     """
-    target = local_path(path)
-    names = set(source.names)
 
-    def objection(info: TensorInfo) -> str | None:
-        if info.dtype.name in ("variant", "resource"):
-            return no_type(info)
-        if len(info.name.encode()) > _MAX_NAME_SIZE or "\0" in info.name:
-            return "a name that no zip archive can hold"
-        if f"{info.name}{_SUFFIX}" in names:
-            return f"a name that is another tensor's with {_SUFFIX} at its end, which numpy takes off"
-        if info.dtype is dtypes.STRING and any(value.endswith(b"\0") for value in source.read(info.name).reshape(-1)):
-            return "strings that end with a zero byte, which numpy takes off"
-        return None
+    takes_pieces = True
 
-    infos = check_fits(source, "an npz file", objection)
-    total = sum(info.num_bytes for info in infos if info.dtype.has_fixed_size)
-    done = 0
-    with (
-        atomic_file(target, durable=durable, expected_size=total) as temporary,
-        zipfile.ZipFile(temporary, "w", allowZip64=True) as archive,
-    ):
-        for info in infos:
-            # The same date in every file: what is equal is equal in bytes.
-            member = zipfile.ZipInfo(info.name + _SUFFIX)
-            # ZipInfo makes slashes of what separates folders elsewhere; the name is the tensor's.
-            member.filename = info.name + _SUFFIX
-            with archive.open(member, "w", force_zip64=True) as file:
-                if info.dtype is dtypes.STRING:
-                    np.lib.format.write_array(file, _fixed_width(source.read(info.name)), allow_pickle=False)
-                    continue
-                descr = np.lib.format.dtype_to_descr(_numpy_type(info.dtype))
-                header = {"descr": descr, "fortran_order": False, "shape": info.shape}
-                np.lib.format.write_array_header_1_0(file, header)
-                for chunk in chunks(source, info):
-                    file.write(chunk)
-                    done += len(chunk)
-                    if progress is not None:
-                        progress(done, total)
-        if check is not None:
-            check()
+    def __init__(self, path: file_io.PathLike, *, durable: bool = True) -> None:
+        self.path = local_path(path)
+        self._durable = durable
+
+    def check(self, source: TensorSource) -> None:
+        """See `Target`.
+
+        Raises:
+            UnimplementedError: Variants, strings that end with a zero byte, names that a zip archive or numpy would change.
+        """
+        names = set(source.names)
+
+        def objection(info: TensorInfo) -> str | None:
+            if info.dtype.name in ("variant", "resource"):
+                return no_type(info)
+            if len(info.name.encode()) > _MAX_NAME_SIZE or "\0" in info.name:
+                return "a name that no zip archive can hold"
+            if f"{info.name}{_SUFFIX}" in names:
+                return f"a name that is another tensor's with {_SUFFIX} at its end, which numpy takes off"
+            if info.dtype is dtypes.STRING and any(value.endswith(b"\0") for value in source.read(info.name).reshape(-1)):
+                return "strings that end with a zero byte, which numpy takes off"
+            return None
+
+        infos = check_fits(source, "an npz file", objection)
+        check_file_target(self.path)
+        self.expected_size = sum(info.num_bytes for info in infos if info.dtype.has_fixed_size)
+
+    @contextlib.contextmanager
+    def open(self, source: TensorSource) -> Iterator[Sink]:
+        with (
+            atomic_file(self.path, durable=self._durable, expected_size=self.expected_size) as temporary,
+            zipfile.ZipFile(temporary, "w", allowZip64=True) as archive,
+        ):
+
+            def add(info: TensorInfo, stored: TensorSlice | None, data: Data) -> None:
+                # The same date in every file: what is equal is equal in bytes.
+                member = zipfile.ZipInfo(info.name + _SUFFIX)
+                # ZipInfo makes slashes of what separates folders elsewhere; the name is the tensor's.
+                member.filename = info.name + _SUFFIX
+                with archive.open(member, "w", force_zip64=True) as file:
+                    if info.dtype is dtypes.STRING:
+                        np.lib.format.write_array(file, _fixed_width(as_array(data)), allow_pickle=False)
+                        return
+                    descr = np.lib.format.dtype_to_descr(_numpy_type(info.dtype))
+                    header = {"descr": descr, "fortran_order": False, "shape": info.shape}
+                    np.lib.format.write_array_header_1_0(file, header)
+                    for chunk in chunks(data, info.dtype):
+                        file.write(chunk)
+
+            yield add
 
 
 class _NpzSource(FileSource):

@@ -13,23 +13,26 @@ memory: while a directory is written, all of its arrays are in it, and what beco
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from tfsaver._lazy_imports import lazy_import
+from tfsaver.checkpoint.execution import Data, Sink, Target, as_array
+from tfsaver.checkpoint.fitting import check_fits, no_type
 from tfsaver.checkpoint.tensor_source import Array, TensorSource
 from tfsaver.convert.atomic import atomic_directory, check_directory_target, local_path
 from tfsaver.convert.file_source import FileSource, PinnedDirectory, library_errors
-from tfsaver.convert.fitting import check_fits, no_type
 from tfsaver.errors import DataLossError, MissingExtraError, SaverError, UnimplementedError
 from tfsaver.framework import dtypes
 from tfsaver.framework.dtypes import DType
 from tfsaver.framework.tensor_info import TensorInfo
 from tfsaver.framework.tensor_shape import Shape
+from tfsaver.framework.tensor_slice import TensorSlice
 from tfsaver.lib import file_io
 
 # What tensorstore has no name for.
@@ -50,59 +53,64 @@ def open_orbax(path: file_io.PathLike) -> FileSource:
     return _OrbaxSource(local_path(path))
 
 
-def save_orbax(
-    source: TensorSource,
-    path: file_io.PathLike,
-    *,
-    overwrite: bool = False,
-    durable: bool = True,
-    progress: Callable[[int, int], None] | None = None,
-    check: Callable[[], None] | None = None,
-) -> None:
-    """Writes tensors as an Orbax checkpoint, a nested dict of arrays.
+class OrbaxTarget(Target):
+    """An Orbax checkpoint to be written, a nested dict of arrays. All are in memory until the end.
+
+    Args:
+        path: The directory.
+        overwrite: Whether a directory that is there may be replaced.
+        durable: Whether to end only once disks have the bytes.
 
     Raises:
         MissingExtraError: orbax-checkpoint is not installed.
-        AlreadyExistsError: The directory is there, and `overwrite` does not say that it may go.
-        UnimplementedError: Tensors of types or shapes that Orbax has not (strings, quantised ones, unsigned integers
-            narrower than a byte, arrays without elements), or whose names are not the paths of a tree.
     """
-    library = _library()
-    target = local_path(path)
-    check_directory_target(target, overwrite)
-    paths = _paths(source.names)
-    clashing = _clashes(paths)
 
-    def objection(info: TensorInfo) -> str | None:
-        if info.name in clashing:
-            return clashing[info.name]
-        if info.dtype.name in _UNKNOWN:
-            return no_type(info)
-        return None if 0 not in info.shape else "no arrays without elements"
+    def __init__(self, path: file_io.PathLike, *, overwrite: bool = False, durable: bool = True) -> None:
+        self._library = _library()
+        self.path = local_path(path)
+        self._overwrite = overwrite
+        self._durable = durable
 
-    infos = check_fits(source, "an Orbax checkpoint", objection)
-    if not infos:
-        raise UnimplementedError("an Orbax checkpoint cannot be without tensors, and nothing was written")
-    total = sum(info.num_bytes for info in infos)
-    done = 0
-    tree: dict[str, Any] = {}
-    for info in infos:
-        *folders, leaf = paths[info.name]
-        place = tree
-        for folder in folders:
-            place = place.setdefault(folder, {})
-        place[leaf] = source.read(info.name)
-        done += info.num_bytes
-        if progress is not None:
-            progress(done, total)
-    if check is not None:
-        check()
-    with (
-        atomic_directory(target, overwrite=overwrite, durable=durable) as temporary,
-        library.StandardCheckpointer() as checkpointer,
-    ):
-        checkpointer.save(os.path.abspath(temporary), tree)
-        checkpointer.wait_until_finished()
+    def check(self, source: TensorSource) -> None:
+        """See `Target`.
+
+        Raises:
+            AlreadyExistsError: The directory is there, and `overwrite` does not say that it may go.
+            UnimplementedError: Tensors of types or shapes that Orbax has not (strings, quantised ones, unsigned integers
+                narrower than a byte, arrays without elements), or whose names are not the paths of a tree.
+        """
+        clashing = _clashes(_paths(source.names))
+
+        def objection(info: TensorInfo) -> str | None:
+            if info.name in clashing:
+                return clashing[info.name]
+            if info.dtype.name in _UNKNOWN:
+                return no_type(info)
+            return None if 0 not in info.shape else "no arrays without elements"
+
+        check_directory_target(self.path, self._overwrite)
+        if not check_fits(source, "an Orbax checkpoint", objection):
+            raise UnimplementedError("an Orbax checkpoint cannot be without tensors, and nothing was written")
+
+    @contextlib.contextmanager
+    def open(self, source: TensorSource) -> Iterator[Sink]:
+        paths = _paths(source.names)
+        tree: dict[str, Any] = {}
+
+        def add(info: TensorInfo, stored: TensorSlice | None, data: Data) -> None:
+            *folders, leaf = paths[info.name]
+            place = tree
+            for folder in folders:
+                place = place.setdefault(folder, {})
+            place[leaf] = as_array(data)
+
+        yield add
+        with (
+            atomic_directory(self.path, overwrite=self._overwrite, durable=self._durable) as temporary,
+            self._library.StandardCheckpointer() as checkpointer,
+        ):
+            checkpointer.save(os.path.abspath(temporary), tree)
+            checkpointer.wait_until_finished()
 
 
 class _OrbaxSource(FileSource):

@@ -16,22 +16,24 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from tfsaver._lazy_imports import lazy_import
+from tfsaver.checkpoint.execution import Data, Sink, Target
+from tfsaver.checkpoint.fitting import check_fits, no_type
 from tfsaver.checkpoint.tensor_source import Array, TensorSource
-from tfsaver.convert.atomic import atomic_file, local_path
+from tfsaver.convert.atomic import atomic_file, check_file_target, local_path
 from tfsaver.convert.chunks import chunks
 from tfsaver.convert.file_source import FileSource, OpenFile, library_errors
-from tfsaver.convert.fitting import check_fits, no_type
 from tfsaver.errors import MissingExtraError, UnimplementedError
 from tfsaver.framework import dtypes
 from tfsaver.framework.dtypes import DType
 from tfsaver.framework.tensor_info import TensorInfo
 from tfsaver.framework.tensor_shape import Shape, num_elements
+from tfsaver.framework.tensor_slice import TensorSlice
 from tfsaver.lib import file_io
 
 # The format's code, and our name for the type, which is also the library's.
@@ -70,62 +72,67 @@ def open_safetensors(path: file_io.PathLike) -> FileSource:
     return _SafetensorsSource(local_path(path))
 
 
-def save_safetensors(
-    source: TensorSource,
-    path: file_io.PathLike,
-    *,
-    metadata: Mapping[str, str] | None = None,
-    durable: bool = True,
-    progress: Callable[[int, int], None] | None = None,
-    check: Callable[[], None] | None = None,
-) -> None:
-    """Writes tensors as a safetensors file, a piece in memory at a time.
+class SafetensorsTarget(Target):
+    """A safetensors file to be written, a piece in memory at a time.
 
     Args:
-        source: The tensors.
         path: The file.
         metadata: Texts for the file's header; programs around PyTorch look for ``{"format": "pt"}``.
-        durable: Whether to return only once disks have the bytes.
-        progress: Called with the bytes that are done and that there are.
-        check: Called when everything is written and nothing is visible; an error of it prevents that.
+        durable: Whether to end only once disks have the bytes.
 
     Raises:
         MissingExtraError: The library is not installed.
-        UnimplementedError: Tensors of types that the format, or the installed library, does not have: strings,
-            complex128, quantised ones, integers narrower than a byte; or of a name that it keeps for itself.
     """
-    library = _library()
-    target = local_path(path)
-    accepted: dict[str, bool] = {}
 
-    def objection(info: TensorInfo) -> str | None:
-        if info.name == _METADATA:
-            return "the format keeps this name for itself"
-        name = info.dtype.name
-        if name not in _NAMES:
-            return no_type(info)
-        if name not in accepted:
-            accepted[name] = _accepts(library, name)
-        return None if accepted[name] else f"safetensors {library.__version__} does not write {name} yet"
+    takes_pieces = True
 
-    infos = check_fits(source, "a safetensors file", objection)
-    total = sum(info.num_bytes for info in infos)
-    with atomic_file(target, durable=durable, expected_size=total) as temporary:
-        _lay_out(library, infos, metadata, temporary)
-        with contextlib.closing(file_io.open_for_reading(temporary)) as written:
-            offsets = _offsets(written)
-        done = 0
-        with open(temporary, "r+b", buffering=0) as file:
-            # In the order of the file, which is not that of the names.
-            for info in sorted(infos, key=lambda item: offsets[item.name]):
-                file.seek(offsets[info.name])
-                for chunk in chunks(source, info):
-                    _write_all(file, chunk)
-                    done += len(chunk)
-                    if progress is not None:
-                        progress(done, total)
-        if check is not None:
-            check()
+    def __init__(
+        self, path: file_io.PathLike, *, metadata: Mapping[str, str] | None = None, durable: bool = True
+    ) -> None:
+        self._library = _library()
+        self.path = local_path(path)
+        self._metadata = metadata
+        self._durable = durable
+        self._infos: list[TensorInfo] = []
+
+    def check(self, source: TensorSource) -> None:
+        """See `Target`.
+
+        Raises:
+            UnimplementedError: Tensors of types that the format, or the installed library, does not have: strings,
+                complex128, quantised ones, integers narrower than a byte; or of a name that it keeps for itself.
+        """
+        library = self._library
+        accepted: dict[str, bool] = {}
+
+        def objection(info: TensorInfo) -> str | None:
+            if info.name == _METADATA:
+                return "the format keeps this name for itself"
+            name = info.dtype.name
+            if name not in _NAMES:
+                return no_type(info)
+            if name not in accepted:
+                accepted[name] = _accepts(library, name)
+            return None if accepted[name] else f"safetensors {library.__version__} does not write {name} yet"
+
+        self._infos = check_fits(source, "a safetensors file", objection)
+        check_file_target(self.path)
+        self.expected_size = sum(info.num_bytes for info in self._infos)
+
+    @contextlib.contextmanager
+    def open(self, source: TensorSource) -> Iterator[Sink]:
+        with atomic_file(self.path, durable=self._durable, expected_size=self.expected_size) as temporary:
+            _lay_out(self._library, self._infos, self._metadata, temporary)
+            with contextlib.closing(file_io.open_for_reading(temporary)) as written:
+                offsets = _offsets(written)
+            with open(temporary, "r+b", buffering=0) as file:
+
+                def add(info: TensorInfo, stored: TensorSlice | None, data: Data) -> None:
+                    file.seek(offsets[info.name])
+                    for chunk in chunks(data, info.dtype):
+                        _write_all(file, chunk)
+
+                yield add
 
 
 class _SafetensorsSource(FileSource):

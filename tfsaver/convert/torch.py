@@ -13,26 +13,29 @@ torch saves from memory: while a file is written, all of its tensors are in it, 
 from __future__ import annotations
 
 import bisect
+import contextlib
 import io
 import pickle
 import sys
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from tfsaver._lazy_imports import lazy_import
+from tfsaver.checkpoint.execution import Data, Sink, Target, as_array
+from tfsaver.checkpoint.fitting import check_fits, no_type
 from tfsaver.checkpoint.tensor_source import Array, TensorSource
-from tfsaver.convert.atomic import atomic_file, local_path
+from tfsaver.convert.atomic import atomic_file, check_file_target, local_path
 from tfsaver.convert.file_source import FileSource, OpenFile, first_line, library_errors
-from tfsaver.convert.fitting import check_fits, no_type
 from tfsaver.errors import DataLossError, MissingExtraError, UnimplementedError
 from tfsaver.framework import dtypes
 from tfsaver.framework.dtypes import DType
 from tfsaver.framework.tensor_info import TensorInfo
 from tfsaver.framework.tensor_shape import Shape
+from tfsaver.framework.tensor_slice import TensorSlice
 from tfsaver.lib import file_io
 
 # Types that both have, under one name, and the type of numpy whose arrays torch takes and gives for it.
@@ -80,43 +83,54 @@ def open_torch(path: file_io.PathLike) -> FileSource:
     return _TorchSource(local_path(path))
 
 
-def save_torch(
-    source: TensorSource,
-    path: file_io.PathLike,
-    *,
-    durable: bool = True,
-    progress: Callable[[int, int], None] | None = None,
-    check: Callable[[], None] | None = None,
-) -> None:
-    """Writes tensors as a ``state_dict``, for ``torch.load(path, weights_only=True)``.
+class TorchTarget(Target):
+    """A ``state_dict`` to be written, for ``torch.load(path, weights_only=True)``. All tensors are in memory until the end.
+
+    Args:
+        path: The file.
+        durable: Whether to end only once disks have the bytes.
 
     Raises:
         MissingExtraError: torch is not installed.
-        UnimplementedError: Tensors of types that torch, or the installed one, has not: strings, quantised ones, integers
-            narrower than a byte.
     """
-    torch = _library()
-    target = local_path(path)
 
-    def objection(info: TensorInfo) -> str | None:
-        if info.dtype.name not in _CARRIERS:
-            return no_type(info)
-        return None if hasattr(torch, info.dtype.name) else f"torch {torch.__version__} has no {info.dtype} yet"
+    def __init__(self, path: file_io.PathLike, *, durable: bool = True) -> None:
+        self._torch = _library()
+        self.path = local_path(path)
+        self._durable = durable
 
-    infos = check_fits(source, "a file of torch", objection)
-    total = sum(info.num_bytes for info in infos)
-    done = 0
-    tensors = {}
-    for info in infos:
-        tensors[info.name] = _as_torch(torch, source.read(info.name), info.dtype)
-        done += info.num_bytes
-        if progress is not None:
-            progress(done, total)
-    if check is not None:
-        check()
-    # A file instead of its name, of which torch would put a part into the archive.
-    with atomic_file(target, durable=durable, expected_size=total) as temporary, open(temporary, "wb") as file:
-        torch.save(tensors, file)
+    def check(self, source: TensorSource) -> None:
+        """See `Target`.
+
+        Raises:
+            UnimplementedError: Tensors of types that torch, or the installed one, has not: strings, quantised ones, integers
+                narrower than a byte.
+        """
+        torch = self._torch
+
+        def objection(info: TensorInfo) -> str | None:
+            if info.dtype.name not in _CARRIERS:
+                return no_type(info)
+            return None if hasattr(torch, info.dtype.name) else f"torch {torch.__version__} has no {info.dtype} yet"
+
+        infos = check_fits(source, "a file of torch", objection)
+        check_file_target(self.path)
+        self.expected_size = sum(info.num_bytes for info in infos)
+
+    @contextlib.contextmanager
+    def open(self, source: TensorSource) -> Iterator[Sink]:
+        tensors: dict[str, Any] = {}
+
+        def add(info: TensorInfo, stored: TensorSlice | None, data: Data) -> None:
+            tensors[info.name] = _as_torch(self._torch, as_array(data), info.dtype)
+
+        yield add
+        # A file instead of its name, of which torch would put a part into the archive.
+        with (
+            atomic_file(self.path, durable=self._durable, expected_size=self.expected_size) as temporary,
+            open(temporary, "wb") as file,
+        ):
+            self._torch.save(tensors, file)
 
 
 class _TorchSource(FileSource):

@@ -24,12 +24,13 @@ from collections.abc import Callable
 
 from tfsaver.checkpoint import checkpoint_files, checkpoint_location, saved_tensor_slices
 from tfsaver.checkpoint.checkpoint_reader import CheckpointReader
+from tfsaver.checkpoint.checkpoint_target import CheckpointTarget
 from tfsaver.checkpoint.doctor.damage import listed
 from tfsaver.checkpoint.doctor.recovered_slices import RecoveredSlices
 from tfsaver.checkpoint.doctor.salvage_report import SalvageReport
 from tfsaver.checkpoint.editing.object_graph_parts import TensorsOfKeys
 from tfsaver.checkpoint.editing.object_graph_pruning import prune_object_graph
-from tfsaver.checkpoint.editing.write import write_source
+from tfsaver.checkpoint.execution import Execution
 from tfsaver.checkpoint.objects.object_graph import DESCRIPTIONS, OBJECT_GRAPH_KEY, TREE_KEY, parse_object_graph
 from tfsaver.checkpoint.one_checkpoint import OneCheckpoint
 from tfsaver.checkpoint.plan import Plan, object_graph_of
@@ -82,7 +83,9 @@ def salvage_checkpoint(
         salvage = _Salvage(reader, keep_partial, progress)
         report = salvage.report
         if not dry_run:
-            report.out = write_source(_salvaged(reader, salvage), target, allow_missing_slices=keep_partial, durable=durable)
+            written = CheckpointTarget(target, allow_missing_slices=keep_partial, durable=durable)
+            Execution(_salvaged(reader, salvage), written).run()
+            report.out = written.path
     return report
 
 

@@ -220,7 +220,7 @@ def average(
     """
     with open_sources(checkpoints) as sources:
         view = averaged(sources, weights)
-        written = write_result(view, prefix, sources, **options)
+        written = write_result(view, prefix, **options)
         infos = [view.info(name) for name in view.names]
         means = [info for info in infos if is_averaged(info.dtype)]
         rest = [info.name for info in infos if not is_averaged(info.dtype)]

@@ -9,21 +9,25 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
+
+import numpy as np
 
 from tfsaver.checkpoint.editing.comparing import ValueDifference, is_number, norm_of
 from tfsaver.checkpoint.editing.edit import Checkpoint, describe, open_sources
 from tfsaver.checkpoint.editing.edit_report import count
 from tfsaver.checkpoint.editing.rename import renamed
+from tfsaver.checkpoint.execution import Data, Execution, Part, Progress, Sink, Target
 from tfsaver.checkpoint.names.name_map import NameMapLike
 from tfsaver.checkpoint.objects.object_graph import TREE_KEY
 from tfsaver.checkpoint.selection import Selectable, Selection, as_selection
 from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.errors import InvalidArgumentError
+from tfsaver.framework.array_pieces import cut
+from tfsaver.framework.tensor_info import TensorInfo
 from tfsaver.framework.tensor_shape import Shape
-
-Progress = Callable[[int, int], None]
+from tfsaver.framework.tensor_slice import TensorSlice
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,26 +164,14 @@ def diff(
             both[0] = renamed(both[0], mapping).plan
         rules = None if selection is None else as_selection(selection)
         names_a, names_b = (_names(source, rules) for source in both)
-        source_a, source_b = both
-        common = [name for name in names_a if name in names_b]
-        total = sum(source_a.info(name).num_bytes for name in common)
-        done = 0
-        different, equal = [], []
-        for name in common:
-            found = _compare(source_a, source_b, name, ValueDifference(rtol, atol), ignore_dtype)
-            if found is None:
-                equal.append(name)
-            else:
-                different.append(found)
-            done += source_a.info(name).num_bytes
-            if progress is not None:
-                progress(done, total)
+        comparing = _Comparing(both[1], [name for name in names_a if name in names_b], rtol, atol, ignore_dtype)
+        Execution(both[0], comparing, progress=progress).run()
         return DiffReport(
             descriptions,
             tuple(name for name in names_a if name not in names_b and name != TREE_KEY),
             tuple(name for name in names_b if name not in names_a and name != TREE_KEY),
-            tuple(different),
-            tuple(equal),
+            tuple(item for item in comparing.found.values() if item is not None),
+            tuple(name for name, item in comparing.found.items() if item is None),
         )
 
 
@@ -191,24 +183,57 @@ def _names(source: TensorSource, selection: Selection | None) -> dict[str, None]
     return dict.fromkeys(selection.select(tensors).kept)
 
 
-def _compare(
-    a: TensorSource, b: TensorSource, name: str, values: ValueDifference, ignore_dtype: bool
-) -> TensorDifference | None:
-    """What the tensor of a name differs in; None where in nothing."""
-    one, other = a.info(name), b.info(name)
-    shapes = (tuple(one.shape), tuple(other.shape))
-    found = TensorDifference(name, (one.dtype.name, other.dtype.name), shapes)
-    is_same_type = one.dtype is other.dtype
-    if shapes[0] != shapes[1] or not (is_same_type or (is_number(one.dtype.numpy) and is_number(other.dtype.numpy))):
-        return found
-    for piece_a, piece_b in zip(a.pieces(name), b.pieces(name), strict=True):
-        values.add(piece_a, piece_b)
-    if not values.num_different and (is_same_type or ignore_dtype):
-        return None
-    relative = None
-    if values.sum_of_squares and (norm := norm_of(a.pieces(name))):
-        relative = values.norm / norm
-    return dataclasses.replace(found, values=values, relative_norm=relative)
+class _Comparing(Target):
+    """Takes the tensors of one checkpoint, and says what each differs in from that of another.
+
+    Args:
+        other: The other checkpoint.
+        names: The tensors that both have.
+        rtol: See `diff`, as for the others.
+
+    Attributes:
+        found: What each tensor differs in, by name; None where in nothing.
+    """
+
+    takes_pieces = True
+
+    def __init__(self, other: TensorSource, names: list[str], rtol: float, atol: float, ignore_dtype: bool) -> None:
+        self._other = other
+        self._names = names
+        self._tolerances = (rtol, atol)
+        self._ignore_dtype = ignore_dtype
+        self.found: dict[str, TensorDifference | None] = {}
+
+    def check(self, source: TensorSource) -> None:
+        for name in self._names:
+            one, other = source.info(name), self._other.info(name)
+            shapes = (tuple(one.shape), tuple(other.shape))
+            self.found[name] = TensorDifference(name, (one.dtype.name, other.dtype.name), shapes)
+
+    def parts(self, source: TensorSource) -> Iterator[Part]:
+        for name in self._names:
+            one, other = source.info(name), self._other.info(name)
+            are_numbers = is_number(one.dtype.numpy) and is_number(other.dtype.numpy)
+            if tuple(one.shape) == tuple(other.shape) and (one.dtype is other.dtype or are_numbers):
+                yield name, None
+
+    @contextlib.contextmanager
+    def open(self, source: TensorSource) -> Iterator[Sink]:
+        def add(info: TensorInfo, stored: TensorSlice | None, data: Data) -> None:
+            values = ValueDifference(*self._tolerances)
+            pieces = cut(data) if isinstance(data, np.ndarray) else data
+            for one, other in zip(pieces, self._other.pieces(info.name), strict=True):
+                values.add(one, other)
+            found = self.found[info.name]
+            if found is None or (not values.num_different and (self._ignore_dtype or found.dtypes[0] == found.dtypes[1])):
+                self.found[info.name] = None
+                return
+            relative = None
+            if values.sum_of_squares and (norm := norm_of(source.pieces(info.name))):
+                relative = values.norm / norm
+            self.found[info.name] = dataclasses.replace(found, values=values, relative_norm=relative)
+
+        yield add
 
 
 def _record(item: TensorDifference) -> dict[str, Any]:

@@ -186,7 +186,7 @@ def merge(
     """
     with open_sources(checkpoints) as sources:
         view, replaced = merged(sources, on_conflict)
-        written = write_result(view, prefix, sources, **options)
+        written = write_result(view, prefix, **options)
         left_out = {
             f"{name} of {describe(sources[number])}": LeftOut(
                 f"taken from {describe(sources[owner])}", sources[number].info(name).num_bytes

@@ -132,7 +132,7 @@ def rename(
     """
     with open_sources([checkpoint]) as [source]:
         view, new_names = renamed(source, mapping)
-        written = write_result(view, prefix, [source], **options)
+        written = write_result(view, prefix, **options)
         return EditReport(
             "rename",
             (describe(source),),

@@ -45,7 +45,7 @@ def reshard(
     """
     with open_sources([checkpoint]) as [source]:
         num_sliced = sum(bool(source.slices(name)) for name in source.names)
-        written = write_result(source, prefix, [source], keep_slices=not merge_slices, **options)
+        written = write_result(source, prefix, keep_slices=not merge_slices, **options)
         files = f"{count(options.get('num_shards', 1), 'data file')}, format {options.get('format', 'v2')}"
         notes = [f"result:    {files}"]
         if num_sliced:

@@ -76,7 +76,7 @@ def select(
     with open_sources([checkpoint]) as [source]:
         report = report_of_selection(source, selection, left_out or {})
         view = selected(source, report.kept)
-        written = write_result(view, prefix, [source], **options)
+        written = write_result(view, prefix, **options)
         return EditReport(
             verb,
             (describe(source),),

@@ -10,15 +10,8 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tfsaver.checkpoint.editing.edit import (
-    Checkpoint,
-    describe,
-    notes_on_tree,
-    open_sources,
-    refuse_overwriting,
-    resolved,
-    write_result,
-)
+from tfsaver.checkpoint.checkpoint_target import resolved
+from tfsaver.checkpoint.editing.edit import Checkpoint, describe, notes_on_tree, open_sources, write_result
 from tfsaver.checkpoint.editing.edit_report import EditReport, contents_of
 from tfsaver.checkpoint.editing.select import SAVE_COUNTER, selected
 from tfsaver.checkpoint.objects.object_graph import read_object_graph
@@ -78,13 +71,14 @@ def split(
     """
     with open_sources([checkpoint]) as [source]:
         shares = _deal_out(source, parts, None if rest is None else file_io.as_path(rest))
-        for prefix in shares:
-            refuse_overwriting(prefix, [source], **options)
+        plans = {prefix: selected(source, names) for prefix, names in shares.items()}
+        # Whatever is wrong with one part is known before another is written.
+        for prefix, plan in plans.items():
+            write_result(plan, prefix, **(options | {"dry_run": True}))
         reports = {}
-        for prefix, names in shares.items():
-            view = selected(source, names)
-            written = write_result(view, prefix, [source], **options)
-            before, after, notes = contents_of([source]), contents_of([view]), notes_on_tree(view, [source])
+        for prefix, plan in plans.items():
+            written = write_result(plan, prefix, **options)
+            before, after, notes = contents_of([source]), contents_of([plan]), notes_on_tree(plan, [source])
             reports[prefix] = EditReport("split", (describe(source),), written, before, after, notes=notes)
         return SplitReport(reports)
 

@@ -1,4 +1,4 @@
-"""From the tensors of a checkpoint into variables, all or none of them.
+"""The variables of a program as the target of tensors: all get their values, or none.
 
 What takes up to `HELD_SIZE` is read whole before the first variable changes, and each variable's old value is kept until
 the last one has its new one: whatever goes wrong in between, Ctrl-C included, they are put back. (A variable's old value
@@ -9,14 +9,18 @@ a disk that has changed in between could leave some variables new and some old.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import contextlib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from tfsaver.checkpoint.checkpoint_reader import CheckpointReader
-from tfsaver.checkpoint.losses import Losses, can_lose, cast_array, raise_losses
+from tfsaver.checkpoint.execution import Data, DryRun, Execution, Sink, Target, as_array
+from tfsaver.checkpoint.losses import Losses, cast_array
 from tfsaver.checkpoint.optimizers.optimizer_state import OptimizerState, steps_from_powers
+from tfsaver.checkpoint.plan import Plan
+from tfsaver.checkpoint.recipes import Constant, Elementwise, Rearrange, Recipe, Take
 from tfsaver.checkpoint.restoring.restore_report import MatchedTensor
 from tfsaver.checkpoint.restoring.target_matching import GLOBAL_STEP, STEPS
 from tfsaver.checkpoint.tensor_source import TensorSource
@@ -26,7 +30,8 @@ from tfsaver.compat.v2.optimizers import GRADIENT_SUM, betas_of, rate_of
 from tfsaver.compat.v2.target_variable import TargetVariable
 from tfsaver.errors import InvalidArgumentError
 from tfsaver.framework import dtypes
-from tfsaver.tensor_bundle.slabs import aligned_empty
+from tfsaver.framework.tensor_info import TensorInfo
+from tfsaver.framework.tensor_slice import TensorSlice
 
 
 class Assignment(NamedTuple):
@@ -36,127 +41,139 @@ class Assignment(NamedTuple):
     tensor: MatchedTensor
 
 
-class Values:
-    """The values that variables get, read when they are asked for.
+class Variables(NamedTuple):
+    """What variables get.
+
+    Attributes:
+        plan: A tensor for each variable, of its type and shape.
+        items: The variables, by the names of their tensors in the plan: their own, with a number where several have one.
+        num_bytes: How much all values take.
+    """
+
+    plan: Plan
+    items: Mapping[str, TargetVariable]
+    num_bytes: int
+
+
+def planned(source: TensorSource, assignments: Sequence[Assignment], state: OptimizerState) -> Variables:
+    """The values that variables get.
 
     Args:
         source: The checkpoint.
         assignments: Who gets what.
         state: What in the checkpoint belongs to optimizers.
-        raises: Whether a value that its variable's type cannot hold is an error; otherwise it is only in `losses`.
-
-    Attributes:
-        losses: What values have lost that were cast, by the variable's name, as far as they have been read.
 
     Raises:
-        InvalidArgumentError: A sum of gradients is to become steps, and the optimizer's learning rate is not one number.
+        InvalidArgumentError: The number of steps cannot be told; or a sum of gradients is to become steps, and the
+            optimizer's learning rate is not one number.
+        DataLossError: What the steps are told from is damaged.
     """
+    sums = {key for slots in state.slots.values() for key in slots.get(GRADIENT_SUM, ())}
+    counts = Counter(item.names[0] for item, _ in assignments)
+    items: dict[str, TargetVariable] = {}
+    origins: dict[str, str] = {}
+    recipes: dict[str, Recipe] = {}
+    for item, tensor in assignments:
+        name = item.names[0]
+        if counts[name] > 1:
+            name = f"{name} ({sum(each.startswith(f'{name} (') for each in items) + 1} of {counts[name]})"
+        items[name] = item
+        origins[name] = tensor.key
+        if (recipe := _recipe(source, item, tensor, state, is_sum=item.slot is not None and tensor.key in sums)) is not None:
+            recipes[name] = recipe
+    names = sorted(items)
+    plan = Plan([source], names, [origins[name] for name in names], recipes=recipes)
+    return Variables(plan, items, sum(tensor.num_bytes for _, tensor in assignments))
 
-    def __init__(
-        self, source: TensorSource, assignments: Sequence[Assignment], state: OptimizerState, *, raises: bool = True
-    ) -> None:
-        self.losses: dict[str, Losses] = {}
-        self._raises = raises
-        self._source = source
-        self._assignments = assignments
-        self._state = state
-        sums = {key for slots in state.slots.values() for key in slots.get(GRADIENT_SUM, ())}
-        self._factors = {
-            id(item): -rate_of(item.optimizer)
-            for item, tensor in assignments
-            if item.slot is not None and tensor.key in sums
-        }
 
-    def _cast(self, value: Array, item: TargetVariable) -> Array:
-        if value.dtype == item.dtype.numpy:
-            return value
-        # The parts of a partitioned variable have one name.
-        losses = self.losses.setdefault(item.names[0], Losses(dtypes.from_numpy(value.dtype), item.dtype))
-        return cast_array(value, losses)
-
-    def check_casts(self) -> None:
-        """Reads the values whose casts can lose something, and keeps none.
-
-        Raises:
-            DataLossError: The checkpoint is damaged.
-            InvalidArgumentError: As iterating.
-        """
-        self.losses.clear()
-        for item, tensor in self._assignments:
-            dtype = self._source.info(tensor.key).dtype
-            if tensor.how != STEPS and dtype is not item.dtype and can_lose(dtype, item.dtype):
-                self._cast(self._read(item, tensor), item)
-        self._raise_losses()
-
-    def _raise_losses(self) -> None:
-        if self._raises:
-            raise_losses(self.losses)
-
-    @property
-    def num_bytes(self) -> int:
-        """How much all of them take."""
-        return sum(tensor.num_bytes for _, tensor in self._assignments)
-
-    def __iter__(self) -> Iterator[tuple[TargetVariable, Array]]:
-        """Each variable and its value.
-
-        Raises:
-            DataLossError: The checkpoint is damaged.
-            InvalidArgumentError: A cast loses more than precision (see `losses`), or the number of steps cannot be told.
-        """
-        # Read twice, nothing is lost twice.
-        self.losses.clear()
-        for item, tensor in self._assignments:
-            value = self._steps(item, tensor) if tensor.how == STEPS else self._read(item, tensor)
-            value = self._cast(value, item)
-            if id(item) in self._factors:
-                value = (value * self._factors[id(item)]).astype(value.dtype)
-            yield item, value
-        # Of all variables at once, and before any of them is assigned.
-        self._raise_losses()
-
-    def _read(self, item: TargetVariable, tensor: MatchedTensor) -> Array:
-        part = item.part[1] if item.part is not None else None
+def _recipe(
+    source: TensorSource, item: TargetVariable, tensor: MatchedTensor, state: OptimizerState, *, is_sum: bool
+) -> Recipe | None:
+    """How a variable's value is made of its tensor; None where it is the tensor."""
+    made: Recipe
+    if tensor.how == STEPS:
+        steps = np.asarray(_steps(source, item, tensor, state), np.int64)
+        made = Constant(steps, dtypes.from_numpy(steps.dtype))
+    else:
+        made = Take(source, tensor.key)
         if tensor.transpose is not None:
-            whole = np.ascontiguousarray(np.transpose(self._source.read(tensor.key), tensor.transpose))
-            return whole if part is None else np.ascontiguousarray(whole[part.resolve(whole.shape).indices])
-        if not isinstance(self._source, CheckpointReader):
-            return self._source.read(tensor.key, part)
-        out = aligned_empty(tensor.shape, self._source.info(tensor.key).dtype.numpy)
-        return self._source.read(tensor.key, part, out=out)
-
-    def _steps(self, item: TargetVariable, tensor: MatchedTensor) -> Array:
-        """How many steps an optimizer has taken, from the powers of its betas or the program's counter."""
-        counted = int(self._source[GLOBAL_STEP]) if GLOBAL_STEP in self._source else None
-        steps = None
-        if tensor.key != GLOBAL_STEP and self._state.beta_powers is not None:
-            power1, power2 = (float(self._source[key]) for key in self._state.beta_powers)
-            steps = steps_from_powers(power1, power2, *betas_of(item.optimizer))
-        # The counter is exact where they agree; where not, another optimizer may have counted before this one.
-        if counted is not None and (steps is None or abs(counted - steps) <= max(1, steps // 100)):
-            steps = counted
-        if steps is None:
-            raise InvalidArgumentError(
-                f"{item.names[0]}: the powers of the betas in the checkpoint do not say how many steps of an Adam with the "
-                f"betas {betas_of(item.optimizer)} they are, and there is no {GLOBAL_STEP}: exclude it, and set it"
-            )
-        return np.asarray(steps, np.int64)
+            made = Rearrange(made, axes=tensor.transpose)
+        if item.part is not None:
+            made = Rearrange(made, part=item.part[1])
+    if made.dtype is not item.dtype:
+        losses = Losses(made.dtype, item.dtype)
+        made = Elementwise([made], lambda value: cast_array(value, losses), item.dtype, losses)
+    if is_sum:
+        factor = -rate_of(item.optimizer)
+        made = Elementwise([made], lambda value: (value * factor).astype(value.dtype), made.dtype)
+    return None if isinstance(made, Take) else made
 
 
-def assign(values: Values) -> None:
+def _steps(source: TensorSource, item: TargetVariable, tensor: MatchedTensor, state: OptimizerState) -> int:
+    """How many steps an optimizer has taken, from the powers of its betas or the program's counter."""
+    counted = int(source[GLOBAL_STEP]) if GLOBAL_STEP in source else None
+    steps = None
+    if tensor.key != GLOBAL_STEP and state.beta_powers is not None:
+        power1, power2 = (float(source[key]) for key in state.beta_powers)
+        steps = steps_from_powers(power1, power2, *betas_of(item.optimizer))
+    # The counter is exact where they agree; where not, another optimizer may have counted before this one.
+    if counted is not None and (steps is None or abs(counted - steps) <= max(1, steps // 100)):
+        steps = counted
+    if steps is None:
+        raise InvalidArgumentError(
+            f"{item.names[0]}: the powers of the betas in the checkpoint do not say how many steps of an Adam with the "
+            f"betas {betas_of(item.optimizer)} they are, and there is no {GLOBAL_STEP}: exclude it, and set it"
+        )
+    return steps
+
+
+def assign(variables: Variables, *, dry_run: DryRun = False) -> None:
     """Assigns the values; the variables are as they were when it fails, see the module.
+
+    Args:
+        variables: The variables and their values.
+        dry_run: See `Execution.run`.
 
     Raises:
         DataLossError: The checkpoint is damaged.
-        InvalidArgumentError: See `Values`.
+        InvalidArgumentError: Casts lose more than precision; says all.
     """
-    if values.num_bytes > _restore.HELD_SIZE:
-        for _ in values:
-            pass
-        for item, value in values:
-            item.assign(value)
-        return
-    _assign_or_put_back(list(values))
+    is_held = variables.num_bytes <= _restore.HELD_SIZE
+    execution = Execution(variables.plan, _Assigning(variables.items, is_held=is_held))
+    if not is_held and not dry_run:
+        execution.run(dry_run="values")
+    execution.run(dry_run=dry_run)
+
+
+class _Assigning(Target):
+    """Variables that get what a plan has.
+
+    Args:
+        items: The variables, by the names in the plan.
+        is_held: Whether the first is assigned only once all values have been read.
+    """
+
+    batch_size = 256 << 20
+
+    def __init__(self, items: Mapping[str, TargetVariable], *, is_held: bool) -> None:
+        self._items = items
+        self._is_held = is_held
+
+    def check(self, source: TensorSource) -> None:
+        """Nothing: each tensor was made for its variable."""
+
+    @contextlib.contextmanager
+    def open(self, source: TensorSource) -> Iterator[Sink]:
+        values: list[tuple[TargetVariable, Array]] = []
+
+        def add(info: TensorInfo, stored: TensorSlice | None, data: Data) -> None:
+            if self._is_held:
+                values.append((self._items[info.name], as_array(data)))
+            else:
+                self._items[info.name].assign(as_array(data))
+
+        yield add
+        _assign_or_put_back(values)
 
 
 def _assign_or_put_back(values: list[tuple[TargetVariable, Array]]) -> None:
@@ -171,9 +188,7 @@ def _assign_or_put_back(values: list[tuple[TargetVariable, Array]]) -> None:
             del value
     except BaseException:
         for item, before in reversed(old):
-            item.assign(before)
+            # The variable that cannot be assigned is among them, and keeps nobody else from getting its value back.
+            with contextlib.suppress(BaseException):
+                item.assign(before)
         raise
-
-
-
-

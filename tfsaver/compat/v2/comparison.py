@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
 
+from tfsaver.checkpoint.execution import Data, Execution, Sink, Target, as_array
 from tfsaver.checkpoint.restoring.restore_report import RestoreReport
+from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.compat._transfer import Array
-from tfsaver.compat.v2.assignment import Values
+from tfsaver.compat.v2.assignment import Variables
+from tfsaver.compat.v2.target_variable import TargetVariable
+from tfsaver.framework.tensor_info import TensorInfo
+from tfsaver.framework.tensor_slice import TensorSlice
 
 
 class DifferentValue(NamedTuple):
@@ -60,25 +66,46 @@ class Comparison:
         return "\n".join([first, *lines, *([] if self.report.ok else self.report.lines())])
 
 
-def compare_values(values: Values) -> tuple[DifferentValue, ...]:
+def compare_values(variables: Variables) -> tuple[DifferentValue, ...]:
     """Those of the variables that do not have the values that they would get.
 
     Raises:
         DataLossError: The checkpoint is damaged.
     """
-    return tuple(_differences(values))
-
-
-def _differences(values: Values) -> Iterator[DifferentValue]:
-    for item, expected in values:
-        actual = item.numpy()
-        differs = _bits_differ(expected, actual)
-        if num_different := int(np.count_nonzero(differs)):
-            yield DifferentValue(item.names[0], num_different, expected.size, _distance(expected, actual))
+    comparing = _Comparing(variables.items)
+    Execution(variables.plan, comparing).run()
     # What its type cannot hold no variable has, whatever it holds in its place.
-    for name, losses in values.losses.items():
-        if losses.is_refused:
-            yield DifferentValue(name, losses.num_refused, losses.num_elements, None)
+    lost = [
+        DifferentValue(variables.items[name].names[0], losses.num_refused, losses.num_elements, None)
+        for name, losses in variables.plan.losses()
+        if losses.is_refused
+    ]
+    return (*comparing.different, *lost)
+
+
+class _Comparing(Target):
+    """Variables that are compared with what they would get."""
+
+    refuses_losses = False
+    batch_size = 256 << 20
+
+    def __init__(self, items: Mapping[str, TargetVariable]) -> None:
+        self._items = items
+        self.different: list[DifferentValue] = []
+
+    def check(self, source: TensorSource) -> None:
+        """Nothing: each tensor was made for its variable."""
+
+    @contextlib.contextmanager
+    def open(self, source: TensorSource) -> Iterator[Sink]:
+        yield self._add
+
+    def _add(self, info: TensorInfo, stored: TensorSlice | None, data: Data) -> None:
+        item, expected = self._items[info.name], as_array(data)
+        actual = item.numpy()
+        if num_different := int(np.count_nonzero(_bits_differ(expected, actual))):
+            distance = _distance(expected, actual)
+            self.different.append(DifferentValue(item.names[0], num_different, expected.size, distance))
 
 
 def _bits_differ(expected: Array, actual: Array) -> Array:

@@ -26,7 +26,7 @@ from tfsaver.checkpoint.restoring.target_matching import Matching, WantedSlot, W
 from tfsaver.checkpoint.restoring.target_report import report_on
 from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.compat._restart import restore_newest
-from tfsaver.compat.v2.assignment import Assignment, Values, assign
+from tfsaver.compat.v2.assignment import Assignment, Variables, assign, planned
 from tfsaver.compat.v2.comparison import Comparison, compare_values
 from tfsaver.compat.v2.object_walk import descend, keys_below, keys_by_walking, node_at
 from tfsaver.compat.v2.target_variable import TargetVariable, name_of
@@ -92,12 +92,9 @@ def restore(
         with _Plan(target, source, mapping, by, scope, include, exclude, cast) as plan:
             if strict and not plan.report.ok:
                 raise RestoreError(str(plan.report), report=plan.report)
-            values = plan.values()
-            if dry_run:
-                values.check_casts()
-            else:
-                assign(values)
-            notes = [f"cast: {name}: {losses}" for name, losses in values.losses.items()]
+            variables = plan.variables()
+            assign(variables, dry_run=dry_run)
+            notes = [f"cast: {name}: {losses}" for name, losses in variables.plan.losses()]
             return dataclasses.replace(plan.report, notes=(*plan.report.notes, *notes))
 
     if not verified:
@@ -133,7 +130,7 @@ def compare(
         SaverError: As `restore`, but for the RestoreError: what is missing is in the report.
     """
     with _Plan(target, checkpoint, mapping, by, scope, include, exclude, cast) as plan:
-        return Comparison(plan.report, compare_values(plan.values(raises=False)))
+        return Comparison(plan.report, compare_values(plan.variables()))
 
 
 class _Plan:
@@ -192,9 +189,9 @@ class _Plan:
     def __exit__(self, *details: object) -> None:
         self._stack.close()
 
-    def values(self, *, raises: bool = True) -> Values:
-        """What the variables get; see `Values`."""
-        return Values(self._source, self._assignments, self._state, raises=raises)
+    def variables(self) -> Variables:
+        """What the variables get."""
+        return planned(self._source, self._assignments, self._state)
 
     def _wanted(
         self, items: Sequence[TargetVariable], keys: dict[int, tuple[str, ...]]

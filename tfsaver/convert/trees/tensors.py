@@ -8,16 +8,20 @@ object again.
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from collections.abc import Hashable, Iterator, Mapping
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
-from tfsaver.checkpoint.checkpoint_reader import CheckpointReader
+from tfsaver.checkpoint.execution import Data, Execution, Part, Sink, Target, as_array
 from tfsaver.checkpoint.tensor_source import Array, TensorSource
 from tfsaver.convert.trees import jax as tree_jax
 from tfsaver.convert.trees import torch as tree_torch
 from tfsaver.convert.trees.leaves import restore_array
 from tfsaver.convert.trees.structure import Leaf
 from tfsaver.errors import DataLossError, InvalidArgumentError, nearest_names
+from tfsaver.framework.tensor_info import TensorInfo
+from tfsaver.framework.tensor_slice import TensorSlice
 
 _Slot = TypeVar("_Slot", bound=Hashable)
 
@@ -64,55 +68,62 @@ def read_tensors(source: TensorSource, wanted: Mapping[_Slot, WantedTensor], fra
         InvalidArgumentError: They lack some types, or axes do not fit; says all.
         DataLossError: A tensor is damaged, or cannot have been what it is said to have been.
     """
-    kinds = {slot: _kind(item.leaf, source, framework) for slot, item in wanted.items()}
-    maker = _Maker(set(kinds.values()))
-    problems: dict[str, None] = {}
-    slots_of_keys: dict[str, list[_Slot]] = {}
-    for slot, (leaf, transpose) in wanted.items():
-        slots_of_keys.setdefault(leaf.key, []).append(slot)
-        info = source.info(leaf.key)
-        if reason := maker.refusal(info.dtype, kinds[slot]):
-            problems[f"{leaf.key}: {reason}"] = None
-        if transpose is not None and len(transpose) != len(info.shape):
-            problems[f"{leaf.key}: {len(transpose)} axes to transpose, its shape is {list(info.shape)}"] = None
-    if problems:
-        hint = "" if framework == "numpy" else " (framework='numpy' loads arrays of any type)"
-        raise InvalidArgumentError("\n  ".join([f"some tensors cannot be loaded{hint}:", *problems]))
-
-    results: dict[_Slot, Any] = {}
-    for keys in _batches(source, sorted(slots_of_keys), _MAX_BATCH if maker.copies else None):
-        arrays = _read_together(source, keys)
-        for key in keys:
-            # Whoever makes a copy has the array no longer than that.
-            array = arrays.pop(key)
-            made: dict[Hashable, Any] = {}
-            for slot in slots_of_keys[key]:
-                leaf, transpose = wanted[slot]
-                alike = (kinds[slot], transpose, *sorted(leaf.options.items()))
-                if alike not in made:
-                    made[alike] = maker.make(array if transpose is None else array.transpose(transpose), leaf, kinds[slot])
-                results[slot] = made[alike]
-    return {slot: results[slot] for slot in wanted}
+    leaves = _Leaves(source, wanted, framework)
+    Execution(source, leaves).run()
+    return {slot: leaves.made[slot] for slot in wanted}
 
 
-def _read_together(source: TensorSource, keys: list[str]) -> dict[str, Array]:
-    if isinstance(source, CheckpointReader):
-        return source.read_tensors(keys)
-    return {key: source.read(key) for key in keys}
+class _Leaves(Target, Generic[_Slot]):
+    """The leaves of a tree, which take the tensors of a checkpoint.
 
+    Args:
+        source: The checkpoint.
+        wanted: See `read_tensors`, as for the other.
 
-def _batches(source: TensorSource, keys: list[str], num_bytes: int | None) -> Iterator[list[str]]:
-    """Keys of which the tensors are read together: all, or about so many bytes of them."""
-    batch: list[str] = []
-    size = 0
-    for key in keys:
-        batch.append(key)
-        size += source.info(key).num_bytes if num_bytes is not None else 0
-        if num_bytes is not None and size >= num_bytes:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
+    Attributes:
+        made: What was made, by where the caller wants it.
+    """
+
+    def __init__(self, source: TensorSource, wanted: Mapping[_Slot, WantedTensor], framework: str | None) -> None:
+        self._wanted = wanted
+        self._framework = framework
+        self._kinds = {slot: _kind(item.leaf, source, framework) for slot, item in wanted.items()}
+        self._maker = _Maker(set(self._kinds.values()))
+        self._slots: dict[str, list[_Slot]] = {}
+        for slot, (leaf, _) in wanted.items():
+            self._slots.setdefault(leaf.key, []).append(slot)
+        self.batch_size = _MAX_BATCH if self._maker.copies else sys.maxsize
+        self.made: dict[_Slot, Any] = {}
+
+    def check(self, source: TensorSource) -> None:
+        problems: dict[str, None] = {}
+        for slot, (leaf, transpose) in self._wanted.items():
+            info = source.info(leaf.key)
+            if reason := self._maker.refusal(info.dtype, self._kinds[slot]):
+                problems[f"{leaf.key}: {reason}"] = None
+            if transpose is not None and len(transpose) != len(info.shape):
+                problems[f"{leaf.key}: {len(transpose)} axes to transpose, its shape is {list(info.shape)}"] = None
+        if problems:
+            hint = "" if self._framework == "numpy" else " (framework='numpy' loads arrays of any type)"
+            raise InvalidArgumentError("\n  ".join([f"some tensors cannot be loaded{hint}:", *problems]))
+
+    def parts(self, source: TensorSource) -> Iterator[Part]:
+        return ((key, None) for key in sorted(self._slots))
+
+    @contextlib.contextmanager
+    def open(self, source: TensorSource) -> Iterator[Sink]:
+        yield self._add
+
+    def _add(self, info: TensorInfo, stored: TensorSlice | None, data: Data) -> None:
+        array = as_array(data)
+        alike: dict[Hashable, Any] = {}
+        for slot in self._slots[info.name]:
+            leaf, transpose = self._wanted[slot]
+            kind = self._kinds[slot]
+            how = (kind, transpose, *sorted(leaf.options.items()))
+            if how not in alike:
+                alike[how] = self._maker.make(array if transpose is None else array.transpose(transpose), leaf, kind)
+            self.made[slot] = alike[how]
 
 
 class _Maker:
