@@ -21,7 +21,11 @@ import numpy as np
 
 import tfsaver
 from tests.conformance.guests import guest
-from tests.conformance.sources import BIAS, KERNEL, NEW, OLD, OLDER, STEP, Kind, Source, Values
+from tests.conformance.sources import BIAS, KERNEL, NEW, OLD, OLDER, SHAPE, STEP, Kind, Source, Values
+from tfsaver.checkpoint.editing.edit import open_sources
+from tfsaver.checkpoint.plan import as_plan, same_names
+from tfsaver.checkpoint.recipes import Elementwise, Gather, Join, Rearrange, Recipe
+from tfsaver.framework.tensor_slice import TensorSlice
 
 
 class ReportedError(Exception):
@@ -339,6 +343,43 @@ def _without(name: str, values: Values) -> Values:
     return {other: value for other, value in values.items() if other != name}
 
 
+# Recipes: each makes the kernel out of itself. What comes of it is written, so that they are read piece by piece and whole.
+
+
+def _by_recipe(recipe: Callable[[Recipe], Recipe]) -> Callable[[Subject], Result]:
+    def run(subject: Subject) -> Result:
+        target = subject.target()
+        name = subject.source.key(KERNEL)
+        with subject.checkpoint() as checkpoint, open_sources([checkpoint]) as [source]:
+            plan = as_plan(source)
+            # An object graph would name what the recipe makes.
+            plain = plan.with_names(same_names(plan.tensor_names), graph=None)
+            tfsaver.save_checkpoint(plain.with_recipes({name: recipe(plain.recipe(name))}), target, durable=False)
+        return _values(target)
+
+    return run
+
+
+def _rearranged(of: Recipe) -> Recipe:
+    return Rearrange(Rearrange(of, axes=(1, 0)), axes=(1, 0))
+
+
+def _negated_twice(of: Recipe) -> Recipe:
+    return Elementwise([Elementwise([of], np.negative, of.dtype)], np.negative, of.dtype)
+
+
+def _joined(of: Recipe) -> Recipe:
+    return Join([Rearrange(of, rows) for rows in _ROWS], axis=0)
+
+
+def _gathered(of: Recipe) -> Recipe:
+    return Gather(KERNEL, [(rows.resolve(of.shape), of) for rows in _ROWS])
+
+
+# Not those of the sliced sources.
+_ROWS = tuple(TensorSlice(((start, length), (0, SHAPE[1]))) for start, length in ((0, 3), (3, 5)))
+
+
 # Conversions, read with the libraries of the formats.
 
 
@@ -360,6 +401,28 @@ def _load_npz(path: Path) -> Values:
 
 def _load_safetensors(path: Path) -> Values:
     return dict(guest("safetensors.numpy").load_file(path))
+
+
+def _load_torch(path: Path) -> Values:
+    return {name: value.numpy() for name, value in guest("torch").load(path, weights_only=True).items()}
+
+
+def _load_keras(path: Path) -> Values:
+    values: Values = {}
+    with guest("h5py").File(path) as file:
+        file.visititems(lambda name, item: values.update({name: item[()]} if hasattr(item, "shape") else {}))
+    return values
+
+
+def _load_orbax(path: Path) -> Values:
+    with guest("orbax.checkpoint").StandardCheckpointer() as checkpointer:
+        return {name: np.asarray(value) for name, value in _leaves(checkpointer.restore(path.absolute()))}
+
+
+def _dry_run(subject: Subject) -> Result:
+    with subject.checkpoint() as checkpoint:
+        tfsaver.reshard(checkpoint, subject.target(), dry_run="values")
+    return Sound()
 
 
 # Variables.
@@ -385,6 +448,23 @@ def _restore(kernel_dtype: str) -> Callable[[Subject], Result]:
         return subject.source.all_of({name: each.numpy().astype(OLD[name].dtype) for name, each in variables.items()})
 
     return run
+
+
+def compare(subject: Subject) -> Result:
+    variables = _eager_variables("float32")
+    source = subject.source
+    mapping = {source.key(name): name for name in OLD} if source.objects else None
+    found = set()
+    with subject.checkpoint() as checkpoint:
+        for which, content in (("old", OLD), ("new", NEW)):
+            for name, variable in variables.items():
+                variable.assign(content[name])
+            comparison = tfsaver.compare(variables, checkpoint, mapping=mapping)
+            if comparison:
+                found.add(which)
+            elif not comparison.different:
+                raise ReportedError(str(comparison))
+    return Same(found)
 
 
 @functools.cache
@@ -460,6 +540,11 @@ ROUTES = _rows(
         Route("reshard", _edit(lambda *both: tfsaver.reshard(*both, num_shards=2, **_QUIET)), Takes.EDITED, copies=True),
         Route("strip", _edit(lambda *both: tfsaver.strip(*both, **_QUIET)), Takes.EDITED, copies=True),
         Route("save", _save, Takes.EDITED, copies=True),
+        Route("dry-run", _dry_run, Takes.EDITED, copies=True),
+        Route("rearrange", _by_recipe(_rearranged), Takes.EDITED, copies=True),
+        Route("elementwise", _by_recipe(_negated_twice), Takes.EDITED, copies=True),
+        Route("join", _by_recipe(_joined), Takes.EDITED, copies=True),
+        Route("gather", _by_recipe(_gathered), Takes.EDITED, copies=True),
         Route("merge-bundles", merge_bundles, Takes.PREFIX, copies=True, moves_files=True),
         Route(
             "convert-npz",
@@ -477,9 +562,30 @@ ROUTES = _rows(
             needs="safetensors",
             takes_strings=False,
         ),
+        Route(
+            "convert-torch", _convert(".pt", _load_torch), Takes.CONVERTED, copies=True, needs="torch", takes_strings=False
+        ),
+        Route(
+            "convert-keras",
+            _convert(".weights.h5", _load_keras),
+            Takes.CONVERTED,
+            copies=True,
+            needs="h5py",
+            takes_strings=False,
+        ),
+        Route(
+            "convert-orbax",
+            _convert(".orbax", _load_orbax),
+            Takes.CONVERTED,
+            copies=True,
+            needs="orbax.checkpoint",
+            takes_strings=False,
+        ),
+        Route("convert-v1", _convert("", _values, format="v1"), Takes.CONVERTED, copies=True),
         Route("convert-v2", _convert("", _values, format="v2"), Takes.CONVERTED, copies=True),
         Route("diff", diff, Takes.EDITED),
         Route("restore", _restore("float32"), Takes.VARIABLES, casts=_restore("uint8"), needs="tensorflow"),
+        Route("compare", compare, Takes.VARIABLES, needs="tensorflow"),
         Route("saver", saver_restore, Takes.PATH, needs="tensorflow"),
         Route("restore-latest", restore_latest, Takes.DIRECTORY, chooses=True, needs="tensorflow"),
     ]

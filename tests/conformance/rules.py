@@ -8,7 +8,7 @@ import pickle
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -241,6 +241,36 @@ def readers_hash(directory: Path) -> None:
     sources.v2(directory, Content(OLD))
     with tfsaver.load_checkpoint(directory / NAME) as reader:
         assert {reader: 1}[reader] == 1
+
+
+# Mappings that make their arrays in one memory, of which a verb takes two.
+
+
+@rule
+def two_mappings_that_share_a_buffer_keep_their_values(directory: Path) -> None:
+    buffer = np.zeros(3, np.float32)
+
+    class Shared(Mapping[str, Any]):
+        def __init__(self, name: str, value: float) -> None:
+            self._name, self._value = name, value
+
+        def __getitem__(self, name: str) -> Any:
+            buffer[:] = self._value
+            return buffer
+
+        def __iter__(self) -> Iterator[str]:
+            return iter([self._name])
+
+        def __len__(self) -> int:
+            return 1
+
+    quiet: dict[str, Any] = {"durable": False, "overwrite": True}
+    assert tfsaver.diff(Shared("w", 1), Shared("w", 3)).different
+    tfsaver.average([Shared("w", 1), Shared("w", 3)], directory / NAME, **quiet)
+    _assert_equal(dict(tfsaver.load_checkpoint(directory / NAME)), {"w": np.full(3, 2, np.float32)})
+    tfsaver.merge([Shared("v", 1), Shared("w", 3)], directory / NAME, **quiet)
+    wanted = {"v": np.full(3, 1, np.float32), "w": np.full(3, 3, np.float32)}
+    _assert_equal(dict(tfsaver.load_checkpoint(directory / NAME)), wanted)
 
 
 # What others say of the same files.
