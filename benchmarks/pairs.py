@@ -45,10 +45,17 @@ def _prepare(directory: Path) -> None:
         rng = np.random.default_rng(count)
         values = {f"layer_{number:04}/kernel": rng.random(elements, np.float32) for number in range(count)}
         tfsaver.save_checkpoint(values, directory / f"in-{count}", durable=False)
+        _convert()(values, directory / f"in-{count}.safetensors", durable=False)
     with tfsaver.BundleWriter(directory / "entries", durable=False) as writer:
         one = np.zeros((), np.float32)
         for number in range(_NUM_ENTRIES):
             writer.add(f"table/row_{number:07}", one)
+
+
+def _convert() -> Callable[..., object]:
+    # `tfsaver.convert` is a package once something of it has been imported.
+    convert: Callable[..., object] = importlib.import_module("tfsaver.convert.convert").convert
+    return convert
 
 
 def _restore(directory: Path) -> Callable[[], object]:
@@ -65,7 +72,10 @@ def _work(case: str, directory: Path) -> Callable[[], object]:
     """What is measured; what it needs has been imported when this returns."""
     if case == "restore 1 GB in 1,000":
         return _restore(directory)
-    few, many, entries, out = (directory / name for name in ("in-10", "in-1000", "entries", "out"))
+    if (verb := case.partition(", 1 GB")[0]) in _VERBS:
+        source = directory / ("in-1000" if case.endswith("1,000") else "in-10")
+        return _VERBS[verb](source, directory / "out")
+    many, entries = directory / "in-1000", directory / "entries"
     names = [f"layer_{number:04}/kernel" for number in range(0, 1000, 5)]
     rows = [f"table/row_{number:07}" for number in range(0, _NUM_ENTRIES, 1000)]
 
@@ -90,12 +100,34 @@ def _work(case: str, directory: Path) -> Callable[[], object]:
         "verify, 1 GB in 1,000": lambda verify=tfsaver.verify: verify(many),
         "read one of 1,000": read_one,
         "open and look up in 1 M entries": look_up,
-        "rename, 1 GB in 10": lambda verb=tfsaver.rename: verb(few, out, {}, durable=False, overwrite=True),
-        "rename, 1 GB in 1,000": lambda verb=tfsaver.rename: verb(many, out, {}, durable=False, overwrite=True),
-        "cast, 1 GB in 10": lambda verb=tfsaver.cast: verb(few, out, "bfloat16", durable=False, overwrite=True),
-        "cast, 1 GB in 1,000": lambda verb=tfsaver.cast: verb(many, out, "bfloat16", durable=False, overwrite=True),
     }
     return works[case]
+
+
+_QUIET = {"durable": False, "overwrite": True}
+
+
+def _to_safetensors(source: Path, out: Path) -> Callable[[], object]:
+    convert = _convert()
+    return lambda: convert(source, out.with_suffix(".safetensors"), durable=False)
+
+
+def _from_safetensors(source: Path, out: Path) -> Callable[[], object]:
+    convert = _convert()
+    return lambda: convert(source.with_suffix(".safetensors"), out, **_QUIET)
+
+
+# Each gives what is measured, with what it needs imported: names of `tfsaver` are looked for when they are first used.
+_VERBS: dict[str, Callable[[Path, Path], Callable[[], object]]] = {
+    "rename": lambda source, out, verb=tfsaver.rename: lambda: verb(source, out, {}, **_QUIET),
+    "cast": lambda source, out, verb=tfsaver.cast: lambda: verb(source, out, "bfloat16", **_QUIET),
+    "average": lambda source, out, verb=tfsaver.average: lambda: verb([source, source], out, **_QUIET),
+    "merge": lambda source, out, verb=tfsaver.merge: lambda: verb([source, {"other": np.zeros(1)}], out, **_QUIET),
+    "strip": lambda source, out, verb=tfsaver.strip: lambda: verb(source, out, meta=False, **_QUIET),
+    "diff": lambda source, _, verb=tfsaver.diff: lambda: verb(source, source),
+    "to safetensors": _to_safetensors,
+    "from safetensors": _from_safetensors,
+}
 
 
 CASES = (
@@ -103,10 +135,7 @@ CASES = (
     "verify, 1 GB in 1,000",
     "read one of 1,000",
     "open and look up in 1 M entries",
-    "rename, 1 GB in 10",
-    "rename, 1 GB in 1,000",
-    "cast, 1 GB in 10",
-    "cast, 1 GB in 1,000",
+    *(f"{verb}, 1 GB in {count}" for verb in _VERBS for count in ("10", "1,000")),
     # Last: TensorFlow has threads and memory of its own.
     "restore 1 GB in 1,000",
 )

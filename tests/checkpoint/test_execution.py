@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -186,3 +189,30 @@ def test_a_mapping_that_makes_arrays_has_no_total_before_they_are_made(tmp_path:
     calls: list[tuple[int, int]] = []
     Execution(ArraySource(Made(ARRAYS)), CheckpointTarget(tmp_path / "m"), progress=lambda *call: calls.append(call)).run()
     assert [done for done, _ in calls] == [total for _, total in calls] and len(calls) >= len(ARRAYS)
+
+
+def test_no_function_is_given_what_it_has_returned(tmp_path: Path) -> None:
+    # A value that comes back to where it was made has left its way from the mapping to the disk.
+    prefix = tfsaver.save_checkpoint(ARRAYS, tmp_path / "m", durable=False)
+    returned: dict[Any, dict[int, Any]] = collections.defaultdict(dict)
+    again: list[tuple[str, str]] = []
+    plain = (int, float, str, bytes, tuple, type, type(None))
+
+    def look(frame: FrameType, event: str, value: Any) -> None:
+        code = frame.f_code
+        if f"{os.sep}tfsaver{os.sep}" not in code.co_filename:
+            return
+        if event == "return" and not isinstance(value, plain):
+            # Kept, so that nothing else gets its identity.
+            returned[code][id(value)] = value
+        if event == "call":
+            names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+            given = [name for name in names if name != "self" and id(frame.f_locals.get(name)) in returned[code]]
+            again.extend((code.co_qualname if hasattr(code, "co_qualname") else code.co_name, name) for name in given)
+
+    sys.setprofile(look)
+    try:
+        tfsaver.rename(prefix, tmp_path / "out", [("^k", "x/k")], durable=False)
+    finally:
+        sys.setprofile(None)
+    assert len(returned) > 100 and not again

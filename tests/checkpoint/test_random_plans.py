@@ -40,7 +40,7 @@ NUM_RECIPES = 1500
 
 
 class Sources(NamedTuple):
-    """Checkpoints, the arrays in each, and the halves of which `Gather` makes its tensors."""
+    """Checkpoints, the arrays in each, and the two halves of a tensor that `Gather` puts together."""
 
     readers: list[TensorSource]
     arrays: list[dict[str, Array]]

@@ -155,7 +155,7 @@ def _is_same(value: Any, wanted: Any) -> bool:
 
 
 def _differences(values: Values, source: Source) -> list[str]:
-    """Which tensors are of which content."""
+    """For each tensor, whether its value is the old one, the new one, or another."""
     contents = {"old": source.all_of(OLD), "new": source.all_of(NEW)}
     found = []
     for name in sorted(values.keys() | contents["old"].keys()):

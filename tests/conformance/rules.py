@@ -1,4 +1,4 @@
-"""Rules of reading that are no cell of the table: each is a function that asserts it, in a directory of its own."""
+"""Rules that do not fit in the table: each is a function that asserts one of them, in a directory of its own."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from tests.conformance.verdicts import Verdict
 if TYPE_CHECKING:
     from tests.conformance.cells import Bench, Cell
 
-# The more an operation opens, the more it takes to get as far as its last file.
+# Operations that open several files get to the last of them only with more descriptors.
 _SPARE = (0, 1, 3)
 # These have to name the limit.
 _REFUSALS = {Verdict.SYSTEM, Verdict.REFUSED}

@@ -147,7 +147,7 @@ def test_byte_that_flips_between_two_parts_is_damage(
 
 @pytest.fixture
 def many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[BundleReader]:
-    """Twenty data files, of which three may have a descriptor."""
+    """Twenty data files, with at most three open at a time."""
     monkeypatch.setattr(local_file_system, "descriptors_for_reading", lambda: 3)
     with BundleWriter(tmp_path / "many", num_shards=20, durable=False) as writer:
         for shard_id in range(20):

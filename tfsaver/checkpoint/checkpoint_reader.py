@@ -204,7 +204,7 @@ class CheckpointReader(TensorSource):
             DataLossError: The bytes are not those that were written, or some are missing.
         """
         wanted = dict.fromkeys(names)
-        # Whoever reads these tensors next has been told that they are sound.
+        # The caller takes these tensors for sound from now on, so that the files must not be replaced meanwhile.
         self._one.give(
             Given.VALUES, lambda reader: reader.read_many(wanted, verify_only=True, num_workers=num_workers)
         )

@@ -110,7 +110,7 @@ def _salvaged(reader: RecoveredReader, salvage: _Salvage) -> Plan:
     names = [name for name in (*report.saved, *report.partial) if name not in DESCRIPTIONS]
     graph = None
     if salvage.has_graph and (known := object_graph_of(reader)) is not None:
-        # What the index has lost is not among the reader's names, and is gone all the same.
+        # Tensors whose index entries are lost are not among the reader's names, and must leave the graph too.
         graph = prune_object_graph(known, [*report.saved, *report.partial, *report.lost], frozenset(names))
     tree = reader[TREE_KEY] if TREE_KEY in report.saved else None
     plan = Plan([reader], sorted(names), sorted(names), graph=graph, tree=tree)
