@@ -22,7 +22,7 @@ import ml_dtypes
 import numpy as np
 
 from tfsaver.checkpoint.names.name_steps import raise_problems
-from tfsaver.checkpoint.tensor_source import Array
+from tfsaver.framework.array_pieces import Array
 from tfsaver.framework.dtypes import DType
 
 # Elements that are looked at in one go: few enough that what is computed of them stays in a processor's cache.

@@ -17,10 +17,11 @@ import abc
 import collections
 from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
+from tfsaver.checkpoint.losses import Losses
 from tfsaver.errors import InvalidArgumentError, TensorNotFoundError, nearest_names
 from tfsaver.framework import tensor_util
 from tfsaver.framework.array_pieces import cut
@@ -29,9 +30,6 @@ from tfsaver.framework.region import Region, as_tensor_slice
 from tfsaver.framework.tensor_info import TensorInfo
 from tfsaver.framework.tensor_slice import TensorSlice
 from tfsaver.tensor_bundle import strings
-
-if TYPE_CHECKING:
-    from tfsaver.checkpoint.losses import Losses
 
 Array = np.ndarray[Any, Any]
 _Self = TypeVar("_Self", bound="TensorSource")
