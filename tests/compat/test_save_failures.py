@@ -13,19 +13,19 @@ import pytest
 
 import tfsaver
 from tfsaver import schemas
-from tfsaver.compat import _tensorflow
+from tfsaver.compat import _by_operations, _tensorflow
 from tfsaver.errors import NoSpaceError, WriteError
 from tfsaver.lib import free_space
 
-FEW, MANY = 3, 520
+# MANY is the fewest that TensorFlow's operations move.
+FEW, MANY = 3, _by_operations._MIN_NUM
 
 
 class Program:
-    """Variables, a session and two checkpoints that were saved."""
+    """Variables, a session, a Saver, and the two checkpoints that it saved into a directory."""
 
-    def __init__(self, tf: Any, directory: pathlib.Path, num: int, **options: Any) -> None:
+    def __init__(self, tf: Any, num: int, **options: Any) -> None:
         v1 = tf.compat.v1
-        self.directory = directory
         self.graph = tf.Graph()
         with self.graph.as_default():
             for index in range(num):
@@ -34,6 +34,11 @@ class Program:
             initialize = v1.global_variables_initializer()
         self.session = v1.Session(graph=self.graph)
         self.session.run(initialize)
+
+    def start(self, directory: pathlib.Path) -> None:
+        """Saves two checkpoints into an empty directory; the Saver forgets all others."""
+        self.directory = directory
+        self.saver.set_last_checkpoints_with_time([])
         for step in (1, 2):
             self.save(step)
         self.before = self.contents()
@@ -60,12 +65,18 @@ KINDS: dict[str, tuple[int, dict[str, Any]]] = {
 }
 
 
-@pytest.fixture(params=KINDS)
-def program(request: pytest.FixtureRequest, tf: Any, tmp_path: pathlib.Path) -> Iterator[Program]:
+@pytest.fixture(scope="module", params=KINDS)
+def shared_program(request: pytest.FixtureRequest, tf: Any) -> Iterator[Program]:
     num, options = KINDS[request.param]
-    made = Program(tf, tmp_path, num, **options)
+    made = Program(tf, num, **options)
     yield made
     made.session.close()
+
+
+@pytest.fixture
+def program(shared_program: Program, tmp_path: pathlib.Path) -> Program:
+    shared_program.start(tmp_path)
+    return shared_program
 
 
 @pytest.mark.parametrize("blocking", [True, False])
@@ -176,20 +187,15 @@ def test_meta_graph_is_written_whole_or_not_at_all(program: Program, tf: Any, mo
     assert synced
 
 
-def test_missing_directory_is_made_and_goes_again(tf: Any, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    program = Program(tf, tmp_path, FEW)
+@pytest.mark.parametrize("num", [FEW, MANY])
+def test_missing_directory_is_made_and_goes_again(
+    tf: Any, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, num: int
+) -> None:
+    program = Program(tf, num)
     monkeypatch.setattr(free_space, "free_space", lambda directory: 10)
-    for num in (FEW, MANY):
-        other = Program.__new__(Program)
-        other.__dict__.update(program.__dict__)
-        if num == MANY:
-            monkeypatch.undo()
-            (tmp_path / "many").mkdir()
-            other = Program(tf, tmp_path / "many", MANY)
-            monkeypatch.setattr(free_space, "free_space", lambda directory: 10)
-        with pytest.raises(tf.errors.ResourceExhaustedError):
-            other.saver.save(other.session, str(tmp_path / "new" / "model"))
-        assert not (tmp_path / "new").exists()
+    with program.session, pytest.raises(tf.errors.ResourceExhaustedError):
+        program.saver.save(program.session, str(tmp_path / "new" / "model"))
+    assert not (tmp_path / "new").exists()
 
 
 def test_what_nodes_have_written_is_synced_where_it_is(tf: Any, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
