@@ -57,7 +57,7 @@ demo: $(VENV)/.stamp-demo
 	@sh docs/demo/run.sh $(BIN)/python
 
 test: $(VENV)/.stamp-test
-	$(BIN)/python -m pytest -n $(JOBS) $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
 
 lint: $(VENV)/.stamp-test
 	$(BIN)/ruff check .
