@@ -7,7 +7,12 @@ import pathlib
 
 import pytest
 
-pytest_plugins = ["tests.plugins.optional_programs", "tests.plugins.exhaustive", "tests.plugins.evidence"]
+pytest_plugins = [
+    "tests.plugins.optional_programs",
+    "tests.plugins.exhaustive",
+    "tests.plugins.evidence",
+    "tests.plugins.tensorflow_programs",
+]
 
 _ROOT = pathlib.Path(__file__).resolve().parent.parent
 

@@ -12,7 +12,6 @@ import importlib.util
 import json
 import os
 import pathlib
-import subprocess
 import sys
 from typing import Any
 
@@ -170,7 +169,7 @@ def _ask_ours(directory: pathlib.Path, function: str, arguments: list[Any]) -> d
 
 
 @pytest.fixture(scope="module")
-def theirs(tmp_path_factory) -> tuple[pathlib.Path, dict[str, Any]]:
+def theirs(tensorflow_programs, tmp_path_factory) -> tuple[pathlib.Path, dict[str, Any]]:
     """TensorFlow's answers to the whole table, from one process of its own, and the folder of the directories it saw."""
     if importlib.util.find_spec("tensorflow") is None:
         pytest.skip("needs tensorflow: pip install 'tfsaver[tensorflow]'")
@@ -181,17 +180,8 @@ def theirs(tmp_path_factory) -> tuple[pathlib.Path, dict[str, Any]]:
         directory.mkdir()
         _fill(directory, files)
         questions.append([str(directory), function, _in(directory, arguments)])
-    process = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", ASK_TENSORFLOW],
-        input=json.dumps(questions),
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=root,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
-    )
-    assert process.returncode == 0, process.stderr
-    return root, json.loads(process.stdout)
+    done = tensorflow_programs(sys.executable).run_code(ASK_TENSORFLOW, cwd=root, stdin=json.dumps(questions))
+    return root, json.loads(done.stdout)
 
 
 @pytest.mark.parametrize("number", range(len(TABLE)), ids=[f"{row[1]}-{number}" for number, row in enumerate(TABLE)])

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
+import importlib.util
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import tfsaver
+from tests.plugins.tensorflow_programs import TensorFlowPrograms
 from tests.tensor_bundle.tensors import assert_equal
 from tfsaver.convert.convert import convert
 
@@ -178,14 +179,14 @@ else:
 """
 
 
-def test_tensorflow_restores_what_went_through_another_format(tmp_path: Path) -> None:
-    pytest.importorskip("tensorflow")
+def test_tensorflow_restores_what_went_through_another_format(
+    tensorflow_programs: Callable[[str], TensorFlowPrograms], tmp_path: Path
+) -> None:
+    if importlib.util.find_spec("tensorflow") is None:
+        pytest.skip("needs tensorflow: pip install 'tfsaver[tensorflow]'")
 
     def run_tensorflow(prefix: Path, value: str) -> None:
-        environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}
-        command = [sys.executable, "-c", _TENSORFLOW, str(prefix), value]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment, check=False)
-        assert done.returncode == 0, done.stderr
+        tensorflow_programs(sys.executable).run_code(_TENSORFLOW, [str(prefix), value], cwd=tmp_path)
 
     run_tensorflow(tmp_path / "ckpt", "7")
     convert(tmp_path / "ckpt-1", tmp_path / "x.npz")

@@ -6,7 +6,6 @@ import dataclasses
 import importlib.util
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,11 +15,12 @@ import numpy as np
 import pytest
 from google.protobuf import text_format
 
+from tests.plugins.exhaustive import is_exhaustive
+from tests.plugins.tensorflow_programs import TensorFlowPrograms
 from tfsaver import schemas
 
 _ROOT = Path(__file__).parents[2]
 _SCRIPTS = Path(__file__).parent / "guest"
-_SECONDS = 300  # what a hanging process may cost before it is killed
 
 
 @pytest.fixture(scope="session")
@@ -67,26 +67,21 @@ def tensorflow_python(version: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def run_tensorflow() -> Callable[..., None]:
+def run_tensorflow(tensorflow_programs: Callable[[str], TensorFlowPrograms]) -> Callable[..., None]:
     """Runs a script of guest/ with the TensorFlow of a version."""
 
     def run(version: str, script: str, *arguments: str) -> None:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-        environment.update(TF_CPP_MIN_LOG_LEVEL="3", CUDA_VISIBLE_DEVICES="-1", PYTHONDONTWRITEBYTECODE="1")
-        command = [tensorflow_python(version), str(_SCRIPTS / script), *arguments]
-        done = subprocess.run(
-            command, env=environment, cwd=arguments[0], capture_output=True, text=True, timeout=_SECONDS, check=False
-        )
-        assert done.returncode == 0, done.stderr[-3000:]
+        done = tensorflow_programs(tensorflow_python(version)).run(_SCRIPTS / script, arguments, cwd=arguments[0])
+        assert done.status == 0, done.stderr[-3000:]
 
     return run
 
 
 @pytest.fixture(scope="session", params=["1.15", "2.21"])
 def savers(request: pytest.FixtureRequest, run_tensorflow: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
-    """A version of TensorFlow, and a folder of graphs with Savers that it wrote."""
+    """A version of TensorFlow, and a folder of graphs with Savers that it wrote: all of them in an exhaustive run."""
     folder = tmp_path_factory.mktemp("savers")
-    run_tensorflow(request.param, "savers.py", str(folder))
+    run_tensorflow(request.param, "savers.py", str(folder), "all" if is_exhaustive() else "some")
     return request.param, folder
 
 

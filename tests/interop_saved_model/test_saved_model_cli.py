@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import ast
-import os
-import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,9 @@ import pytest
 
 from tests.interop_saved_model.exports import Exports, Signature
 from tests.interop_saved_model.guest.values import decoded, encoded
+from tests.plugins.tensorflow_programs import TensorFlowPrograms
+
+Program = Callable[..., str]
 
 _KINDS = ("prefix", "builder")
 _OPERATIONS = "contains the following ops:"
@@ -20,23 +22,23 @@ _OPERATIONS = "contains the following ops:"
 pytestmark = pytest.mark.usefixtures("tensorflow_2")
 
 
-def saved_model_cli(*arguments: str) -> str:
-    """What the program prints."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    environment.update(TF_CPP_MIN_LOG_LEVEL="3", CUDA_VISIBLE_DEVICES="-1", PYTHONDONTWRITEBYTECODE="1")
-    environment.update(TF_NUM_INTRAOP_THREADS="1", TF_NUM_INTEROP_THREADS="1")
-    run = subprocess.run(
-        [sys.executable, "-m", "tensorflow.python.tools.saved_model_cli", *arguments],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr[-2000:]
-    return run.stdout
+@pytest.fixture
+def saved_model_cli(tensorflow_programs: Callable[[str], TensorFlowPrograms], tmp_path: Path) -> Program:
+    """Runs the program and returns what it prints."""
+
+    def run(*arguments: str) -> str:
+        threads = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
+        program = "tensorflow.python.tools.saved_model_cli"
+        done = tensorflow_programs(sys.executable).run(program, arguments, cwd=tmp_path, environment=threads)
+        assert done.status == 0, done.stderr[-2000:]
+        return done.stdout
+
+    return run
 
 
-def ran(path: str, key: str, signature: Signature, directory: Path) -> dict[str, list[object]]:
+def ran(
+    saved_model_cli: Program, path: str, key: str, signature: Signature, directory: Path
+) -> dict[str, list[object]]:
     """The outputs of one signature, by way of files."""
     given = []
     for name, value in signature.inputs.items():
@@ -50,7 +52,9 @@ def ran(path: str, key: str, signature: Signature, directory: Path) -> dict[str,
 
 
 @pytest.mark.parametrize("model", ["reference", "sparse"])
-def test_shows_the_signatures_that_it_shows_of_the_builders_and_fewer_operations(exports: Exports, model: str) -> None:
+def test_shows_the_signatures_that_it_shows_of_the_builders_and_fewer_operations(
+    exports: Exports, saved_model_cli: Program, model: str
+) -> None:
     paths = exports("tensorflow_2", model).paths
     ours, builders = (saved_model_cli("show", "--dir", paths[kind], "--all").partition(_OPERATIONS) for kind in _KINDS)
     assert ours[0] == builders[0]
@@ -62,12 +66,12 @@ def test_shows_the_signatures_that_it_shows_of_the_builders_and_fewer_operations
     ("model", "key"),
     [("reference", "features"), ("partitioned_resource", "serving_default"), ("tables", "serving_default")],
 )
-def test_runs(exports: Exports, tmp_path: Path, model: str, key: str) -> None:
+def test_runs(exports: Exports, saved_model_cli: Program, tmp_path: Path, model: str, key: str) -> None:
     exported = exports("tensorflow_2", model)
     signature = exported.signatures[key]
-    assert ran(exported.paths["prefix"], key, signature, tmp_path) == signature.expected
+    assert ran(saved_model_cli, exported.paths["prefix"], key, signature, tmp_path) == signature.expected
 
 
-def test_scans(exports: Exports) -> None:
+def test_scans(exports: Exports, saved_model_cli: Program) -> None:
     path = exports("tensorflow_2", "resource").paths["prefix"]
     assert "does not contain the default denylisted ops" in saved_model_cli("scan", "--dir", path, "--tag_set", "serve")

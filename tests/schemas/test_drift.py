@@ -11,9 +11,7 @@ from __future__ import annotations
 import base64
 import importlib.util
 import json
-import os
 import pathlib
-import subprocess
 import sys
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -201,21 +199,15 @@ def ours() -> dict[str, Facts]:
 
 
 @pytest.fixture(scope="module")
-def tensorflow(tmp_path_factory) -> tuple[str, dict[str, Facts]]:
+def tensorflow(tensorflow_programs, tmp_path_factory) -> tuple[str, dict[str, Facts]]:
     """TensorFlow's release and its descriptions of the messages that we have too."""
     if importlib.util.find_spec("tensorflow") is None:
         pytest.skip("needs tensorflow: pip install 'tfsaver[tensorflow]'")
-    process = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", ASK_TENSORFLOW],
-        input=json.dumps([file.name for file in _our_files()]),
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=tmp_path_factory.mktemp("tensorflow"),
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+    question = json.dumps([file.name for file in _our_files()])
+    done = tensorflow_programs(sys.executable).run_code(
+        ASK_TENSORFLOW, cwd=tmp_path_factory.mktemp("tensorflow"), stdin=question
     )
-    assert process.returncode == 0, process.stderr
-    reply = json.loads(process.stdout)
+    reply = json.loads(done.stdout)
     theirs = {}
     for data in reply["files"].values():
         file = descriptor_pb2.FileDescriptorProto.FromString(base64.b64decode(data))

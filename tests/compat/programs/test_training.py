@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import pathlib
-import subprocess
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 import tfsaver
 from tests.compat.programs.surroundings import Surroundings, ThreeWays, training_graph, values
+from tests.plugins.tensorflow_programs import TensorFlowPrograms
 from tfsaver.checkpoint.retention import Retention
 from tfsaver.checkpoint.selection import Selection
 
@@ -122,13 +122,14 @@ def test_session_manager_prepares_and_recovers(three_ways: ThreeWays) -> None:
 
 
 @pytest.mark.parametrize("way", ["tensorflow", "ours", "patched"])
-def test_supervisor_saves_from_its_thread(tf: Any, tmp_path: pathlib.Path, way: str) -> None:
+def test_supervisor_saves_from_its_thread(
+    tf: Any, tensorflow_programs: Callable[[str], TensorFlowPrograms], tmp_path: pathlib.Path, way: str
+) -> None:
     # In a process of its own: the thread finds the graph only where eager execution is off, as in the programs of its time.
-    root = pathlib.Path(tfsaver.__file__).parents[1]
-    command = [sys.executable, "-W", "ignore", "-m", "tests.compat.programs.supervised", str(tmp_path), way]
-    environment = {**os.environ, "PYTHONPATH": str(root), "TF_CPP_MIN_LOG_LEVEL": "3"}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=root, env=environment)
-    assert done.returncode == 0, done.stderr
+    root = str(pathlib.Path(tfsaver.__file__).parents[1])
+    program = "tests.compat.programs.supervised"
+    done = tensorflow_programs(sys.executable).run(program, [str(tmp_path), way], cwd=root, paths=[root])
+    assert done.status == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "[[[0, 0], 10, 0], 20, [[20, 40], 30, 20], 40, [[40, 80], 50, 40]]"
 
 
