@@ -90,9 +90,11 @@ def restore_variables(prefix, variables, kind, ours=False):
     with tf.Graph().as_default(), tf1.device("/cpu:0"), tf1.Session(config=_DEVICES) as session:
         made = {each["name"]: _variables_of(each, kind) for each in variables}
         _saver_class(ours)({name: _as_saver_wants(parts) for name, parts in made.items()}).restore(session, prefix)
+        # All at once: TensorFlow optimizes the graph anew for every set of fetches.
+        fetched = session.run(made)
         digests = {}
         for each in variables:
-            values = [digest(session.run(part), each["dtype"]) for part in made[each["name"]]]
+            values = [digest(part, each["dtype"]) for part in fetched[each["name"]]]
             digests[each["name"]] = values if "slices" in each else values[0]
         return digests
 
