@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import pytest
 
 from tfsaver import load_checkpoint
 from tfsaver.compat._saver_nodes import SaverVariables, find_variables
@@ -17,6 +18,9 @@ from tfsaver.errors import CheckpointNotFoundError
 SIZE = 64 << 20
 # TensorFlow has no order for the versions that wrote these.
 UNORDERED = "0.12.head"
+
+
+Imports = dict[str, tuple[Any, Any, Any]]
 
 
 def meta_files(cases: pathlib.Path) -> Iterator[tuple[str, str]]:
@@ -31,6 +35,12 @@ def imported(tf: Any, module: Any, path: str) -> tuple[Any, Any, Any]:
             return graph, module.import_meta_graph(path, clear_devices=True), None
         except Exception as error:  # noqa: BLE001 - whatever it is, both must say it
             return graph, None, error
+
+
+@pytest.fixture(scope="module")
+def ours(tf: Any, cases: pathlib.Path) -> Imports:
+    """Our imports of all the files, by their paths: the tests restore into sessions of their own and change no graph."""
+    return {path: imported(tf, train, path) for _, path in meta_files(cases)}
 
 
 def prefix_of(path: str) -> str | None:
@@ -57,30 +67,30 @@ def equal(first: list[Any], second: list[Any]) -> bool:
     return all(np.asarray(a).dtype == np.asarray(b).dtype and np.array_equal(a, b) for a, b in pairs)
 
 
-def test_imports_end_as_with_tensorflow(tf: Any, cases: pathlib.Path) -> None:
+def test_imports_end_as_with_tensorflow(tf: Any, cases: pathlib.Path, ours: Imports) -> None:
     found, refused = 0, []
     for name, path in meta_files(cases):
-        theirs, ours = imported(tf, tf.compat.v1.train, path), imported(tf, train, path)
+        theirs, mine = imported(tf, tf.compat.v1.train, path), ours[path]
         if theirs[2] is not None and UNORDERED in str(theirs[2]):
-            assert ours[2] is None, (name, ours[2])
+            assert mine[2] is None, (name, mine[2])
             refused.append(name)
         else:
-            assert type(ours[2]) is type(theirs[2]), (name, ours[2], theirs[2])
-            assert (ours[1] is None) == (theirs[1] is None), name
-            if ours[1] is not None:
-                assert ours[1].saver_def == theirs[1].saver_def, name
-        if ours[1] is not None:
-            assert ours[0].as_graph_def() is not None
-            variables = find_variables(ours[0], ours[1].saver_def)
+            assert type(mine[2]) is type(theirs[2]), (name, mine[2], theirs[2])
+            assert (mine[1] is None) == (theirs[1] is None), name
+            if mine[1] is not None:
+                assert mine[1].saver_def == theirs[1].saver_def, name
+        if mine[1] is not None:
+            assert mine[0].as_graph_def() is not None
+            variables = find_variables(mine[0], mine[1].saver_def)
             assert variables is not None and variables.bindings, name
             found += 1
     assert found >= 15 and len(refused) >= 1
 
 
-def test_checkpoints_beside_them_are_restored(tf: Any, cases: pathlib.Path) -> None:
+def test_checkpoints_beside_them_are_restored(tf: Any, cases: pathlib.Path, ours: Imports) -> None:
     compared = []
     for name, path in meta_files(cases):
-        graph, saver, _ = imported(tf, train, path)
+        graph, saver, _ = ours[path]
         prefix = prefix_of(path.removesuffix(".meta"))
         if saver is None or prefix is None:
             continue
@@ -96,11 +106,13 @@ def test_checkpoints_beside_them_are_restored(tf: Any, cases: pathlib.Path) -> N
     assert len(compared) >= 6, compared
 
 
-def test_what_their_variables_begin_with_goes_both_ways(tf: Any, cases: pathlib.Path, tmp_path: pathlib.Path) -> None:
+def test_what_their_variables_begin_with_goes_both_ways(
+    tf: Any, cases: pathlib.Path, ours: Imports, tmp_path: pathlib.Path
+) -> None:
     v1 = tf.compat.v1
     compared = 0
     for name, path in meta_files(cases):
-        graph, saver, _ = imported(tf, train, path)
+        graph, saver, _ = ours[path]
         if saver is None or prefix_of(path.removesuffix(".meta")) is not None:
             continue
         variables = find_variables(graph, saver.saver_def)
