@@ -11,6 +11,7 @@ pytest_plugins = [
     "tests.plugins.optional_programs",
     "tests.plugins.exhaustive",
     "tests.plugins.evidence",
+    "tests.plugins.frozen_modules",
     "tests.plugins.tensorflow_programs",
 ]
 
