@@ -9,6 +9,7 @@ Started as ``python -m tests.faults.worker``; `Worker` is the other end. A line 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import importlib
@@ -20,12 +21,15 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 _ROOT = Path(__file__).resolve().parents[2]
 # No measurement: what a process that hangs may cost.
 _SECONDS = 900
+# How long a thread that has been joined may still be listed.
+_SECONDS_TO_END = 2
 _PR_SET_PDEATHSIG = 1
 
 
@@ -98,11 +102,24 @@ class Worker:
 
 def _threads() -> list[str]:
     """The names of this process' threads but for the first."""
-    return [
-        Path(f"/proc/self/task/{thread}/comm").read_text().strip()
-        for thread in os.listdir("/proc/self/task")
-        if int(thread) != os.getpid()
-    ]
+    names = []
+    for thread in os.listdir("/proc/self/task"):
+        if int(thread) != os.getpid():
+            # It may end between the two calls.
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                names.append(Path(f"/proc/self/task/{thread}/comm").read_text().strip())
+    return names
+
+
+def _threads_left() -> list[str]:
+    """The names of the threads that are still there after a while.
+
+    The kernel wakes whoever joins a thread before it takes the thread out of /proc.
+    """
+    deadline = time.monotonic() + _SECONDS_TO_END
+    while (threads := _threads()) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return threads
 
 
 def _serve(kind: str) -> None:
@@ -130,7 +147,7 @@ def _serve(kind: str) -> None:
     for line in sys.stdin:
         function, arguments = json.loads(line)
         answer = functions[function](**arguments)
-        if threads := _threads():
+        if threads := _threads_left():
             raise RuntimeError(f"{function} {arguments} has left {threads}, and a fork would have half of them")
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
