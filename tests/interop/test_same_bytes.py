@@ -54,6 +54,6 @@ def test_files_of_slices_equal_tensorflows(guest: GuestProcess, tmp_path: Path, 
 def test_files_with_blocks_by_the_dozen_equal_tensorflows(guest: GuestProcess, tmp_path: Path, version: int) -> None:
     tensors = [
         {"name": f"layer_{number}/block/kernel", "dtype": "float32", "shape": [number % 7, 3], "seed": number}
-        for number in range(3000)
+        for number in range(1000)
     ]
     assert_same_files(guest, tmp_path, tensors, version)

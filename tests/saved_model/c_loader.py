@@ -1,10 +1,12 @@
 """Loads a SavedModel and runs a signature by TensorFlow's C interface alone, as servers in other languages do.
 
-    python c_loader.py DIRECTORY_OF_TENSORFLOW < request > answer
+    python c_loader.py DIRECTORY_OF_TENSORFLOW
 
-    request   [{"path": ..., "tags": [...], "feeds": {"x:0": [dtype, shape, values]}, "fetches": ["y:0"]}, ...]
-    answer    [{"outputs": [[dtype, shape, values], ...]} or {"error": ...}, ...]
+    request   {"verb": "run", "arguments": {"path": ..., "tags": [...], "feeds": {"x:0": [dtype, shape, values]},
+               "fetches": ["y:0"]}}
+    answer    {"result": [[dtype, shape, values], ...]} or {"error": ...}
 
+A line asks, a line answers; every request loads its model into a session of its own, which is closed afterwards.
 The library is the one in TensorFlow's wheel; Python's part of TensorFlow is not imported. Runs under Python 3.7 too.
 """
 
@@ -66,6 +68,13 @@ class Model:
         if self.tf.TF_GetCode(self.status):
             raise RuntimeError(self.tf.TF_Message(self.status).decode())
 
+    def close(self):
+        status = ctypes.c_void_p(self.tf.TF_NewStatus())
+        self.tf.TF_CloseSession(self.session, status)
+        self.tf.TF_DeleteSession(self.session, status)
+        self.tf.TF_DeleteGraph(self.graph)
+        self.tf.TF_DeleteStatus(status)
+
     def output(self, name):
         operation, _, index = name.partition(":")
         found = self.tf.TF_GraphOperationByName(self.graph, operation.encode())
@@ -120,17 +129,18 @@ def main():
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     tf = library(sys.argv[1])
-    results = []
-    for request in json.load(sys.stdin):
+    for line in sys.stdin:
+        request = json.loads(line)["arguments"]
         try:
             model = Model(tf, request["path"], request["tags"])
-            results.append({"outputs": model.run(request["feeds"], request["fetches"])})
+            try:
+                answer = {"result": model.run(request["feeds"], request["fetches"])}
+            finally:
+                model.close()
         except RuntimeError as error:
-            results.append({"error": str(error)})
-    json.dump(results, answers)
-    answers.close()
-    # A library that still has threads is not taken down in order.
-    os._exit(0)
+            answer = {"error": str(error)}
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
 
 
 if __name__ == "__main__":

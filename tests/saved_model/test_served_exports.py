@@ -171,8 +171,7 @@ def test_inputs_and_outputs_of_several_tensors(guest: ServingProcess, tmp_path: 
         assert read.inputs["x"].kind == {"sparse": "sparse", "ragged": "RaggedTensorSpec"}[kind]
     request = {"path": path, "tags": ["serve"], "feeds": model["feeds"], "fetches": model["fetches"]}
     assert_close(guest.ask("run_v1", **request), model["expected"])
-    (by_c,) = guest.run_c([request])
-    assert_close(by_c["outputs"], model["expected"])
+    assert_close(guest.c_interface.ask("run", **request), model["expected"])
     if not guest.is_tensorflow_1:
         parts = {name.split("/")[-1].removesuffix(":0"): value for name, value in model["feeds"].items()}
         if kind == "sparse":
@@ -205,7 +204,7 @@ def test_graphs_of_two_signatures_and_tags_share_variables(guest: ServingProcess
             (fetch,) = (tensor.names[0] for tensor in merged.meta_graph(tags).signatures[key].outputs.values())
         request = {"path": path, "tags": tags, "feeds": model["feeds"], "fetches": [fetch]}
         assert_close(guest.ask("run_v1", **request), model["expected"])
-        assert_close(guest.run_c([request])[0]["outputs"], model["expected"])
+        assert_close(guest.c_interface.ask("run", **request), model["expected"])
         if not guest.is_tensorflow_1:
             found = guest.ask("run_v2", path=path, tags=tags, key=key, inputs={"x": model["feeds"][x]})
             assert_close(list(found["outputs"].values()), model["expected"])
@@ -232,9 +231,9 @@ def test_a_model_is_frozen_and_its_constants_become_variables_again(tensorflow_2
     again = export_saved_model(unfrozen.meta_graph, tmp_path / "again", outputs=model["fetches"], variables=unfrozen.values)
     with load_saved_model(constant) as without, load_saved_model(again) as with_variables:
         assert not without.variables and list(with_variables.variables) == ["hidden/bias", "hidden/kernel", "out/bias", "out/kernel"]
-    requests = [{"path": each, "tags": ["serve"], "feeds": model["feeds"], "fetches": model["fetches"]} for each in (constant, again)]
-    for answer in tensorflow_2.run_c(requests):
-        assert_close(answer["outputs"], model["expected"])
+    for each in (constant, again):
+        request = {"path": each, "tags": ["serve"], "feeds": model["feeds"], "fetches": model["fetches"]}
+        assert_close(tensorflow_2.c_interface.ask("run", **request), model["expected"])
 
 
 def test_an_edited_model_of_objects_is_served_with_its_new_names(tensorflow_2: ServingProcess, cases: Path, tmp_path: Path) -> None:
