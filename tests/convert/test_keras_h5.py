@@ -50,14 +50,24 @@ def values(model):
 """
 
 
-def run_keras(code: str, directory: Path) -> None:
+def run_keras(code: str, directory: Path, *arguments: str) -> None:
     pytest.importorskip("keras")
     pytest.importorskip("jax")
     environment = {**os.environ, "KERAS_BACKEND": "jax", "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-c", _KERAS + code, *arguments]
     done = subprocess.run(
-        [sys.executable, "-c", _KERAS + code], cwd=directory, env=environment, capture_output=True, text=True, timeout=300, check=False
+        command, cwd=directory, env=environment, capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
+def of_keras(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of one model in Keras's two layouts, and of its values: from one process, which takes seconds to start."""
+    folder = tmp_path_factory.mktemp("keras")
+    code = "m = model(1); m.save_weights('theirs.weights.h5'); m.save('old.h5'); np.savez('theirs.npz', *values(m))"
+    run_keras(code, folder)
+    return folder
 
 
 def saved(arrays: dict[str, Any], path: Path, like: Path | None = None) -> Path:
@@ -90,11 +100,10 @@ def test_parts_are_read(tmp_path: Path) -> None:
                 assert_equal(source.read(name, region), expected[region])
 
 
-def test_keras_loads_our_file_and_we_read_its(tmp_path: Path) -> None:
-    run_keras("m = model(1); m.save_weights('theirs.weights.h5'); np.savez('theirs.npz', *values(m))", tmp_path)
-    with open_keras(tmp_path / "theirs.weights.h5") as source:
+def test_keras_loads_our_file_and_we_read_its(of_keras: Path, tmp_path: Path) -> None:
+    with open_keras(of_keras / "theirs.weights.h5") as source:
         tensors = dict(source)
-        expected = np.load(tmp_path / "theirs.npz")
+        expected = np.load(of_keras / "theirs.npz")
     assert list(tensors) == [
         *(f"layers/batch_normalization/vars/{number}" for number in range(4)),
         *("layers/dense/vars/0", "layers/dense/vars/1", "layers/dense_1/vars/0", "layers/dense_1/vars/1"),
@@ -104,14 +113,15 @@ def test_keras_loads_our_file_and_we_read_its(tmp_path: Path) -> None:
     for value, name in zip(by_layer, expected.files, strict=True):
         assert_equal(value.astype(np.float32), expected[name])
 
-    saved(tensors, tmp_path / "ours.weights.h5", like=tmp_path / "theirs.weights.h5")
+    saved(tensors, tmp_path / "ours.weights.h5", like=of_keras / "theirs.weights.h5")
     saved(tensors, tmp_path / "plain.weights.h5")
     run_keras(
         "for path in ('ours.weights.h5', 'plain.weights.h5'):\n"
         "    m = model(2); m.load_weights(path)\n"
-        "    for mine, theirs in zip(values(m), np.load('theirs.npz').values(), strict=True):\n"
+        "    for mine, theirs in zip(values(m), np.load(sys.argv[1]).values(), strict=True):\n"
         "        assert mine.tobytes() == theirs.tobytes(), path\n",
         tmp_path,
+        str(of_keras / "theirs.npz"),
     )
 
 
@@ -147,10 +157,9 @@ def test_older_files_have_the_names_of_variables(tmp_path: Path) -> None:
         assert_equal(source["Adam/iter"], values["Adam/iter:0"])
 
 
-def test_older_files_of_keras_itself(tmp_path: Path) -> None:
-    run_keras("m = model(1); m.save('old.h5'); np.savez('theirs.npz', *values(m))", tmp_path)
-    with open_keras(tmp_path / "old.h5") as source:
-        assert_equal(source["sequential/d/kernel"], np.load(tmp_path / "theirs.npz")["arr_0"])
+def test_older_files_of_keras_itself(of_keras: Path) -> None:
+    with open_keras(of_keras / "old.h5") as source:
+        assert_equal(source["sequential/d/kernel"], np.load(of_keras / "theirs.npz")["arr_0"])
         assert "sequential/batch_normalization/moving_mean" in source
         # The older layout forgets which type two bytes are.
         with pytest.raises(UnimplementedError, match="two opaque bytes"):

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.graph.test_lint import FLOAT32, model
+from tests.plugins.exhaustive import sample_size
 from tfsaver import schemas
 from tfsaver.errors import SaverError
 from tfsaver.framework.tensor_slice import TensorSlice
@@ -90,7 +91,7 @@ def test_the_sound_model_can_be_changed_in_every_way() -> None:
         function()
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=sample_size(150) or 400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(changes=CHANGES)
 def test_changed_bytes_are_a_graph_or_an_error(changes: list[tuple[int, int]]) -> None:
     data = bytearray(WHOLE)

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tfsaver
+from tests.plugins.exhaustive import sample_size
 from tfsaver.checkpoint.objects.object_graph import TREE_KEY
 from tfsaver.convert.trees.structure import MAX_DEPTH, Branch, Leaf, Value, node_names, parse, serialize
 from tfsaver.errors import DataLossError, SaverError, UnimplementedError
@@ -123,7 +124,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=sample_size(100) or 500, deadline=None)
 @given(st.lists(JSON | st.builds(lambda ids: {"list": ids}, st.lists(st.integers(0, 5), max_size=4)), max_size=6))
 def test_any_json_is_a_tree_or_an_error_of_ours(nodes: list[Any]) -> None:
     try:

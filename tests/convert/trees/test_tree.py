@@ -18,6 +18,7 @@ from hypothesis.extra import numpy as np_st
 
 import tfsaver
 from tests.convert.trees.trees import same
+from tests.plugins.exhaustive import sample_size
 from tfsaver.checkpoint.names.name_map import Rule
 from tfsaver.checkpoint.objects.object_graph import TREE_KEY, read_object_graph
 from tfsaver.checkpoint.tensor_source import ArraySource
@@ -368,7 +369,7 @@ def _containers(items: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return st.one_of(dicts, dicts.map(OrderedDict), lists, lists.map(tuple), st.builds(Point, items, items))
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=sample_size(40) or 150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.recursive(_ARRAYS | _VALUES, _containers, max_leaves=12))
 def test_any_tree_comes_back(tree: Any) -> None:
     planned = PlannedTree(tree)
@@ -379,7 +380,7 @@ def test_any_tree_comes_back(tree: Any) -> None:
     assert same(build(nodes, read_tensors(source, wanted, None), range(len(nodes))), tree)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=sample_size(15) or 50, deadline=None)
 @given(
     st.dictionaries(
         st.text(max_size=3), st.recursive(st.integers() | st.none(), lambda i: st.lists(i) | st.sets(st.integers()))
