@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import pathlib
+import signal
 import socket
 import subprocess
 import sys
@@ -21,15 +22,21 @@ from tfsaver.checkpoint.verify import verify_checkpoint
 from tfsaver.compat import _runtime, _storage
 from tfsaver.compat.v1.train import Saver
 
-# A server that lives until its standard input ends, which it does even when the test is killed.
-SERVER = """
-import json, sys
+# Imports TensorFlow once, and forks a server for each task before anything has threads. The servers live until standard
+# input ends, which it does even when the test is killed; if one ends before that, all do.
+SERVERS = """
+import json, os, signal, sys
 import tensorflow as tf
-server = tf.distribute.Server(json.loads(sys.argv[1]), job_name=sys.argv[2], task_index=int(sys.argv[3]))
-print("ready", flush=True)
-sys.stdin.read()
-import os
-os._exit(0)
+cluster, tasks = map(json.loads, sys.argv[1:])
+for job, task in tasks:
+    if os.fork() == 0:
+        server = tf.distribute.Server(cluster, job_name=job, task_index=task)
+        os.write(1, b"ready\\n")
+        while os.read(0, 1):
+            pass
+        os._exit(0)
+os.wait()
+os.killpg(0, signal.SIGKILL)
 """
 
 TASKS = (("ps", 0), ("ps", 1), ("worker", 0))
@@ -45,6 +52,12 @@ def free_ports(count: int) -> list[int]:
         return [each.getsockname()[1] for each in sockets]
 
 
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """Ends the servers, and the process that forked them."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
 @pytest.fixture(scope="module")
 def target(tf: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The worker's address, for a session; the servers end with the fixture."""
@@ -54,29 +67,23 @@ def target(tf: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     # Proxies are for other machines, devices for other programs.
     environment = {key: value for key, value in os.environ.items() if "proxy" not in key.lower()}
     environment |= {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
-    processes = []
+    with open(directory / "servers.log", "wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-c", SERVERS, json.dumps(cluster), json.dumps(TASKS)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env=environment, cwd=directory, start_new_session=True,
+        )  # fmt: skip
+    deadline = threading.Timer(SECONDS, kill, [process])
+    deadline.start()
     try:
-        for job, task in TASKS:
-            with open(directory / f"{job}-{task}.log", "wb") as log:
-                command = [sys.executable, "-c", SERVER, json.dumps(cluster), job, str(task)]
-                processes.append(
-                    subprocess.Popen(
-                        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env=environment, cwd=directory
-                    )
-                )
-        for process in processes:
-            assert process.stdout is not None
-            # A server that does not come up ends, and with it what it prints.
-            deadline = threading.Timer(SECONDS, process.kill)
-            deadline.start()
-            ready = process.stdout.readline()
-            deadline.cancel()
-            assert ready == b"ready\n", [path.read_text()[-2000:] for path in directory.iterdir()]
+        assert process.stdout is not None
+        for _ in TASKS:
+            assert process.stdout.readline() == b"ready\n", (directory / "servers.log").read_text()[-2000:]
+        deadline.cancel()
         yield f"grpc://{addresses[-1]}"
     finally:
-        for process in processes:
-            process.kill()
-            process.communicate(timeout=SECONDS)
+        deadline.cancel()
+        kill(process)
+        process.communicate(timeout=SECONDS)
 
 
 @pytest.fixture
