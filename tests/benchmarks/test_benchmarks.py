@@ -120,6 +120,8 @@ def test_writing_and_reading_files_gives_a_table_and_json(tmp_path):
     assert list(tmp_path.iterdir()) == [kept]
 
 
+# In every run the test above starts the benchmarks; this one starts TensorFlow once more for each contender.
+@pytest.mark.exhaustive
 def test_saving_sessions_gives_rows_and_a_picture(tmp_path):
     pytest.importorskip("tensorflow")
     pytest.importorskip("matplotlib")
