@@ -7,7 +7,7 @@ not kept. TensorFlow's own method names stand beside Python's, for programs that
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from tfsaver.checkpoint.untrusted import confined_checkpoint
 from tfsaver.errors import CheckpointNotFoundError, CheckpointReplacedError, InvalidArgumentError, ShapeMismatchError
 from tfsaver.framework.dtypes import DType
 from tfsaver.framework.region import Region, as_tensor_slice
-from tfsaver.framework.tensor_info import TensorInfo
+from tfsaver.framework.tensor_info import TensorForm, TensorInfo
 from tfsaver.framework.tensor_shape import Shape
 from tfsaver.framework.tensor_slice import TensorSlice
 from tfsaver.lib import file_io
@@ -103,6 +103,9 @@ class CheckpointReader(TensorSource):
         if names is None:
             return map(self.info, self.names)
         return self._one.give(Given.FORM, lambda reader: list(map(reader.info, names)))
+
+    def forms(self, names: Sequence[str]) -> Iterable[TensorForm]:
+        return self._one.give(Given.FORM, lambda reader: list(reader.forms(names)))
 
     def dtype(self, name: str) -> np.dtype[Any]:
         """The numpy dtype of a tensor; `object` for strings, whose elements are bytes."""

@@ -30,7 +30,7 @@ from tfsaver.errors import (
 from tfsaver.framework import dtypes, tensor_shape, tensor_slice, tensor_util, wire_format
 from tfsaver.framework.array_pieces import cut
 from tfsaver.framework.dtypes import DType
-from tfsaver.framework.tensor_info import StoredPiece, TensorInfo
+from tfsaver.framework.tensor_info import StoredPiece, TensorForm, TensorInfo
 from tfsaver.framework.tensor_shape import Shape, num_elements
 from tfsaver.framework.tensor_slice import TensorSlice
 from tfsaver.framework.tensor_slice_set import TensorSliceSet
@@ -53,6 +53,11 @@ class StoredTensor(NamedTuple):
     shape: Shape
     slices: list[TensorSlice]
     shard_ids: list[int]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the tensor is stored in one slice that is all of it."""
+        return len(self.slices) == 1 and self.slices[0].is_full
 
 
 class TensorSliceReader:
@@ -151,12 +156,16 @@ class TensorSliceReader:
         tensor = self.tensor(name)
         return tensor.dtype, tensor.shape
 
+    def forms(self, names: Sequence[str]) -> Iterator[TensorForm]:
+        """The types and shapes of many tensors."""
+        for tensor in map(self.tensor, names):
+            yield TensorForm(tensor.dtype, tensor.shape, bool(tensor.slices) and not tensor.is_whole)
+
     def info(self, name: str) -> TensorInfo:
         """What the files say of a tensor, in the form that both formats share."""
         tensor = self.tensor(name)
-        is_whole = len(tensor.slices) == 1 and tensor.slices[0].is_full
         pieces = [
-            StoredPiece(self.paths[shard_id], shard_id, None, None, None if is_whole else stored)
+            StoredPiece(self.paths[shard_id], shard_id, None, None, None if tensor.is_whole else stored)
             for stored, shard_id in zip(tensor.slices, tensor.shard_ids, strict=True)
         ]
         num_bytes = num_elements(tensor.shape) * tensor.dtype.size

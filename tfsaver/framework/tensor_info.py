@@ -27,6 +27,20 @@ class StoredPiece(NamedTuple):
     tensor_slice: TensorSlice | None
 
 
+class TensorForm(NamedTuple):
+    """What can be asked of many tensors at once, see `TensorSource.forms`.
+
+    Attributes:
+        dtype: The element type.
+        shape: The full shape.
+        is_sliced: Whether the tensor is stored in slices.
+    """
+
+    dtype: DType
+    shape: Shape
+    is_sliced: bool = False
+
+
 class TensorInfo(NamedTuple):
     """A tensor's type, shape and places.
 

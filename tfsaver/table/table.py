@@ -112,13 +112,18 @@ class Table:
             on_damage: Called with what is wrong with a block: damaged, or with keys that are not between those of its
                 neighbours. If it returns, the block is left out.
         """
+        for block in self.blocks(on_damage):
+            yield from zip(block.keys, block.values, strict=True)
+
+    def blocks(self, on_damage: OnDamage = raise_damage) -> Iterator[Block]:
+        """All data blocks in the order of their keys; see `items`."""
         for number in range(self.num_blocks):
             try:
                 block = self._block_in_order(number)
             except DataLossError as error:
                 on_damage(error)
             else:
-                yield from zip(block.keys, block.values, strict=True)
+                yield block
 
     def _block_in_order(self, number: int) -> Block:
         block = self._cached_block(number)

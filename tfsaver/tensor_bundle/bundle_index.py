@@ -11,20 +11,28 @@ are kept out of the names: a name may begin with a zero byte too, and what tells
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator, Sequence
 
 from tfsaver.errors import CheckpointReplacedError, DataLossError, SaverError, TensorNotFoundError, nearest_names
 from tfsaver.framework import tensor_slice
+from tfsaver.framework.tensor_info import TensorForm
 from tfsaver.framework.tensor_slice import TensorSlice
 from tfsaver.lib import file_io
 from tfsaver.lib.cached_property import cached_property
+from tfsaver.lib.sorted_names import positions
 from tfsaver.table.table import OnDamage, Table, raise_damage
 from tfsaver.tensor_bundle import naming
 from tfsaver.tensor_bundle.entry import BundleEntry, decode_entry, known_entry
+from tfsaver.tensor_bundle.entry_forms import EntryForms
 from tfsaver.tensor_bundle.header import HEADER_KEY, BundleHeader, decode_header
 from tfsaver.tensor_bundle.index_file import Fate, IndexFile
 
 # Some 400 bytes each.
 _NUM_KEPT_ENTRIES = 1 << 14
+# So many entries are looked at together.
+_NUM_IN_BATCH = 1 << 12
+# Keys of slices begin with a zero byte, so that they come before this.
+_END_OF_SLICE_KEYS = b"\1"
 
 
 class BundleIndex:
@@ -76,18 +84,58 @@ class BundleIndex:
         """How many blocks of entries there are."""
         return self._table.num_blocks
 
-    @cached_property
+    @property
     def names(self) -> list[str]:
         """The tensors' names in the order of their keys.
 
         Raises:
             DataLossError: A part of the index is damaged.
         """
-        return self._names(raise_damage)
+        return self._columns[0]
 
-    def _names(self, on_damage: OnDamage) -> list[str]:
-        keys = [key for key, _ in self._table.items(on_damage) if key != HEADER_KEY]
-        return [key.decode("utf-8", "surrogateescape") for key in keys if not self._is_slice_key(key)]
+    @cached_property
+    def _columns(self) -> tuple[list[str], EntryForms]:
+        """The names, and the forms of their tensors."""
+        return self._read_columns(raise_damage)
+
+    def _read_columns(self, on_damage: OnDamage) -> tuple[list[str], EntryForms]:
+        names: list[str] = []
+        forms = EntryForms()
+        values: list[bytes] = []
+        for block in self._table.blocks(on_damage):
+            kept = block.keys
+            if kept and kept[0] < _END_OF_SLICE_KEYS:
+                items = zip(block.keys, block.values, strict=True)
+                sound = {key: value for key, value in items if key != HEADER_KEY and not self._is_slice_key(key)}
+                kept = list(sound)
+                values += sound.values()
+            else:
+                values += block.values
+            names += [key.decode("utf-8", "surrogateescape") for key in kept]
+            if len(values) >= _NUM_IN_BATCH:
+                forms.add(values)
+                values = []
+        forms.add(values)
+        return names, forms
+
+    def forms(self, names: Sequence[str]) -> Iterator[TensorForm]:
+        """The types and shapes of tensors, in the order of their names.
+
+        An entry that contradicts itself in another way than in these may have a form; `entry` says what is wrong with it.
+
+        Raises:
+            TensorNotFoundError: There is no such tensor; names the nearest ones.
+            DataLossError: An entry is damaged.
+            UnimplementedError: A type that tfsaver does not know.
+        """
+        own, forms = self._columns
+        # Names that are not UTF-8 are not sorted by their letters, and may not be found here.
+        known = forms.of(positions(own, names))
+        return (form or self._form(name) for name, form in zip(names, known, strict=True))
+
+    def _form(self, name: str) -> TensorForm:
+        entry = self.entry(name)
+        return TensorForm(entry.dtype, entry.shape, entry.is_sliced)
 
     def __contains__(self, name: object) -> bool:
         if not isinstance(name, str) or not name:
@@ -143,7 +191,7 @@ class BundleIndex:
         Args:
             on_damage: Called with each damaged block. If it returns, the names in the other blocks are found all the same.
         """
-        names = self._names(on_damage)
+        names, _ = self._read_columns(on_damage)
         self._table.verify_unread_bytes(on_damage)
         return names
 

@@ -13,14 +13,14 @@ and says so where it has not.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 
 from tfsaver.framework.dtypes import DType
-from tfsaver.framework.tensor_info import StoredPiece, TensorInfo
+from tfsaver.framework.tensor_info import StoredPiece, TensorForm, TensorInfo
 from tfsaver.framework.tensor_shape import Shape
 from tfsaver.framework.tensor_slice import TensorSlice
 from tfsaver.lib import file_io
@@ -98,6 +98,10 @@ class BundleReader:
         """A tensor's type and full shape."""
         entry = self.index.entry(name)
         return entry.dtype, entry.shape
+
+    def forms(self, names: Sequence[str]) -> Iterator[TensorForm]:
+        """The types and shapes of many tensors; see `BundleIndex.forms`."""
+        return self.index.forms(names)
 
     def info(self, name: str) -> TensorInfo:
         """What the index says of a tensor, in the form that both formats share."""
