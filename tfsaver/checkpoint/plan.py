@@ -33,9 +33,10 @@ from tfsaver.checkpoint.tensor_source import Array, TensorSource
 from tfsaver.errors import TensorNotFoundError, nearest_names
 from tfsaver.framework import dtypes
 from tfsaver.framework.region import Region, as_tensor_slice
-from tfsaver.framework.tensor_info import TensorInfo
+from tfsaver.framework.tensor_info import TensorForm, TensorInfo
 from tfsaver.framework.tensor_shape import num_elements
 from tfsaver.framework.tensor_slice import TensorSlice
+from tfsaver.lib.sorted_names import positions
 from tfsaver.tensor_bundle import strings
 
 
@@ -110,28 +111,43 @@ class Plan(TensorSource):
             recipes: How tensors are made that change besides, or that this plan does not have, by new name.
         """
         recipes = recipes or {}
-        ordered = sorted({*names, *recipes}) if recipes else sorted(names)
-        numbers = []
-        number = -1
-        for name in ordered:
-            if name not in names:
-                numbers.append(-1)
-                continue
-            # Nearly always the next one.
-            if number + 1 < len(self.tensor_names) and self.tensor_names[number + 1] == names[name]:
-                number += 1
-            else:
-                number = self._number(names[name])
-            numbers.append(number)
-        kept = {name: self._recipes[old] for name, old in names.items() if old in self._recipes} if self._recipes else {}
+        ordered = sorted([*names, *(name for name in recipes if name not in names)])
+        olds = [names.get(name, "") for name in ordered]
+        return self.with_columns(ordered, olds, graph=graph, recipes=recipes)
+
+    def with_columns(
+        self,
+        names: list[str],
+        olds: list[str],
+        *,
+        graph: schemas.TrackableObjectGraph | None,
+        recipes: Mapping[str, Recipe] | None = None,
+    ) -> Plan:
+        """The same as `with_names`, of columns: a dict of a million names takes longer than all the rest.
+
+        Args:
+            names: The new names, sorted, each once.
+            olds: For each of them the name in this plan; anything for one that only a recipe makes.
+            graph: The objects that the tensors then belong to.
+            recipes: See `with_names`.
+        """
+        recipes = recipes or {}
+        numbers = array.array("q", positions(self.tensor_names, olds))
+        if -1 in numbers:
+            for name, old, number in zip(names, olds, numbers, strict=True):
+                if number < 0 and name not in recipes:
+                    raise self._not_found(old)
+        kept = {}
+        if self._recipes:
+            kept = {name: self._recipes[old] for name, old in zip(names, olds, strict=True) if old in self._recipes}
         return Plan(
             self.sources,
-            ordered,
+            names,
             ["" if number < 0 else self._origins[number] for number in numbers],
-            owners=None if self._owners is None else [0 if number < 0 else self._owners[number] for number in numbers],
+            owners=self._owners and array.array("L", [0 if number < 0 else self._owners[number] for number in numbers]),
             recipes={**kept, **recipes},
             graph=graph,
-            tree=self.tree if ordered == self.tensor_names else None,
+            tree=self.tree if names == self.tensor_names else None,
         )
 
     def with_recipes(self, recipes: Mapping[str, Recipe]) -> Plan:
@@ -142,6 +158,20 @@ class Plan(TensorSource):
             self._origins,
             owners=self._owners,
             recipes={**self._recipes, **recipes},
+            graph=self.graph,
+            tree=self.tree,
+        )
+
+    def standing_on(self, others: Sequence[Plan]) -> Plan:
+        """The same tensors, on the sources of other plans too, which recipes are to read from."""
+        before = [source for plan in others for source in plan.sources]
+        owners = itertools.repeat(0, len(self.tensor_names)) if self._owners is None else self._owners
+        return Plan(
+            [*before, *self.sources],
+            self.tensor_names,
+            self._origins,
+            owners=array.array("L", [len(before) + owner for owner in owners]),
+            recipes=self._recipes,
             graph=self.graph,
             tree=self.tree,
         )
@@ -186,6 +216,20 @@ class Plan(TensorSource):
         if isinstance(recipe, Take):
             return recipe.source.info(recipe.name)._replace(name=name)
         return TensorInfo(name, recipe.dtype, recipe.shape, num_elements(recipe.shape) * recipe.dtype.size, ())
+
+    def forms(self, names: Sequence[str]) -> Iterator[TensorForm]:
+        numbers = array.array("q", positions(self.tensor_names, names))
+        taken: list[list[str]] = [[] for _ in self.sources]
+        for name, number in zip(names, numbers, strict=True):
+            if number >= 0 and name not in self._recipes:
+                taken[0 if self._owners is None else self._owners[number]].append(self._origins[number])
+        columns = [iter(source.forms(origins)) for source, origins in zip(self.sources, taken, strict=True)]
+        for name, number in zip(names, numbers, strict=True):
+            if number >= 0 and name not in self._recipes:
+                yield next(columns[0 if self._owners is None else self._owners[number]])
+            else:
+                info = self.info(name)
+                yield TensorForm(info.dtype, tuple(info.shape), bool(self.slices(name)))
 
     def slices(self, name: str) -> tuple[TensorSlice, ...]:
         if name in self._descriptions:
@@ -254,8 +298,18 @@ class Plan(TensorSource):
     def _number(self, name: str) -> int:
         number = self._find(name)
         if number is None:
-            raise TensorNotFoundError(name, checkpoint=repr(self), near=nearest_names(name, self.tensor_names))
+            raise self._not_found(name)
         return number
+
+    def _numbers(self, names: Sequence[str]) -> array.array[int]:
+        """The numbers of tensors, in the order of their names; raises as `_origin` does."""
+        numbers = array.array("q", positions(self.tensor_names, names))
+        if -1 in numbers:
+            raise self._not_found(names[numbers.index(-1)])
+        return numbers
+
+    def _not_found(self, name: str) -> TensorNotFoundError:
+        return TensorNotFoundError(name, checkpoint=repr(self), near=nearest_names(name, self.tensor_names))
 
 
 def as_plan(source: TensorSource) -> Plan:
@@ -272,7 +326,7 @@ def as_plan(source: TensorSource) -> Plan:
 
 def joined(
     plans: Sequence[Plan],
-    owners: Mapping[str, int],
+    names_of: Sequence[list[str]],
     *,
     graph: schemas.TrackableObjectGraph | None,
     tree: Array | None = None,
@@ -281,23 +335,38 @@ def joined(
 
     Args:
         plans: The plans.
-        owners: For each name the number of the plan whose tensor it is.
+        names_of: Of each plan the names of the tensors that are taken, sorted; no name of two plans.
         graph: The objects that the tensors belong to.
         tree: The nest that the names belong to.
     """
+    names = sorted(itertools.chain.from_iterable(names_of))
+    numbers_of = [plan._numbers(taken) for plan, taken in zip(plans, names_of, strict=True)]
     first_sources = list(itertools.accumulate((len(plan.sources) for plan in plans), initial=0))
-    names = sorted(owners)
-    origins, numbers = [], array.array("L")
-    recipes = {}
+    origins: list[str] = []
+    owners = array.array("L")
+    # A merge: of each plan the next name, with the plan's number and what comes after that name.
+    rests = [zip(taken, numbers, strict=True) for taken, numbers in zip(names_of, numbers_of, strict=True)]
+    heads = {}
+    for which, rest in enumerate(rests):
+        for head, number in itertools.islice(rest, 1):
+            heads[head] = which, number
     for name in names:
-        plan = plans[owners[name]]
-        number = plan._number(name)
+        which, number = heads.pop(name)
+        plan = plans[which]
         origins.append(plan._origins[number])
-        numbers.append(first_sources[owners[name]] + (0 if plan._owners is None else plan._owners[number]))
-        if name in plan._recipes:
-            recipes[name] = plan._recipes[name]
+        owners.append(first_sources[which] + (0 if plan._owners is None else plan._owners[number]))
+        for head, number in rests[which]:
+            heads[head] = which, number
+            break
+    recipes = {
+        name: plan._recipes[name]
+        for plan, taken in zip(plans, names_of, strict=True)
+        if plan._recipes
+        for name in taken
+        if name in plan._recipes
+    }
     sources = [source for plan in plans for source in plan.sources]
-    return Plan(sources, names, origins, owners=numbers, recipes=recipes, graph=graph, tree=tree)
+    return Plan(sources, names, origins, owners=owners, recipes=recipes, graph=graph, tree=tree)
 
 
 def tensor_names(source: TensorSource) -> list[str]:

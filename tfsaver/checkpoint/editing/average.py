@@ -21,11 +21,11 @@ from tfsaver.checkpoint.editing.edit import Checkpoint, copy_meta_graph, describ
 from tfsaver.checkpoint.editing.edit_report import Contents, EditReport, contents_of, count
 from tfsaver.checkpoint.losses import is_complex, is_float
 from tfsaver.checkpoint.names.name_steps import raise_problems
-from tfsaver.checkpoint.plan import Plan, as_plan, joined, tensor_names
+from tfsaver.checkpoint.plan import Plan, as_plan, tensor_names
 from tfsaver.checkpoint.recipes import Elementwise
 from tfsaver.checkpoint.tensor_source import Array, TensorSource
 from tfsaver.errors import InvalidArgumentError
-from tfsaver.framework.dtypes import DType
+from tfsaver.framework.dtypes import ALL, DType
 from tfsaver.lib import file_io
 
 if TYPE_CHECKING:
@@ -57,13 +57,13 @@ def averaged(sources: Sequence[TensorSource], weights: Sequence[float] | None = 
     plans = [as_plan(source) for source in sources]
     last = plans[-1]
 
-    def recipe(name: str) -> Elementwise:
-        dtype = last.info(name).dtype
+    def recipe(name: str, dtype: DType) -> Elementwise:
         return Elementwise([plan.recipe(name) for plan in plans], lambda *values: _mean(values, factors, dtype), dtype)
 
-    recipes = {name: recipe(name) for name in last.tensor_names if is_averaged(last.info(name).dtype)}
-    owners = dict.fromkeys(last.tensor_names, len(plans) - 1)
-    return joined(plans, owners, graph=last.graph, tree=last.tree).with_recipes(recipes)
+    forms = zip(last.tensor_names, last.forms(last.tensor_names), strict=True)
+    kinds = {kind.name for kind in ALL if is_averaged(kind)}
+    recipes = {name: recipe(name, form.dtype) for name, form in forms if form.dtype.name in kinds}
+    return last.standing_on(plans[:-1]).with_recipes(recipes)
 
 
 def _mean(values: Sequence[Array], weights: Sequence[float], dtype: DType) -> Array:
@@ -160,14 +160,16 @@ def _checked(weights: Sequence[float] | None, num_sources: int) -> list[float]:
 def _differences(sources: Sequence[TensorSource]) -> Iterator[str]:
     """Everything in which the sources differ from the last, in sentences."""
     last = sources[-1]
-    names = set(tensor_names(last))
+    names = tensor_names(last)
     for source in sources[:-1]:
-        others = set(tensor_names(source))
-        yield from (f"{name!r} is not in {describe(source)}, but in {describe(last)}" for name in sorted(names - others))
-        yield from (f"{name!r} is not in {describe(last)}, but in {describe(source)}" for name in sorted(others - names))
-        for name in sorted(names & others):
-            one, other = source.info(name), last.info(name)
-            if one.dtype is not other.dtype or tuple(one.shape) != tuple(other.shape):
+        both = others = tensor_names(source)
+        if others != names:
+            gone, new = sorted(set(names).difference(others)), sorted(set(others).difference(names))
+            yield from (f"{name!r} is not in {describe(source)}, but in {describe(last)}" for name in gone)
+            yield from (f"{name!r} is not in {describe(last)}, but in {describe(source)}" for name in new)
+            both = sorted(set(names).intersection(others))
+        for name, one, other in zip(both, source.forms(both), last.forms(both), strict=True):
+            if one != other and one[:2] != other[:2]:
                 yield (
                     f"{name!r} is {one.dtype} {list(one.shape)} in {describe(source)}, "
                     f"{other.dtype} {list(other.shape)} in {describe(last)}"

@@ -9,6 +9,7 @@ say of these is merged too, root with root. Their counts of saves are nobody's w
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -62,50 +63,84 @@ def merged(sources: Sequence[TensorSource], on_conflict: str = "error") -> Mergi
     if not sources:
         raise InvalidArgumentError("there are no checkpoints to merge")
     merging = _Merging([as_plan(source) for source in sources], on_conflict)
-    for number, plan in enumerate(merging.plans):
-        for name in plan.tensor_names:
-            merging.add(number, name)
+    for number in range(len(sources)):
+        merging.add(number)
     graph = merging.merge_graphs()
     raise_problems("the checkpoints conflict", merging.problems)
     recipes = merging.gathered()
     tree = merging.plans[0].tree if len(sources) == 1 else None
-    return Merging(joined(merging.plans, merging.owners, graph=graph, tree=tree).with_recipes(recipes), merging.replaced)
+    plan = joined(merging.plans, merging.names(), graph=graph, tree=tree).with_recipes(recipes)
+    return Merging(plan, merging.replaced)
 
 
 class _Merging:
     def __init__(self, plans: Sequence[Plan], on_conflict: str) -> None:
         self.plans = plans
         self.replaced: dict[tuple[int, str], int] = {}
-        self.owners: dict[str, int] = {}
         self.problems: list[str] = []
         self._on_conflict = on_conflict
+        every = sorted(itertools.chain.from_iterable(plan.tensor_names for plan in plans))
+        self._shared = {name for name, other in zip(every, itertools.islice(every, 1, None), strict=False) if name == other}
+        # Of names that several plans have, whose tensor is taken.
+        self._owners: dict[str, int] = {}
+        # Names of values that have another key in the result.
+        self._dropped: set[str] = set()
         # Of tensors whose slices are in several sources, which sources these are.
         self._partitioned: dict[str, list[int]] = {}
 
-    def add(self, number: int, name: str) -> None:
-        owner = self.owners.setdefault(name, number)
-        if owner == number:
-            return
-        if self._has_other_slices(name, owner, number):
+    def add(self, number: int) -> None:
+        """Adds the tensors of a plan."""
+        owners = self._owners
+        shared: dict[int, list[str]] = {}
+        for name in self._shared and filter(self._shared.__contains__, self.plans[number].tensor_names):
+            owner = owners.setdefault(name, number)
+            if owner != number:
+                shared.setdefault(owner, []).append(name)
+        sliced = {
+            name
+            for owner, names in shared.items()
+            for name in self._sliced_in_both(owner, number, names)
+            if self._has_other_slices(name, owner, number)
+        }
+        # In the order of the names, whoever has them.
+        for name in sorted(itertools.chain.from_iterable(shared.values())):
+            self._add_shared(name, number, name in sliced)
+
+    def _add_shared(self, name: str, number: int, has_other_slices: bool) -> None:
+        owner = self._owners[name]
+        if has_other_slices:
             self._partitioned.setdefault(name, [owner]).append(number)
             return
         takes_last = self._on_conflict == "last" or name == SAVE_COUNTER
         if self._on_conflict == "error" and name != SAVE_COUNTER and (said := self._difference(name, owner, number)):
             self.problems.append(said)
         if takes_last:
-            self.owners[name] = number
+            self._owners[name] = number
             self.replaced[owner, name] = number
         else:
             self.replaced[number, name] = owner
 
+    def _sliced_in_both(self, one: int, other: int, names: Sequence[str]) -> list[str]:
+        """The names whose tensors have one form in two sources, and are stored in slices."""
+        forms = zip(names, self.plans[one].forms(names), self.plans[other].forms(names), strict=True)
+        return [name for name, a, b in forms if a == b and a.is_sliced]
+
     def _has_other_slices(self, name: str, one: int, other: int) -> bool:
-        """Whether two sources have parts of one partitioned tensor, as ranks write them."""
+        """Whether two sources have different parts of one partitioned tensor, as ranks write them."""
         a, b = self.plans[one], self.plans[other]
-        info_a, info_b = a.info(name), b.info(name)
-        if info_a.dtype is not info_b.dtype or tuple(info_a.shape) != tuple(info_b.shape):
-            return False
-        slices_a, slices_b = ({each.resolve(info_a.shape) for each in plan.slices(name)} for plan in (a, b))
-        return bool(slices_a and slices_b) and slices_a.isdisjoint(slices_b)
+        shape = a.info(name).shape
+        slices_a, slices_b = ({each.resolve(shape) for each in plan.slices(name)} for plan in (a, b))
+        return slices_a.isdisjoint(slices_b)
+
+    def names(self) -> list[list[str]]:
+        """Of each plan the names of the tensors that are taken."""
+        owners, dropped = self._owners, self._dropped
+        if not owners and not dropped:
+            return [plan.tensor_names for plan in self.plans]
+        return [
+            [name for name in plan.tensor_names if owners.get(name, number) == number and name not in dropped]
+            for number, plan in enumerate(self.plans)
+        ]
 
     def gathered(self) -> dict[str, Gather]:
         """How tensors are made whose slices are in several sources.
@@ -151,8 +186,9 @@ class _Merging:
             if self._on_conflict == "error":
                 self.problems.append(f"one value has the key {item.key!r} here and {item.by!r} there")
             for name in tensors[item.source].of(item.key):
-                if self.owners.get(name) == item.source and item.key not in used:
-                    del self.owners[name]
+                is_taken = self._owners.get(name, item.source) == item.source and name not in self._dropped
+                if is_taken and item.key not in used:
+                    self._dropped.add(name)
                     self.replaced[item.source, name] = next(
                         (number for number, _ in graphs if tensors[number].of(item.by)), item.source
                     )

@@ -10,6 +10,7 @@ descriptions say of them, see `plan`. Two tensors are none of the model's and ar
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from tfsaver.checkpoint.editing.edit import Checkpoint, describe, notes_on_tree,
 from tfsaver.checkpoint.editing.edit_report import EditReport, LeftOut, contents_of
 from tfsaver.checkpoint.editing.object_graph_pruning import prune_object_graph
 from tfsaver.checkpoint.objects.object_graph import DESCRIPTIONS, read_object_graph
-from tfsaver.checkpoint.plan import Plan, as_plan, same_names, tensor_names
+from tfsaver.checkpoint.plan import Plan, as_plan, tensor_names
 from tfsaver.checkpoint.selection import Selectable, Selection, SelectionReport, as_selection, occurs_in
 from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.errors import InvalidArgumentError
@@ -43,9 +44,10 @@ def selected(source: TensorSource, names: Collection[str]) -> Plan:
         TensorNotFoundError: The source has no tensor of one of the names.
     """
     plan = as_plan(source)
-    kept = [name for name in dict.fromkeys(names) if name not in DESCRIPTIONS or name not in source]
+    described = {name for name in DESCRIPTIONS if name in source}
+    kept = [name for name, _ in itertools.groupby(sorted(names)) if name not in described]
     graph = plan.graph and prune_object_graph(plan.graph, plan.tensor_names, frozenset(kept))
-    return plan.with_names(same_names(kept), graph=graph)
+    return plan.with_columns(kept, kept, graph=graph)
 
 
 def select(
