@@ -17,7 +17,7 @@ from tfsaver import schemas
 from tfsaver.checkpoint.editing import object_graph_renaming
 from tfsaver.checkpoint.editing.edit import Checkpoint, describe, notes_on_tree, open_sources, write_result
 from tfsaver.checkpoint.editing.edit_report import EditReport, LeftOut, contents_of
-from tfsaver.checkpoint.names.name_map import NameMapLike, Renamed, as_name_map
+from tfsaver.checkpoint.names.name_map import NameMapLike, NewNames, Renamed, as_name_map
 from tfsaver.checkpoint.names.name_steps import raise_problems, split_attribute
 from tfsaver.checkpoint.plan import Plan, as_plan
 from tfsaver.checkpoint.recipes import Rearrange
@@ -39,7 +39,7 @@ class Renaming(NamedTuple):
     """
 
     plan: Plan
-    new_names: dict[str, tuple[Renamed, ...]]
+    new_names: NewNames
 
 
 def renamed(source: TensorSource, name_map: NameMapLike) -> Renaming:
@@ -56,10 +56,12 @@ def renamed(source: TensorSource, name_map: NameMapLike) -> Renaming:
     new_names = as_name_map(name_map).apply(plan.tensor_names)
     if plan.graph is not None:
         _make_keys(plan, plan.graph, new_names)
-    names = {target.name: old for old, targets in new_names.items() for target in targets}
+    changed = new_names.changed
+    olds = {target.name: old for old, targets in changed.items() for target in targets}
+    names = sorted([*(name for name in plan.tensor_names if name not in changed), *olds])
     turned = {
         target.name: (old, target.transpose)
-        for old, targets in new_names.items()
+        for old, targets in changed.items()
         for target in targets
         if target.transpose is not None
     }
@@ -69,16 +71,17 @@ def renamed(source: TensorSource, name_map: NameMapLike) -> Renaming:
         plain = {old: tuple(target.name for target in targets) for old, targets in new_names.items()}
         graph = object_graph_renaming.rename_object_graph(plan.graph, plain)
     recipes = {name: Rearrange(plan.recipe(old), axes=axes) for name, (old, axes) in turned.items()}
-    return Renaming(plan.with_names(names, graph=graph, recipes=recipes), new_names)
+    # What is not among the changed names keeps its own.
+    column = list(map(olds.get, names, names))
+    return Renaming(plan.with_columns(names, column, graph=graph, recipes=recipes), new_names)
 
 
-def _make_keys(
-    plan: Plan, graph: schemas.TrackableObjectGraph, new_names: dict[str, tuple[Renamed, ...]]
-) -> None:
+def _make_keys(plan: Plan, graph: schemas.TrackableObjectGraph, new_names: NewNames) -> None:
     """Gives new names the form that keys have, and slots that of their variables."""
-    for old, targets in new_names.items():
+    changed = new_names.changed
+    for old, targets in changed.items():
         attribute = split_attribute(old)[1]
-        new_names[old] = tuple(
+        changed[old] = tuple(
             target if split_attribute(target.name)[1] else target._replace(name=target.name + attribute)
             for target in targets
         )
@@ -88,13 +91,13 @@ def _make_keys(
     for old, names in object_graph_renaming.follow_variables(graph, plain).items():
         if names != plain[old]:
             turn = _turn_of_slot(plan, old, new_names)
-            new_names[old] = tuple(Renamed(name, turn) for name in names)
+            changed[old] = tuple(Renamed(name, turn) for name in names)
         problems += [f"{taken[name]!r} and {old!r} both become {name!r}" for name in names if name in taken]
         taken.update(dict.fromkeys(names, old))
     raise_problems("the mapping does not fit the objects", problems)
 
 
-def _turn_of_slot(plan: Plan, slot: str, new_names: dict[str, tuple[Renamed, ...]]) -> tuple[int, ...] | None:
+def _turn_of_slot(plan: Plan, slot: str, new_names: NewNames) -> tuple[int, ...] | None:
     """How a slot is transposed that follows its variable: like it, where it has its shape."""
     path, _, attribute = slot.partition("/.OPTIMIZER_SLOT/")
     variable = path + split_attribute(attribute)[1]

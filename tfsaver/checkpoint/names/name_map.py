@@ -16,8 +16,10 @@ names in a dict that name nothing. `name_steps` says how the names of checkpoint
 
 from __future__ import annotations
 
+import itertools
+import operator
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from tfsaver.checkpoint.names.name_map_file import format_toml, read_name_map_file
@@ -34,10 +36,42 @@ from tfsaver.checkpoint.names.name_steps import (
 )
 from tfsaver.checkpoint.names.rename_tables import TABLES
 from tfsaver.errors import InvalidArgumentError, nearest_names
+from tfsaver.lib.cached_property import cached_property
 
-__all__ = ["NameMap", "NameMapLike", "Renamed", "Rule", "add_scope", "as_name_map", "strip_scope"]
+__all__ = ["NameMap", "NameMapLike", "NewNames", "Renamed", "Rule", "add_scope", "as_name_map", "strip_scope"]
 
 _FILE_ENDINGS = (".toml", ".json")
+
+
+class NewNames(Mapping[str, Targets]):
+    """What each name becomes; the empty tuple for a tensor that is left out.
+
+    Args:
+        names: All names, each once.
+        changed: What those become that do not stay as they are.
+    """
+
+    def __init__(self, names: Sequence[str], changed: dict[str, Targets]) -> None:
+        self._names = names
+        self.changed = changed
+
+    def __getitem__(self, name: str) -> Targets:
+        targets = self.changed.get(name)
+        if targets is None:
+            if name not in self._known:
+                raise KeyError(name)
+            targets = (Renamed(name),)
+        return targets
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    @cached_property
+    def _known(self) -> frozenset[str]:
+        return frozenset(self._names)
 
 
 class NameMap:
@@ -50,8 +84,8 @@ class NameMap:
     def __init__(self, steps: Iterable[Step] = ()) -> None:
         self.steps = tuple(steps)
 
-    def apply(self, names: Iterable[str], *, problems: list[str] | None = None) -> dict[str, Targets]:
-        """What each name becomes; the empty tuple for a tensor that is left out.
+    def apply(self, names: Iterable[str], *, problems: list[str] | None = None) -> NewNames:
+        """What each name becomes; only names that change take memory.
 
         Args:
             names: All names of the checkpoint.
@@ -62,13 +96,14 @@ class NameMap:
             InvalidArgumentError: Tensors would get one name, or a dict's names name nothing, or axes do not fit; says all.
         """
         found: list[str] = []
-        renamed = _take_steps(self.steps, names, found)
-        found += _collisions(renamed)
+        unique = _unique(names)
+        changed = _take_steps(self.steps, unique, found)
+        found += _collisions(unique, changed)
         if problems is None:
             raise_problems("the mapping does not fit the names", found)
         else:
             problems += found
-        return renamed
+        return NewNames(unique, changed)
 
     def inverse(self, names: Iterable[str]) -> NameMap:
         """The way back to these names: of copies of one tensor the first, tensors that were left out do not come back.
@@ -95,7 +130,7 @@ class NameMap:
         Raises:
             InvalidArgumentError: See `apply`; or a name is no Unicode text.
         """
-        return format_toml({name: targets for name, targets in self.apply(names).items() if targets != (Renamed(name),)})
+        return format_toml(self.apply(names).changed)
 
 
 NameMapLike: TypeAlias = "NameMap | Mapping[str, Any] | Callable[[str], Any] | str | os.PathLike[str] | Sequence[Any] | None"
@@ -192,16 +227,38 @@ class _NamesFirst:
     def rename(self, names: Sequence[str], problems: list[str]) -> Mapping[str, Targets]:
         """See `Step`."""
         done = self._names.rename(names, problems)
-        return {**_take_steps(self._steps, (name for name in names if name not in done), problems), **done}
+        return {**_take_steps(self._steps, [name for name in names if name not in done], problems), **done}
 
 
-def _take_steps(steps: Sequence[Step], names: Iterable[str], problems: list[str]) -> dict[str, Targets]:
-    renamed: dict[str, Targets] = {name: (Renamed(name),) for name in names}
+def _unique(names: Iterable[str]) -> list[str]:
+    """The names, each once."""
+    every = list(names)
+    # Sorted, as they are in a checkpoint, they need no dict, which would take longer than the renaming.
+    is_sorted = all(map(operator.lt, every, itertools.islice(every, 1, None)))
+    return every if is_sorted else list(dict.fromkeys(every))
+
+
+def _take_steps(steps: Sequence[Step], names: Sequence[str], problems: list[str]) -> dict[str, Targets]:
+    """What those names become that do not stay as they are, in their order."""
+    renamed: dict[str, Targets] = {}
     for step in steps:
-        reached = list(dict.fromkeys(target.name for targets in renamed.values() for target in targets))
-        changed = step.rename(reached, problems)
-        renamed = {name: _follow(targets, changed, problems) for name, targets in renamed.items()}
+        changed = step.rename(list(dict.fromkeys(_reached(names, renamed))) if renamed else names, problems)
+        renamed = {
+            name: followed
+            for name in names
+            if (name in changed or name in renamed)
+            and (followed := _follow(renamed.get(name, (Renamed(name),)), changed, problems)) != (Renamed(name),)
+        }
     return renamed
+
+
+def _reached(names: Iterable[str], renamed: Mapping[str, Targets]) -> Iterator[str]:
+    """The names that there are after renaming."""
+    for name in names:
+        if (targets := renamed.get(name)) is None:
+            yield name
+        else:
+            yield from (target.name for target in targets)
 
 
 def _follow(targets: Targets, changed: Mapping[str, Sequence[Renamed]], problems: list[str]) -> Targets:
@@ -215,12 +272,18 @@ def _follow(targets: Targets, changed: Mapping[str, Sequence[Renamed]], problems
     return tuple(followed)
 
 
-def _collisions(renamed: Mapping[str, Targets]) -> list[str]:
+def _collisions(names: Iterable[str], changed: Mapping[str, Targets]) -> list[str]:
     """What is wrong with the new names: of several tensors, twice of one, or empty."""
+    # Names that stay as they are can only collide with one of these.
+    new_names = {"", *(target.name for targets in changed.values() for target in targets)}
     olds: dict[str, list[str]] = {}
-    for name, targets in renamed.items():
-        for target in targets:
-            olds.setdefault(target.name, []).append(name)
+    for name in names:
+        targets = changed.get(name)
+        if targets is not None:
+            for target in targets:
+                olds.setdefault(target.name, []).append(name)
+        elif name in new_names:
+            olds.setdefault(name, []).append(name)
     found = [f"{' and '.join(map(repr, olds[''][:3]))}: the new name is empty"] if "" in olds else []
     return found + [
         f"{', '.join(map(repr, names[:-1]))} and {names[-1]!r} {'both' if len(names) == 2 else 'all'} become {new!r}"

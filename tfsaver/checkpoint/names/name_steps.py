@@ -23,6 +23,8 @@ from tfsaver.errors import InvalidArgumentError, nearest_names
 
 _ATTRIBUTES = "/.ATTRIBUTES/"
 
+_Search: TypeAlias = "Callable[[str], re.Match[str] | None]"
+
 # Comparing two names costs microseconds; beyond so many pairs of them, a hint is not worth the wait.
 _MAX_COMPARISONS = 50_000
 
@@ -165,7 +167,8 @@ class RenameByRules:
     """
 
     def __init__(self, rules: Iterable[Rule | tuple[Any, ...]]) -> None:
-        self._rules: list[tuple[re.Pattern[str], str | None, tuple[int, ...] | None]] = []
+        # The search stands beside its pattern, since nearly every name is only searched.
+        self._rules: list[tuple[_Search, re.Pattern[str], str | None, tuple[int, ...] | None]] = []
         problems = []
         for number, item in enumerate(rules, 1):
             try:
@@ -173,7 +176,7 @@ class RenameByRules:
                 pattern = re.compile(rule.pattern)
                 if rule.replacement is not None:
                     pattern.sub(rule.replacement, "")
-                self._rules.append((pattern, rule.replacement, as_axes(rule.transpose)))
+                self._rules.append((pattern.search, pattern, rule.replacement, as_axes(rule.transpose)))
             except (re.error, IndexError, TypeError, OverflowError, RecursionError, InvalidArgumentError) as error:
                 problems.append(f"rule {number}, {item!r}: {error}")
         raise_problems("rules", problems)
@@ -182,15 +185,16 @@ class RenameByRules:
         """See `Step`."""
         return _of_paths(names, self._targets, problems)
 
-    def _targets(self, name: str) -> Targets:
-        result = Renamed(name)
-        for pattern, replacement, axes in self._rules:
-            if not pattern.search(result.name):
+    def _targets(self, name: str) -> Targets | None:
+        result = None
+        for search, pattern, replacement, axes in self._rules:
+            if not search(name):
                 continue
             if replacement is None:
                 return ()
-            result = result.then(Renamed(pattern.sub(replacement, result.name), axes))
-        return (result,)
+            result = (result or Renamed(name)).then(Renamed(pattern.sub(replacement, name), axes))
+            name = result.name
+        return result and (result,)
 
 
 class RenameByFunction:
@@ -201,7 +205,11 @@ class RenameByFunction:
 
     def rename(self, names: Sequence[str], problems: list[str]) -> Mapping[str, Targets]:
         """See `Step`."""
-        return _of_paths(names, lambda path: as_targets(self._function(path)), problems)
+        return _of_paths(names, self._targets, problems)
+
+    def _targets(self, path: str) -> Targets | None:
+        value = self._function(path)
+        return None if type(value) is str and value == path else as_targets(value)
 
 
 class RenameTogether:
@@ -212,7 +220,7 @@ class RenameTogether:
 
     def rename(self, names: Sequence[str], problems: list[str]) -> Mapping[str, Targets]:
         """See `Step`."""
-        return {name: as_targets(value) for name, value in self._function(names).items()}
+        return {name: as_targets(value) for name, value in self._function(names).items() if value != name}
 
 
 class RenameScope:
@@ -239,10 +247,10 @@ class RenameScope:
             problems.append(f"no name begins with {self._strip!r}{hint}")
         return found
 
-    def _targets(self, path: str) -> Targets:
+    def _targets(self, path: str) -> Targets | None:
         if path.startswith(self._strip):
             return (Renamed(self._add + path.removeprefix(self._strip)),)
-        return () if self._is_only else (Renamed(path),)
+        return () if self._is_only else None
 
 
 def split_attribute(name: str) -> tuple[str, str]:
@@ -264,17 +272,20 @@ def raise_problems(what: str, problems: Sequence[str]) -> None:
         raise InvalidArgumentError.of_lines([f"{what}: {len(problems)} problems", *lines])
 
 
-def _of_paths(names: Sequence[str], targets_of: Callable[[str], Targets], problems: list[str]) -> dict[str, Targets]:
-    """What names become of which the paths become that."""
+def _of_paths(
+    names: Sequence[str], targets_of: Callable[[str], Targets | None], problems: list[str]
+) -> dict[str, Targets]:
+    """The names whose paths become something else, and what these then are; `targets_of` is None for the others."""
     found: dict[str, Targets] = {}
     for name in names:
         if name in DESCRIPTIONS:
             continue
-        path, attribute = split_attribute(name)
+        path, separator, attribute = name.partition(_ATTRIBUTES)
         try:
             targets = targets_of(path)
         except InvalidArgumentError as error:
             problems.append(f"{name!r}: {error}")
             continue
-        found[name] = tuple(Renamed(target.name + attribute, target.transpose) for target in targets)
+        if targets is not None:
+            found[name] = tuple(Renamed(target.name + separator + attribute, target.transpose) for target in targets)
     return found
