@@ -19,7 +19,7 @@ import collections
 import dataclasses
 import math
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from tfsaver.checkpoint.checkpoint_reader import CheckpointReader
@@ -228,8 +228,18 @@ class Selection:
 
 def occurs_in(pattern: str, name: str) -> bool:
     """Whether a pattern occurs in a tensor's name: in the path of an object, or in all of the key."""
-    path, attribute = split_attribute(name)
-    return re.search(pattern, path) is not None or (attribute != "" and re.search(pattern, name) is not None)
+    return occurrence_of(pattern)(name)
+
+
+def occurrence_of(pattern: str) -> Callable[[str], bool]:
+    """`occurs_in` for one pattern and many names."""
+    search = re.compile(pattern).search
+
+    def is_in(name: str) -> bool:
+        path, attribute = split_attribute(name)
+        return search(path) is not None or (attribute != "" and search(name) is not None)
+
+    return is_in
 
 
 def _known(names: Collection[str] | None, rule: str, what: str) -> Collection[str]:

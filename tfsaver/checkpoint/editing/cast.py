@@ -21,7 +21,7 @@ from tfsaver.checkpoint.editing.edit_report import EditReport, contents_of
 from tfsaver.checkpoint.losses import Losses, cast_array, is_complex, is_float, is_integer, raise_losses
 from tfsaver.checkpoint.plan import Plan, as_plan
 from tfsaver.checkpoint.recipes import Elementwise
-from tfsaver.checkpoint.selection import Selection, occurs_in
+from tfsaver.checkpoint.selection import Selection, occurrence_of
 from tfsaver.checkpoint.tensor_source import Array, TensorSource
 from tfsaver.errors import InvalidArgumentError
 from tfsaver.framework import dtypes
@@ -101,22 +101,26 @@ def _names_to_cast(
 ) -> Iterable[str]:
     names = source.tensor_names
     patterns = Selection(include=include or ".", exclude=exclude)  # type: ignore[arg-type]
-    for pattern in patterns.include if include else ():
-        if not any(occurs_in(pattern, name) for name in names):
+    included = [occurrence_of(pattern) for pattern in patterns.include] if include else []
+    for pattern, is_in in zip(patterns.include, included, strict=False):
+        if not any(map(is_in, names)):
             raise InvalidArgumentError(f"{pattern!r}, to be cast, is in none of {len(names):,} names")
-    for name in names:
-        # What a tensor is costs more to know than its name.
-        if include and not any(occurs_in(pattern, name) for pattern in patterns.include):
-            continue
-        if any(occurs_in(pattern, name) for pattern in patterns.exclude):
-            continue
-        kind = source.info(name).dtype
-        if kind is dtype:
-            continue
-        is_same_kind = any(is_kind(kind) and is_kind(dtype) for is_kind in (is_float, is_integer, is_complex))
-        is_number = is_float(kind) or is_integer(kind)
-        if is_same_kind or (include and is_number and not is_complex(dtype)):
-            yield name
+    # What a tensor is costs more to know than its name.
+    if include:
+        names = [name for name in names if any(is_in(name) for is_in in included)]
+    for is_in in map(occurrence_of, patterns.exclude):
+        names = [name for name in names if not is_in(name)]
+    kinds = {kind.name for kind in dtypes.ALL if _is_cast(kind, dtype, is_named=bool(include))}
+    return (name for name, form in zip(names, source.forms(names), strict=True) if form.dtype.name in kinds)
+
+
+def _is_cast(kind: DType, dtype: DType, *, is_named: bool) -> bool:
+    """Whether tensors of one type are cast to another, where a pattern names them or none is given."""
+    if kind is dtype:
+        return False
+    is_same_kind = any(is_kind(kind) and is_kind(dtype) for is_kind in (is_float, is_integer, is_complex))
+    is_number = is_float(kind) or is_integer(kind)
+    return is_same_kind or (is_named and is_number and not is_complex(dtype))
 
 
 def cast(
