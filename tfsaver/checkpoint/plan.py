@@ -371,7 +371,9 @@ def joined(
 
 def tensor_names(source: TensorSource) -> list[str]:
     """The names of a source's tensors without those that describe the others."""
-    return list(source.tensor_names) if isinstance(source, Plan) else [n for n in source.names if n not in DESCRIPTIONS]
+    if isinstance(source, Plan):
+        return list(source.tensor_names)
+    return list(itertools.filterfalse(DESCRIPTIONS.__contains__, source.names))
 
 
 def object_graph_of(source: TensorSource) -> schemas.TrackableObjectGraph | None:

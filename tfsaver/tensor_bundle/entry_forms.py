@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import array
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from google.protobuf.message import DecodeError
@@ -48,14 +48,14 @@ class EntryForms:
                 self._numbers_of.setdefault(beginning, len(self._numbers_of))
         self._numbers.extend(map(self._numbers_of.get, beginnings, itertools.repeat(0)))
 
-    def of(self, positions: Iterable[int]) -> Iterator[TensorForm | None]:
+    def of(self, positions: Iterable[int]) -> list[TensorForm | None]:
         """The forms of the entries at some positions; None where only `entry` can tell, and for a position of -1."""
         forms = self._forms
         if len(forms) < len(self._numbers_of):
             # A dict has its keys in the order of their numbers.
             forms = self._forms = [_decode(beginning) for beginning in self._numbers_of]
         numbers = self._numbers
-        return (forms[numbers[position]] if position >= 0 else None for position in positions)
+        return [forms[numbers[position]] if position >= 0 else None for position in positions]
 
 
 def _beginnings(values: Sequence[bytes]) -> list[bytes]:

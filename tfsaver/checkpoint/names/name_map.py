@@ -243,11 +243,11 @@ def _take_steps(steps: Sequence[Step], names: Sequence[str], problems: list[str]
     renamed: dict[str, Targets] = {}
     for step in steps:
         changed = step.rename(list(dict.fromkeys(_reached(names, renamed))) if renamed else names, problems)
+        touched = changed.keys() | renamed.keys()
         renamed = {
             name: followed
-            for name in names
-            if (name in changed or name in renamed)
-            and (followed := _follow(renamed.get(name, (Renamed(name),)), changed, problems)) != (Renamed(name),)
+            for name in (filter(touched.__contains__, names) if touched else ())
+            if (followed := _follow(renamed.get(name, (Renamed(name),)), changed, problems)) != (Renamed(name),)
         }
     return renamed
 
@@ -277,13 +277,9 @@ def _collisions(names: Iterable[str], changed: Mapping[str, Targets]) -> list[st
     # Names that stay as they are can only collide with one of these.
     new_names = {"", *(target.name for targets in changed.values() for target in targets)}
     olds: dict[str, list[str]] = {}
-    for name in names:
-        targets = changed.get(name)
-        if targets is not None:
-            for target in targets:
-                olds.setdefault(target.name, []).append(name)
-        elif name in new_names:
-            olds.setdefault(name, []).append(name)
+    for name in filter((new_names | changed.keys()).__contains__, names):
+        for target in changed.get(name, (Renamed(name),)):
+            olds.setdefault(target.name, []).append(name)
     found = [f"{' and '.join(map(repr, olds[''][:3]))}: the new name is empty"] if "" in olds else []
     return found + [
         f"{', '.join(map(repr, names[:-1]))} and {names[-1]!r} {'both' if len(names) == 2 else 'all'} become {new!r}"

@@ -183,7 +183,19 @@ class RenameByRules:
 
     def rename(self, names: Sequence[str], problems: list[str]) -> Mapping[str, Targets]:
         """See `Step`."""
-        return _of_paths(names, self._targets, problems)
+        return _of_paths(self._spoken_of(names), self._targets, problems)
+
+    def _spoken_of(self, names: Iterable[str]) -> list[str]:
+        """The names in whose paths a rule occurs. The others stay as they are, and these are nearly all."""
+        searches = [search for search, *_ in self._rules]
+        found = []
+        for name in names:
+            path = name.partition(_ATTRIBUTES)[0]
+            for search in searches:
+                if search(path) is not None:
+                    found.append(name)
+                    break
+        return found
 
     def _targets(self, name: str) -> Targets | None:
         result = None
