@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from tfsaver.checkpoint.editing.reshard import reshard as reshard
     from tfsaver.checkpoint.editing.select import select as select
     from tfsaver.checkpoint.editing.split import split as split
-    from tfsaver.checkpoint.restoring.restore_report import RestoreReport as RestoreReport
+    from tfsaver.checkpoint.match_report import MatchReport as MatchReport
+    from tfsaver.checkpoint.match_report import MatchReport as RestoreReport
     from tfsaver.checkpoint.retention import Retention as Retention
     from tfsaver.checkpoint.save import save_checkpoint as save_checkpoint
     from tfsaver.checkpoint.selection import Selection as Selection
@@ -63,7 +64,9 @@ if TYPE_CHECKING:
 _HOMES = {
     "BundleWriter": ("tfsaver.tensor_bundle.writer", "BundleWriter"),
     "CheckpointReader": ("tfsaver.checkpoint.checkpoint_reader", "CheckpointReader"),
-    "RestoreReport": ("tfsaver.checkpoint.restoring.restore_report", "RestoreReport"),
+    "MatchReport": ("tfsaver.checkpoint.match_report", "MatchReport"),
+    # The report's earlier name.
+    "RestoreReport": ("tfsaver.checkpoint.match_report", "MatchReport"),
     "Retention": ("tfsaver.checkpoint.retention", "Retention"),
     "Saver": ("tfsaver.compat.v1.saver", "Saver"),
     "SaverError": ("tfsaver.errors", "SaverError"),
@@ -118,6 +121,7 @@ _MODULES = frozenset(
 __all__ = [
     "BundleWriter",
     "CheckpointReader",
+    "MatchReport",
     "RestoreReport",
     "Retention",
     "Saver",

@@ -273,7 +273,7 @@ class RestoreError(InvalidArgumentError, NotFoundError):
     """A checkpoint does not have all that was to be restored, in the dtype and shape it must have; nothing has changed.
 
     Attributes:
-        report: A `RestoreReport` of all that fits and all that does not.
+        report: A `MatchReport` of all that fits and all that does not.
     """
 
     def __init__(self, message: str, *, report: Any) -> None:

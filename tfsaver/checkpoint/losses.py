@@ -22,6 +22,7 @@ import ml_dtypes
 import numpy as np
 
 from tfsaver.checkpoint.names.name_steps import raise_problems
+from tfsaver.checkpoint.report import json_number
 from tfsaver.framework.array_pieces import Array
 from tfsaver.framework.dtypes import DType
 
@@ -135,9 +136,10 @@ class Losses:
         if size.size:
             self.max_relative = max(self.max_relative, float(np.divide(difference, size, out=difference).max()))
 
-    def document(self) -> dict[str, Any]:
-        """The facts as what JSON can hold."""
+    def to_json(self) -> dict[str, Any]:
+        """Returns the facts in types that JSON has."""
         facts = {name: value for name, value in vars(self).items() if name != "allow_overflow"}
+        facts.update(max_abs=json_number(self.max_abs), max_relative=json_number(self.max_relative))
         return {**facts, "source": self.source.name, "target": self.target.name}
 
     def __str__(self) -> str:

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tfsaver import schemas
-from tfsaver.checkpoint.restoring.restore_report import RestoreReport
+from tfsaver.checkpoint.match_report import MatchReport
 from tfsaver.compat import _runtime, _tensorflow
 from tfsaver.compat._binding import GraphVariable
 from tfsaver.compat._errors import tensorflow_errors
@@ -146,6 +146,6 @@ def _index_of(path: str) -> tuple[str, FileIdentity] | None:
         return None
 
 
-def _is_as_named(report: RestoreReport) -> bool:
+def _is_as_named(report: MatchReport) -> bool:
     """Whether every variable finds its tensor under its own name, which is the one that the nodes ask for."""
     return report.ok and all(tensor.key == tensor.wanted.name for tensor in report.matched)

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from tfsaver.checkpoint.checkpoint_reader import CheckpointReader
+from tfsaver.checkpoint.match_report import MatchedTensor, MatchReport
 from tfsaver.checkpoint.restoring.matching import match_tensors
-from tfsaver.checkpoint.restoring.restore_report import MatchedTensor, RestoreReport, WantedTensor
+from tfsaver.checkpoint.wanted_tensor import WantedTensor
 from tfsaver.compat._binding import Binding
 from tfsaver.errors import InvalidArgumentError, MissingSlicesError, NotFoundError
 
@@ -34,7 +35,7 @@ class Match(NamedTuple):
 
 def match(
     bindings: Sequence[Binding], reader: CheckpointReader, *, reshape: bool = False
-) -> tuple[list[Match], RestoreReport]:
+) -> tuple[list[Match], MatchReport]:
     """What each variable gets from a checkpoint, and the report about all of them.
 
     Args:
@@ -49,7 +50,7 @@ def match(
     return [Match(binding_of[id(tensor.wanted)], tensor) for tensor in report.matched], report
 
 
-def raise_unless_ok(report: RestoreReport) -> None:
+def raise_unless_ok(report: MatchReport) -> None:
     """Raises what TensorFlow raises, with everything that is wrong and what may help.
 
     Raises:
@@ -59,10 +60,10 @@ def raise_unless_ok(report: RestoreReport) -> None:
     """
     if report.missing:
         count = f"{len(report.missing)} of {report.num_wanted} tensors are missing:"
-        raise NotFoundError("\n".join([f"{_MISSING} {count}", *report.lines()]))
+        raise NotFoundError("\n".join([f"{_MISSING} {count}", *report.details()]))
     if report.mismatched:
         count = f"{len(report.mismatched)} of {report.num_wanted} tensors do not fit:"
-        message = "\n".join([f"{_MISMATCH} {count}", *report.lines()])
+        message = "\n".join([f"{_MISMATCH} {count}", *report.details()])
         # The program is the one that saved: it is the checkpoint that is not whole.
         is_damage = all(item.fact == "slices" for item in report.mismatched)
         raise MissingSlicesError(message) if is_damage else InvalidArgumentError(message)

@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from tfsaver.checkpoint.checkpoint_reader import CheckpointReader
-from tfsaver.checkpoint.restoring.restore_report import RestoreReport
+from tfsaver.checkpoint.match_report import MatchReport
 from tfsaver.compat import _matching, _paths, _transfer
 from tfsaver.compat._binding import Binding
 from tfsaver.compat._matching import Match
@@ -37,7 +37,7 @@ _MEMORY = RecycledMemory(HELD_SIZE)
 
 def restore_variables(
     session: Any, bindings: Sequence[Binding], path: str, *, reshape: bool = False, strict: bool = True
-) -> RestoreReport:
+) -> MatchReport:
     """Gives variables the values of a checkpoint.
 
     Args:
@@ -80,7 +80,7 @@ def restore_variables(
         return report
 
 
-def compare_variables(bindings: Sequence[Binding], path: str, *, reshape: bool = False) -> RestoreReport:
+def compare_variables(bindings: Sequence[Binding], path: str, *, reshape: bool = False) -> MatchReport:
     """What `restore_variables` would find; nothing is read but the index, and no variable changes.
 
     Raises:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from tfsaver.checkpoint.checkpoint_files import identifying_files
-from tfsaver.checkpoint.restoring.restore_report import RestoreReport
+from tfsaver.checkpoint.match_report import MatchReport
 from tfsaver.compat import _matching, _runtime, _saver_nodes
 from tfsaver.compat._binding import Binding, GraphVariable
 from tfsaver.compat._by_operations import ByOperations
@@ -126,7 +126,7 @@ class Storage:
             return variables.shards
         return balanced(variables.bindings, self._num_data_shards)
 
-    def read(self, session: Any, path: str, *, strict: bool = True) -> RestoreReport | None:
+    def read(self, session: Any, path: str, *, strict: bool = True) -> MatchReport | None:
         """Gives the variables the values of a checkpoint.
 
         Args:

@@ -131,7 +131,7 @@ class ConversionReport:
                 for item in self.tensors
             ],
             "left_out": [{"name": name, "reason": reason} for name, reason in self.left_out.items()],
-            "cast": [{"name": name, **errors.document()} for name, errors in self.cast.items()],
+            "cast": [{"name": name, **errors.to_json()} for name, errors in self.cast.items()],
             "notes": list(self.notes),
         }
 

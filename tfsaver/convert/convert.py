@@ -312,8 +312,8 @@ def _edit(
             allow_unused=objects.allow_unused,
             defaults=values_by_key(objects.graph, objects.defaults),
         )
-        old_names = dict(found.matched)
-        left_out = dict.fromkeys(found.unused, "for none of the objects")
+        old_names = {item.name: item.key for item in found.matched}
+        left_out = dict.fromkeys(found.unexpected, "for none of the objects")
         old_dtypes = {name: old_dtypes[old] for name, old in old_names.items() if old in old_dtypes}
     elif written.name == "object" and origin.graph is None:
         raise InvalidArgumentError(

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from tfsaver import load_checkpoint, save_checkpoint, schemas
+from tfsaver.checkpoint.match_report import MatchReport
 from tfsaver.checkpoint.objects.object_graph import OBJECT_GRAPH_KEY
 from tfsaver.checkpoint.restoring.matching import match_tensors
-from tfsaver.checkpoint.restoring.restore_report import RestoreReport, WantedTensor
+from tfsaver.checkpoint.wanted_tensor import WantedTensor
 from tfsaver.errors import DataLossError
 from tfsaver.framework import dtypes
 from tfsaver.framework.tensor_slice import TensorSlice
@@ -29,7 +30,7 @@ TENSORS: Mapping[str, Any] = {
 
 def match(
     tensors: Mapping[str, Any], directory: pathlib.Path, *wanted: WantedTensor, reshape: bool = False, format: str = "v2"
-) -> RestoreReport:
+) -> MatchReport:
     path = save_checkpoint(dict(tensors), directory / "model", format=format)
     with load_checkpoint(path) as reader:
         return match_tensors(wanted or WANTED, reader, reshape=reshape)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from tfsaver.checkpoint.restoring.proposals import Proposals
-from tfsaver.checkpoint.restoring.restore_report import PartialShape, WantedTensor
 from tfsaver.checkpoint.tensor_source import ArraySource
+from tfsaver.checkpoint.wanted_tensor import PartialShape, WantedTensor
 from tfsaver.framework import dtypes
 
 F4 = dtypes.from_name("float32")

@@ -8,15 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tfsaver.checkpoint.match_report import MatchReport
 from tfsaver.checkpoint.names.name_map import NameMapLike, Renamed, as_name_map
 from tfsaver.checkpoint.names.tensor_names import TensorNames
 from tfsaver.checkpoint.objects.object_graph import OBJECT_GRAPH_KEY, read_object_graph
 from tfsaver.checkpoint.objects.object_graph_builder import ObjectGraphBuilder
 from tfsaver.checkpoint.optimizers.optimizer_state import find_optimizer_state
-from tfsaver.checkpoint.restoring.restore_report import RestoreReport, WantedTensor
 from tfsaver.checkpoint.restoring.target_matching import Matching, WantedVariable
 from tfsaver.checkpoint.restoring.target_report import report_on
 from tfsaver.checkpoint.tensor_source import ArraySource
+from tfsaver.checkpoint.wanted_tensor import WantedTensor
 from tfsaver.errors import InvalidArgumentError
 from tfsaver.framework import dtypes
 
@@ -31,7 +32,7 @@ def variable(label: str, shape: tuple[int, ...] = (2,), **fields: Any) -> Wanted
 
 def report(
     tensors: Mapping[str, Any], *wanted: WantedVariable, mapping: NameMapLike = None, by: str = "name", **options: Any
-) -> RestoreReport:
+) -> MatchReport:
     arrays = {name: np.zeros(value, np.float32) if isinstance(value, tuple) else value for name, value in tensors.items()}
     source = ArraySource(arrays)
     graph = read_object_graph(source)
@@ -41,7 +42,7 @@ def report(
     return report_on(matching, wanted, names, checkpoint="there", version="V2")
 
 
-def pairs(found: RestoreReport) -> dict[str, str]:
+def pairs(found: MatchReport) -> dict[str, str]:
     return {item.name: item.key for item in found.matched}
 
 

@@ -14,8 +14,8 @@ from tfsaver import load_checkpoint, save_checkpoint
 from tfsaver.checkpoint.objects.object_based import for_objects
 from tfsaver.checkpoint.objects.object_graph import OBJECT_GRAPH_KEY
 from tfsaver.checkpoint.objects.object_graph_like import SAVE_COUNTER_KEY
-from tfsaver.checkpoint.restoring.restore_report import WantedTensor
 from tfsaver.checkpoint.tensor_source import ArraySource
+from tfsaver.checkpoint.wanted_tensor import WantedTensor
 from tfsaver.compat.v2.object_graph import object_graph_of
 from tfsaver.errors import InvalidArgumentError
 

@@ -111,7 +111,7 @@ class EditReport:
             "num_bytes_saved": self.num_bytes_saved,
             "left_out": [{"name": name, **item._asdict()} for name, item in self.left_out.items()],
             "renamed": [{"name": old, "new_names": list(new)} for old, new in self.renamed.items()],
-            "cast": [{"name": name, **errors.document()} for name, errors in self.cast.items()],
+            "cast": [{"name": name, **errors.to_json()} for name, errors in self.cast.items()],
             "notes": list(self.notes),
         }
 

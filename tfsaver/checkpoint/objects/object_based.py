@@ -15,14 +15,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tfsaver import schemas
+from tfsaver.checkpoint.match_report import MatchReport
 from tfsaver.checkpoint.names.name_map import NameMapLike
 from tfsaver.checkpoint.objects.object_graph import ObjectGraph
 from tfsaver.checkpoint.objects.object_graph_like import SAVE_COUNTER_KEY
 from tfsaver.checkpoint.objects.object_matching import match_objects
-from tfsaver.checkpoint.objects.objects_report import ObjectsReport
 from tfsaver.checkpoint.plan import Plan
 from tfsaver.checkpoint.recipes import Constant, Rearrange, Recipe, Take
 from tfsaver.checkpoint.tensor_source import TensorSource
+from tfsaver.errors import InvalidArgumentError, NotFoundError
 from tfsaver.framework import tensor_util
 
 
@@ -35,7 +36,7 @@ class ForObjects(NamedTuple):
     """
 
     plan: Plan
-    report: ObjectsReport
+    report: MatchReport
 
 
 def for_objects(
@@ -64,21 +65,21 @@ def for_objects(
             are left over; says all.
     """
     given = {SAVE_COUNTER_KEY: np.int64(1), **(defaults or {})}
-    match = match_objects(source, graph, name_map, defaults=set(given), allow_unused=allow_unused)
-    if strict:
-        match.report.raise_unless_ok()
+    dropped, report = match_objects(source, graph, name_map, defaults=set(given), allow_unused=allow_unused)
+    if strict and not report.ok:
+        raise (NotFoundError if report.missing else InvalidArgumentError).of_lines(report.lines())
     recipes: dict[str, Recipe] = {}
-    origins = dict.fromkeys(match.report.defaults, "")
-    for key in match.report.defaults:
+    origins = dict.fromkeys(report.defaults, "")
+    for key in report.defaults:
         recipes[key] = Constant(*tensor_util.as_tensor(given[key], key))
-    for key, origin in match.origins.items():
-        origins[key] = origin.name
-        if origin.transpose is not None:
-            recipes[key] = Rearrange(Take(source, origin.name), axes=origin.transpose)
+    for item in report.matched:
+        origins[item.name] = item.key
+        if item.transpose is not None:
+            recipes[item.name] = Rearrange(Take(source, item.key), axes=item.transpose)
     names = sorted(origins)
-    objects = schemas.TrackableObjectGraph.FromString(without_values(graph, match.dropped).serialize())
+    objects = schemas.TrackableObjectGraph.FromString(without_values(graph, dropped).serialize())
     plan = Plan([source], names, [origins[name] for name in names], recipes=recipes, graph=objects)
-    return ForObjects(plan, match.report)
+    return ForObjects(plan, report)
 
 
 def without_values(graph: ObjectGraph, keys: frozenset[str]) -> ObjectGraph:

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 from google.protobuf.message import DecodeError
 
 from tfsaver import schemas
-from tfsaver.checkpoint.restoring.restore_report import WantedTensor
+from tfsaver.checkpoint.wanted_tensor import WantedTensor
 from tfsaver.errors import DataLossError, InvalidArgumentError
 
 OBJECT_GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"

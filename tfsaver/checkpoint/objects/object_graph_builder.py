@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
 from tfsaver.checkpoint.objects.object_graph import VARIABLE_VALUE, Attribute, Node, ObjectGraph, Slot, key_of, key_of_slot
-from tfsaver.checkpoint.restoring.restore_report import PartialShape, WantedTensor
+from tfsaver.checkpoint.wanted_tensor import PartialShape, WantedTensor
 from tfsaver.errors import InvalidArgumentError
 from tfsaver.framework.dtypes import DType
 

@@ -27,7 +27,7 @@ from tfsaver.checkpoint.objects.object_graph import (
     read_object_graph,
 )
 from tfsaver.checkpoint.objects.object_graph_builder import ObjectGraphBuilder, Path
-from tfsaver.checkpoint.restoring.restore_report import WantedTensor
+from tfsaver.checkpoint.wanted_tensor import WantedTensor
 from tfsaver.errors import InvalidArgumentError
 from tfsaver.framework import dtypes
 

@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import NamedTuple
 
+from tfsaver.checkpoint.match_report import AmbiguousTensor, MatchedTensor, MatchReport, MismatchedTensor, MissingTensor
 from tfsaver.checkpoint.names import renames
 from tfsaver.checkpoint.names.name_map import NameMapLike, as_name_map
 from tfsaver.checkpoint.names.name_steps import Renamed
@@ -29,10 +30,9 @@ from tfsaver.checkpoint.objects.object_graph import (
     ObjectGraph,
     read_object_graph,
 )
-from tfsaver.checkpoint.objects.objects_report import AmbiguousTensor, ObjectsReport
 from tfsaver.checkpoint.restoring.matching import is_compatible, shape_text
-from tfsaver.checkpoint.restoring.restore_report import MismatchedTensor, MissingTensor, WantedTensor
 from tfsaver.checkpoint.tensor_source import TensorSource
+from tfsaver.checkpoint.wanted_tensor import WantedTensor
 from tfsaver.errors import nearest_names
 from tfsaver.framework.tensor_info import TensorInfo
 from tfsaver.framework.tensor_shape import Shape
@@ -59,14 +59,12 @@ class ObjectMatch(NamedTuple):
     """What came of a comparison.
 
     Attributes:
-        origins: Where each value comes from, by the names of its tensors in the new checkpoint.
         dropped: The keys of the graph's values that have no tensor that fits.
-        report: All of it, to be told.
+        report: Which tensor is for which value.
     """
 
-    origins: dict[str, Origin]
     dropped: frozenset[str]
-    report: ObjectsReport
+    report: MatchReport
 
 
 def match_objects(
@@ -93,7 +91,7 @@ def match_objects(
     offers = _Offers(source, name_map)
     counts = Counter(attribute.full_name for attribute in graph.attributes)
     known = sorted(graph.tensors)
-    origins: dict[str, Origin] = {}
+    matched: list[MatchedTensor] = []
     given: list[str] = []
     missing: dict[str, Attribute] = {}
     ambiguous: dict[tuple[str, str], list[str]] = {}
@@ -119,28 +117,36 @@ def match_objects(
             elif origin is None:
                 missing[name] = attribute
                 dropped.add(attribute.key)
-            elif wrong := _mismatch(name, origin, source.info(origin.name), graph.tensors.get(name)):
-                mismatched.append(wrong)
-                dropped.add(attribute.key)
             else:
-                origins[name] = origin
-    spoken_of = {origin.name for origin in origins.values()} | {item.key for item in mismatched}
+                found = _compare(name, origin, source.info(origin.name), graph.tensors.get(name))
+                if isinstance(found, MatchedTensor):
+                    matched.append(found)
+                else:
+                    mismatched.append(found)
+                    dropped.add(attribute.key)
+    spoken_of = {item.key for items in (matched, mismatched) for item in items}
     spoken_of |= {name for name, _ in ambiguous} | offers.left_out | DESCRIPTIONS
     unused = [name for name in source.names if name not in spoken_of]
     mapping = _suggest(missing, unused, source, offers.full_names, graph.tensors)
-    report = ObjectsReport(
+    report = MatchReport(
         checkpoint=str(getattr(source, "prefix", None) or "the tensors"),
-        matched={name: origin.name for name, origin in origins.items()},
-        defaults=tuple(given),
+        version=None,
+        matched=tuple(matched),
         missing=tuple(_missing(missing, unused, offers.full_names, mapping)),
-        ambiguous=tuple(AmbiguousTensor(name, full_name, tuple(keys)) for (name, full_name), keys in ambiguous.items()),
         mismatched=tuple(mismatched),
-        unused=tuple(unused),
-        full_names=graph.full_names_of_keys(),
+        unexpected=tuple(unused),
+        withheld=(),
+        full_names=None,
         mapping={name: key for key, name in mapping.items()},
-        is_unused_wrong=not allow_unused,
+        ambiguous=tuple(
+            AmbiguousTensor(key, (name,), f"it is one of {len(keys)} variables called {full_name!r}")
+            for (name, full_name), keys in ambiguous.items()
+            for key in keys
+        ),
+        defaults=tuple(given),
+        is_unexpected_wrong=not allow_unused,
     )
-    return ObjectMatch(origins, frozenset(dropped), report)
+    return ObjectMatch(frozenset(dropped), report)
 
 
 class _Offers:
@@ -201,19 +207,22 @@ def _beginning_with(names: Sequence[str], text: str) -> list[str]:
     return list(names[start:end])
 
 
-def _mismatch(name: str, origin: Origin, info: TensorInfo, wanted: WantedTensor | None) -> MismatchedTensor | None:
+def _compare(
+    name: str, origin: Origin, info: TensorInfo, wanted: WantedTensor | None
+) -> MatchedTensor | MismatchedTensor:
+    """The tensor as what the value needs, or what keeps it from being that."""
     shape = tuple(info.shape)
     if origin.transpose is not None:
         if len(origin.transpose) != len(shape):
             return MismatchedTensor(name, origin.name, "axes", str(list(origin.transpose)), shape_text(shape))
         shape = tuple(shape[axis] for axis in origin.transpose)
     if wanted is None:
-        return None
+        wanted = WantedTensor(name, info.dtype, shape)
     if info.dtype.data_type != wanted.dtype.data_type:
         return MismatchedTensor(name, origin.name, "dtype", wanted.dtype.name, info.dtype.name)
     if not is_compatible(shape, wanted.shape):
         return MismatchedTensor(name, origin.name, "shape", shape_text(wanted.shape), shape_text(shape))
-    return None
+    return MatchedTensor(wanted, origin.name, shape, info.num_bytes, bool(info.slices), origin.transpose, "object")
 
 
 def _suggest(
@@ -257,4 +266,4 @@ def _missing(
             words = {full_names.get(name) or name.removesuffix(_SUFFIX): name for name in unused}
             near = nearest_names(attribute.full_name or key.removesuffix(_SUFFIX), words)
             near = tuple(words[word] for word in near)
-        yield MissingTensor(key, (*likely, *(name for name in near if name not in likely))[:3])
+        yield MissingTensor(key, (*likely, *(name for name in near if name not in likely))[:3], attribute.full_name)

@@ -13,16 +13,10 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 
 from tfsaver.checkpoint.checkpoint_reader import CheckpointReader
+from tfsaver.checkpoint.match_report import MatchedTensor, MatchReport, MismatchedTensor, MissingTensor
 from tfsaver.checkpoint.names import renames
 from tfsaver.checkpoint.objects.object_graph import DESCRIPTIONS, read_object_graph
-from tfsaver.checkpoint.restoring.restore_report import (
-    MatchedTensor,
-    MismatchedTensor,
-    MissingTensor,
-    PartialShape,
-    RestoreReport,
-    WantedTensor,
-)
+from tfsaver.checkpoint.wanted_tensor import PartialShape, WantedTensor
 from tfsaver.errors import InvalidArgumentError, nearest_names
 from tfsaver.framework.tensor_info import TensorInfo
 from tfsaver.framework.tensor_shape import Shape
@@ -36,7 +30,7 @@ _RUNTIME_NAMES = {"float16": "half", "float32": "float", "float64": "double"}
 MAX_COMPARISONS = 50_000
 
 
-def match_tensors(wanted: Sequence[WantedTensor], reader: CheckpointReader, *, reshape: bool = False) -> RestoreReport:
+def match_tensors(wanted: Sequence[WantedTensor], reader: CheckpointReader, *, reshape: bool = False) -> MatchReport:
     """Looks for tensors in a checkpoint; reads nothing but the index and, where names are missing, the object graph.
 
     Args:
@@ -72,7 +66,7 @@ def match_tensors(wanted: Sequence[WantedTensor], reader: CheckpointReader, *, r
     broken = {item.group for item in wanted if item.group is not None and item.name in missing.keys() | mismatched.keys()}
     unexpected = tuple(name for name in reader.names if name not in used)
     likely = _suggest(missing, unexpected, reader, full_names or {}) if missing else {}
-    return RestoreReport(
+    return MatchReport(
         checkpoint=reader.prefix,
         version=reader.version,
         matched=tuple(item for item in matched if item.wanted.group not in broken),

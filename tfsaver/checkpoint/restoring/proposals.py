@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from tfsaver.checkpoint.optimizers.optimizer_slots import find_moving_averages
 from tfsaver.checkpoint.restoring.matching import is_compatible, likely_tensors
-from tfsaver.checkpoint.restoring.restore_report import PartialShape, WantedTensor
+from tfsaver.checkpoint.wanted_tensor import PartialShape, WantedTensor
 from tfsaver.framework.tensor_info import TensorInfo
 from tfsaver.framework.tensor_shape import Shape
 

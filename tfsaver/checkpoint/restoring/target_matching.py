@@ -24,11 +24,12 @@ import re
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from tfsaver.checkpoint.match_report import AmbiguousTensor, MatchedTensor, MismatchedTensor
 from tfsaver.checkpoint.names.tensor_names import TensorNames
 from tfsaver.checkpoint.optimizers.optimizer_slots import find_moving_averages
 from tfsaver.checkpoint.optimizers.optimizer_state import OptimizerState
 from tfsaver.checkpoint.restoring.matching import StoredTensor
-from tfsaver.checkpoint.restoring.restore_report import AmbiguousTensor, MatchedTensor, MismatchedTensor, WantedTensor
+from tfsaver.checkpoint.wanted_tensor import WantedTensor
 from tfsaver.framework.dtypes import DType
 from tfsaver.framework.tensor_shape import Shape
 

@@ -9,17 +9,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from tfsaver.checkpoint.match_report import (
+    MatchedTensor,
+    MatchReport,
+    MismatchedTensor,
+    MissingTensor,
+)
 from tfsaver.checkpoint.names.name_map import NameMap
 from tfsaver.checkpoint.names.rename_tables import TABLES
 from tfsaver.checkpoint.names.tensor_names import TensorNames, plain
 from tfsaver.checkpoint.restoring.matching import MAX_COMPARISONS, is_compatible
 from tfsaver.checkpoint.restoring.proposals import Proposals
-from tfsaver.checkpoint.restoring.restore_report import (
-    MatchedTensor,
-    MismatchedTensor,
-    MissingTensor,
-    RestoreReport,
-)
 from tfsaver.checkpoint.restoring.target_matching import GLOBAL_STEP, STEPS, Matching, WantedVariable
 from tfsaver.errors import nearest_names
 
@@ -28,7 +28,7 @@ _PAIRS_IN_TEXT = 12
 
 def report_on(
     matching: Matching, wanted: Sequence[WantedVariable], names: TensorNames, *, checkpoint: str, version: str
-) -> RestoreReport:
+) -> MatchReport:
     """What a checkpoint has for some variables.
 
     Args:
@@ -66,7 +66,7 @@ def report_on(
     counts = Counter(spelled)
     mapping = {candidates[key]: name for name, key in likely.items() if counts[candidates[key]] == 1}
     ambiguous = {item.tensor.name: matching.ambiguous[item] for item in wanted if item in matching.ambiguous}
-    return RestoreReport(
+    return MatchReport(
         checkpoint=checkpoint,
         version=version,
         matched=tuple(matched),

@@ -22,7 +22,7 @@ from typing import Any
 from tfsaver import schemas
 from tfsaver.checkpoint import checkpoint_management
 from tfsaver.checkpoint.checkpoint_state import STATE_FILE_NAME
-from tfsaver.checkpoint.restoring.restore_report import RestoreReport
+from tfsaver.checkpoint.match_report import MatchReport
 from tfsaver.compat import _background, _paths, _restart, _tensorflow
 from tfsaver.compat._built_saver import BuiltSaver
 from tfsaver.compat._errors import tensorflow_errors
@@ -192,7 +192,7 @@ class Saver(BuiltSaver):
                 self._background.start(prefix, finish)
         return None if self._is_empty else written
 
-    def restore(self, sess: Any, save_path: file_io.PathLike | None, *, strict: bool = True) -> RestoreReport | None:
+    def restore(self, sess: Any, save_path: file_io.PathLike | None, *, strict: bool = True) -> MatchReport | None:
         """Gives the variables the values of a checkpoint: all of them, or none when anything is wrong.
 
         See `restore_latest` for a directory, and `patch_tensorflow(fall_back=True)` for programs that name the newest
@@ -275,7 +275,7 @@ class Saver(BuiltSaver):
             self.recover_last_checkpoints(_restart.recorded_checkpoints(checkpoint_dir, latest, latest_filename))
         return latest.prefix
 
-    def _read(self, sess: Any, path: str, strict: bool) -> RestoreReport | None:
+    def _read(self, sess: Any, path: str, strict: bool) -> MatchReport | None:
         _logger.info("Restoring parameters from %s", path)
         _background.wait_for(path)
         report = self._storage.read(self._session(sess), file_io.as_path(path), strict=strict)

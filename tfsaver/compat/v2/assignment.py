@@ -18,10 +18,10 @@ import numpy as np
 
 from tfsaver.checkpoint.execution import Data, DryRun, Execution, Sink, Target, as_array
 from tfsaver.checkpoint.losses import Losses, cast_array
+from tfsaver.checkpoint.match_report import MatchedTensor
 from tfsaver.checkpoint.optimizers.optimizer_state import OptimizerState, steps_from_powers
 from tfsaver.checkpoint.plan import Plan
 from tfsaver.checkpoint.recipes import Constant, Elementwise, Rearrange, Recipe, Take
-from tfsaver.checkpoint.restoring.restore_report import MatchedTensor
 from tfsaver.checkpoint.restoring.target_matching import GLOBAL_STEP, STEPS
 from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.compat import _restore

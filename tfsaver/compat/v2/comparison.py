@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tfsaver.checkpoint.execution import Data, Execution, Sink, Target, as_array
-from tfsaver.checkpoint.restoring.restore_report import RestoreReport
+from tfsaver.checkpoint.match_report import MatchReport
+from tfsaver.checkpoint.report import json_number
 from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.compat._transfer import Array
 from tfsaver.compat.v2.assignment import Variables
@@ -34,36 +35,50 @@ class DifferentValue(NamedTuple):
     num_elements: int
     distance: float | None
 
+    def to_json(self) -> dict[str, Any]:
+        """Returns the facts in types that JSON has."""
+        return {**self._asdict(), "distance": json_number(self.distance)}
+
     def __str__(self) -> str:
         far = "" if self.distance is None else f", by up to {self.distance:g}"
         return f"{self.name}: {self.num_different} of {self.num_elements} elements differ{far}"
 
 
 @dataclasses.dataclass(frozen=True)
-class Comparison:
-    """What `compare` found; true in a condition when every variable is there and equal.
+class Comparison(MatchReport):
+    """Which tensor each variable was compared with, and which variables differ; true if every variable is there and equal.
 
     Attributes:
-        report: Which tensor each variable was compared with, and which variables have none.
         different: The variables that differ.
     """
 
-    report: RestoreReport
-    different: tuple[DifferentValue, ...]
+    different: tuple[DifferentValue, ...] = ()
 
     @property
-    def equal(self) -> bool:
-        """Whether every variable has its tensor and is equal to it, bit for bit."""
-        return self.report.ok and not self.different
+    def ok(self) -> bool:
+        """Whether every variable has its tensor and equals it, bit for bit."""
+        return self.fits and not self.different
 
     def __bool__(self) -> bool:
-        return self.equal
+        return self.ok
 
-    def __str__(self) -> str:
-        num_compared = len({item.name for item in self.report.matched})
-        first = f"{num_compared - len(self.different)} of {self.report.num_wanted} variables equal the checkpoint"
-        lines = [f"  {item}" for item in self.different]
-        return "\n".join([first, *lines, *([] if self.report.ok else self.report.lines())])
+    def lines(self, *, all_names: bool = False) -> Iterator[str]:
+        """Yields the report line by line.
+
+        Args:
+            all_names: Whether to name the tensors that were compared too, not only what is wrong.
+        """
+        num_compared = len({item.name for item in self.matched})
+        yield f"{num_compared - len(self.different)} of {self.num_wanted} variables equal the checkpoint"
+        yield from (f"  {item}" for item in self.different)
+        if all_names:
+            yield from (f"  {item}" for item in self.matched)
+        if not self.fits:
+            yield from self.details()
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns every fact of the report, in types that JSON has."""
+        return {**super().to_json(), "different": [item.to_json() for item in self.different]}
 
 
 def compare_values(variables: Variables) -> tuple[DifferentValue, ...]:

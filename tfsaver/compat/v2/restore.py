@@ -16,15 +16,16 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tfsaver.checkpoint.checkpoint_reader import load_checkpoint
+from tfsaver.checkpoint.match_report import MatchReport
 from tfsaver.checkpoint.names.name_map import NameMap, NameMapLike, as_name_map
 from tfsaver.checkpoint.names.name_steps import RenameScope
 from tfsaver.checkpoint.names.tensor_names import TensorNames
 from tfsaver.checkpoint.objects.object_graph import ObjectGraph, read_object_graph
 from tfsaver.checkpoint.optimizers.optimizer_state import OptimizerState, find_optimizer_state
-from tfsaver.checkpoint.restoring.restore_report import RestoreReport, WantedTensor
 from tfsaver.checkpoint.restoring.target_matching import Matching, WantedSlot, WantedVariable
 from tfsaver.checkpoint.restoring.target_report import report_on
 from tfsaver.checkpoint.tensor_source import TensorSource
+from tfsaver.checkpoint.wanted_tensor import WantedTensor
 from tfsaver.compat._restart import restore_newest
 from tfsaver.compat.v2.assignment import Assignment, Variables, assign, planned
 from tfsaver.compat.v2.comparison import Comparison, compare_values
@@ -50,7 +51,7 @@ def restore(
     strict: bool = True,
     dry_run: bool = False,
     verified: bool = False,
-) -> RestoreReport:
+) -> MatchReport:
     """Gives the variables of a program the values that a checkpoint has for them: all of them, or none.
 
     Args:
@@ -88,14 +89,13 @@ def restore(
         ()
     """
 
-    def restore_from(source: file_io.PathLike | TensorSource) -> RestoreReport:
+    def restore_from(source: file_io.PathLike | TensorSource) -> MatchReport:
         with _Plan(target, source, mapping, by, scope, include, exclude, cast) as plan:
             if strict and not plan.report.ok:
                 raise RestoreError(str(plan.report), report=plan.report)
             variables = plan.variables()
             assign(variables, dry_run=dry_run)
-            notes = [f"cast: {name}: {losses}" for name, losses in variables.plan.losses()]
-            return dataclasses.replace(plan.report, notes=(*plan.report.notes, *notes))
+            return dataclasses.replace(plan.report, losses=dict(variables.plan.losses()))
 
     if not verified:
         return restore_from(checkpoint)
@@ -130,7 +130,7 @@ def compare(
         SaverError: As `restore`, but for the RestoreError: what is missing is in the report.
     """
     with _Plan(target, checkpoint, mapping, by, scope, include, exclude, cast) as plan:
-        return Comparison(plan.report, compare_values(plan.variables()))
+        return Comparison(**vars(plan.report), different=compare_values(plan.variables()))
 
 
 class _Plan:
