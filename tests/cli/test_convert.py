@@ -29,10 +29,15 @@ def test_what_was_converted_is_printed(trained: str, tmp_path: Path, capsys: pyt
     assert lines == [
         f"{trained} (V2 checkpoint) -> {target} (npz file)",
         "written:   3 tensors, 112 bytes; 1 renamed",
-        "left out:  5 tensors",
-        "  state of the optimizer Adam: beta1_power, dense/kernel/Adam, dense/kernel/Adam_1",
-        "  excluded by 'labels': labels",
-        "  left out by the mapping: global_step",
+        "left out:  5 tensors, 626 bytes",
+        "  state of the optimizer Adam: 3 tensors, 100 bytes",
+        "    beta1_power",
+        "    dense/kernel/Adam",
+        "    dense/kernel/Adam_1",
+        "  excluded by 'labels': 1 tensor, 518 bytes",
+        "    labels",
+        "  left out by the mapping: 1 tensor, 8 bytes",
+        "    global_step",
     ]
     with np.load(target) as loaded:
         assert sorted(loaded.files) == ["dense/bias", "dense/kernel/ExponentialMovingAverage", "fc.weight"]

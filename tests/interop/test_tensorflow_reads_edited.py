@@ -28,7 +28,7 @@ def restored(guest: GuestProcess, prefix: str | None, expected: dict[str, np.nda
 
 @pytest.mark.parametrize("case", [BERT, "v2_t2t_transformer_two_shards", "v2_tfx_estimator_ckpt"])
 def test_stripped(guest: GuestProcess, cases: Path, tmp_path: Path, case: str) -> None:
-    prefix = tfsaver.strip(cases / case, tmp_path / "out", num_shards=2).prefix
+    prefix = tfsaver.strip(cases / case, tmp_path / "out", num_shards=2).target
     with load_checkpoint(cases / case) as old, load_checkpoint(prefix or "") as new:
         assert len(new) < len(old)
         restored(guest, prefix, {name: old[name] for name in new.names})
@@ -37,7 +37,7 @@ def test_stripped(guest: GuestProcess, cases: Path, tmp_path: Path, case: str) -
 @pytest.mark.parametrize("written", ["v2", "v1"])
 def test_renamed(guest: GuestProcess, cases: Path, tmp_path: Path, written: str) -> None:
     mapping = [("^bert/", "encoder/"), ("/kernel$", "/w", True)]
-    prefix = tfsaver.rename(cases / BERT, tmp_path / "out", mapping, format=written).prefix
+    prefix = tfsaver.rename(cases / BERT, tmp_path / "out", mapping, format=written).target
     with load_checkpoint(cases / BERT) as old:
         expected = {
             name.replace("bert/", "encoder/", 1) if name.startswith("bert/") else name: old[name]
@@ -53,7 +53,7 @@ def test_renamed(guest: GuestProcess, cases: Path, tmp_path: Path, written: str)
 
 def test_averaged(guest: GuestProcess, cases: Path, tmp_path: Path) -> None:
     runs = [cases / "v2_tfx_estimator_ckpt" / f"model.ckpt-{step}" for step in (0, 999, 1000)]
-    prefix = tfsaver.average(runs, tmp_path / "out").prefix
+    prefix = tfsaver.average(runs, tmp_path / "out").target
     readers = [load_checkpoint(run) for run in runs]
     expected = {}
     for name in readers[-1].names:
@@ -65,7 +65,7 @@ def test_averaged(guest: GuestProcess, cases: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
 def test_cast(guest: GuestProcess, cases: Path, tmp_path: Path, dtype: str) -> None:
-    prefix = tfsaver.cast(cases / BERT, tmp_path / "out", dtype, exclude="adam").prefix
+    prefix = tfsaver.cast(cases / BERT, tmp_path / "out", dtype, exclude="adam").target
     with load_checkpoint(cases / BERT) as old, load_checkpoint(prefix or "") as new:
         expected = {
             name: old[name].astype(new.dtype(name)) for name in old.names if "adam" not in name and old[name].dtype == np.float32
@@ -82,16 +82,16 @@ def test_v1_of_every_verb(guest: GuestProcess, cases: Path, tmp_path: Path, verb
     if verb == "convert":
         prefix: str | None = tfsaver.convert(case, out, essential=True, **options).target
     elif verb == "select":
-        prefix = tfsaver.select(case, out, tfsaver.Selection(include="^bert/", exclude="adam"), **options).prefix
+        prefix = tfsaver.select(case, out, tfsaver.Selection(include="^bert/", exclude="adam"), **options).target
     elif verb == "merge":
         parts = tfsaver.split(case, {str(tmp_path / "a"): "^bert/"}, rest=tmp_path / "b").parts
-        prefix = tfsaver.merge(list(parts), out, **options).prefix
+        prefix = tfsaver.merge(list(parts), out, **options).target
     elif verb == "split":
-        prefix = tfsaver.split(case, {str(out): "^bert/encoder/"}, rest=tmp_path / "rest", **options).parts[str(out)].prefix
+        prefix = tfsaver.split(case, {str(out): "^bert/encoder/"}, rest=tmp_path / "rest", **options).parts[str(out)].target
     elif verb == "cast":
-        prefix = tfsaver.cast(case, out, "float16", **options).prefix
+        prefix = tfsaver.cast(case, out, "float16", **options).target
     else:
-        prefix = {"reshard": tfsaver.reshard, "strip": tfsaver.strip}[verb](case, out, **options).prefix
+        prefix = {"reshard": tfsaver.reshard, "strip": tfsaver.strip}[verb](case, out, **options).target
     with load_checkpoint(case) as old, load_checkpoint(prefix or "") as new:
         assert new.version == "V1" and len(new) > 20
         expected = {name: old[name].astype(new.dtype(name)) for name in new.names if "adam" not in name}
@@ -100,7 +100,7 @@ def test_v1_of_every_verb(guest: GuestProcess, cases: Path, tmp_path: Path, verb
 
 def test_mean_in_v1(guest: GuestProcess, cases: Path, tmp_path: Path) -> None:
     runs = [cases / "v2_tfx_estimator_ckpt" / f"model.ckpt-{step}" for step in (0, 1000)]
-    prefix = tfsaver.average(runs, tmp_path / "out", format="v1").prefix
+    prefix = tfsaver.average(runs, tmp_path / "out", format="v1").target
     with load_checkpoint(runs[0]) as first, load_checkpoint(runs[1]) as last:
         expected = {
             name: np.mean([first[name], last[name]], axis=0, dtype=np.float64).astype(np.float32)
@@ -114,7 +114,7 @@ def test_mean_in_v1(guest: GuestProcess, cases: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("options", [{}, {"num_shards": 2}, {"merge_slices": True}, {"format": "v1"}])
 def test_partitioned_variables(guest: GuestProcess, cases: Path, tmp_path: Path, options: dict[str, Any]) -> None:
     case = cases / "gen_partitioned_v2_sharded" / "model.ckpt-1"
-    prefix = tfsaver.reshard(case, tmp_path / "out", **options).prefix
+    prefix = tfsaver.reshard(case, tmp_path / "out", **options).target
     with load_checkpoint(case) as old:
         for name in ("emb/weights", "cols/weights"):
             info = old.info(name)

@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
             with_meta=arguments.with_meta,
             **editing.write_options(arguments, progress),
         )
-    return editing.print_reports([report], arguments)
+    return editing.print_report(report, arguments)
 
 
 def _weights(text: str) -> list[float]:

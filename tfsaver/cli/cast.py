@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
             allow_overflow=arguments.allow_overflow,
             **editing.write_options(arguments, progress),
         )
-    return editing.print_reports([report], arguments)
+    return editing.print_report(report, arguments)
 
 
 def _dtype(text: str) -> str:

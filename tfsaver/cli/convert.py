@@ -6,10 +6,9 @@ import argparse
 import json
 from typing import Any
 
-from tfsaver._version import __version__
 from tfsaver.cli import editing, live_objects, output
 from tfsaver.cli.arguments import add_untrusted, checkpoint_path, followed
-from tfsaver.cli.text import escape, escape_message
+from tfsaver.cli.text import escape
 from tfsaver.convert.convert import convert
 from tfsaver.convert.formats import FORMATS, format_of_source
 from tfsaver.convert.object_names import KINDS
@@ -114,13 +113,7 @@ def run(arguments: argparse.Namespace) -> int:
             dry_run=arguments.dry_run,
             progress=progress,
         )
-    if arguments.json:
-        output.print_json({"tfsaver": __version__, **report.document()})
-    elif not arguments.quiet:
-        out = output.open_screen()
-        for line in report.lines(all_names=arguments.verbose):
-            out.line(escape_message(line))
-    return 0
+    return editing.print_report(report, arguments)
 
 
 def _name_and_value(text: str) -> tuple[str, Any]:

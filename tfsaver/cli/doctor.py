@@ -34,7 +34,7 @@ Damaged checkpoints are never removed.
   findings     kind, where, message, is_problem
   leftovers    path, num_bytes, time, removed, reason (why it stays)
   fix          path, newest, listed, dropped, unlisted, kept_as, changed; null without --fix
-with --salvage: tfsaver, ok, checkpoint, out, num_bytes, saved, partial, lost, damage, notes
+with --salvage: tfsaver, ok, checkpoint, out, num_bytes, saved, partial, lost, damage, notes, and the fields of an edit
 
 exit codes: 0 nothing is wrong, or after --fix the state file is right; 1 problems, or something is lost; 2 the arguments
 make no sense
@@ -130,4 +130,4 @@ def _salvage(arguments: argparse.Namespace) -> int:
         doctor_report.print_salvage_json(report)
     else:
         doctor_report.print_salvage(output.open_screen(), report)
-    return 0 if report.is_complete else 1
+    return 0 if report.ok else 1

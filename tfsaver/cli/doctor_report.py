@@ -8,8 +8,8 @@ from typing import Any
 from tfsaver._version import __version__
 from tfsaver.checkpoint.doctor.diagnosis import Diagnosis, Examined
 from tfsaver.checkpoint.doctor.leftovers import Cleaning
-from tfsaver.checkpoint.doctor.salvage_report import SalvageReport
 from tfsaver.checkpoint.doctor.state_repair import StateRepair
+from tfsaver.checkpoint.write_report import WriteReport
 from tfsaver.cli import output, screen
 from tfsaver.cli.text import count, escape, escape_message, human_size
 
@@ -154,7 +154,7 @@ def _checkpoint_record(each: Examined) -> dict[str, Any]:
     }
 
 
-def print_salvage(out: screen.Screen, report: SalvageReport) -> None:
+def print_salvage(out: screen.Screen, report: WriteReport) -> None:
     """What was saved and what was lost."""
     for sentence in report.damage:
         out.line(f"damaged: {escape_message(sentence)}", "red")
@@ -164,14 +164,15 @@ def print_salvage(out: screen.Screen, report: SalvageReport) -> None:
         out.line(f"in part: {escape(name)}, without {', '.join(slices)}", "red")
     for note in report.notes:
         out.line(f"note: {escape_message(note)}")
-    saved = count(len(report.saved), "tensor")
+    saved = count(report.after.num_tensors, "tensor")
     lost = f"{count(len(report.lost), 'tensor')} lost" if report.lost else "no tensor known to be lost"
-    where = f" to {escape(report.out)}" if report.out is not None else ""
-    out.line(f"{escape(report.prefix)}: {saved} saved{where}, {human_size(report.num_bytes)}; {lost}", "bold")
+    where = f" to {escape(report.target)}" if report.target is not None else ""
+    out.line(f"{escape(report.sources[0])}: {saved} saved{where}, {human_size(report.num_bytes)}; {lost}", "bold")
 
 
-def print_salvage_json(report: SalvageReport) -> None:
+def print_salvage_json(report: WriteReport) -> None:
     """All of it for a program."""
-    document = {"tfsaver": __version__, "ok": report.is_complete, "checkpoint": report.prefix, "out": report.out}
-    rest = {"num_bytes": report.num_bytes, "saved": list(report.saved), "partial": report.partial, "lost": report.lost}
-    output.print_json({**document, **rest, "damage": report.damage, "notes": report.notes})
+    saved = [tensor.name for tensor in report.tensors or ()]
+    # Names of these fields from before all reports had the same.
+    earlier = {"checkpoint": report.sources[0], "out": report.target, "saved": saved}
+    output.print_json({"tfsaver": __version__, **report.to_json(), **earlier})

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from tfsaver._version import __version__
-from tfsaver.checkpoint.editing.edit_report import EditReport
 from tfsaver.checkpoint.selection import Selection
+from tfsaver.checkpoint.write_report import WriteReport
 from tfsaver.cli import output
 from tfsaver.cli.arguments import checkpoint_path, regex
 from tfsaver.cli.screen import Progress
@@ -117,18 +117,26 @@ def write_options(arguments: argparse.Namespace, progress: Progress | None) -> W
     }
 
 
-def print_reports(reports: Iterable[EditReport], arguments: argparse.Namespace) -> int:
-    """Says what was done, unless that is not wanted."""
-    documents = list(reports)
+def print_report(report: WriteReport, arguments: argparse.Namespace) -> int:
+    """Prints what was done, unless the user asked for silence."""
     if arguments.json:
-        fields = documents[0].document() if len(documents) == 1 else {"parts": [item.document() for item in documents]}
-        output.print_json({"tfsaver": __version__, **fields})
+        output.print_json({"tfsaver": __version__, **json_fields(report)})
     elif not arguments.quiet:
         out = output.open_screen()
-        for report in documents:
-            for line in report.lines(all_names=arguments.verbose):
-                out.line(escape_message(line))
+        for line in report.lines(all_names=arguments.verbose):
+            out.line(escape_message(line))
     return 0
+
+
+def json_fields(report: WriteReport) -> dict[str, Any]:
+    """The facts of a report, also under the names that scripts know from when each verb had names of its own."""
+    fields = report.to_json()
+    fields |= {"result": report.target, "cast": fields["losses"]}
+    if len(report.sources) == 1:
+        fields["source"] = report.sources[0]
+    parts = [{"prefix": prefix, **json_fields(part)} for prefix, part in report.parts.items()]
+    # The only part of a split is what the edit wrote.
+    return {**fields, **(parts[0] if len(parts) == 1 else {}), "parts": parts}
 
 
 def _positive(text: str) -> int:

@@ -43,4 +43,4 @@ def run(arguments: argparse.Namespace) -> int:
             on_conflict=arguments.on_conflict,
             **editing.write_options(arguments, progress),
         )
-    return editing.print_reports([report], arguments)
+    return editing.print_report(report, arguments)

@@ -36,4 +36,4 @@ def run(arguments: argparse.Namespace) -> int:
     mapping = editing.mapping_of(arguments.mapping)
     with output.open_progress(escape(arguments.out)) as progress:
         report = rename(arguments.checkpoint, arguments.out, mapping, **editing.write_options(arguments, progress))
-    return editing.print_reports([report], arguments)
+    return editing.print_report(report, arguments)

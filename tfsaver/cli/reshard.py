@@ -42,4 +42,4 @@ def run(arguments: argparse.Namespace) -> int:
             with_meta=arguments.with_meta,
             **editing.write_options(arguments, progress),
         )
-    return editing.print_reports([report], arguments)
+    return editing.print_report(report, arguments)

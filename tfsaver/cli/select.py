@@ -37,4 +37,4 @@ def run(arguments: argparse.Namespace) -> int:
     selection = editing.selection_of(arguments, without_optimizer=arguments.without_optimizer)
     with output.open_progress(escape(arguments.out)) as progress:
         report = select(arguments.checkpoint, arguments.out, selection, **editing.write_options(arguments, progress))
-    return editing.print_reports([report], arguments)
+    return editing.print_report(report, arguments)

@@ -41,4 +41,4 @@ def run(arguments: argparse.Namespace) -> int:
         report = split(
             arguments.checkpoint, parts, rest=arguments.rest, **editing.write_options(arguments, progress)
         )
-    return editing.print_reports(report.parts.values(), arguments)
+    return editing.print_report(report, arguments)

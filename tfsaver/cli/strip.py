@@ -51,4 +51,4 @@ def run(arguments: argparse.Namespace) -> int:
             without_global_step=arguments.without_global_step,
             **editing.write_options(arguments, progress),
         )
-    return editing.print_reports([report], arguments)
+    return editing.print_report(report, arguments)

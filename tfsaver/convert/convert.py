@@ -33,7 +33,7 @@ from tfsaver.checkpoint.objects.object_graph import (
 from tfsaver.checkpoint.objects.object_graph_like import SAVE_COUNTER_KEY
 from tfsaver.checkpoint.selection import Selectable, Selection
 from tfsaver.checkpoint.tensor_source import TensorSource, as_source
-from tfsaver.convert.conversion_report import ConversionReport, ConvertedTensor
+from tfsaver.checkpoint.write_report import Contents, LeftOut, WriteReport, WrittenTensor
 from tfsaver.convert.essential import training_state
 from tfsaver.convert.formats import Format, format_of_source, format_of_target
 from tfsaver.convert.object_names import keys_of_readable_names, readable_names, with_readable_names
@@ -59,8 +59,9 @@ class _Chosen:
     """The tensors that go, as the source calls them, and by the names that people read why the others do not."""
 
     keys: tuple[str, ...]
-    left_out: Mapping[str, str]
+    left_out: Mapping[str, LeftOut]
     notes: tuple[str, ...]
+    before: Contents
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,17 +78,17 @@ class _Edited:
     """What is written, and what became of what."""
 
     view: TensorSource
-    cast: Mapping[str, Losses]
+    losses: Mapping[str, Losses]
     old_names: Mapping[str, str]
     old_dtypes: Mapping[str, DType]
     transposed: frozenset[str]
-    left_out: Mapping[str, str]
+    left_out: Mapping[str, LeftOut]
 
-    def tensors(self) -> tuple[ConvertedTensor, ...]:
+    def tensors(self) -> tuple[WrittenTensor, ...]:
         """The tensors that were written."""
         infos = (self.view.info(name) for name in self.view.names if name not in DESCRIPTIONS)
         return tuple(
-            ConvertedTensor(
+            WrittenTensor(
                 self.old_names.get(info.name, info.name),
                 info.name,
                 info.dtype,
@@ -122,7 +123,7 @@ def convert(
     durable: bool = True,
     dry_run: DryRun = False,
     progress: Progress | None = None,
-) -> ConversionReport:
+) -> WriteReport:
     """Writes the tensors of one file as another, in another format or in the same.
 
     Args:
@@ -172,8 +173,10 @@ def convert(
         >>> print(tfsaver.convert("bert_model.ckpt", "bert.safetensors", essential=True))  # doctest: +SKIP
         bert_model.ckpt (V2 checkpoint) -> bert.safetensors (safetensors file)
         written:   47 tensors, 96,488 bytes
-        left out:  92 tensors
-          state of the optimizer Adam: bert/embeddings/LayerNorm/beta/adam_m, ...
+        left out:  92 tensors, 192,960 bytes
+          state of the optimizer Adam: 92 tensors, 192,960 bytes
+            bert/embeddings/LayerNorm/beta/adam_m
+            ...
     """
     path = file_io.as_path(target)
     written = format_of_target(path, format)
@@ -201,15 +204,21 @@ def convert(
             durable=durable,
         )
         Execution(edited.view, to, progress=progress).run(dry_run=dry_run)
-        return ConversionReport(
-            origin.path,
-            origin.format,
+        tensors = edited.tensors()
+        left_out = {**chosen.left_out, **edited.left_out}
+        return WriteReport(
+            "convert",
+            (origin.path,),
             None if dry_run else to.path,
-            written.description,
-            edited.tensors(),
-            {**chosen.left_out, **edited.left_out},
-            edited.cast,
-            chosen.notes,
+            chosen.before,
+            Contents(len(tensors), sum(tensor.num_bytes for tensor in tensors)),
+            left_out=left_out,
+            renamed=_renamed(tensors),
+            losses=edited.losses,
+            notes=chosen.notes,
+            source_format=origin.format,
+            format=written.description,
+            tensors=tensors,
         )
 
 
@@ -241,32 +250,32 @@ def _choose(
     *,
     is_object: bool,
 ) -> _Chosen:
-    left_out: dict[str, str] = {}
+    left_out: dict[str, LeftOut] = {}
     notes: tuple[str, ...] = ()
-    keys = list(origin.names)
+    tensors = {key: _selectable(origin.source, key) for key in origin.names}
+    before = Contents(len(tensors), sum(tensor.num_bytes for tensor in tensors.values()))
     if origin.graph is not None and not is_object:
-        left_out[OBJECT_GRAPH_KEY] = "describes the objects of the program"
+        left_out[OBJECT_GRAPH_KEY] = _left_out(origin.source, OBJECT_GRAPH_KEY, "describes the objects of the program")
         if TREE_KEY in origin.source:
-            left_out[TREE_KEY] = "describes what tfsaver.load gives back"
-        if essential and SAVE_COUNTER_KEY in keys:
-            keys.remove(SAVE_COUNTER_KEY)
-            left_out[origin.names[SAVE_COUNTER_KEY]] = "the count of saves"
+            left_out[TREE_KEY] = _left_out(origin.source, TREE_KEY, "describes what tfsaver.load gives back")
+        if essential and SAVE_COUNTER_KEY in tensors:
+            counter = tensors.pop(SAVE_COUNTER_KEY)
+            left_out[origin.names[SAVE_COUNTER_KEY]] = LeftOut("the count of saves", counter.num_bytes)
     if essential:
-        reasons = training_state(origin.source)
-        left_out.update({origin.names[key]: reasons[key] for key in keys if key in reasons})
-        keys = [key for key in keys if key not in reasons]
-        if not keys and origin.names:
+        for key, reason in training_state(origin.source).items():
+            if key in tensors:
+                left_out[origin.names[key]] = LeftOut(reason, tensors.pop(key).num_bytes)
+        if not tensors and origin.names:
             raise InvalidArgumentError(f"{origin.path} holds nothing but what only training needs")
-    tensors = {key: _selectable(origin.source, key) for key in keys}
     if include or exclude:
         # Patterns see the names that people read.
         by_name = {origin.names[key]: tensor for key, tensor in tensors.items()}
         report = Selection(include=include, exclude=exclude).select(by_name)  # type: ignore[arg-type]
-        left_out.update(report.left_out)
+        left_out.update({name: LeftOut(why, by_name[name].num_bytes) for name, why in report.left_out.items()})
         notes = report.notes
         kept = frozenset(report.kept)
         tensors = {key: tensor for key, tensor in tensors.items() if origin.names[key] in kept}
-    return _Chosen(tuple(tensors), left_out, notes)
+    return _Chosen(tuple(tensors), left_out, notes, before)
 
 
 def _selectable(source: TensorSource, name: str) -> Selectable:
@@ -278,6 +287,19 @@ def _selectable(source: TensorSource, name: str) -> Selectable:
     return Selectable(info.shape, info.num_bytes)
 
 
+def _left_out(source: TensorSource, name: str, reason: str) -> LeftOut:
+    return LeftOut(reason, _selectable(source, name).num_bytes)
+
+
+def _renamed(tensors: Sequence[WrittenTensor]) -> dict[str, tuple[str, ...]]:
+    """The new names of the tensors that have others than before, by the old ones."""
+    found: dict[str, tuple[str, ...]] = {}
+    for tensor in tensors:
+        if tensor.old_name != tensor.name:
+            found[tensor.old_name] = (*found.get(tensor.old_name, ()), tensor.name)
+    return found
+
+
 def _edit(
     origin: _Origin, chosen: _Chosen, written: Format, mapping: NameMapLike, dtype: Any, objects: _Objects | None
 ) -> _Edited:
@@ -285,42 +307,46 @@ def _edit(
     if origin.graph is not None and written.name != "object":
         view = with_readable_names(view, {key: origin.names[key] for key in chosen.keys})
     old_names = {name: name for name in view.names}
-    left_out = {}
+    left_out: dict[str, LeftOut] = {}
     transposed: set[str] = set()
     if mapping is not None and objects is None:
-        view, new_names = renamed(view, mapping)
-        targets = [(old, target) for old, items in new_names.items() for target in items]
-        old_names = {target.name: old for old, target in targets}
+        old = view
+        view, new_names = renamed(old, mapping)
+        targets = [(name, target) for name, items in new_names.items() for target in items]
+        old_names = {target.name: name for name, target in targets}
         transposed = {target.name for _, target in targets if target.transpose is not None}
-        left_out = {name: "left out by the mapping" for name, items in new_names.items() if not items}
+        gone = [name for name, items in new_names.items() if not items]
+        left_out = {name: _left_out(old, name, "left out by the mapping") for name in gone}
     before = view
-    cast: Mapping[str, Losses] = {}
+    losses: Mapping[str, Losses] = {}
     if dtype is not None:
         # What cannot be read at all is said before anything asks for types.
         check_fits(view, f"a {written.description}", lambda _: None, is_text=False)
         view = casted(view, dtype, raises=False)
-        cast = dict(view.losses())
+        losses = dict(view.losses())
     old_dtypes = {}
     if dtype is not None:
         old_dtypes = {name: before.info(name).dtype for name in before.names}
     if objects is not None:
         keys = keys_of_readable_names(objects.graph)
+        offered = view
         view, found = for_objects(
-            view,
+            offered,
             objects.graph,
             [mapping, lambda name: keys.get(name, name)],
             allow_unused=objects.allow_unused,
             defaults=values_by_key(objects.graph, objects.defaults),
         )
         old_names = {item.name: item.key for item in found.matched}
-        left_out = dict.fromkeys(found.unexpected, "for none of the objects")
-        old_dtypes = {name: old_dtypes[old] for name, old in old_names.items() if old in old_dtypes}
+        transposed = {item.name for item in found.matched if item.transpose is not None}
+        left_out = {name: _left_out(offered, name, "for none of the objects") for name in found.unexpected}
+        old_dtypes = {name: old_dtypes[key] for name, key in old_names.items() if key in old_dtypes}
     elif written.name == "object" and origin.graph is None:
         raise InvalidArgumentError(
             f"{origin.path} was written from names: like (--like) says which objects its tensors are for, as an "
             "object-based checkpoint or a SavedModel of the model, or a nested dict of names"
         )
-    return _Edited(view, cast, old_names, old_dtypes, frozenset(transposed), left_out)
+    return _Edited(view, losses, old_names, old_dtypes, frozenset(transposed), left_out)
 
 
 def _target(

@@ -15,13 +15,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tfsaver.checkpoint.editing.edit import Checkpoint, meta_graph_of, open_sources
-from tfsaver.checkpoint.editing.edit_report import EditReport
 from tfsaver.checkpoint.editing.select import select
 from tfsaver.checkpoint.objects.object_graph import read_object_graph
 from tfsaver.checkpoint.optimizers.optimizer_slots import find_optimizer_tensors
 from tfsaver.checkpoint.plan import tensor_names
 from tfsaver.checkpoint.selection import Selection, occurs_in
 from tfsaver.checkpoint.tensor_source import TensorSource
+from tfsaver.checkpoint.write_report import WriteReport
 from tfsaver.graph.essential_variables import TrainingState, load_training_state
 from tfsaver.lib import file_io
 
@@ -42,7 +42,7 @@ def strip(
     keep: str | Sequence[str] = (),
     without_global_step: bool = False,
     **options: Unpack[WriteOptions],
-) -> EditReport:
+) -> WriteReport:
     """Writes a checkpoint without optimizer slots and other training state.
 
     The `.meta` is not written along: its Saver asks for what went.

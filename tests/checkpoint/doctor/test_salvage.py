@@ -14,10 +14,10 @@ from tests.checkpoint.test_latest_verified import flip
 from tests.table.stores import build, open_table
 from tfsaver import load_checkpoint, save_checkpoint
 from tfsaver.checkpoint.doctor.salvage import salvage_checkpoint
-from tfsaver.checkpoint.doctor.salvage_report import SalvageReport
 from tfsaver.checkpoint.objects.object_graph import OBJECT_GRAPH_KEY, read_object_graph
 from tfsaver.checkpoint.tensor_slice_writer import TensorSliceWriter
 from tfsaver.checkpoint.verify import verify_checkpoint
+from tfsaver.checkpoint.write_report import WriteReport
 from tfsaver.errors import AlreadyExistsError, CheckpointNotFoundError, DataLossError, MissingSlicesError
 from tfsaver.tensor_bundle.writer import BundleWriter
 
@@ -37,19 +37,23 @@ def in_blocks(prefix: pathlib.Path, block_size: int = 200) -> pathlib.Path:
     return index
 
 
-def salvage(prefix: pathlib.Path, **options: Any) -> SalvageReport:
+def salvage(prefix: pathlib.Path, **options: Any) -> WriteReport:
     """Salvages, and compares what is written with what was."""
     report = salvage_checkpoint(prefix, prefix.parent / "out" / "saved", durable=False, **options)
-    problems = verify_checkpoint(report.out).problems
+    problems = verify_checkpoint(report.target).problems
     # What is kept in part is not whole, and verification says so.
     assert {problem.where for problem in problems} == set(report.partial)
     assert all(isinstance(problem.error, MissingSlicesError) for problem in problems)
-    with load_checkpoint(report.out) as reader:
-        assert set(reader) == {*report.saved, *report.partial}
-        for name in report.saved:
+    with load_checkpoint(report.target) as reader:
+        assert set(reader) == {*saved_names(report), *report.partial}
+        for name in saved_names(report):
             if name in TENSORS:
                 assert np.array_equal(reader[name], TENSORS[name])
     return report
+
+
+def saved_names(report: WriteReport) -> list[str]:
+    return [tensor.name for tensor in report.tensors]
 
 
 def test_flipped_bytes_cost_the_tensors_that_have_them(tmp_path):
@@ -58,30 +62,35 @@ def test_flipped_bytes_cost_the_tensors_that_have_them(tmp_path):
         flip(f"{prefix}{DATA}", position)
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     report = salvage(prefix)
-    assert list(report.lost) == ["w00", "w01"] and len(report.saved) == 48 and report.num_bytes == 48 * 400
+    assert list(report.lost) == ["w00", "w01"] and len(saved_names(report)) == 48 and report.num_bytes == 48 * 400
     assert f"bytes 400 to 800 of {prefix}{DATA}: stored CRC32C" in report.lost["w01"]
-    assert not report.is_complete and not report.damage
-    assert str(report).startswith(f"{prefix}: 48 tensors saved to {report.out}, 19200 bytes; 2 lost")
+    assert not report.ok and not report.damage
+    assert str(report).splitlines() == [
+        f"{prefix} (V2 checkpoint) -> {report.target} (V2 checkpoint)",
+        "written:   48 tensors, 19,200 bytes",
+        "lost:      2 tensors",
+        *(f"    {name}: {reason}" for name, reason in report.lost.items()),
+    ]
     assert all(path.read_bytes() == content for path, content in before.items())
 
 
 def test_sound_checkpoint_is_copied_whole(tmp_path):
     report = salvage(save(tmp_path / "m", num_shards=3))
-    assert report.is_complete and len(report.saved) == 50 and not report.notes
+    assert report.ok and len(saved_names(report)) == 50 and not report.notes
 
 
 def test_file_that_ends_early_costs_what_was_behind_its_end(tmp_path):
     prefix = save(tmp_path / "m")
     os.truncate(f"{prefix}{DATA}", 4010)
     report = salvage(prefix)
-    assert len(report.saved) == 10 and len(report.lost) == 40 and "390 available" not in report.lost["w11"]
+    assert len(saved_names(report)) == 10 and len(report.lost) == 40 and "390 available" not in report.lost["w11"]
 
 
 def test_missing_shard_costs_its_tensors(tmp_path):
     prefix = save(tmp_path / "m", num_shards=5)
     os.remove(f"{prefix}.data-00002-of-00005")
     report = salvage(prefix)
-    assert len(report.saved) == 40
+    assert len(saved_names(report)) == 40
     assert all("data-00002-of-00005" in reason for reason in report.lost.values())
 
 
@@ -92,10 +101,10 @@ def test_damaged_block_of_the_index_costs_its_tensors_and_a_neighbour_has_their_
     flip(index, 700)
     flip(index, 710)
     report = salvage(prefix)
-    assert 30 < len(report.saved) < 50 and len(report.damage) == 1 and "stored CRC32C" in report.damage[0]
+    assert 30 < len(saved_names(report)) < 50 and len(report.damage) == 1 and "stored CRC32C" in report.damage[0]
     [note] = report.notes
     assert note.startswith(f"names that {tmp_path}/m-1 has and that are not found here: 'w")
-    missing = set(TENSORS) - set(report.saved)
+    missing = set(TENSORS) - set(saved_names(report))
     assert all(repr(name) in note for name in sorted(missing)[:10])
 
 
@@ -105,7 +114,7 @@ def test_first_block_of_the_index_takes_the_header_with_it_and_the_file_names_sa
     flip(index, 5)
     flip(index, 9)
     report = salvage(prefix)
-    assert 40 < len(report.saved) < 50
+    assert 40 < len(saved_names(report)) < 50
     assert "the header is lost: taken to be a bundle of 2 data files" in report.notes[0]
     (tmp_path / "m.data-00000-of-00003").write_bytes(b"")
     shutil.rmtree(tmp_path / "out")
@@ -117,8 +126,8 @@ def test_one_flipped_bit_of_the_index_costs_nothing(tmp_path):
     prefix = save(tmp_path / "m")
     flip(f"{prefix}.index", 123)
     report = salvage(prefix)
-    assert len(report.saved) == 50 and not report.lost and not report.damage
-    assert report.notes == [f"bit 0 of byte 123 of {prefix}.index was flipped: with it put right the checksum fits"]
+    assert len(saved_names(report)) == 50 and not report.lost and not report.damage
+    assert report.notes == (f"bit 0 of byte 123 of {prefix}.index was flipped: with it put right the checksum fits",)
 
 
 @pytest.mark.parametrize("size", [-1, -48, -60])
@@ -127,7 +136,7 @@ def test_index_without_its_end_loses_nothing_that_is_before(tmp_path, size):
     index = pathlib.Path(f"{prefix}.index")
     index.write_bytes(index.read_bytes()[:size])
     report = salvage(prefix)
-    assert len(report.saved) == 50 and not report.lost and report.damage
+    assert len(saved_names(report)) == 50 and not report.lost and report.damage
 
 
 def test_index_that_was_cut_off_gives_the_tensors_of_its_whole_blocks(tmp_path):
@@ -135,7 +144,7 @@ def test_index_that_was_cut_off_gives_the_tensors_of_its_whole_blocks(tmp_path):
     index = in_blocks(prefix)
     index.write_bytes(index.read_bytes()[:1000])
     report = salvage(prefix)
-    assert list(report.saved) == list(TENSORS)[: len(report.saved)] and 10 < len(report.saved) < 40
+    assert list(saved_names(report)) == list(TENSORS)[: len(saved_names(report))] and 10 < len(saved_names(report)) < 40
 
 
 def test_damaged_entry_of_a_sliced_tensor_leaves_no_strange_names(tmp_path):
@@ -147,7 +156,7 @@ def test_damaged_entry_of_a_sliced_tensor_leaves_no_strange_names(tmp_path):
     index = in_blocks(prefix, 10)
     index.write_bytes(index.read_bytes()[: open_table(index.read_bytes())._handles[-1].offset])
     report = salvage(prefix)
-    assert list(report.saved) == ["a" * 150]
+    assert list(saved_names(report)) == ["a" * 150]
     assert report.lost == {"z" * 150: "its entry in the index is lost; only slices of it are named"}
 
 
@@ -163,12 +172,12 @@ def test_sound_slices_of_a_tensor_are_kept_only_when_that_is_asked_for(tmp_path)
     write_partitioned(prefix)
     flip(f"{prefix}.data-00001-of-00002", 3)
     report = salvage(prefix)
-    assert list(report.saved) == ["b"] and list(report.lost) == ["table"]
+    assert list(saved_names(report)) == ["b"] and list(report.lost) == ["table"]
     assert report.lost["table"].startswith("1,1:0,3: bytes 0 to 24 of ") and "(3 of its 4 slices are sound)" in report.lost["table"]
     shutil.rmtree(tmp_path / "out")
     report = salvage(prefix, keep_partial=True)
-    assert list(report.saved) == ["b"] and report.partial == {"table": ["1,1:0,3"]} and not report.is_complete
-    with load_checkpoint(report.out) as reader:
+    assert list(saved_names(report)) == ["b"] and report.partial == {"table": ("1,1:0,3",)} and not report.ok
+    with load_checkpoint(report.target) as reader:
         assert reader.read("table", np.s_[2:4]).tolist() == [[2, 2, 2], [3, 3, 3]]
         assert reader.read("table", np.s_[0]).tolist() == [0, 0, 0]
 
@@ -176,7 +185,7 @@ def test_sound_slices_of_a_tensor_are_kept_only_when_that_is_asked_for(tmp_path)
 def test_slices_stay_slices(tmp_path):
     write_partitioned(tmp_path / "m")
     report = salvage(tmp_path / "m")
-    with load_checkpoint(report.out) as reader:
+    with load_checkpoint(report.target) as reader:
         assert [str(stored) for stored in reader.info("table").slices] == [f"{row},1:0,3" for row in range(4)]
         assert reader["table"][:, 0].tolist() == [0, 1, 2, 3]
 
@@ -187,10 +196,10 @@ def test_damaged_block_of_v1_costs_the_tensors_in_it(tmp_path):
     save_checkpoint(tensors, path, format="v1", durable=False)
     flip(str(path), 700_000)
     report = salvage(path)
-    assert 3 <= len(report.saved) < 6 and set(report.saved) | set(report.lost) == set(tensors)
-    with load_checkpoint(report.out) as reader:
+    assert 3 <= len(saved_names(report)) < 6 and set(saved_names(report)) | set(report.lost) == set(tensors)
+    with load_checkpoint(report.target) as reader:
         assert reader.version == "V2"
-        assert all(np.array_equal(reader[name], tensors[name]) for name in report.saved)
+        assert all(np.array_equal(reader[name], tensors[name]) for name in saved_names(report))
 
 
 def test_v1_that_was_cut_off_gives_the_tensors_before(tmp_path):
@@ -199,7 +208,7 @@ def test_v1_that_was_cut_off_gives_the_tensors_before(tmp_path):
     save_checkpoint(tensors, path, format="v1", durable=False)
     os.truncate(path, 1_000_000)
     report = salvage(path)
-    assert list(report.saved) == ["a", "b"] and list(report.lost) == ["c", "d", "e", "f"]
+    assert list(saved_names(report)) == ["a", "b"] and list(report.lost) == ["c", "d", "e", "f"]
 
 
 def test_v1_in_several_files_is_salvaged_without_one_of_them(tmp_path):
@@ -210,9 +219,9 @@ def test_v1_in_several_files_is_salvaged_without_one_of_them(tmp_path):
     for path in (f"{prefix}-?????-of-00005", f"{prefix}-00000-of-00005"):
         shutil.rmtree(tmp_path / "out", ignore_errors=True)
         report = salvage(pathlib.Path(path))
-        assert len(report.saved) == 30
+        assert len(saved_names(report)) == 30
         assert any("m-00001-of-00005" in each for each in report.damage) and any("m-00002-of-00005" in each for each in report.damage)
-        assert report.notes == ["which other tensors there were, nothing here says"]
+        assert report.notes == ("which other tensors there were, nothing here says",)
 
 
 def test_v1_tensor_with_slices_in_a_lost_file_is_not_taken_for_whole(tmp_path):
@@ -222,7 +231,7 @@ def test_v1_tensor_with_slices_in_a_lost_file_is_not_taken_for_whole(tmp_path):
             writer.add(f"b{shard}", np.ones(3))
     os.remove(tmp_path / "m-00001-of-00002")
     report = salvage(tmp_path / "m-?????-of-00002")
-    assert list(report.saved) == ["b0"] and report.lost["table"].startswith("6 elements are in files that are lost")
+    assert list(saved_names(report)) == ["b0"] and report.lost["table"].startswith("6 elements are in files that are lost")
     shutil.rmtree(tmp_path / "out")
     report = salvage(tmp_path / "m-?????-of-00002", keep_partial=True)
     assert list(report.partial) == ["table"]
@@ -260,7 +269,7 @@ def test_nothing_is_ever_written_over(tmp_path):
 def test_files_of_the_checkpoint_name_it_too(tmp_path):
     prefix = save(tmp_path / "m")
     for number, suffix in enumerate([".index", DATA]):
-        assert salvage_checkpoint(f"{prefix}{suffix}", tmp_path / f"out{number}", durable=False).prefix == str(prefix)
+        assert salvage_checkpoint(f"{prefix}{suffix}", tmp_path / f"out{number}", durable=False).sources == (str(prefix),)
 
 
 def test_dry_run_reports_and_writes_nothing(tmp_path):
@@ -268,7 +277,7 @@ def test_dry_run_reports_and_writes_nothing(tmp_path):
     flip(f"{prefix}{DATA}")
     calls: list[tuple[int, int]] = []
     report = salvage_checkpoint(prefix, tmp_path / "out" / "m", dry_run=True, progress=lambda *call: calls.append(call))
-    assert report.out is None and len(report.saved) == 49 and not (tmp_path / "out").exists()
+    assert report.target is None and len(saved_names(report)) == 49 and not (tmp_path / "out").exists()
     assert calls == [(number, 50) for number in range(1, 51)]
 
 
@@ -297,7 +306,7 @@ def test_objects_are_those_of_what_is_left(tmp_path):
     damage(prefix, KERNEL)
     report = salvage(prefix)
     assert list(report.lost) == [KERNEL]
-    with load_checkpoint(report.out) as reader:
+    with load_checkpoint(report.target) as reader:
         assert sorted(attribute.key for attribute in read_object_graph(reader).attributes) == [BIAS, COUNTER, STEP]
 
 
@@ -305,8 +314,8 @@ def test_objects_that_are_lost_leave_the_tensors(tmp_path):
     prefix = save_objects(tmp_path / "m")
     damage(prefix, OBJECT_GRAPH_KEY)
     report = salvage(prefix)
-    assert set(report.saved) == {KERNEL, BIAS, STEP, COUNTER} and list(report.lost) == [OBJECT_GRAPH_KEY]
-    assert report.notes == ["the description of the objects is lost: what is saved is found by its keys alone"]
+    assert set(saved_names(report)) == {KERNEL, BIAS, STEP, COUNTER} and list(report.lost) == [OBJECT_GRAPH_KEY]
+    assert report.notes == ("the description of the objects is lost: what is saved is found by its keys alone",)
 
 
 def test_objects_know_the_names_that_the_index_has_lost(tmp_path):
@@ -315,7 +324,7 @@ def test_objects_know_the_names_that_the_index_has_lost(tmp_path):
     index.write_bytes(index.read_bytes()[: open_table(index.read_bytes())._handles[-1].offset])
     report = salvage(prefix)
     assert report.lost == {STEP: "its entry in the index is lost; the objects have it"}
-    with load_checkpoint(report.out) as reader:
+    with load_checkpoint(report.target) as reader:
         assert sorted(attribute.key for attribute in read_object_graph(reader).attributes) == [BIAS, KERNEL, COUNTER]
 
 
@@ -324,16 +333,16 @@ def test_tensorflow_restores_what_was_salvaged(tmp_path):
     prefix = save_objects(tmp_path / "m")
     damage(prefix, KERNEL)
     report = salvage(prefix)
-    assert dict(tf.train.list_variables(report.out)).keys() == report.saved.keys()
+    assert dict(tf.train.list_variables(report.target)).keys() == set(saved_names(report))
     net = tf.Module()
     net.kernel, net.bias = tf.Variable(tf.zeros((3, 4))), tf.Variable(tf.zeros(4))
     step = tf.Variable(tf.constant(0, tf.int64))
-    status = tf.train.Checkpoint(net=net, step=step).restore(report.out)
+    status = tf.train.Checkpoint(net=net, step=step).restore(report.target)
     status.expect_partial()
     assert net.bias.numpy().tolist() == [0, 1, 2, 3] and step.numpy() == 7 and not net.kernel.numpy().any()
     only = tf.Module()
     only.bias = tf.Variable(tf.zeros(4))
-    tf.train.Checkpoint(net=only, step=step).restore(report.out).assert_consumed()
+    tf.train.Checkpoint(net=only, step=step).restore(report.target).assert_consumed()
 
 
 @pytest.mark.parametrize(
@@ -349,8 +358,8 @@ def test_real_checkpoints_are_salvaged_whole_without_the_end_of_their_index(case
         copy = tmp_path / "copy" / path.name
         copy.write_bytes(copy.read_bytes()[:-1])
         report = salvage_checkpoint(copy, tmp_path / "out", durable=False)
-        assert set(report.saved) == set(reader.names) and not report.lost and report.damage
-        with load_checkpoint(report.out) as saved:
+        assert set(saved_names(report)) == set(reader.names) and not report.lost and report.damage
+        with load_checkpoint(report.target) as saved:
             for name in reader.names:
                 if name != OBJECT_GRAPH_KEY:
                     assert reader[name].tolist() == saved[name].tolist() or np.array_equal(reader[name], saved[name])

@@ -45,7 +45,7 @@ def test_means_are_numpys_in_double_precision(save: Any, tmp_path: pathlib.Path,
         wide = np.complex128 if name == "complex" else np.float64
         stack = np.stack([arrays[name].astype(wide) for arrays in runs])
         expected[name] = np.average(stack, axis=0, weights=weights).astype(runs[0][name].dtype)
-    found = read(report.prefix)
+    found = read(report.target)
     for name in ("step", "words", "flag"):
         assert found[name].tolist() == np.asarray(expected[name]).tolist()
     if weights is None:
@@ -84,7 +84,7 @@ def test_slices_stay_when_all_have_the_same(partitioned: str, tmp_path: pathlib.
     with load_checkpoint(partitioned) as reader:
         whole = save_checkpoint(reader, tmp_path / "whole")
         for others, number in (([partitioned, partitioned], 2), ([whole, partitioned], 0)):
-            prefix = tfsaver.average(others, tmp_path / "out", overwrite=True).prefix
+            prefix = tfsaver.average(others, tmp_path / "out", overwrite=True).target
             with load_checkpoint(prefix or "") as mean:
                 assert len(mean.info("rows").slices) == number
                 np.testing.assert_array_equal(mean["rows"], reader["rows"])
@@ -106,7 +106,7 @@ def test_real_runs_are_averaged(cases: pathlib.Path, tmp_path: pathlib.Path) -> 
     prefixes = last_checkpoints(cases / "v2_tfx_estimator_ckpt", 3)
     assert len(prefixes) == 3
     report = tfsaver.average(prefixes, tmp_path / "out", with_meta=True)
-    found, runs = read(report.prefix), [read(prefix) for prefix in prefixes]
+    found, runs = read(report.target), [read(prefix) for prefix in prefixes]
     for name, value in found.items():
         if value.dtype == np.float32:
             expected = np.mean([arrays[name].astype(np.float64) for arrays in runs], axis=0).astype(np.float32)

@@ -25,9 +25,9 @@ def test_values_and_errors_are_numpys(save: Any, tmp_path: pathlib.Path, dtype: 
     others = {"step": np.int64(3), "words": np.array([b"a"], object), "mask": np.array([True])}
     report = tfsaver.cast(save("m", {"w": VALUES, **others}), tmp_path / "out", dtype)
     expected = VALUES.astype(numpy_type)
-    assert_same(read(report.prefix), {"w": expected, **others})
-    wide, errors = expected.astype(np.float64), report.cast["w"]
-    assert list(report.cast) == ["w"]
+    assert_same(read(report.target), {"w": expected, **others})
+    wide, errors = expected.astype(np.float64), report.losses["w"]
+    assert list(report.losses) == ["w"]
     assert errors.max_abs == np.abs(wide - VALUES).max()
     related = (wide != 0) & (VALUES != 0)
     assert errors.max_relative == (np.abs(wide - VALUES)[related] / np.abs(VALUES[related].astype(np.float64))).max()
@@ -45,27 +45,27 @@ def test_overflow_is_one_error_of_all_tensors(save: Any, tmp_path: pathlib.Path)
     assert "'c'" not in str(caught.value)
     assert not list(tmp_path.glob("out*"))
     report = tfsaver.cast(prefix, tmp_path / "out", np.float16, allow_overflow=True)
-    assert (report.cast["a"].num_overflowed, report.cast["b"].num_overflowed) == (1, 1)
-    assert report.cast["b"].num_underflowed == 1
+    assert (report.losses["a"].num_overflowed, report.losses["b"].num_overflowed) == (1, 1)
+    assert report.losses["b"].num_underflowed == 1
     with np.errstate(over="ignore"):
-        assert_same(read(report.prefix), {name: value.astype(np.float16) for name, value in arrays.items()})
+        assert_same(read(report.target), {name: value.astype(np.float16) for name, value in arrays.items()})
     # Without an infinity, what overflows is no number.
     narrow = tfsaver.cast(prefix, tmp_path / "narrow", "float8_e4m3fn", allow_overflow=True)
-    assert narrow.cast["a"].num_overflowed == 1
+    assert narrow.losses["a"].num_overflowed == 1
 
 
 def test_dry_run_says_what_it_would_cost(save: Any, tmp_path: pathlib.Path) -> None:
     prefix = save("m", {"w": VALUES})
     dry = tfsaver.cast(prefix, tmp_path / "out", "bfloat16", dry_run=True)
     assert not list(tmp_path.glob("out*"))
-    assert dry.cast == tfsaver.cast(prefix, tmp_path / "out", "bfloat16").cast
+    assert dry.losses == tfsaver.cast(prefix, tmp_path / "out", "bfloat16").losses
 
 
 def test_patterns_choose_the_tensors(save: Any, tmp_path: pathlib.Path) -> None:
     prefix = save("m", {"a/w": VALUES, "a/norm": VALUES, "b": VALUES})
     report = tfsaver.cast(prefix, tmp_path / "out", "float16", include="^a/", exclude="norm")
     half = VALUES.astype(np.float16)
-    assert_same(read(report.prefix), {"a/w": half, "a/norm": VALUES, "b": VALUES})
+    assert_same(read(report.target), {"a/w": half, "a/norm": VALUES, "b": VALUES})
     with pytest.raises(InvalidArgumentError, match="'typo', to be cast"):
         tfsaver.cast(prefix, tmp_path / "other", "float16", include="typo")
 
@@ -76,11 +76,11 @@ def test_integers_are_cast_only_without_loss(save: Any, tmp_path: pathlib.Path) 
     with pytest.raises(InvalidArgumentError, match="'large': int64 -> int32, 1 of 2 changed"):
         tfsaver.cast(prefix, tmp_path / "out", "int32")
     report = tfsaver.cast(prefix, tmp_path / "out", "int32", exclude="large")
-    assert_same(read(report.prefix), {**arrays, "small": np.array([1, -5], np.int32)})
+    assert_same(read(report.target), {**arrays, "small": np.array([1, -5], np.int32)})
     with pytest.raises(InvalidArgumentError, match="'small'.*1 of 2 changed"):
         tfsaver.cast(prefix, tmp_path / "unsigned", "uint64", include="small")
     floats = tfsaver.cast(prefix, tmp_path / "floats", "int64", include="^w$")
-    assert read(floats.prefix)["w"].tolist() == [1, 2]
+    assert read(floats.target)["w"].tolist() == [1, 2]
     with pytest.raises(InvalidArgumentError, match="'x'"):
         tfsaver.cast(prefix, tmp_path / "fraction", "int64", include="^x$", allow_overflow=True)
     with pytest.raises(InvalidArgumentError, match="'large'"):

@@ -94,11 +94,11 @@ def test_booleans_and_quantised_numbers_differ_without_norms() -> None:
 
 def test_types_may_be_ignored(save: Any, tmp_path: pathlib.Path) -> None:
     prefix = save("m", {"w": W, "step": np.int64(1)})
-    half = tfsaver.cast(prefix, tmp_path / "half", "bfloat16").prefix
+    half = tfsaver.cast(prefix, tmp_path / "half", "bfloat16").target
     assert only(tfsaver.diff(prefix, half)).kinds == ("dtype", "values")
     assert only(tfsaver.diff(prefix, half, ignore_dtype=True)).values.num_different == (W.astype(ml_dtypes.bfloat16) != W).sum()
     assert not tfsaver.diff(prefix, half, ignore_dtype=True, rtol=0.01)
-    exact = tfsaver.cast(prefix, tmp_path / "wide", "float64").prefix
+    exact = tfsaver.cast(prefix, tmp_path / "wide", "float64").target
     assert only(tfsaver.diff(prefix, exact)).kinds == ("dtype",)
     assert not tfsaver.diff(prefix, exact, ignore_dtype=True)
 

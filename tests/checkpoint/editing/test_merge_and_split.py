@@ -26,7 +26,7 @@ HEAD = {"head/w": np.arange(3.0), "shared": np.array([np.nan, 0.0]), "step": np.
 def test_same_tensors_are_no_conflict(save: Any, tmp_path: pathlib.Path) -> None:
     one, two = dict(TRUNK), {name: value for name, value in HEAD.items() if name != "step"}
     report = tfsaver.merge([save("a", one), save("b", two)], tmp_path / "out")
-    assert_same(read(report.prefix), {**one, **two})
+    assert_same(read(report.target), {**one, **two})
     assert list(report.left_out) == [f"shared of {tmp_path / 'b'}"]
 
 
@@ -45,7 +45,7 @@ def test_conflicts_are_one_error(save: Any, tmp_path: pathlib.Path) -> None:
 def test_caller_may_say_whose_tensor_is_taken(save: Any, tmp_path: pathlib.Path, choice: str, step: int) -> None:
     a, b = save("a", TRUNK), save("b", HEAD)
     report = tfsaver.merge([a, b], tmp_path / "out", on_conflict=choice)
-    assert read(report.prefix)["step"] == step
+    assert read(report.target)["step"] == step
     loser, winner = (b, a) if choice == "first" else (a, b)
     assert report.left_out[f"step of {loser}"] == (f"taken from {winner}", 8)
 
@@ -59,7 +59,7 @@ def test_merging_takes_known_choices_and_at_least_one(save: Any, tmp_path: pathl
 
 def test_slices_are_merged_as_they_are(partitioned: str, tmp_path: pathlib.Path) -> None:
     report = tfsaver.merge([partitioned, {"more": np.ones(2)}], tmp_path / "out")
-    with load_checkpoint(report.prefix or "") as new:
+    with load_checkpoint(report.target or "") as new:
         assert len(new.info("columns").slices) == 2
         assert new["more"].tolist() == [1, 1]
 

@@ -22,7 +22,7 @@ W = np.arange(6, dtype=np.float32).reshape(2, 3)
 def test_names_change_and_values_do_not(save: Any, tmp_path: pathlib.Path) -> None:
     prefix = save("m", {"rnn/weights": W, "rnn/biases": W[0], "step": np.int64(3), "words": np.array([b"a"], object)})
     report = tfsaver.rename(prefix, tmp_path / "out", [("weights$", "kernel"), ("biases$", "bias"), {"step": None}])
-    assert_same(read(report.prefix), {"rnn/kernel": W, "rnn/bias": W[0], "words": np.array([b"a"], object)})
+    assert_same(read(report.target), {"rnn/kernel": W, "rnn/bias": W[0], "words": np.array([b"a"], object)})
     assert report.renamed == {"rnn/weights": ("rnn/kernel",), "rnn/biases": ("rnn/bias",)}
     assert report.left_out == {"step": ("the mapping says so", 8)}
 
@@ -30,7 +30,7 @@ def test_names_change_and_values_do_not(save: Any, tmp_path: pathlib.Path) -> No
 def test_one_tensor_may_get_several_names_and_two_change_theirs(save: Any, tmp_path: pathlib.Path) -> None:
     prefix = save("m", {"a": W, "b": -W})
     report = tfsaver.rename(prefix, tmp_path / "out", {"a": ["b", "c"], "b": "a"})
-    assert_same(read(report.prefix), {"a": -W, "b": W, "c": W})
+    assert_same(read(report.target), {"a": -W, "b": W, "c": W})
 
 
 def test_transposed_tensors_are_turned_everywhere(save: Any, tmp_path: pathlib.Path, partitioned: str) -> None:
@@ -38,14 +38,14 @@ def test_transposed_tensors_are_turned_everywhere(save: Any, tmp_path: pathlib.P
     prefix = save("m", {"w": W, "cube": cube})
     mapping = {"w": Renamed("v", (1, 0)), "cube": Renamed("turned", (2, 0, 1))}
     report = tfsaver.rename(prefix, tmp_path / "out", mapping)
-    assert_same(read(report.prefix), {"v": np.ascontiguousarray(W.T), "turned": np.ascontiguousarray(cube.transpose(2, 0, 1))})
+    assert_same(read(report.target), {"v": np.ascontiguousarray(W.T), "turned": np.ascontiguousarray(cube.transpose(2, 0, 1))})
     assert "cube -> turned transposed [2, 0, 1]" in str(report)
     view = renamed(load_checkpoint(prefix), mapping).plan
     for region in (np.s_[1:3, :, 2], np.s_[0], np.s_[..., 1:], np.s_[3, 1, 2]):
         np.testing.assert_array_equal(view.read("turned", region), cube.transpose(2, 0, 1)[region])
     assert view.info("turned").shape == (4, 2, 3)
     turned = tfsaver.rename(partitioned, tmp_path / "parts_turned", [Rule("^rows$", "rows", transpose=True)])
-    with load_checkpoint(turned.prefix or "") as reader:
+    with load_checkpoint(turned.target or "") as reader:
         assert not reader.info("rows").slices
         assert len(reader.info("columns").slices) == 2
         np.testing.assert_array_equal(reader["rows"], np.arange(40, dtype=np.float32).reshape(10, 4).T)

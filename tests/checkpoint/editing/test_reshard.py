@@ -21,19 +21,19 @@ def test_tensors_are_the_same_in_all_files(
     partitioned: str, tmp_path: pathlib.Path, merge_slices: bool, options: dict[str, Any]
 ) -> None:
     report = tfsaver.reshard(partitioned, tmp_path / "out", merge_slices=merge_slices, **options)
-    assert_same(read(report.prefix), read(partitioned))
-    with load_checkpoint(report.prefix or "") as reader:
+    assert_same(read(report.target), read(partitioned))
+    with load_checkpoint(report.target or "") as reader:
         assert [len(reader.info(name).slices) for name in ("rows", "columns", "words")] == [0 if merge_slices else 2] * 3
         assert len(reader.paths) == options.get("num_shards", 1) + (reader.version == "V2")
         assert reader.version == options.get("format", "v2").upper()
     assert "3 partitioned tensors" in str(report)
-    assert tfsaver.verify(report.prefix or "").ok
+    assert tfsaver.verify(report.target or "").ok
 
 
 @pytest.mark.parametrize("case", ["gen_partitioned_v1_single", "gen_partitioned_v2_sharded", "v1_session_bundle_half_plus_two/00000123/export"])
 def test_there_and_back_between_formats(cases: pathlib.Path, tmp_path: pathlib.Path, case: str) -> None:
-    v2 = tfsaver.reshard(cases / case, tmp_path / "v2", num_shards=2).prefix
-    v1 = tfsaver.reshard(v2, tmp_path / "v1", format="v1").prefix
+    v2 = tfsaver.reshard(cases / case, tmp_path / "v2", num_shards=2).target
+    v1 = tfsaver.reshard(v2, tmp_path / "v1", format="v1").target
     assert not tfsaver.diff(cases / case, v1)
     with load_checkpoint(cases / case) as old, load_checkpoint(v1 or "") as new:
         for name in old.names:

@@ -25,7 +25,7 @@ MODEL: dict[str, Any] = {
 
 def test_patterns_say_what_is_kept(save: Any, tmp_path: pathlib.Path) -> None:
     report = tfsaver.select(save("m", MODEL), tmp_path / "out", Selection(include="^bert/", exclude="adam"))
-    assert_same(read(report.prefix), {"bert/w": MODEL["bert/w"]})
+    assert_same(read(report.target), {"bert/w": MODEL["bert/w"]})
     assert report.left_out["bert/w/adam_m"] == ("excluded by 'adam'", 24)
     assert report.left_out["cls/b"] == ("not included", 12)
     assert report.num_bytes_saved == 24 + 12 + 8
@@ -46,7 +46,7 @@ def test_slices_stay_slices(partitioned: str, tmp_path: pathlib.Path) -> None:
 def test_dry_run_writes_nothing_and_says_the_same(save: Any, tmp_path: pathlib.Path) -> None:
     prefix = save("m", MODEL)
     dry = tfsaver.select(prefix, tmp_path / "out", "^bert/", dry_run=True)
-    assert dry.prefix is None
+    assert dry.target is None
     assert not list(tmp_path.glob("out*"))
     assert "nothing written (dry run)" in str(dry)
     wet = tfsaver.select(prefix, tmp_path / "out", "^bert/")

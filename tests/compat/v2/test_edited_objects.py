@@ -73,7 +73,7 @@ def test_stripped_checkpoint_is_a_whole_one_of_the_model(tf: Any, tmp_path: path
     slots = {name.rpartition(".OPTIMIZER_SLOT/")[2] for name in report.left_out if "_SLOT" in name}
     assert slots == {f"opt/m{VALUE}", f"opt/v{VALUE}"}
     new = network(tf, 7)
-    checkpoint = consumed(tf, report.prefix, net=new)
+    checkpoint = consumed(tf, report.target, net=new)
     assert_equal(new.body, net.body)
     assert_equal(new.head, net.head)
     assert int(checkpoint.save_counter) == 1
@@ -98,7 +98,7 @@ def test_keras_3_model_and_optimizer_are_stripped(tf: Any, tmp_path: pathlib.Pat
     report = tfsaver.strip(path, tmp_path / "stripped")
     assert report.after.num_bytes < report.before.num_bytes
     new = made()
-    status = tf.train.Checkpoint(model=new).restore(report.prefix)
+    status = tf.train.Checkpoint(model=new).restore(report.target)
     status.assert_existing_objects_matched()
     for variable, old in zip(new.trainable_variables, model.trainable_variables, strict=True):
         np.testing.assert_array_equal(variable.numpy(), old.numpy())
@@ -109,7 +109,7 @@ def test_selected_objects_restore_by_themselves(tf: Any, tmp_path: pathlib.Path)
     report = tfsaver.select(path, tmp_path / "body", Selection(include="^net/body/", without_optimizer=True))
     new = tf.Module()
     new.body = layer(tf, 5)
-    consumed(tf, report.prefix, net=new)
+    consumed(tf, report.target, net=new)
     assert_equal(new.body, net.body)
 
 
@@ -118,7 +118,7 @@ def test_selected_variable_keeps_its_slots(tf: Any, tmp_path: pathlib.Path) -> N
     report = tfsaver.select(path, tmp_path / "some", Selection(exclude="^net/head/"))
     new = network(tf, 5)
     fresh = with_slots(tf, new)
-    status = tf.train.Checkpoint(net=new, opt=fresh).restore(report.prefix)
+    status = tf.train.Checkpoint(net=new, opt=fresh).restore(report.target)
     status.expect_partial()
     np.testing.assert_array_equal(fresh.get_slot(new.body.w, "m").numpy(), optimizer.get_slot(net.body.w, "m").numpy())
     assert_equal(new.body, net.body)
@@ -131,7 +131,7 @@ def test_renamed_objects_restore_under_their_new_names(tf: Any, tmp_path: pathli
     report = tfsaver.rename(path, tmp_path / "renamed", [("^net/", "model/"), ("^opt/", "optimizer/")])
     new = network(tf, 7)
     fresh = with_slots(tf, new)
-    consumed(tf, report.prefix, model=new, optimizer=fresh)
+    consumed(tf, report.target, model=new, optimizer=fresh)
     assert_equal(new.body, net.body)
     assert_equal(new.head, net.head)
     for slot in ("m", "v"):
@@ -150,7 +150,7 @@ def test_objects_may_move_into_others_and_out_of_them(tf: Any, tmp_path: pathlib
     wrapped = tf.Module()
     wrapped.deep = layer(tf, 9)
     root.wrapped = wrapped
-    status = root.restore(report.prefix)
+    status = root.restore(report.target)
     status.assert_consumed()
     np.testing.assert_array_equal(root.w.numpy(), net.inner.w.numpy())
     assert_equal(wrapped.deep, layer(tf, 2))
@@ -168,7 +168,7 @@ def test_two_objects_change_places(tf: Any, tmp_path: pathlib.Path) -> None:
     new = tf.Module()
     new.body, new.head = layer(tf, 5), layer(tf, 6)
     optimizer_of_new = with_slots(tf, new)
-    status = tf.train.Checkpoint(net=new, opt=optimizer_of_new).restore(report.prefix)
+    status = tf.train.Checkpoint(net=new, opt=optimizer_of_new).restore(report.target)
     status.assert_existing_objects_matched()
     assert_equal(new.body, net.head)
     assert_equal(new.head, net.body)
@@ -183,7 +183,7 @@ def test_one_tensor_becomes_two_objects(tf: Any, tmp_path: pathlib.Path) -> None
     report = tfsaver.rename(path, tmp_path / "copies", {"a/w": ["a/w", "copy/w"], "a/b": None})
     a, copy = tf.Module(), tf.Module()
     a.w, copy.w = tf.Variable(tf.zeros((3, 4))), tf.Variable(tf.zeros((3, 4)))
-    consumed(tf, report.prefix, a=a, copy=copy)
+    consumed(tf, report.target, a=a, copy=copy)
     np.testing.assert_array_equal(a.w.numpy(), source.w.numpy())
     np.testing.assert_array_equal(copy.w.numpy(), source.w.numpy())
 
@@ -194,14 +194,14 @@ def test_names_with_dots_and_slashes_are_renamed(tf: Any, tmp_path: pathlib.Path
         assert f"weights/a.Sb..c{VALUE}" in reader
     report = tfsaver.rename(path, tmp_path / "renamed", {"weights/a.Sb..c": "weights/d.Se"})
     variable = tf.Variable([0.0, 0.0])
-    consumed(tf, report.prefix, weights={"d/e": variable})
+    consumed(tf, report.target, weights={"d/e": variable})
     assert variable.numpy().tolist() == [1.0, 2.0]
 
 
 def test_transposed_slots_follow_their_variable(tf: Any, tmp_path: pathlib.Path) -> None:
     path, net, optimizer = trained(tf, tmp_path / "ckpt")
     report = tfsaver.rename(path, tmp_path / "turned", [("^net/(body|head)/w$", r"net/\1/turned", True)])
-    with load_checkpoint(report.prefix or "") as reader:
+    with load_checkpoint(report.target or "") as reader:
         np.testing.assert_array_equal(reader[f"net/body/turned{VALUE}"], net.body.w.numpy().T)
         np.testing.assert_array_equal(
             reader[f"net/body/turned/.OPTIMIZER_SLOT/opt/v{VALUE}"], optimizer.get_slot(net.body.w, "v").numpy().T
@@ -213,7 +213,7 @@ def test_mean_of_checkpoints_restores_everything(tf: Any, tmp_path: pathlib.Path
     report = tfsaver.average([path for path, _, _ in runs], tmp_path / "mean")
     new = network(tf, 9)
     optimizer = with_slots(tf, new)
-    consumed(tf, report.prefix, net=new, opt=optimizer)
+    consumed(tf, report.target, net=new, opt=optimizer)
     expected = np.mean([net.head.w.numpy().astype(np.float64) for _, net, _ in runs], axis=0).astype(np.float32)
     np.testing.assert_array_equal(new.head.w.numpy(), expected)
     slots = [optimizer.get_slot(net.body.b, "m").numpy().astype(np.float64) for _, net, optimizer in runs]
@@ -225,7 +225,7 @@ def test_cast_checkpoint_restores_into_variables_of_the_type(tf: Any, tmp_path: 
     report = tfsaver.cast(path, tmp_path / "half", "bfloat16")
     a = tf.Module()
     a.w, a.b = tf.Variable(tf.zeros((3, 4), tf.bfloat16)), tf.Variable(tf.zeros(4, tf.bfloat16))
-    consumed(tf, report.prefix, a=a)
+    consumed(tf, report.target, a=a)
     np.testing.assert_array_equal(a.w.numpy(), tf.cast(layer(tf, 3).w, tf.bfloat16).numpy())
 
 
@@ -238,7 +238,7 @@ def test_merged_checkpoints_restore_into_both_models(tf: Any, tmp_path: pathlib.
     report = tfsaver.merge([first, second], tmp_path / "both")
     new, fresh = network(tf, 9), layer(tf, 9)
     slots = with_slots(tf, new)
-    restored = consumed(tf, report.prefix, net=new, opt=slots, other=fresh)
+    restored = consumed(tf, report.target, net=new, opt=slots, other=fresh)
     assert_equal(new.body, net.body)
     assert_equal(fresh, other)
     assert int(restored.save_counter) == 2
@@ -247,7 +247,7 @@ def test_merged_checkpoints_restore_into_both_models(tf: Any, tmp_path: pathlib.
 
 def test_split_checkpoint_restores_part_by_part(tf: Any, tmp_path: pathlib.Path) -> None:
     path, net, _ = trained(tf, tmp_path / "ckpt")
-    stripped = tfsaver.strip(path, tmp_path / "stripped").prefix
+    stripped = tfsaver.strip(path, tmp_path / "stripped").target
     tfsaver.split(stripped, {str(tmp_path / "body"): "^net/body/"}, rest=tmp_path / "rest")
     body, head = tf.Module(), tf.Module()
     body.body, head.head = layer(tf, 7), layer(tf, 8)
@@ -256,9 +256,9 @@ def test_split_checkpoint_restores_part_by_part(tf: Any, tmp_path: pathlib.Path)
     assert_equal(body.body, net.body)
     assert_equal(head.head, net.head)
     merged = tfsaver.merge([tmp_path / "rest", tmp_path / "body"], tmp_path / "again")
-    assert merged.prefix is not None
+    assert merged.target is not None
     new = network(tf, 9)
-    consumed(tf, merged.prefix, net=new)
+    consumed(tf, merged.target, net=new)
     assert_equal(new.head, net.head)
 
 
@@ -271,11 +271,11 @@ def test_table_of_objects_is_pruned_and_renamed(tf: Any, tmp_path: pathlib.Path)
     path = tf.train.Checkpoint(words=words, v=tf.Variable(1.0)).save(str(tmp_path / "ckpt"))
     renamed = tfsaver.rename(path, tmp_path / "renamed", [("^words", "vocabulary")])
     other = table()
-    consumed(tf, renamed.prefix, vocabulary=other, v=tf.Variable(0.0))
+    consumed(tf, renamed.target, vocabulary=other, v=tf.Variable(0.0))
     assert other.lookup(tf.constant(["b"])).numpy().tolist() == [2]
     rest = tfsaver.select(path, tmp_path / "rest", Selection(exclude="^words"))
     variable = tf.Variable(0.0)
-    consumed(tf, rest.prefix, v=variable)
+    consumed(tf, rest.target, v=variable)
     assert float(variable) == 1.0
 
 
@@ -294,7 +294,7 @@ def test_sharded_variables_of_objects_keep_their_slices(tf: Any, tmp_path: pathl
         ("average", {}, "v"),
     ):
         source: Any = [path, path] if verb == "average" else path
-        prefix = getattr(tfsaver, verb)(source, tmp_path / verb, **arguments).prefix
+        prefix = getattr(tfsaver, verb)(source, tmp_path / verb, **arguments).target
         with load_checkpoint(prefix) as reader:
             assert len(reader.info(f"{keys}{VALUE}").slices) > 1
         variable = tf.Variable(np.zeros_like(value))

@@ -27,7 +27,6 @@ from tfsaver.checkpoint.checkpoint_reader import CheckpointReader
 from tfsaver.checkpoint.checkpoint_target import CheckpointTarget
 from tfsaver.checkpoint.doctor.damage import listed
 from tfsaver.checkpoint.doctor.recovered_slices import RecoveredSlices
-from tfsaver.checkpoint.doctor.salvage_report import SalvageReport
 from tfsaver.checkpoint.editing.object_graph_parts import TensorsOfKeys
 from tfsaver.checkpoint.editing.object_graph_pruning import prune_object_graph
 from tfsaver.checkpoint.execution import Execution
@@ -35,6 +34,7 @@ from tfsaver.checkpoint.objects.object_graph import DESCRIPTIONS, OBJECT_GRAPH_K
 from tfsaver.checkpoint.one_checkpoint import OneCheckpoint
 from tfsaver.checkpoint.plan import Plan, object_graph_of
 from tfsaver.checkpoint.recipes import Take
+from tfsaver.checkpoint.write_report import Contents, WriteReport, WrittenTensor
 from tfsaver.errors import AlreadyExistsError, CheckpointNotFoundError, DataLossError, SaverError
 from tfsaver.framework.tensor_shape import num_elements
 from tfsaver.framework.tensor_slice import TensorSlice
@@ -58,7 +58,7 @@ def salvage_checkpoint(
     dry_run: bool = False,
     durable: bool = True,
     progress: Progress | None = None,
-) -> SalvageReport:
+) -> WriteReport:
     """Writes the tensors of a damaged checkpoint that are still what was written.
 
     Args:
@@ -81,12 +81,11 @@ def salvage_checkpoint(
         raise AlreadyExistsError(f"{target} is there already: what is salvaged goes to a new place")
     with _open(file_io.as_path(checkpoint)) as reader:
         salvage = _Salvage(reader, keep_partial, progress)
-        report = salvage.report
-        if not dry_run:
-            written = CheckpointTarget(target, allow_missing_slices=keep_partial, durable=durable)
-            Execution(_salvaged(reader, salvage), written).run()
-            report.out = written.path
-    return report
+        if dry_run:
+            return salvage.report(None)
+        written = CheckpointTarget(target, allow_missing_slices=keep_partial, durable=durable)
+        Execution(_salvaged(reader, salvage), written).run()
+        return salvage.report(written.path)
 
 
 class RecoveredReader(CheckpointReader):
@@ -106,13 +105,12 @@ class RecoveredReader(CheckpointReader):
 
 def _salvaged(reader: RecoveredReader, salvage: _Salvage) -> Plan:
     """The tensors, and the slices of tensors, that are sound."""
-    report = salvage.report
-    names = [name for name in (*report.saved, *report.partial) if name not in DESCRIPTIONS]
+    names = [name for name in (*salvage.saved, *salvage.partial) if name not in DESCRIPTIONS]
     graph = None
     if salvage.has_graph and (known := object_graph_of(reader)) is not None:
         # Tensors whose index entries are lost are not among the reader's names, and must leave the graph too.
-        graph = prune_object_graph(known, [*report.saved, *report.partial, *report.lost], frozenset(names))
-    tree = reader[TREE_KEY] if TREE_KEY in report.saved else None
+        graph = prune_object_graph(known, [*salvage.saved, *salvage.partial, *salvage.lost], frozenset(names))
+    tree = reader[TREE_KEY] if TREE_KEY in salvage.saved else None
     plan = Plan([reader], sorted(names), sorted(names), graph=graph, tree=tree)
     return plan.with_recipes({name: Take(reader, name, slices) for name, slices in salvage.sound_slices.items()})
 
@@ -123,7 +121,12 @@ class _Salvage:
     def __init__(self, reader: RecoveredReader, keep_partial: bool, progress: Progress | None) -> None:
         self._reader = reader
         self._keep_partial = keep_partial
-        self.report = SalvageReport(reader.prefix)
+        # The size of each tensor that is complete.
+        self.saved: dict[str, int] = {}
+        self.partial: dict[str, tuple[str, ...]] = {}
+        self.lost: dict[str, str] = {}
+        self.damage: list[str] = []
+        self.notes: list[str] = []
         self.sound_slices: dict[str, tuple[TensorSlice, ...]] = {}
         self.has_graph = False
         for number, name in enumerate(reader.names):
@@ -133,12 +136,46 @@ class _Salvage:
         self._check_graph()
         self._note_damage()
         self._check_tree()
-        if not self.report.saved and not self.report.partial:
-            reason = "; ".join(self.report.damage or list(self.report.lost.values())[:3]) or "it holds no tensors"
+        if not self.saved and not self.partial:
+            reason = "; ".join(self.damage or list(self.lost.values())[:3]) or "it holds no tensors"
             raise DataLossError(f"nothing of {reader.prefix} can be saved: {reason}")
 
+    def report(self, target: str | None) -> WriteReport:
+        """What came of it, when it is written to a target."""
+        reader, infos = self._reader, [self._reader.info(name) for name in self.saved]
+        tensors = tuple(
+            WrittenTensor(info.name, info.name, info.dtype, info.shape, self.saved[info.name], False, info.dtype)
+            for info in infos
+        )
+        return WriteReport(
+            "salvage",
+            (reader.prefix,),
+            target,
+            before=self._known(),
+            after=Contents(len(tensors), sum(self.saved.values())),
+            notes=tuple(self.notes),
+            source_format=f"{reader.version} checkpoint",
+            format="V2 checkpoint",
+            tensors=tensors,
+            lost=self.lost,
+            partial=self.partial,
+            damage=tuple(self.damage),
+        )
+
+    def _known(self) -> Contents:
+        """The tensors that are known to have been there, and as much of their sizes as the index still says."""
+        known = {*self._reader.names, *self.lost}
+        num_bytes = 0
+        for name in self._reader.names:
+            with contextlib.suppress(SaverError):
+                num_bytes += self._reader.info(name).num_bytes
+        return Contents(len(known), num_bytes)
+
+    @property
+    def _is_complete(self) -> bool:
+        return not (self.lost or self.partial or self.damage)
+
     def _check(self, name: str) -> None:
-        report = self.report
         sound: list[tuple[TensorSlice | None, int]] = []
         damaged: list[tuple[TensorSlice | None, Exception]] = []
         try:
@@ -149,59 +186,59 @@ class _Salvage:
                 else:
                     damaged.append((piece, error))
         except (SaverError, OSError) as error:
-            report.lost[name] = str(error)
+            self.lost[name] = str(error)
             return
         slices = tuple(piece for piece, _ in sound if piece is not None)
         missing = num_elements(shape) - sum(num_elements(piece.resolve(shape).shape) for piece in slices)
         is_whole = not damaged and (not missing or any(piece is None for piece, _ in sound))
         if is_whole:
-            report.saved[name] = sum(size for _, size in sound)
+            self.saved[name] = sum(size for _, size in sound)
         elif slices and self._keep_partial:
             self.sound_slices[name] = slices
-            report.partial[name] = [str(piece) for piece, _ in damaged] or [f"{missing} elements in files that are lost"]
+            self.partial[name] = tuple(str(piece) for piece, _ in damaged) or (f"{missing} elements in files that are lost",)
         else:
             reasons = [str(error) if piece is None else f"{piece}: {error}" for piece, error in damaged]
             kept = f" ({len(slices)} of its {len(slices) + len(damaged)} slices are sound)" if slices else ""
-            report.lost[name] = (reasons[0] if reasons else f"{missing} elements are in files that are lost") + kept
+            self.lost[name] = (reasons[0] if reasons else f"{missing} elements are in files that are lost") + kept
 
     def _check_graph(self) -> None:
         """Whether what is said of objects can be kept, and which names it knows that are lost."""
-        if OBJECT_GRAPH_KEY not in self.report.saved:
-            if OBJECT_GRAPH_KEY in self.report.lost:
-                self.report.notes.append("the description of the objects is lost: what is saved is found by its keys alone")
+        if OBJECT_GRAPH_KEY not in self.saved:
+            if OBJECT_GRAPH_KEY in self.lost:
+                self.notes.append("the description of the objects is lost: what is saved is found by its keys alone")
             return
         try:
             graph = parse_object_graph(self._reader[OBJECT_GRAPH_KEY].item())
         except (SaverError, AttributeError, ValueError) as error:
-            del self.report.saved[OBJECT_GRAPH_KEY]
-            self.report.lost[OBJECT_GRAPH_KEY] = str(error)
+            del self.saved[OBJECT_GRAPH_KEY]
+            self.lost[OBJECT_GRAPH_KEY] = str(error)
             return
         self.has_graph = True
         tensors = TensorsOfKeys(self._reader.names)
         for attribute in graph.attributes:
             if not tensors.of(attribute.key):
-                self.report.lost.setdefault(attribute.key, "its entry in the index is lost; the objects have it")
+                self.lost.setdefault(attribute.key, "its entry in the index is lost; the objects have it")
 
     def _check_tree(self) -> None:
         """Lets go of the structure that `tfsaver.save` noted, where it may name what is lost."""
-        if TREE_KEY in self.report.saved and not self.report.is_complete:
-            del self.report.saved[TREE_KEY]
-            self.report.notes.append("the structure that tfsaver.save noted may name what is lost, and went")
+        if TREE_KEY in self.saved and not self._is_complete:
+            del self.saved[TREE_KEY]
+            self.notes.append("the structure that tfsaver.save noted may name what is lost, and went")
 
     def _note_damage(self) -> None:
-        recovered, report = self._reader.recovered, self.report
-        report.damage = [str(error) for error in recovered.damage]
+        recovered = self._reader.recovered
+        self.damage = [str(error) for error in recovered.damage]
         if isinstance(recovered, RecoveredBundle):
-            report.notes += recovered.assumptions
+            self.notes += recovered.assumptions
             for name in recovered.lost_slices:
-                report.lost.setdefault(name, "its entry in the index is lost; only slices of it are named")
+                self.lost.setdefault(name, "its entry in the index is lost; only slices of it are named")
         if recovered.damage and not self.has_graph:
-            known = {*self._reader.names, *report.lost}
-            neighbour, names = _names_of_neighbour(report.prefix)
+            known = {*self._reader.names, *self.lost}
+            neighbour, names = _names_of_neighbour(self._reader.prefix)
             if unknown := [name for name in names if name not in known]:
-                report.notes.append(f"names that {neighbour} has and that are not found here: {listed(unknown, 10)}")
+                self.notes.append(f"names that {neighbour} has and that are not found here: {listed(unknown, 10)}")
             elif neighbour is None:
-                report.notes.append("which other tensors there were, nothing here says")
+                self.notes.append("which other tensors there were, nothing here says")
 
 
 def _open(path: str) -> RecoveredReader:

@@ -6,7 +6,7 @@ See `plan`: a plan reads when it is read, so that an edit needs the memory of a 
     lstm_cells                              a plan builder for recurrent cells
     split, reshard, diff                    verbs that need no builder of their own
     object_graph_*                          what becomes of the description of objects when tensors go, move, or meet others
-    edit, write, edit_report                from a plan to files, and what is said of it
+    edit, write                             from a plan to files
     comparing                               two tensors element by element
 
 `tfsaver.graph.strip` stands above: it asks the graph beside a checkpoint what only training needs.

@@ -18,12 +18,13 @@ import numpy as np
 
 from tfsaver.checkpoint.checkpoint_management import checkpoint_exists, get_checkpoint_state
 from tfsaver.checkpoint.editing.edit import Checkpoint, copy_meta_graph, describe, open_sources, write_result
-from tfsaver.checkpoint.editing.edit_report import Contents, EditReport, contents_of, count
 from tfsaver.checkpoint.losses import is_complex, is_float
 from tfsaver.checkpoint.names.name_steps import raise_problems
 from tfsaver.checkpoint.plan import Plan, as_plan, tensor_names
 from tfsaver.checkpoint.recipes import Elementwise
+from tfsaver.checkpoint.report import count
 from tfsaver.checkpoint.tensor_source import Array, TensorSource
+from tfsaver.checkpoint.write_report import Contents, WriteReport, contents_of
 from tfsaver.errors import InvalidArgumentError
 from tfsaver.framework.dtypes import ALL, DType
 from tfsaver.lib import file_io
@@ -204,7 +205,7 @@ def average(
     weights: Sequence[float] | None = None,
     with_meta: bool = False,
     **options: Unpack[WriteOptions],
-) -> EditReport:
+) -> WriteReport:
     """Writes the mean of several checkpoints.
 
     Args:
@@ -234,6 +235,6 @@ def average(
         if with_meta:
             notes.append(copy_meta_graph(sources[-1], written, durable=options.get("durable", True)))
         described = tuple(map(describe, sources))
-        return EditReport(
+        return WriteReport(
             "average", described, written, contents_of(sources[-1:]), contents_of([view]), notes=tuple(notes)
         )

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tfsaver.checkpoint.editing.edit import Checkpoint, describe, open_sources, write_result
-from tfsaver.checkpoint.editing.edit_report import EditReport, contents_of
 from tfsaver.checkpoint.losses import Losses, cast_array, is_complex, is_float, is_integer, raise_losses
 from tfsaver.checkpoint.plan import Plan, as_plan
 from tfsaver.checkpoint.recipes import Elementwise
 from tfsaver.checkpoint.selection import Selection, occurrence_of
 from tfsaver.checkpoint.tensor_source import Array, TensorSource
+from tfsaver.checkpoint.write_report import WriteReport, contents_of
 from tfsaver.errors import InvalidArgumentError
 from tfsaver.framework import dtypes
 from tfsaver.framework.dtypes import DType
@@ -132,7 +132,7 @@ def cast(
     exclude: str | Sequence[str] = (),
     allow_overflow: bool = False,
     **options: Unpack[WriteOptions],
-) -> EditReport:
+) -> WriteReport:
     """Writes a checkpoint with its tensors in another type.
 
     Args:
@@ -154,8 +154,8 @@ def cast(
         # What is wrong is said of all tensors at once, at the end and before anything is visible.
         view = casted(source, dtype, include, exclude, allow_overflow=allow_overflow, raises=False)
         written = write_result(view, prefix, **options)
-        report = dict(view.losses())
-        notes = () if report else (f"note: there is nothing to cast to {as_dtype(dtype)}",)
-        return EditReport(
-            "cast", (describe(source),), written, contents_of([source]), contents_of([view]), cast=report, notes=notes
+        losses = dict(view.losses())
+        notes = () if losses else (f"note: there is nothing to cast to {as_dtype(dtype)}",)
+        return WriteReport(
+            "cast", (describe(source),), written, contents_of([source]), contents_of([view]), losses=losses, notes=notes
         )

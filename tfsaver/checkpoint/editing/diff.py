@@ -16,11 +16,11 @@ import numpy as np
 
 from tfsaver.checkpoint.editing.comparing import ValueDifference, is_number, norm_of
 from tfsaver.checkpoint.editing.edit import Checkpoint, describe, open_sources
-from tfsaver.checkpoint.editing.edit_report import count
 from tfsaver.checkpoint.editing.rename import renamed
 from tfsaver.checkpoint.execution import Data, Execution, Part, Progress, Sink, Target
 from tfsaver.checkpoint.names.name_map import NameMapLike
 from tfsaver.checkpoint.objects.object_graph import TREE_KEY
+from tfsaver.checkpoint.report import count
 from tfsaver.checkpoint.selection import Selectable, Selection, as_selection
 from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.errors import InvalidArgumentError

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from tfsaver import schemas
 from tfsaver.checkpoint.editing.comparing import ValueDifference
 from tfsaver.checkpoint.editing.edit import Checkpoint, describe, notes_on_tree, open_sources, write_result
-from tfsaver.checkpoint.editing.edit_report import EditReport, LeftOut, contents_of
 from tfsaver.checkpoint.editing.object_graph_merging import merge_object_graphs
 from tfsaver.checkpoint.editing.object_graph_parts import TensorsOfKeys
 from tfsaver.checkpoint.editing.select import SAVE_COUNTER
@@ -24,6 +23,7 @@ from tfsaver.checkpoint.names.name_steps import raise_problems
 from tfsaver.checkpoint.plan import Plan, as_plan, joined
 from tfsaver.checkpoint.recipes import Gather, Recipe
 from tfsaver.checkpoint.tensor_source import TensorSource
+from tfsaver.checkpoint.write_report import LeftOut, WriteReport, contents_of
 from tfsaver.errors import DataLossError, InvalidArgumentError
 from tfsaver.framework.tensor_slice import TensorSlice
 from tfsaver.lib import file_io
@@ -205,7 +205,7 @@ def merge(
     *,
     on_conflict: str = "error",
     **options: Unpack[WriteOptions],
-) -> EditReport:
+) -> WriteReport:
     """Writes the tensors of several checkpoints as one.
 
     Args:
@@ -229,7 +229,7 @@ def merge(
             )
             for (number, name), owner in replaced.items()
         }
-        return EditReport(
+        return WriteReport(
             "merge",
             tuple(map(describe, sources)),
             written,

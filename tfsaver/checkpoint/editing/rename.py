@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from tfsaver import schemas
 from tfsaver.checkpoint.editing import object_graph_renaming
 from tfsaver.checkpoint.editing.edit import Checkpoint, describe, notes_on_tree, open_sources, write_result
-from tfsaver.checkpoint.editing.edit_report import EditReport, LeftOut, contents_of
 from tfsaver.checkpoint.names.name_map import NameMapLike, NewNames, Renamed, as_name_map
 from tfsaver.checkpoint.names.name_steps import raise_problems, split_attribute
 from tfsaver.checkpoint.plan import Plan, as_plan
 from tfsaver.checkpoint.recipes import Rearrange
 from tfsaver.checkpoint.tensor_source import TensorSource
+from tfsaver.checkpoint.write_report import LeftOut, WriteReport, contents_of
 from tfsaver.lib import file_io
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def _check_axes(plan: Plan, turned: dict[str, tuple[str, tuple[int, ...]]]) -> N
 
 def rename(
     checkpoint: Checkpoint, prefix: file_io.PathLike, mapping: NameMapLike, **options: Unpack[WriteOptions]
-) -> EditReport:
+) -> WriteReport:
     """Writes a checkpoint's tensors under other names.
 
     Args:
@@ -136,7 +136,7 @@ def rename(
     with open_sources([checkpoint]) as [source]:
         view, new_names = renamed(source, mapping)
         written = write_result(view, prefix, **options)
-        return EditReport(
+        return WriteReport(
             "rename",
             (describe(source),),
             written,

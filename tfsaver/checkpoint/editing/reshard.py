@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tfsaver.checkpoint.editing.edit import Checkpoint, copy_meta_graph, describe, open_sources, write_result
-from tfsaver.checkpoint.editing.edit_report import EditReport, contents_of, count
+from tfsaver.checkpoint.report import count
+from tfsaver.checkpoint.write_report import WriteReport, contents_of
 from tfsaver.lib import file_io
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def reshard(
     merge_slices: bool = False,
     with_meta: bool = False,
     **options: Unpack[WriteOptions],
-) -> EditReport:
+) -> WriteReport:
     """Writes a checkpoint's tensors, unchanged, in files of another number or format.
 
     Args:
@@ -54,4 +55,4 @@ def reshard(
         if with_meta:
             notes.append(copy_meta_graph(source, written, durable=options.get("durable", True)))
         contents = contents_of([source])
-        return EditReport("reshard", (describe(source),), written, contents, contents, notes=tuple(notes))
+        return WriteReport("reshard", (describe(source),), written, contents, contents, notes=tuple(notes))

@@ -15,12 +15,12 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from tfsaver.checkpoint.editing.edit import Checkpoint, describe, notes_on_tree, open_sources, write_result
-from tfsaver.checkpoint.editing.edit_report import EditReport, LeftOut, contents_of
 from tfsaver.checkpoint.editing.object_graph_pruning import prune_object_graph
 from tfsaver.checkpoint.objects.object_graph import DESCRIPTIONS, read_object_graph
 from tfsaver.checkpoint.plan import Plan, as_plan, tensor_names
 from tfsaver.checkpoint.selection import Selectable, Selection, SelectionReport, as_selection, occurs_in
 from tfsaver.checkpoint.tensor_source import TensorSource
+from tfsaver.checkpoint.write_report import LeftOut, WriteReport, contents_of
 from tfsaver.errors import InvalidArgumentError
 from tfsaver.framework.tensor_shape import num_elements
 from tfsaver.lib import file_io
@@ -58,7 +58,7 @@ def select(
     verb: str = "select",
     left_out: Mapping[str, str] | None = None,
     **options: Unpack[WriteOptions],
-) -> EditReport:
+) -> WriteReport:
     """Writes some of a checkpoint's tensors.
 
     Args:
@@ -79,7 +79,7 @@ def select(
         report = report_of_selection(source, selection, left_out or {})
         view = selected(source, report.kept)
         written = write_result(view, prefix, **options)
-        return EditReport(
+        return WriteReport(
             verb,
             (describe(source),),
             written,

@@ -6,18 +6,17 @@ saves, so that each restores by itself into the objects that it has values for.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tfsaver.checkpoint.checkpoint_target import resolved
 from tfsaver.checkpoint.editing.edit import Checkpoint, describe, notes_on_tree, open_sources, write_result
-from tfsaver.checkpoint.editing.edit_report import EditReport, contents_of
 from tfsaver.checkpoint.editing.select import SAVE_COUNTER, selected
 from tfsaver.checkpoint.objects.object_graph import read_object_graph
 from tfsaver.checkpoint.plan import tensor_names
 from tfsaver.checkpoint.selection import Selectable, Selection, as_selection
 from tfsaver.checkpoint.tensor_source import TensorSource
+from tfsaver.checkpoint.write_report import WriteReport, contents_of
 from tfsaver.errors import InvalidArgumentError
 from tfsaver.lib import file_io
 
@@ -29,31 +28,13 @@ if TYPE_CHECKING:
 Rules = Mapping[str, "Selection | str | Sequence[str]"]
 
 
-@dataclasses.dataclass(frozen=True)
-class SplitReport:
-    """What came of a split.
-
-    Attributes:
-        parts: What was written, by prefix.
-    """
-
-    parts: Mapping[str, EditReport]
-
-    def document(self) -> dict[str, Any]:
-        """The report as what JSON can hold."""
-        return {"verb": "split", "parts": [part.document() for part in self.parts.values()]}
-
-    def __str__(self) -> str:
-        return "\n".join(map(str, self.parts.values()))
-
-
 def split(
     checkpoint: Checkpoint,
     parts: Rules,
     *,
     rest: file_io.PathLike | None = None,
     **options: Unpack[WriteOptions],
-) -> SplitReport:
+) -> WriteReport:
     """Writes a checkpoint's tensors as several checkpoints.
 
     Args:
@@ -75,12 +56,13 @@ def split(
         # Whatever is wrong with one part is known before another is written.
         for prefix, plan in plans.items():
             write_result(plan, prefix, **(options | {"dry_run": True}))
+        sources, before = (describe(source),), contents_of([source])
         reports = {}
         for prefix, plan in plans.items():
             written = write_result(plan, prefix, **options)
-            before, after, notes = contents_of([source]), contents_of([plan]), notes_on_tree(plan, [source])
-            reports[prefix] = EditReport("split", (describe(source),), written, before, after, notes=notes)
-        return SplitReport(reports)
+            notes = notes_on_tree(plan, [source])
+            reports[prefix] = WriteReport("split", sources, written, before, contents_of([plan]), notes=notes)
+        return WriteReport("split", sources, None, before, contents_of(plans.values()), parts=reports)
 
 
 def _deal_out(source: TensorSource, parts: Rules, rest: str | None) -> dict[str, list[str]]:
