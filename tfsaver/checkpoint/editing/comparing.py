@@ -80,7 +80,8 @@ class ValueDifference:
         counted = distance[is_finite & ~is_equal]
         if counted.size:
             self.max_abs = max(self.max_abs, float(counted.max()))
-            self.sum_of_squares += float(np.square(counted).sum())
+            with np.errstate(over="ignore"):
+                self.sum_of_squares += float(np.square(counted).sum())
 
 
 def norm_of(pieces: Iterable[Array]) -> float:
@@ -88,7 +89,9 @@ def norm_of(pieces: Iterable[Array]) -> float:
     total = 0.0
     for piece in pieces:
         wide = np.abs(widened(piece))
-        total += float(np.square(wide[np.isfinite(wide)]).sum())
+        # The norm of numbers whose squares leave the range of float64 is infinite, which is no reason to warn.
+        with np.errstate(over="ignore"):
+            total += float(np.square(wide[np.isfinite(wide)]).sum())
     return math.sqrt(total)
 
 
