@@ -19,13 +19,14 @@ import collections
 import dataclasses
 import math
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from tfsaver.checkpoint.checkpoint_reader import CheckpointReader
 from tfsaver.checkpoint.names.name_steps import split_attribute
 from tfsaver.checkpoint.objects.object_graph import DESCRIPTIONS, read_object_graph
 from tfsaver.checkpoint.optimizers.optimizer_slots import find_optimizer_tensors
+from tfsaver.checkpoint.report import Report, count
 from tfsaver.errors import InvalidArgumentError, nearest_names
 from tfsaver.framework.tensor_shape import Shape
 
@@ -47,8 +48,8 @@ class Selectable(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class SelectionReport:
-    """What a selection keeps and what it leaves out.
+class SelectionReport(Report):
+    """What a selection keeps and what it leaves out; nothing is read or written yet.
 
     Attributes:
         kept: The names of the tensors that are kept, in the order given.
@@ -69,25 +70,54 @@ class SelectionReport:
     notes: tuple[str, ...] = ()
 
     @property
+    def ok(self) -> bool:
+        """Whether something is kept; a selection that keeps nothing of any tensors is an error."""
+        return bool(self.kept) or not self.left_out
+
+    @property
     def share_left_out(self) -> float:
         """The part of all bytes that is left out, from 0 to 1."""
         total = self.num_bytes_kept + self.num_bytes_left_out
         return self.num_bytes_left_out / total if total else 0.0
 
-    def __str__(self) -> str:
-        lines = [
-            f"kept:     {_count(len(self.kept), 'tensor')}, {_count(self.num_parameters_kept, 'parameter')}, "
-            f"{_count(self.num_bytes_kept, 'byte')}",
-            f"left out: {_count(len(self.left_out), 'tensor')}, {_count(self.num_parameters_left_out, 'parameter')}, "
-            f"{_count(self.num_bytes_left_out, 'byte')} ({self.share_left_out:.1%} of all)",
-        ]
+    def lines(self, *, all_names: bool = False) -> Iterator[str]:
+        """Yields the report line by line.
+
+        Args:
+            all_names: Whether to name every tensor, or only the first few of those that are left out.
+        """
+        yield (
+            f"kept:     {count(len(self.kept), 'tensor')}, {count(self.num_parameters_kept, 'parameter')}, "
+            f"{count(self.num_bytes_kept, 'byte')}"
+        )
+        if all_names:
+            yield from (f"    {name}" for name in self.kept)
+        yield (
+            f"left out: {count(len(self.left_out), 'tensor')}, {count(self.num_parameters_left_out, 'parameter')}, "
+            f"{count(self.num_bytes_left_out, 'byte')} ({self.share_left_out:.1%} of all)"
+        )
         names_by_reason = collections.defaultdict(list)
         for name, reason in self.left_out.items():
             names_by_reason[reason].append(name)
         for reason, names in names_by_reason.items():
-            more = f", and {len(names) - _NAMES_IN_TEXT:,} more" if len(names) > _NAMES_IN_TEXT else ""
-            lines.append(f"    {reason}: {', '.join(names[:_NAMES_IN_TEXT])}{more}")
-        return "\n".join([*lines, *self.notes])
+            shown = names if all_names else names[:_NAMES_IN_TEXT]
+            more = f", and {len(names) - len(shown):,} more" if len(names) > len(shown) else ""
+            yield f"    {reason}: {', '.join(shown)}{more}"
+        yield from self.notes
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns every fact of the report, in types that JSON has."""
+        return {
+            "ok": self.ok,
+            "kept": list(self.kept),
+            "left_out": [{"name": name, "reason": reason} for name, reason in self.left_out.items()],
+            "num_parameters_kept": self.num_parameters_kept,
+            "num_parameters_left_out": self.num_parameters_left_out,
+            "num_bytes_kept": self.num_bytes_kept,
+            "num_bytes_left_out": self.num_bytes_left_out,
+            "share_left_out": self.share_left_out,
+            "notes": list(self.notes),
+        }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,7 +186,7 @@ class Selection:
         reasons = self._reasons(tensors, trainable, in_collection, full_names)
         kept = tuple(name for name in tensors if name not in reasons)
         if tensors and not kept:
-            raise InvalidArgumentError(f"the selection keeps none of {_count(len(tensors), 'tensor')}: {self}")
+            raise InvalidArgumentError(f"the selection keeps none of {count(len(tensors), 'tensor')}: {self}")
         left_out = {name: reasons[name] for name in tensors if name in reasons}
         return SelectionReport(
             kept,
@@ -213,7 +243,7 @@ class Selection:
                     near = nearest_names(pattern.strip("^$"), {split_attribute(name)[0] for name in tensors})
                     hint = f"; did you mean {', '.join(map(repr, near))}?" if near else ""
                     raise InvalidArgumentError(
-                        f"{pattern!r}, to be included, is in none of {_count(len(tensors), 'name')}{hint}"
+                        f"{pattern!r}, to be included, is in none of {count(len(tensors), 'name')}{hint}"
                     )
                 included |= matching
             leave_out((name for name in tensors if name not in included), "not included")
@@ -250,10 +280,6 @@ def _known(names: Collection[str] | None, rule: str, what: str) -> Collection[st
 
 def _num_parameters(tensors: Iterable[Selectable]) -> int:
     return sum(math.prod(tensor.shape) for tensor in tensors if tensor.shape is not None)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def as_selection(select: Any) -> Selection:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from tfsaver.checkpoint.checkpoint_reader import CheckpointReader, load_checkpoint
 from tfsaver.checkpoint.one_checkpoint import MAX_ATTEMPTS
+from tfsaver.checkpoint.report import Report, count
 from tfsaver.errors import CheckpointNotFoundError, CheckpointReplacedError, DataLossError, SaverError
 from tfsaver.lib import file_io
 
@@ -39,7 +41,7 @@ class Problem:
 
 
 @dataclass
-class VerifyReport:
+class VerifyReport(Report):
     """What a verification found.
 
     Attributes:
@@ -54,18 +56,32 @@ class VerifyReport:
     num_bytes: int = 0
     problems: list[Problem] = field(default_factory=list)
 
-    def __str__(self) -> str:
-        checked = f"{self.num_tensors} tensors, {self.num_bytes} bytes"
-        if self.ok:
-            return f"{self.prefix}: OK, {checked}"
-        found = f"{len(self.problems)} problem{'s' if len(self.problems) > 1 else ''}"
-        return "\n".join(
-            [f"{self.prefix}: {found}; {self.num_bytes} bytes are sound", *(f"  {item}" for item in self.problems)]
-        )
-
     @property
     def ok(self) -> bool:
+        """Whether nothing is wrong."""
         return not self.problems
+
+    def lines(self, *, all_names: bool = False) -> Iterator[str]:
+        """Yields the report line by line.
+
+        Args:
+            all_names: Makes no difference: every problem has a line, and sound tensors are only counted.
+        """
+        if self.ok:
+            yield f"{self.prefix}: OK, {self.num_tensors} tensors, {self.num_bytes} bytes"
+        else:
+            yield f"{self.prefix}: {count(len(self.problems), 'problem')}; {self.num_bytes} bytes are sound"
+            yield from (f"  {item}" for item in self.problems)
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns every fact of the report, in types that JSON has."""
+        return {
+            "ok": self.ok,
+            "checkpoint": self.prefix,
+            "num_tensors": self.num_tensors,
+            "num_bytes": self.num_bytes,
+            "problems": [{"where": item.where, "error": str(item.error)} for item in self.problems],
+        }
 
 
 def verify_checkpoint(path: file_io.PathLike, *, progress: Progress | None = None) -> VerifyReport:

@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
             progress=progress,
         )
     if arguments.json:
-        output.print_json({"tfsaver": __version__, **report.document()})
+        output.print_json({"tfsaver": __version__, **report.to_json()})
     elif not arguments.quiet:
         out = output.open_screen()
         for line in report.lines():

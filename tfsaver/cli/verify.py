@@ -82,16 +82,10 @@ class _Result:
         return self.report is not None and self.report.ok
 
     def document(self) -> dict[str, Any]:
-        report = self.report or VerifyReport("")
-        return {
-            "path": self.path,
-            "checkpoint": self.report and self.report.prefix,
-            "ok": self.is_sound,
-            "num_tensors": report.num_tensors,
-            "num_bytes": report.num_bytes,
-            "problems": [{"where": problem.where, "error": describe(problem.error)} for problem in report.problems],
-            "error": self.error and describe(self.error),
-        }
+        if self.report is not None:
+            return {"path": self.path, **self.report.to_json(), "error": None}
+        facts = {**VerifyReport("").to_json(), "checkpoint": None, "ok": False}
+        return {"path": self.path, **facts, "error": self.error and describe(self.error)}
 
 
 def _print(out: screen.Screen, report: VerifyReport, is_quiet: bool) -> None:

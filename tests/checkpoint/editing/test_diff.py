@@ -36,7 +36,7 @@ def test_every_kind_of_difference_is_found(save: Any) -> None:
         "value": ("values",),
         "words": ("values",),
     }
-    document = json.loads(json.dumps(report.document(), allow_nan=False))
+    document = json.loads(json.dumps(report.to_json(), allow_nan=False))
     assert [record["num_different"] for record in document["tensors"]] == [0, None, 1, 1]
     assert "1 tensor equal, 4 different, 1 only in a, 1 only in b" in str(report)
     assert not tfsaver.diff(a, a)

@@ -20,7 +20,7 @@ from tfsaver.checkpoint.editing.rename import renamed
 from tfsaver.checkpoint.execution import Data, Execution, Part, Progress, Sink, Target
 from tfsaver.checkpoint.names.name_map import NameMapLike
 from tfsaver.checkpoint.objects.object_graph import TREE_KEY
-from tfsaver.checkpoint.report import count
+from tfsaver.checkpoint.report import Report, count, json_number
 from tfsaver.checkpoint.selection import Selectable, Selection, as_selection
 from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.errors import InvalidArgumentError
@@ -78,7 +78,7 @@ class TensorDifference:
 
 
 @dataclasses.dataclass(frozen=True)
-class DiffReport:
+class DiffReport(Report):
     """What two checkpoints differ in; true when in anything.
 
     Attributes:
@@ -95,37 +95,47 @@ class DiffReport:
     different: tuple[TensorDifference, ...]
     equal: tuple[str, ...]
 
-    def __bool__(self) -> bool:
-        return bool(self.only_in_a or self.only_in_b or self.different)
+    @property
+    def ok(self) -> bool:
+        """Whether the checkpoints are equal."""
+        return not (self.only_in_a or self.only_in_b or self.different)
 
-    def lines(self) -> Iterator[str]:
-        """The report line by line."""
+    def __bool__(self) -> bool:
+        return not self.ok
+
+    def lines(self, *, all_names: bool = False) -> Iterator[str]:
+        """Yields the report line by line.
+
+        Args:
+            all_names: Whether to name the tensors that are equal too.
+        """
         a, b = self.checkpoints
         yield f"a: {a}"
         yield f"b: {b}"
         yield from (f"only in a: {name}" for name in self.only_in_a)
         yield from (f"only in b: {name}" for name in self.only_in_b)
         yield from (f"differs:   {item}" for item in self.different)
+        if all_names:
+            yield from (f"equal:     {name}" for name in self.equal)
         facts = [f"{count(len(self.equal), 'tensor')} equal"]
         facts += [f"{len(self.different):,} different"] if self.different else []
         facts += [f"{len(self.only_in_a):,} only in a"] if self.only_in_a else []
         facts += [f"{len(self.only_in_b):,} only in b"] if self.only_in_b else []
         yield ", ".join(facts)
 
-    def document(self) -> dict[str, Any]:
-        """The report as what JSON can hold."""
+    def to_json(self) -> dict[str, Any]:
+        """Returns every fact of the report, in types that JSON has."""
         return {
+            "ok": self.ok,
             "a": self.checkpoints[0],
             "b": self.checkpoints[1],
             "different": bool(self),
             "only_in_a": list(self.only_in_a),
             "only_in_b": list(self.only_in_b),
             "tensors": [_record(item) for item in self.different],
+            "equal": list(self.equal),
             "num_equal": len(self.equal),
         }
-
-    def __str__(self) -> str:
-        return "\n".join(self.lines())
 
 
 def diff(
@@ -246,7 +256,7 @@ def _record(item: TensorDifference) -> dict[str, Any]:
         "num_elements": values and values.num_elements,
         "num_different": values and values.num_different,
         "num_not_finite": values and values.num_not_finite,
-        "max_abs": values and values.max_abs,
-        "norm": values and values.norm,
-        "relative_norm": item.relative_norm,
+        "max_abs": values and json_number(values.max_abs),
+        "norm": values and json_number(values.norm),
+        "relative_norm": json_number(item.relative_norm),
     }
