@@ -77,6 +77,9 @@ def test_json_holds_everything(trained: str, tmp_path: Path, capsys: pytest.Capt
     assert [item["dtype"] for item in document["tensors"]] == ["bfloat16"] * 5
     assert {item["name"] for item in document["left_out"]} == {"beta1_power", "global_step", "labels"}
     assert {item["name"] for item in document["cast"]} == {item["name"] for item in document["tensors"]}
+    # The names of a WriteReport, which all verbs that write have.
+    assert (document["sources"], document["result"], document["losses"]) == ([trained], document["target"], document["cast"])
+    assert (document["ok"], document["after"]) == (True, {"num_tensors": 5, "num_bytes": document["num_bytes"]})
 
 
 def test_verbose_names_every_tensor(trained: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

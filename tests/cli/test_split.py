@@ -24,6 +24,13 @@ def test_parts_and_rest(trained: str, tmp_path: pathlib.Path, capsys: pytest.Cap
     assert capsys.readouterr().out.count("split: wrote") == 3
 
 
+def test_only_part_is_printed_as_what_was_written(trained: str, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = str(tmp_path / "dense")
+    assert main(["split", trained, "--part", out, ".", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["result"] == document["target"] == document["parts"][0]["target"] == out
+
+
 def test_parts_are_needed(trained: str) -> None:
     with pytest.raises(SystemExit) as stop:
         main(["split", trained])
