@@ -466,7 +466,7 @@ def test_values_whose_keys_begin_with_each_other_look_at_each_tensor_once() -> N
     graph = ObjectGraph((Node({}, values),))
     source = CountedSource(names, "the tensors")
     match = match_objects(source, graph)
-    assert match.origins.keys() == names.keys() and not match.dropped
+    assert {item.key for item in match.report.matched} == names.keys() and not match.dropped
     assert source.num_infos <= 2 * len(names)
 
 

@@ -10,6 +10,22 @@ from tests.interop.guest_process import GuestProcess
 from tests.interop.tensors import GRID, described, of_every_kind, part_digests, partitioned, v1_names
 
 KINDS = ("ref", "resource")
+# Every run has each pair of a kind, a version and a layout once; an exhaustive one has them all.
+_EVERY_KIND = pytest.mark.parametrize(
+    ("kind", "version", "sharded"),
+    [
+        pytest.param(
+            kind,
+            version,
+            sharded,
+            id=f"{kind}-{version}-{'sharded' if sharded else 'whole'}",
+            marks=() if ((kind == "ref") + version + sharded) % 2 else pytest.mark.exhaustive,
+        )
+        for kind in KINDS
+        for version in (1, 2)
+        for sharded in (False, True)
+    ],
+)
 
 
 def held_by_both(first: GuestProcess, second: GuestProcess, kind: str, version: int) -> list[str]:
@@ -18,9 +34,7 @@ def held_by_both(first: GuestProcess, second: GuestProcess, kind: str, version: 
     return names if version == 2 else v1_names(names)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("version", [1, 2])
-@pytest.mark.parametrize("sharded", [False, True], ids=["whole", "sharded"])
+@_EVERY_KIND
 def test_tensorflows_saver_restores_what_ours_saved(
     guest: GuestProcess, tensorflow_2: GuestProcess, tmp_path: Path, kind: str, version: int, sharded: bool
 ) -> None:
@@ -39,9 +53,7 @@ def test_tensorflows_saver_restores_what_ours_saved(
     assert restored == {name: row[2] for name, row in described(whole).items()} | part_digests(cut)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("version", [1, 2])
-@pytest.mark.parametrize("sharded", [False, True], ids=["whole", "sharded"])
+@_EVERY_KIND
 def test_our_saver_restores_what_tensorflows_saved(
     guest: GuestProcess, tensorflow_2: GuestProcess, tmp_path: Path, kind: str, version: int, sharded: bool
 ) -> None:

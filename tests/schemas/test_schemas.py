@@ -288,7 +288,9 @@ print(endianness, schemas.proto_splitter.ChunkInfo.Type.Name(2))
     assert output == "python 0801120412020803" + "3a040a021000" + " 1 x\nBIG BYTES\n"
 
 
-@pytest.mark.parametrize("order", ["schemas, tensorflow", "tensorflow, schemas"])
+@pytest.mark.parametrize(
+    "order", ["schemas, tensorflow", pytest.param("tensorflow, schemas", marks=pytest.mark.exhaustive)]
+)
 def test_tensorflow_in_the_same_process_is_no_conflict(order):
     imports = {"schemas": "from tfsaver import schemas", "tensorflow": "import tensorflow as tf"}
     if importlib.util.find_spec("tensorflow") is None:
