@@ -80,7 +80,7 @@ interop-env: $(INTEROP_VENV)/.stamp
 onnx-env: $(ONNX_VENV)/.stamp
 
 clean:
-	rm -rf .venv .venv-* build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-* build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .mutation_cache
 	rm -f tfsaver/schemas/tensorflow.binpb tfsaver/schemas/__init__.pyi
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
