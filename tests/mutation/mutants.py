@@ -113,7 +113,7 @@ class _Finder(ast.NodeVisitor):
             self._add(node, (tokens[0][0], tokens[-1][1]), swaps[operator])
 
     def visit(self, node: ast.AST) -> None:
-        if not isinstance(node, ast.stmt):
+        if not isinstance(node, (ast.stmt, ast.ExceptHandler)):
             super().visit(node)
             return
         outer = self._statement

@@ -182,7 +182,7 @@ def _by_file(tests: Iterable[str], recording: Recording) -> dict[str, dict[str, 
 class Trials:
     """Tries mutants, several at once if there are several workers."""
 
-    def __init__(self, project: Project, *, jobs: int = 1, slowest: float = 2.0) -> None:
+    def __init__(self, project: Project, *, jobs: int = 1, slowest: float = 1.0) -> None:
         self._project = project
         self._slowest = slowest
         self._jobs = jobs

@@ -14,7 +14,7 @@ from tfsaver.framework import dtypes, tensor_shape
 from tfsaver.framework.dtypes import DType
 from tfsaver.tensor_bundle import entry as entry_module
 from tfsaver.tensor_bundle.entry import BundleEntry, decode_entry
-from tfsaver.tensor_bundle.plain_entry import KnownBeginnings
+from tfsaver.tensor_bundle.plain_entry import Beginning, KnownBeginnings
 
 FLOAT = dtypes.from_name("float32")
 INT8 = dtypes.from_name("int8")
@@ -56,6 +56,28 @@ def test_bytes_are_those_of_the_message_however_often(
         for _ in range(2):
             assert each.encode() == data
             assert decode_entry(data, "it") == each == of_message(data)
+
+
+@pytest.mark.parametrize("offset", [0, 1, 127, 128, 255, 1 << 14, (1 << 35) + 5, (1 << 63) - 1])
+@pytest.mark.parametrize("shard_id", [0, 1, 127, 128, 300, (1 << 31) - 1])
+def test_entry_of_a_known_type_and_shape_needs_no_message(shard_id: int, offset: int) -> None:
+    known = KnownBeginnings()
+    for shape in ((3, 4), (0, 4), ()):
+        entry = entry_of(FLOAT, shape, shard_id, offset, 0x01020304)
+        data = message(entry).SerializeToString()
+        assert known.decode(data) is None
+        beginning = Beginning(FLOAT, shape, entry.size)
+        known.add(data, beginning)
+        assert known.decode(data) == (beginning, shard_id, offset, 0x01020304)
+        assert known.encode(FLOAT.data_type, shape, shard_id, offset, entry.size, 0x01020304) == data
+
+
+def test_bytes_that_cannot_begin_an_entry_are_not_noted() -> None:
+    known = KnownBeginnings()
+    data = message(entry_of(FLOAT, (3, 4), 0, 0, 1)).SerializeToString()
+    for other in (data[:3], data[2:], b"\x08\x81\x12\x02" + data[4:], data[:3] + b"\x80\x01" + data[4:]):
+        known.add(other, Beginning(FLOAT, (3, 4), 48))
+        assert known.decode(other) is None
 
 
 # What protobuf takes for the same message, or for another one: each must be what protobuf says, or an error.
