@@ -49,7 +49,7 @@ def main() -> int:
     parser.add_argument("--only", action="append", metavar="PATH", help="mutants of files whose path begins so; repeatable")
     parser.add_argument("--without", action="append", default=[], metavar="PATH", help="no mutants of these; repeatable")
     parser.add_argument("--jobs", type=int, default=1, help="mutants at once (1)")
-    parser.add_argument("--slowest", type=float, default=1.0, metavar="SECONDS", help="leave slower tests out (1)")
+    parser.add_argument("--slowest", type=float, default=1.0, metavar="SECONDS", help="leave slower tests of other files out (1)")
     options = parser.parse_args()
 
     reasons = {equivalent[:4]: equivalent.reason for equivalent in EQUIVALENTS}
