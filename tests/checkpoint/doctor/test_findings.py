@@ -49,6 +49,18 @@ def test_every_entry_of_a_state_file_is_said_with_what_is_wrong(tmp_path: pathli
     }
 
 
+def test_entries_that_cannot_be_prefixes_are_each_said_once(tmp_path: pathlib.Path) -> None:
+    save(tmp_path, 1, state=False)
+    for name in "ab":
+        (tmp_path / name).mkdir()
+    path = tmp_path / "checkpoint"
+    path.write_text('model_checkpoint_path: "model.ckpt-1"\n' + "".join(f'all_model_checkpoint_paths: "{name}"\n' for name in "ab"))
+    found = {kind: (where, message) for kind, where, message, _ in told(diagnose(tmp_path))}
+    assert set(found) == {"state-file-unreadable", "entry-not-a-prefix"}
+    assert found["state-file-unreadable"][1].startswith("is no sound state file: it lists what is not a checkpoint: ")
+    assert found["entry-not-a-prefix"][1].startswith("names 'b': ") and str(tmp_path / "b") in found["entry-not-a-prefix"][1]
+
+
 def test_entries_that_are_relative_and_there_are_nothing_to_say(tmp_path: pathlib.Path) -> None:
     one, two = save(tmp_path, 1, 2, state=False)
     update_checkpoint_state(tmp_path, two, [one, two], save_relative_paths=True, durable=False)

@@ -58,3 +58,21 @@ def test_biases_of_layers_that_are_no_such_cells_are_proposed() -> None:
     assert found.likely == dict(zip(layer, renamed, strict=True)) and not found.notes
     found = propose({"hidden/bias": (16,)}, {"rnn/basic_lstm_cell/kernel": (9, 16), "rnn/basic_lstm_cell/bias": (16,)})
     assert found.likely == {"hidden/bias": "rnn/basic_lstm_cell/bias"} and not found.notes
+
+
+def test_tensor_of_a_biases_shape_is_proposed_where_the_bias_cannot_be_meant() -> None:
+    layer = {"lstm/lstm_cell/kernel": (5, 16), "lstm/lstm_cell/recurrent_kernel": (4, 16), "lstm/lstm_cell/bias": (16,)}
+    cell = {"rnn/basic_lstm_cell/kernel": (9, 16), "rnn/basic_lstm_cell/bias": (16,)}
+    assert propose({**layer, "query": (16,)}, {**cell, "stem": (16,)}).likely == {"query": "stem"}
+    assert propose({**layer, "query": (16,)}, cell).likely == {}
+
+
+def test_cell_of_other_rows_or_gates_is_no_cell_of_a_layer() -> None:
+    layer = {"lstm/kernel": (5, 16), "lstm/recurrent_kernel": (4, 16), "lstm/bias": (16,)}
+    for kernel, bias in (((8, 16), (16,)), ((9, 12), (12,)), ((9, 16, 1), (16,))):
+        assert not propose(dict(layer), {"rnn/cell/kernel": kernel, "rnn/cell/bias": bias}).notes
+    unknown = {**layer, "lstm/kernel": (None, 16)}
+    assert propose(unknown, {"rnn/cell/kernel": (9, 16), "rnn/cell/bias": (16,)}).notes
+    for recurrent in (None, (None, 16), (4, 16, 1), (3, 16)):
+        other = {**layer, "lstm/recurrent_kernel": recurrent}
+        assert not propose(other, {"rnn/cell/kernel": (9, 16), "rnn/cell/bias": (16,)}).notes

@@ -115,6 +115,10 @@ def test_powers_that_contradict_each_other_or_come_before_the_first_step_say_not
     assert steps_from_powers(1.0, 0.999**3, 0.9, 0.999) == 2
     assert steps_from_powers(0.9**3, 0.5, 0.9, 0.0) == 2
     assert steps_from_powers(0.9**3, 0.5, 0.9, 1.0) == 2
+    # The first power has come to nothing, which takes it 764 steps.
+    assert steps_from_powers(0.0, 0.999**764, 0.9, 0.999) is None
+    assert steps_from_powers(0.0, 0.999**766, 0.9, 0.999) == 765
+    assert steps_from_powers(0.999**766, 0.0, 0.999, 0.9) == 765
 
 
 def test_names_of_one_mapping_for_two_variables_and_two_claims_are_ambiguous() -> None:
