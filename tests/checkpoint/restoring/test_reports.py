@@ -1,0 +1,188 @@
+"""Reports of a restore say every fact in a line of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tfsaver.checkpoint.objects.objects_report import ObjectsReport
+from tfsaver.checkpoint.restoring.restore_report import (
+    AmbiguousTensor,
+    MatchedTensor,
+    MismatchedTensor,
+    MissingTensor,
+    RestoreReport,
+    WantedTensor,
+)
+from tfsaver.errors import InvalidArgumentError, NotFoundError
+from tfsaver.framework import dtypes
+
+F4 = dtypes.from_name("float32")
+
+
+def matched(name: str, num_bytes: int = 8) -> MatchedTensor:
+    return MatchedTensor(WantedTensor(name, F4, (2,)), name, (2,), num_bytes, False)
+
+
+def report(**fields: Any) -> RestoreReport:
+    empty: dict[str, Any] = {
+        "checkpoint": "m",
+        "version": "V2",
+        "matched": (),
+        "missing": (),
+        "mismatched": (),
+        "unexpected": (),
+        "withheld": (),
+        "full_names": None,
+        "mapping": {},
+    }
+    return RestoreReport(**{**empty, **fields})
+
+
+def test_report_of_a_restore_counts_names_and_bytes() -> None:
+    whole = report(matched=(matched("a"), matched("a"), matched("b", 4)), unexpected=("x", "y"), left=("z",))
+    assert whole.ok and (whole.num_wanted, whole.num_bytes) == (2, 20)
+    assert str(whole) == "m: 2 of 2 tensors fit, 2 unexpected, 1 left as they are"
+
+
+def test_everything_that_is_wrong_is_counted_and_told() -> None:
+    wrong = report(
+        matched=(matched("a"),),
+        missing=(MissingTensor("b", ("bb", "c")), MissingTensor("far", ())),
+        mismatched=(MismatchedTensor("s", "t", "dtype", "float", "half"),),
+        ambiguous=(AmbiguousTensor("q", ("k1", "k2"), "nobody knows"),),
+        withheld=("w",),
+        unexpected=("bb", "k1"),
+        mapping={"bb": "b"},
+        notes=("look again",),
+    )
+    assert not wrong.ok and wrong.num_wanted == 6
+    assert str(wrong).split("\n") == [
+        "m: 1 of 6 tensors fit, 2 missing, 1 mismatched, 1 ambiguous, 1 withheld, 2 unexpected",
+        "  Key b not found in checkpoint m; did you mean 'bb', 'c'?",
+        "  Key far not found in checkpoint m",
+        "  tensor_name = t; expected dtype float does not equal original dtype half",
+        "  q is ambiguous: nobody knows: 'k1', 'k2'",
+        "  w fits, and is not restored without what belongs to it",
+        "Not wanted, but in the checkpoint (2):",
+        "  bb",
+        "  k1",
+        "Tensors of these other names would fit (name in the checkpoint: name here):",
+        "{",
+        "    'bb': 'b',",
+        "}",
+        "note: look again",
+    ]
+
+
+def test_v1_checkpoints_are_spoken_of_as_tensorflow_does() -> None:
+    missing = report(version="V1", missing=(MissingTensor("b", ()),))
+    assert str(missing).split("\n")[1] == '  Tensor name "b" not found in checkpoint files m'
+
+
+def test_objects_are_spoken_of_by_what_variables_were_called() -> None:
+    wrong = report(
+        matched=(matched("dense/bias"),),
+        missing=(MissingTensor("one", ()), MissingTensor("two", ())),
+        withheld=("held",),
+        unexpected=("key", "other"),
+        full_names={"key": "dense/kernel", "k2": "dense/bias", "other": "", "k3": "held"},
+    )
+    assert str(wrong).split("\n")[3:] == [
+        "  held fits, and is not restored without what belongs to it",
+        "The checkpoint was written from objects; by the names that its variables had:",
+        "  Existing variables not in the checkpoint: one, two",
+        "  Variables names when this checkpoint was written which don't exist now: dense/kernel",
+        "  (2 variable name(s) did match)",
+        "Not wanted, but in the checkpoint (2):",
+        "  key (dense/kernel)",
+        "  other",
+    ]
+
+
+@pytest.mark.parametrize("field", ["missing", "mismatched", "ambiguous"])
+def test_each_fault_alone_makes_a_report_wrong(field: str) -> None:
+    faults = {
+        "missing": MissingTensor("b", ()),
+        "mismatched": MismatchedTensor("b", "b", "shape", "[1]", "[2]"),
+        "ambiguous": AmbiguousTensor("b", ("k",), "why"),
+    }
+    assert not report(**{field: (faults[field],)}).ok
+    assert report(unexpected=("x",), left=("y",), withheld=("z",), notes=("n",)).ok
+
+
+@pytest.mark.parametrize(
+    ("fact", "said"),
+    [
+        ("dtype", "expected dtype A does not equal original dtype B"),
+        ("full shape", "shape in shape_and_slice spec A does not match the shape stored in checkpoint: B"),
+        ("slices", "Does not have sufficient slices for partitioned tensor: A is wanted, stored are B"),
+        ("size", "Input to reshape is a tensor with B, but the requested shape has A"),
+        ("shape", "Assign requires shapes of both tensors to match. lhs shape= A rhs shape= B (variable, checkpoint)"),
+    ],
+)
+def test_what_differs_is_said_in_the_words_of_tensorflow(fact: str, said: str) -> None:
+    assert str(MismatchedTensor("n", "k", fact, "A", "B")) == f"tensor_name = k; {said}"
+
+
+@pytest.mark.parametrize(("number", "more"), [(4, ""), (5, " and 1 more"), (24, " and 20 more")])
+def test_of_many_tensors_that_may_be_meant_the_first_are_named(number: int, more: str) -> None:
+    keys = tuple(f"k{place}" for place in range(number))
+    assert str(AmbiguousTensor("n", keys, "why")) == f"n is ambiguous: why: 'k0', 'k1', 'k2', 'k3'{more}"
+
+
+def objects_report(**fields: Any) -> ObjectsReport:
+    empty: dict[str, Any] = {
+        "checkpoint": "m",
+        "matched": {},
+        "defaults": (),
+        "missing": (),
+        "ambiguous": (),
+        "mismatched": (),
+        "unused": (),
+        "full_names": {},
+        "mapping": {},
+    }
+    return ObjectsReport(**{**empty, **fields})
+
+
+def test_report_on_objects_says_each_fault() -> None:
+    wrong = objects_report(
+        matched={"a": "x"},
+        defaults=("d",),
+        missing=(MissingTensor("b", ("y",)), MissingTensor("c", ())),
+        ambiguous=(AmbiguousTensor("z", ("k",), "two are called so"),),
+        mismatched=(MismatchedTensor("e", "v", "shape", "[1]", "[2]"),),
+        unused=("u",),
+        full_names={"b": "dense/b", "c": ""},
+        mapping={"y": "b"},
+    )
+    assert str(wrong).split("\n") == [
+        "m: 2 of 5 values of the objects have a tensor, 2 missing, 1 ambiguous, 1 mismatched, 1 unused",
+        "  missing: b (dense/b); did you mean 'y'?",
+        "  missing: c",
+        "  ambiguous: z is ambiguous: two are called so: 'k'",
+        "  mismatched: e has shape [1], v has [2]",
+        "  unused: u",
+        "This mapping (name in the checkpoint: name of the value) would fit:",
+        "{",
+        "    'y': 'b',",
+        "}",
+    ]
+    assert str(objects_report(matched={"a": "x"})) == "m: 1 of 1 values of the objects have a tensor"
+
+
+def test_missing_values_are_not_found_and_other_faults_are_invalid_arguments() -> None:
+    objects_report().raise_unless_ok()
+    objects_report(unused=("u",), is_unused_wrong=False).raise_unless_ok()
+    for fields, error in (
+        ({"missing": (MissingTensor("b", ()),), "unused": ("u",)}, NotFoundError),
+        ({"unused": ("u",)}, InvalidArgumentError),
+        ({"ambiguous": (AmbiguousTensor("z", ("k",), "why"),)}, InvalidArgumentError),
+        ({"mismatched": (MismatchedTensor("e", "v", "shape", "[1]", "[2]"),)}, InvalidArgumentError),
+    ):
+        wrong = objects_report(**fields)
+        assert not wrong.ok
+        with pytest.raises(error, match="values of the objects have a tensor"):
+            wrong.raise_unless_ok()
