@@ -111,6 +111,7 @@ def test_reasons_say_how_many_more_there_are(tmp_path: pathlib.Path) -> None:
     flip(f"{prefix}{DATA}", 0)
     assert (why_not(prefix) or "").endswith("lost with it: 'a'")
     flip(f"{prefix}{DATA}", 900)
+    assert "lost with it: 'a' (and 1 more problem" in (why_not(prefix) or "")
     flip(f"{prefix}{DATA}", 1700)
     assert (why_not(prefix) or "").endswith("lost with it: 'a' (and 2 more problems)")
 

@@ -34,6 +34,34 @@ EQUIVALENTS = (
         "a shortcut: each of the patterns has one of these words",
     ),
     Equivalent(
+        "tfsaver/checkpoint/doctor/directory_survey.py",
+        "_Survey._ends_as_table",
+        "return coding.read_fixed64(file.read(file.size - 8, 8), 0) == table_format.MAGIC",
+        "return coding.read_fixed64(file.read(file.size - 8, 9), 0) == table_format.MAGIC",
+        "a file has no byte behind its last one",
+    ),
+    Equivalent(
+        "tfsaver/checkpoint/editing/comparing.py",
+        "_different_bytes",
+        'unsigned = f"u{size}" if size in (1, 2, 4, 8) else None',
+        'unsigned = f"u{size}" if size in (1, 2, 5, 8) else None',
+        "elements of other sizes are compared byte by byte, which finds the same",
+    ),
+    Equivalent(
+        "tfsaver/tensor_bundle/bundle_files.py",
+        "BundleFiles._file",
+        "if file is not None:",
+        "if False:",
+        "a shortcut: a file that is opened once more is closed again below",
+    ),
+    Equivalent(
+        "tfsaver/tensor_bundle/entry.py",
+        "BundleEntry.encode",
+        "if not self.slices:",
+        "if False:",
+        "a shortcut: protobuf makes the same bytes",
+    ),
+    Equivalent(
         "tfsaver/tensor_bundle/read_many.py", "", "_MAX_GAP = 4 << 10", "_MAX_GAP = 4 << 9", _SIZE
     ),
     Equivalent(

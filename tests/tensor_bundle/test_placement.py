@@ -42,6 +42,11 @@ def value_in(prefix: pathlib.Path) -> Any:
     return values["w0"]
 
 
+def refuse(source: str, target: str) -> None:
+    """As a file system does that has no links."""
+    raise OSError(errno.EPERM, os.strerror(errno.EPERM), source, target)
+
+
 def names(directory: pathlib.Path) -> list[str]:
     return sorted(path.name for path in directory.iterdir())
 
@@ -215,7 +220,8 @@ def test_stop_of_a_merge_leaves_the_inputs_whole_or_the_result(tmp_path: pathlib
         pytest.fail("the merge never ended")
 
 
-def test_sync_that_fails_after_the_step_brings_the_old_bundle_back(tmp_path: pathlib.Path) -> None:
+@pytest.mark.parametrize("has_links", [True, False])
+def test_sync_that_fails_after_the_step_brings_the_old_bundle_back(tmp_path: pathlib.Path, has_links: bool) -> None:
     """Nobody knows whether the disk has the new name: who is told that the save failed finds what was there before."""
     prefix = tmp_path / "model"
     for num_old_shards, num_shards in ((0, 1), (1, 1), (1, 2), (2, 2)):
@@ -233,6 +239,8 @@ def test_sync_that_fails_after_the_step_brings_the_old_bundle_back(tmp_path: pat
                 done(path)
 
             patch.setattr(file_io, "sync_directory", failing)
+            if not has_links:
+                patch.setattr(file_io, "link", refuse)
             with pytest.raises(OSError, match="Input/output error"):
                 write(prefix, NEW, num_shards)
         assert names(tmp_path) == before

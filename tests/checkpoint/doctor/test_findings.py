@@ -25,6 +25,10 @@ def told(diagnosis: Any) -> set[tuple[str, str, str, bool]]:
     return {(each.kind, each.where, each.message, each.is_problem) for each in diagnosis.findings}
 
 
+def names(directory: pathlib.Path) -> list[str]:
+    return sorted(diagnose(directory).survey.checkpoints)
+
+
 def test_every_entry_of_a_state_file_is_said_with_what_is_wrong(tmp_path: pathlib.Path) -> None:
     here, elsewhere = tmp_path / "here", tmp_path / "elsewhere"
     save(here, 1, 2, 3, state=False)
@@ -125,6 +129,16 @@ def test_damaged_index_without_the_number_of_shards_is_taken_by_the_names_of_its
     assert [len(found[name].paths) for name in ("none", "one", "two")] == [1, 2, 3]
     assert [found[name].num_bytes for name in ("none", "one", "two")] == [7, 9, 11]
     assert all(each.stray == () and each.version == "V2" for each in found.values())
+
+
+def test_what_cannot_be_opened_or_is_too_short_is_no_checkpoint(tmp_path: pathlib.Path) -> None:
+    save(tmp_path, 1)
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "short").write_bytes(bytes.fromhex("57fb808b247547db"))
+    (tmp_path / "folder").mkdir()
+    assert names(tmp_path) == ["model.ckpt-1"]
+    (tmp_path / "long enough").write_bytes(bytes(40) + bytes.fromhex("57fb808b247547db"))
+    assert names(tmp_path) == ["long enough", "model.ckpt-1"]
 
 
 def test_checkpoints_are_read_from_the_newest_until_one_is_sound_and_so_is_what_the_state_file_names(
