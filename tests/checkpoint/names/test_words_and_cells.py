@@ -79,6 +79,48 @@ def test_oldest_names_of_cells_become_those_of_today(old: str, new: str) -> None
 
 
 @pytest.mark.parametrize(
+    "scope",
+    [
+        "basic_rnn_cell",
+        "basic_lstm_cell",
+        "lstm_cell",
+        "lstm_cell/projection",
+        "gru_cell",
+        "gru_cell/gates",
+        "gru_cell/candidate",
+        "output_projection_wrapper",
+        "input_projection_wrapper",
+        "layer_norm_basic_lstm_cell",
+        "ugrnn_cell",
+        "intersection_rnn_cell",
+        "intersection_rnn_cell/in_projection",
+        "phased_lstm_cell/mask_gates",
+        "phased_lstm_cell/new_input",
+        "phased_lstm_cell/output_gate",
+        "attention_cell_wrapper",
+        "attention_cell_wrapper/attention",
+        "attention_cell_wrapper/attn_output_projection",
+        "attention_decoder",
+        "attention_decoder/Attention_12",
+        "attention_decoder/AttnOutputProjection",
+    ],
+)
+def test_weights_and_biases_of_each_cell_became_kernel_and_bias(scope: str) -> None:
+    assert rename_rnn_cells([f"rnn/{scope}/weights", f"{scope}/biases/Adam"]) == {
+        f"rnn/{scope}/weights": f"rnn/{scope}/kernel",
+        f"{scope}/biases/Adam": f"{scope}/bias/Adam",
+    }
+    assert rename_rnn_cells([f"my_{scope}/weights", f"{scope}/weights_of_mine"]) == {}
+
+
+def test_cells_that_changed_their_names_too_have_those_of_today() -> None:
+    assert rename_rnn_cells(["rnn/nas_rnn/weights", "nas_rnn/recurrent_weights"]) == {
+        "rnn/nas_rnn/weights": "rnn/nas_cell/kernel",
+        "nas_rnn/recurrent_weights": "nas_cell/recurrent_kernel",
+    }
+
+
+@pytest.mark.parametrize(
     ("slim", "keras"),
     [
         ("weights", "kernel"),

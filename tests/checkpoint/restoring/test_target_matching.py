@@ -162,6 +162,19 @@ def test_ready_table_is_named_for_any_name_that_a_mapping_may_use() -> None:
     assert not any("slim-to-keras" in note for note in shared.notes)
 
 
+def test_ready_table_is_named_where_shapes_fit_as_it_turns_them() -> None:
+    tensors = {"bert/pooler/dense/kernel": (2, 3), "bert/pooler/dense/bias": (3,)}
+    kernel, bias = variable("bert.pooler.dense.weight", (3, 2)), variable("bert.pooler.dense.bias", (3,))
+    [note] = [note for note in report(tensors, kernel, bias).notes if "bert-to-pytorch" in note]
+    assert note.startswith("mapping='bert-to-pytorch' finds 2 of the 2 that are missing (Google's BERT as PyTorch's ")
+    as_it_was = variable("bert.pooler.dense.weight", (2, 3))
+    [note] = [note for note in report(tensors, as_it_was, bias).notes if "bert-to-pytorch" in note]
+    assert note.startswith("mapping='bert-to-pytorch' finds 1 of the 2 ")
+    assert not [note for note in report(tensors, as_it_was).notes if "bert-to-pytorch" in note]
+    integers = {name: np.zeros(shape, np.int32) for name, shape in tensors.items()}
+    assert not [note for note in report(integers, kernel).notes if "bert-to-pytorch" in note]
+
+
 def test_by_shape_passes_over_slots_and_averages() -> None:
     tensors = {"a": (2,), "a/Momentum": (2,), "a/ExponentialMovingAverage": (2,), "b": (3,)}
     found = report(tensors, variable("x"), variable("y", (3,)), by="shape")
