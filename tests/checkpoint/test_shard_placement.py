@@ -142,3 +142,24 @@ def test_link_of_a_users_own_is_replaced_and_what_it_shows_stays(tmp_path: Path)
     save(NEW, tmp_path)
     assert are(values_in(tmp_path), NEW) and (tmp_path / "elsewhere").read_bytes() == kept
     assert sorted(os.listdir(tmp_path)) == ["elsewhere", *NAMES]
+
+
+@pytest.mark.parametrize("function", ["symlink", "link", "mkdir"])
+def test_error_on_the_way_names_the_first_file_and_leaves_the_old_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, function: str
+) -> None:
+    save(OLD, tmp_path)
+    original = getattr(os, function)
+
+    def refuse(*given: Any, **options: Any) -> None:
+        # The directory on the way is made; what goes into it is not.
+        if any("-of-00002.tmp" in os.path.dirname(path) for path in map(str, given)):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        original(*given, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, function, refuse)
+        with pytest.raises(WriteError) as caught:
+            save(NEW, tmp_path)
+    assert caught.value.path == str(tmp_path / NAMES[0])
+    assert sorted(os.listdir(tmp_path)) == NAMES and are(values_in(tmp_path), OLD)
