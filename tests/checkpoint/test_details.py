@@ -12,10 +12,12 @@ import pytest
 
 import tfsaver
 from tests.checkpoint.test_latest_verified import DATA, flip, save
+from tests.table.stores import build, open_table
 from tfsaver.checkpoint import latest_verified, verify
 from tfsaver.checkpoint.checkpoint_location import locate_checkpoint
 from tfsaver.checkpoint.checkpoint_reader import CheckpointReader
 from tfsaver.checkpoint.latest_verified import LatestVerified, Skipped, newest_usable, why_not
+from tfsaver.checkpoint.retention import Retention
 from tfsaver.checkpoint.retention_file import LedgerEntry, LedgerPage, read_ledger, write_ledger
 from tfsaver.checkpoint.retention_ledger import RetentionLedger
 from tfsaver.checkpoint.saved_tensor_slices import MAX_RECORD_SIZE
@@ -162,6 +164,17 @@ def test_file_that_is_no_checkpoint_has_neither_tensors_nor_bytes(tmp_path: path
     assert [problem.where for problem in report.problems] == [str(tmp_path / "m")]
 
 
+def test_damaged_entry_of_the_index_is_the_problem_of_its_tensor(tmp_path: pathlib.Path) -> None:
+    prefix = tfsaver.save_checkpoint({name: np.ones(2) for name in "abc"}, tmp_path / "m", durable=False)
+    index = pathlib.Path(f"{prefix}.index")
+    entries = [(key, b"\xff" if key == b"b" else value) for key, value in open_table(index.read_bytes()).items()]
+    index.write_bytes(build(entries))
+    report = verify_checkpoint(prefix)
+    assert (report.num_tensors, report.num_bytes) == (2, 32)
+    [problem] = report.problems
+    assert problem.where == "b" and isinstance(problem.error, DataLossError)
+
+
 # Saves.
 
 
@@ -267,6 +280,21 @@ def test_ledger_without_a_policy_removes_nothing_and_reads_what_is_there(tmp_pat
     (tmp_path / "checkpoint").write_text("model_checkpoint_path: [")
     ledger.unpin(tmp_path / "model.ckpt-1")
     assert [entry.is_pinned for entry in ledger.checkpoints] == [False, False]
+
+
+def test_earlier_checkpoints_name_the_series_unless_the_policy_does(tmp_path: pathlib.Path) -> None:
+    save(tmp_path, 1)
+    for number, (series, expected) in enumerate(((None, "model.ckpt"), ("mine", "mine"))):
+        ledger = RetentionLedger(tmp_path, Retention(last=9, series=series), f"state{number}", durable=False)
+        ledger.adopt([tmp_path / "model.ckpt-1"])
+        tfsaver.save_checkpoint({"w": np.ones(1)}, tmp_path / "other", durable=False)
+        ledger.record(tmp_path / "other")
+        assert ledger.checkpoints[-1].series == expected
+    plain = RetentionLedger(tmp_path, Retention(last=9), "state2", durable=False)
+    plain.adopt([tmp_path / "elsewhere" / "model.ckpt-1"])
+    plain.record(tmp_path / "other")
+    assert plain.checkpoints[-1].series == "other"
+    RetentionLedger(tmp_path, durable=False).adopt([tmp_path / "model.ckpt-1"])
 
 
 # Selections.

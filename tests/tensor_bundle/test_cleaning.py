@@ -17,7 +17,7 @@ import pytest
 from tests.tensor_bundle.test_placement import NEW, OLD, Killed, names, stop_after, value_in, write
 from tfsaver.lib import abandoned, file_io
 from tfsaver.tensor_bundle import naming
-from tfsaver.tensor_bundle.cleaning import clean_directory
+from tfsaver.tensor_bundle.cleaning import clean_directory, remove_unused_data
 from tfsaver.tensor_bundle.renaming import rename_bundle
 from tfsaver.tensor_bundle.writer import BundleWriter
 
@@ -256,3 +256,25 @@ def test_writer_whose_file_was_taken_for_left_behind_takes_another_name(
     write(tmp_path / "model", OLD)
     np.testing.assert_array_equal(value_in(tmp_path / "model"), OLD)
     assert len([path for path in opened if naming.data_path("", 0, 1) in path]) == 2
+
+
+def test_caller_is_asked_by_the_name_that_a_file_was_to_get(tmp_path: pathlib.Path) -> None:
+    for name in ("ours-1", "theirs-1"):
+        (tmp_path / f"{name}.tmp0123456789").write_bytes(b"")
+    asked: list[str] = []
+
+    def is_ours(name: str) -> bool:
+        asked.append(name)
+        return name == "ours-1"
+
+    clean_directory(str(tmp_path), is_ours)
+    assert sorted(asked) == ["ours-1", "theirs-1"] and names(tmp_path) == ["theirs-1.tmp0123456789"]
+
+
+def test_index_that_is_gone_or_cannot_be_read_takes_no_data_with_it(tmp_path: pathlib.Path) -> None:
+    write(tmp_path / "model", OLD)
+    before = names(tmp_path)
+    remove_unused_data(str(tmp_path / "model"), str(tmp_path / "model.index.tmp0123456789"))
+    (tmp_path / "note").write_bytes(b"half of an index")
+    remove_unused_data(str(tmp_path / "model"), str(tmp_path / "note"))
+    assert names(tmp_path) == sorted([*before, "note"])

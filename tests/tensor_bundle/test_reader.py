@@ -8,6 +8,7 @@ import pathlib
 import numpy as np
 import pytest
 
+from tests.table.stores import with_snappy
 from tests.tensor_bundle.tensors import assert_equal
 from tfsaver.errors import (
     CheckpointNotFoundError,
@@ -216,6 +217,20 @@ def test_renamed_bundle_is_the_same_under_its_new_name(tmp_path: pathlib.Path) -
     rename_bundle(str(prefix), str(tmp_path / "n"))
     assert not list(tmp_path.glob("m*"))
     with BundleReader(tmp_path / "n") as reader:
+        assert all(assert_equal(reader.read(name), value) is None for name, value in TENSORS.items())
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_bundle_with_a_compressed_index_is_renamed_too(tmp_path: pathlib.Path, is_there: bool) -> None:
+    prefix = write(tmp_path / "m")
+    index = pathlib.Path(f"{prefix}.index")
+    index.write_bytes(with_snappy(index.read_bytes()))
+    if is_there:
+        write(tmp_path / "n", a=np.zeros(1))
+    rename_bundle(str(prefix), str(tmp_path / "n"))
+    assert not list(tmp_path.glob("m*"))
+    with BundleReader(tmp_path / "n") as reader:
+        assert reader.names == sorted(TENSORS)
         assert all(assert_equal(reader.read(name), value) is None for name, value in TENSORS.items())
 
 

@@ -12,6 +12,7 @@ import pytest
 
 import tfsaver
 from tests.checkpoint.editing.edited import read
+from tfsaver.checkpoint import losses as losses_module
 from tfsaver.checkpoint.editing.cast import casted
 from tfsaver.checkpoint.editing.comparing import ValueDifference, norm_of
 from tfsaver.checkpoint.editing.lstm_cells import keras_lstm
@@ -107,6 +108,23 @@ def test_worst_losses_sort_last() -> None:
 )  # fmt: skip
 def test_types_that_hold_another_lose_nothing_of_it(source: str, target: str, expected: bool) -> None:
     assert can_lose(dtypes.from_name(source), dtypes.from_name(target)) == expected
+
+
+def test_large_pieces_are_counted_in_blocks_each_element_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.array([1.0, 1e9, np.inf, np.nan, 1e-9, 70000.0, 2.0], np.float32)
+    whole = losses(num_elements=0)
+    cast_array(values, whole)
+    monkeypatch.setattr(losses_module, "_BLOCK", 2)
+    blocks = losses(num_elements=0)
+    cast_array(values, blocks)
+    assert blocks == whole and whole.num_overflowed == 2 and whole.num_underflowed == 1
+
+
+def test_cast_of_nothing_is_noted(tmp_path: pathlib.Path) -> None:
+    some = tfsaver.cast({"w": np.ones(2)}, tmp_path / "some", "float16", durable=False)
+    none = tfsaver.cast({"n": np.arange(2)}, tmp_path / "none", "float16", durable=False)
+    assert some.notes == () and none.notes == ("note: there is nothing to cast to float16",)
+    assert list(some.cast) == ["w"] and (some.before, some.after) == ((1, 16), (1, 4))
 
 
 # Differences.

@@ -106,6 +106,14 @@ def test_new_objects_on_the_way_say_that_they_lead_to_values() -> None:
     assert not any(node.HasField("has_checkpoint_values") for node in old.nodes)
 
 
+def test_objects_beside_a_renamed_one_keep_their_paths() -> None:
+    graph = graph_of(lambda builder: [builder.variable(("a", "x", name), "") for name in "cd"])
+    result = rename_object_graph(graph, {f"a/x/c{VALUE}": (f"a/y/c{VALUE}",), f"a/x/d{VALUE}": (f"a/x/d{VALUE}",)})
+    assert paths(result) == {"": [], "/a": [], "/a/x": [], "/a/y": [], "/a/x/d": ["a/x/d"], "/a/y/c": ["a/y/c"]}
+    both = rename_object_graph(graph, {f"a/x/{name}{VALUE}": (f"a/y/{name}{VALUE}",) for name in "cd"})
+    assert paths(both) == {"": [], "/a": [], "/a/y": [], "/a/y/c": ["a/y/c"], "/a/y/d": ["a/y/d"]}
+
+
 def test_names_with_a_slash_or_a_dot_stay_one_edge() -> None:
     graph = graph_of(lambda builder: builder.variable(("a/b", "c.d"), ""))
     [key] = [attribute.checkpoint_key for node in graph.nodes for attribute in node.attributes]

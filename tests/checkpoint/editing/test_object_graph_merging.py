@@ -122,11 +122,12 @@ def test_nodes_say_whether_they_lead_to_values() -> None:
         builder.node(("net",))
         builder.node(("nothing",))
 
-    result, _ = merge_object_graphs([(0, graph_of(empty)), (1, graph_of(trunk))], takes_last=False)
-    children = {child.local_name: result.nodes[child.node_id] for child in result.nodes[0].children}
-    assert result.nodes[0].has_checkpoint_values.value and children["net"].has_checkpoint_values.value
-    assert not children["nothing"].has_checkpoint_values.value
-    assert children["step"].HasField("has_checkpoint_values")
+    for graphs in ([graph_of(empty), graph_of(trunk)], [graph_of(trunk), graph_of(empty)]):
+        result, _ = merge_object_graphs(list(enumerate(graphs)), takes_last=False)
+        children = {child.local_name: result.nodes[child.node_id] for child in result.nodes[0].children}
+        assert result.nodes[0].has_checkpoint_values.value and children["net"].has_checkpoint_values.value
+        assert not children["nothing"].has_checkpoint_values.value
+        assert children["step"].HasField("has_checkpoint_values")
 
 
 def test_slots_of_unknown_variables_are_left_and_what_hangs_on_a_slot_is_taken() -> None:

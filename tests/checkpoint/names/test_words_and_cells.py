@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tfsaver.checkpoint.names import renames
 from tfsaver.checkpoint.names.bert_names import rename_bert_to_pytorch
 from tfsaver.checkpoint.names.layer_names import rename_keras_to_slim, rename_slim_to_keras
 from tfsaver.checkpoint.names.renames import most_likely
@@ -47,6 +48,15 @@ def test_averages_are_for_averages_where_both_are_there() -> None:
     names = ["w", "w/ExponentialMovingAverage"]
     candidates = {f"x/{name}": f"x/{name}" for name in reversed(names)}
     assert most_likely(dict.fromkeys(names, candidates)) == {name: f"x/{name}" for name in names}
+
+
+@pytest.mark.parametrize(("limit", "is_found"), [(100, True), (81, True), (80, False)])
+def test_names_are_compared_by_their_letters_up_to_a_limit(
+    monkeypatch: pytest.MonkeyPatch, limit: int, is_found: bool
+) -> None:
+    monkeypatch.setattr(renames, "_MAX_LETTERS", limit)
+    found = most_likely({"embedding": {"imbedding": "imbedding"}})
+    assert found == ({"embedding": "imbedding"} if is_found else {})
 
 
 def test_only_cells_are_in_the_result() -> None:

@@ -104,3 +104,5 @@ def test_objects_below_another_root_have_its_path_in_every_key() -> None:
     assert Paths(moved.nodes)[slot.node_id][-1] == "m" and slot.name == "m"
     assert moved.tensors[f"{start}/net/w{VALUE}"].shape == (2,)
     assert moved_under(graph, ()) is graph
+    uncounted = moved_under(program(), ("x",))
+    assert uncounted.nodes[0].children == {"x": 1} and f"save_counter{VALUE}" not in uncounted.tensors
