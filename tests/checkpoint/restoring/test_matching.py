@@ -68,6 +68,14 @@ def test_report_says_all_that_is_wrong_and_what_may_help(tmp_path: pathlib.Path)
     ]
 
 
+def test_tensor_that_is_likely_comes_first_among_three_that_are_near(tmp_path: pathlib.Path) -> None:
+    there = {f"dense/kernel{end}": np.zeros(1) for end in ("s", "_1", "_2")} | {"dense/weights": np.zeros((3, 4), np.float32)}
+    report = match(there, tmp_path, WantedTensor("dense/kernel", F4, (3, 4)))
+    [missing] = report.missing
+    assert missing.near[0] == "dense/weights" and len(missing.near) == len(set(missing.near)) == 3
+    assert report.mapping == {"dense/weights": "dense/kernel"}
+
+
 def test_mapping_has_only_what_fits(tmp_path: pathlib.Path) -> None:
     there = {"dense/weights": np.ones((4, 3), np.float32), "dense/biases": np.ones(4), "dense/w": TENSORS["kernel"]}
     wanted = [WantedTensor("dense/kernel", F4, (None, 4)), WantedTensor("dense/bias", F4, (4,))]
