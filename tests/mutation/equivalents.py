@@ -77,10 +77,20 @@ EQUIVALENTS = (
     ),
     Equivalent(
         "tfsaver/tensor_bundle/bundle_files.py",
+        "BundleFiles._file",
+        "if self._is_closed:",
+        "if False:",
+        "a shortcut: what is opened then is closed again, and the error is the same",
+    ),
+    Equivalent(
+        "tfsaver/tensor_bundle/bundle_files.py",
         "BundleFiles._is_newer_than_index",
         "return False",
         "return None",
         "the caller asks whether it is true",
+    ),
+    Equivalent(
+        "tfsaver/tensor_bundle/bundle_index.py", "", "_NUM_KEPT_ENTRIES = 1 << 14", "_NUM_KEPT_ENTRIES = 1 << 15", _SIZE
     ),
     Equivalent(
         "tfsaver/tensor_bundle/bundle_index.py",

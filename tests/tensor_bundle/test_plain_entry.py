@@ -80,6 +80,19 @@ def test_bytes_that_cannot_begin_an_entry_are_not_noted() -> None:
         assert known.decode(other) is None
 
 
+@pytest.mark.parametrize(
+    "rest",
+    [b"\x18" + b"\xff" * 12 + b"\x35\1\2\3\4", b"\x18\xff\x35\x20\xff\xff\xff", b"\x20\xff\x35\1\2\3\4"],
+    ids=["endless shard", "offset out of the end", "offset into the checksum"],
+)
+def test_numbers_that_run_over_their_end_are_left_to_the_message(rest: bytes) -> None:
+    known = KnownBeginnings()
+    data = message(entry_of(FLOAT, (), 0, 0, 1)).SerializeToString()
+    known.add(data, Beginning(FLOAT, (), 4))
+    assert known.decode(data) == (Beginning(FLOAT, (), 4), 0, 0, 1)
+    assert known.decode(data[: data.index(b"\x28")] + rest) is None
+
+
 # What protobuf takes for the same message, or for another one: each must be what protobuf says, or an error.
 VARIANTS = {
     "type again": lambda data: data + b"\x08\x03",

@@ -179,6 +179,52 @@ def test_verification_reads_everything_and_returns_nothing(tmp_path: pathlib.Pat
             reader.read_many(dict.fromkeys(TENSORS), verify_only=True)
 
 
+def test_data_newer_than_their_index_are_always_checked_and_the_error_says_so(tmp_path: pathlib.Path) -> None:
+    prefix = write(tmp_path / "m")
+    data = f"{prefix}.data-00000-of-00002"
+    flip(data, 3)
+    whole = parse_shape_and_slice("5 0,5")[1]
+    for modified, is_doubtful in ((1e9, False), (1e9 - 1, False), (1e9 + 1, True)):
+        os.utime(f"{prefix}.index", (1e9, 1e9))
+        os.utime(data, (modified, modified))
+        with BundleReader(prefix) as reader:
+            if is_doubtful:
+                with pytest.raises(ChecksumError, match="data newer than the index, as in a save that goes on or was stopped"):
+                    reader.read("a", whole, verify=False)
+            else:
+                assert reader.read("a", whole, verify=False).tolist()[1:] == [1, 2, 3, 4]
+            with pytest.raises(ChecksumError) as caught:
+                reader.read("a")
+            assert ("newer than the index" in str(caught.value)) == is_doubtful
+
+
+def test_tensors_of_a_removed_checkpoint_are_still_checked_and_the_error_says_so(tmp_path: pathlib.Path) -> None:
+    prefix = write(tmp_path / "m")
+    whole = parse_shape_and_slice("5 0,5")[1]
+    with BundleReader(prefix) as reader:
+        os.remove(f"{prefix}.index")
+        assert reader.read("a", whole, verify=False).tolist() == [0, 1, 2, 3, 4]
+        flip(reader.data_path(1), 3)
+        with pytest.raises(ChecksumError, match="the index was removed while it was open"):
+            reader.read("rows", verify=False)
+    with pytest.raises(InvalidArgumentError, match=f"{prefix} is closed"):
+        reader.read("words")
+
+
+def test_data_that_went_with_their_index_are_said_to_have_been_removed(tmp_path: pathlib.Path) -> None:
+    prefix = write(tmp_path / "m")
+    with BundleReader(prefix) as reader:
+        for path in reader.paths:
+            os.remove(path)
+        with pytest.raises(CheckpointNotFoundError, match="was removed while it was read: .* like its data shard 1"):
+            reader.read("words")
+    prefix = write(tmp_path / "m")
+    with BundleReader(prefix) as reader:
+        os.remove(reader.data_path(1))
+        with pytest.raises(CheckpointNotFoundError, match="the index is there, its data shard 1 is not"):
+            reader.read("words")
+
+
 def test_indexes_are_of_one_form_if_names_types_and_shapes_are_the_same(tmp_path: pathlib.Path) -> None:
     one = write(tmp_path / "one")
     others = {
