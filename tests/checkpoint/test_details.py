@@ -282,6 +282,15 @@ def test_ledger_without_a_policy_removes_nothing_and_reads_what_is_there(tmp_pat
     assert [entry.is_pinned for entry in ledger.checkpoints] == [False, False]
 
 
+def test_ledger_lists_no_checkpoint_that_a_sweep_has_removed(tmp_path: pathlib.Path) -> None:
+    one, two = save(tmp_path, 1, 2, state=False)
+    ledger = RetentionLedger(tmp_path, Retention(last=1), durable=False)
+    for prefix in (one, two):
+        ledger.record(prefix)
+    assert ledger.sweep() == [one]
+    assert [entry.name for entry in ledger.checkpoints] == ["model.ckpt-2"]
+
+
 def test_earlier_checkpoints_name_the_series_unless_the_policy_does(tmp_path: pathlib.Path) -> None:
     save(tmp_path, 1)
     for number, (series, expected) in enumerate(((None, "model.ckpt"), ("mine", "mine"))):

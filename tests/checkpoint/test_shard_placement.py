@@ -163,3 +163,23 @@ def test_error_on_the_way_names_the_first_file_and_leaves_the_old_ones(
             save(NEW, tmp_path)
     assert caught.value.path == str(tmp_path / NAMES[0])
     assert sorted(os.listdir(tmp_path)) == NAMES and are(values_in(tmp_path), OLD)
+
+
+def test_without_links_the_first_file_goes_first_so_that_no_two_saves_are_mixed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(OLD, tmp_path)
+    errors = {"link": errno.EPERM, "replace": errno.EROFS}
+
+    def refuse(name: str) -> Callable[..., None]:
+        def call(*_: Any, **__: Any) -> None:
+            raise OSError(errors[name], os.strerror(errors[name]))
+
+        return call
+
+    with monkeypatch.context() as patch:
+        for name in errors:
+            patch.setattr(os, name, refuse(name))
+        with pytest.raises(WriteError):
+            save(NEW, tmp_path)
+    assert sorted(os.listdir(tmp_path)) == NAMES[1:]

@@ -48,6 +48,13 @@ EQUIVALENTS = (
         "a file that does not open is closed at once, so that none is open where none opened",
     ),
     Equivalent(
+        "tfsaver/checkpoint/editing/average.py",
+        "_mean",
+        "counted = [(value, weight) for value, weight in zip(values, weights, strict=True) if weight]",
+        "counted = [(value, weight) for value, weight in zip(values, weights, strict=False) if weight]",
+        "there is a weight for each value: `averaged` has made sure",
+    ),
+    Equivalent(
         "tfsaver/checkpoint/editing/comparing.py",
         "_different_bytes",
         'unsigned = f"u{size}" if size in (1, 2, 4, 8) else None',
@@ -60,6 +67,13 @@ EQUIVALENTS = (
         "return bytes(graph.SerializeToString(deterministic=True))",
         "return bytes(graph.SerializeToString(deterministic=False))",
         "the message has no map fields, whose order is all that this decides",
+    ),
+    Equivalent(
+        "tfsaver/checkpoint/restoring/target_matching.py",
+        "can_cast",
+        "return (wanted.name in _FLOATS and stored.name in _FLOATS | _INTEGERS) or {stored.name, wanted.name} <= _INTEGERS",
+        "return (wanted.name in _FLOATS and stored.name in _FLOATS | _INTEGERS) or {stored.name, wanted.name} < _INTEGERS",
+        "two names are never all of the eight integer types",
     ),
     Equivalent(
         "tfsaver/checkpoint/tensor_slice_reader.py",
@@ -119,6 +133,13 @@ EQUIVALENTS = (
         "if not self.slices:",
         "if False:",
         "a shortcut: protobuf makes the same bytes",
+    ),
+    Equivalent(
+        "tfsaver/tensor_bundle/plain_entry.py",
+        "_size_of_beginning",
+        "if len(value) < 4 or value[0] != _DTYPE or value[2] != _SHAPE or (value[1] | value[3]) >= 0x80:",
+        "if len(value) <= 4 or value[0] != _DTYPE or value[2] != _SHAPE or (value[1] | value[3]) >= 0x80:",
+        "an entry that is no more than its beginning has no checksum, and is left to the message in any case",
     ),
     Equivalent(
         "tfsaver/tensor_bundle/read_many.py", "", "_MAX_GAP = 4 << 10", "_MAX_GAP = 4 << 9", _SIZE

@@ -18,7 +18,8 @@ from tfsaver.checkpoint.doctor.doctor import diagnose
 from tfsaver.checkpoint.doctor.findings import of_other_files
 from tfsaver.checkpoint.doctor.state_survey import in_order_of_age, is_newer, read_state_file
 from tfsaver.checkpoint.retention_file import LedgerEntry, LedgerPage, write_ledger
-from tfsaver.checkpoint.verify import VerifyReport, verify_checkpoint
+from tfsaver.checkpoint.verify import Problem, VerifyReport, verify_checkpoint
+from tfsaver.errors import DataLossError
 
 
 def told(diagnosis: Any) -> set[tuple[str, str, str, bool]]:
@@ -108,6 +109,15 @@ def test_remarks_are_no_problems(tmp_path: pathlib.Path) -> None:
         ("pinned", ledger, "pinned: 'model.ckpt-1'", False),
     }
     assert [each.is_problem for each in of_other_files(diagnosis.survey)] == [False, False]
+
+
+@pytest.mark.parametrize(("is_pinned", "kinds"), [(True, {"pinned"}), (False, set())])
+def test_ledger_of_what_is_there_has_nothing_to_say_but_pins(tmp_path: pathlib.Path, is_pinned: bool, kinds: set[str]) -> None:
+    [one] = save(tmp_path, 1, state=False)
+    update_checkpoint_state(tmp_path, one, [one], save_relative_paths=True, durable=False)
+    page = LedgerPage([LedgerEntry("model.ckpt-1", "model.ckpt", 1.0, is_pinned=is_pinned)])
+    write_ledger(str(tmp_path / "checkpoint.retention.json"), page, durable=False)
+    assert {kind for kind, *_ in told(diagnose(tmp_path))} == kinds
 
 
 def test_unreadable_ledger_is_a_problem_that_says_what_nobody_knows(tmp_path: pathlib.Path) -> None:
@@ -236,6 +246,14 @@ def test_names_are_listed_up_to_a_limit() -> None:
     assert listed(names[:4]) == "'n0', 'n1', 'n2' and 1 more"
     assert listed(names) == "'n0', 'n1', 'n2' and 1,001 more"
     assert listed(names[:3], 2) == "'n0', 'n1' and 1 more"
+
+
+def test_errors_of_other_kinds_are_each_a_damage() -> None:
+    errors = [DataLossError(text) for text in ("one", "two")]
+    for error in errors:
+        error.path, error.offset, error.size = "m", 8, 4
+    damage = describe_damage(VerifyReport("m", problems=[Problem(name, error) for name, error in zip("ab", errors, strict=True)]))
+    assert [(each.tensors, each.offset, each.size) for each in damage] == [(("a",), 8, 4), (("b",), 8, 4)]
 
 
 def test_bytes_that_several_tensors_lost_together_are_one_damage(tmp_path: pathlib.Path) -> None:

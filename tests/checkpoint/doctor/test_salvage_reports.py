@@ -176,6 +176,8 @@ def test_noted_structure_goes_where_tensors_are_lost(tmp_path: pathlib.Path) -> 
     prefix = tfsaver.save({"a": np.ones(10), "b": [np.ones(10)]}, tmp_path / "m", durable=False)
     sound = salvage(prefix, tmp_path)
     assert TREE_KEY in sound.saved and not sound.notes
+    loaded = tfsaver.load(sound.out)
+    assert sorted(loaded) == ["a", "b"] and isinstance(loaded["b"], list)
     shutil.rmtree(tmp_path / "out")
     with tfsaver.load_checkpoint(prefix) as reader:
         info = next(info for info in reader.infos() if info.name not in DESCRIPTIONS)
