@@ -70,7 +70,7 @@ def test_reader_is_closed_with_its_block(tmp_path: pathlib.Path) -> None:
     before = len(os.listdir("/dev/fd"))
     with CheckpointReader(locate_checkpoint(prefix)) as reader:
         assert reader["w"].tolist() == [0, 1, 2]
-    assert len(os.listdir("/dev/fd")) == before
+    assert len(os.listdir("/dev/fd")) <= before
 
 
 # The newest that can be used.

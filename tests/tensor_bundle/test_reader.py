@@ -255,7 +255,7 @@ def test_index_that_cannot_be_opened_is_closed_again(tmp_path: pathlib.Path) -> 
         with pytest.raises(DataLossError) as caught:
             BundleReader(prefix)
         errors.append(caught)
-    assert len(os.listdir("/dev/fd")) == before
+    assert len(os.listdir("/dev/fd")) <= before
 
 
 def test_renamed_bundle_is_the_same_under_its_new_name(tmp_path: pathlib.Path) -> None:

@@ -115,7 +115,7 @@ def test_v1_of_which_no_file_opens_is_the_first_error(tmp_path: pathlib.Path) ->
     before = len(os.listdir("/dev/fd"))
     with pytest.raises(DataLossError, match="m-00000-of-00002"):
         RecoveredSlices("m", paths)
-    assert len(os.listdir("/dev/fd")) == before
+    assert len(os.listdir("/dev/fd")) <= before
 
 
 def test_file_that_is_given_up_leaves_the_slices_of_the_others(tmp_path: pathlib.Path) -> None:

@@ -235,6 +235,7 @@ def test_forget_gate_gets_what_the_old_cell_adds_when_it_runs() -> None:
     assert plan["L/bias/ExponentialMovingAverage"].tolist() == plan["L/bias"].tolist()
     assert plan["L/bias/Adam"].tolist() == [0, 1, 4, 5, 2, 3, 6, 7]
     assert plan["other"].tolist() == [1, 1]
+    assert plan.read("L/bias", np.s_[3:3]).shape == (0,) and plan.read("L/bias", np.s_[3:6]).tolist() == [6, 2, 3]
 
 
 def test_bias_that_gets_nothing_keeps_its_bits() -> None:

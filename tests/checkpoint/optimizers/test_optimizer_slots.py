@@ -202,3 +202,8 @@ def test_optimizers_of_real_checkpoints(cases: pathlib.Path, case: str, optimize
         assert tensor.variable is None or tensor.variable in shapes.keys() - found.keys()
     assert counts == optimizers
     assert len(shapes) - len(found) == num_others
+
+
+def test_factored_slots_of_a_square_variable_are_slots() -> None:
+    shapes = {"w": (4, 4), "w/Adafactor": (4,), "w/Adafactor_1": (4,), "x": (2, 3), "x/Adafactor": (5,)}
+    assert set(find_optimizer_tensors(shapes)) == {"w/Adafactor", "w/Adafactor_1"}
