@@ -8,7 +8,7 @@ import pathlib
 import numpy as np
 import pytest
 
-from tests.table.stores import with_snappy
+from tests.table.stores import build, open_table, with_snappy
 from tests.tensor_bundle.tensors import assert_equal
 from tfsaver.errors import (
     CheckpointNotFoundError,
@@ -23,6 +23,7 @@ from tfsaver.errors import (
 from tfsaver.framework import array_pieces
 from tfsaver.framework.tensor_slice import parse_shape_and_slice
 from tfsaver.tensor_bundle.bundle_index import is_same_content, is_same_form
+from tfsaver.tensor_bundle.entry import decode_entry
 from tfsaver.tensor_bundle.reader import BundleReader
 from tfsaver.tensor_bundle.renaming import remove_bundle, rename_bundle
 from tfsaver.tensor_bundle.writer import BundleWriter
@@ -125,6 +126,18 @@ def test_damage_is_known_after_the_last_piece_and_says_the_tensor(
         assert [len(next(pieces)) for _ in range(2)] == [2, 2]
         with pytest.raises(ChecksumError, match="tensor 'a'"):
             next(pieces)
+
+
+def test_checksum_of_a_tensor_without_elements_is_compared_too(tmp_path: pathlib.Path) -> None:
+    prefix = write(tmp_path / "m")
+    index = pathlib.Path(f"{prefix}.index")
+    entries = dict(open_table(index.read_bytes()).items())
+    entry = decode_entry(entries[b"empty"], "it")
+    index.write_bytes(build({**entries, b"empty": entry._replace(crc32c=entry.crc32c ^ 1).encode()}.items()))
+    with BundleReader(prefix) as reader:
+        for read in (lambda: list(reader.pieces("empty")), lambda: reader.read("empty")):
+            with pytest.raises(ChecksumError, match="tensor 'empty'"):
+                read()
 
 
 def test_file_that_ends_early_is_found_before_the_first_piece(tmp_path: pathlib.Path) -> None:
