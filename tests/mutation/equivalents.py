@@ -83,6 +83,37 @@ EQUIVALENTS = (
         "a V1 file's blocks are checked whatever is asked for",
     ),
     Equivalent(
+        "tfsaver/checkpoint/plan.py",
+        "Plan.with_names",
+        "if number + 1 < len(self.tensor_names) and self.tensor_names[number + 1] == names[name]:",
+        "if number + 2 < len(self.tensor_names) and self.tensor_names[number + 1] == names[name]:",
+        "a shortcut: the search finds the same number",
+    ),
+    Equivalent(
+        "tfsaver/checkpoint/shard_placement.py",
+        "_replace_together",
+        "for temporary, path in zip(temporaries, paths, strict=True):",
+        "for temporary, path in zip(temporaries, paths, strict=False):",
+        "there is a path for each file",
+    ),
+    Equivalent(
+        "tfsaver/tensor_bundle/bundle_files.py",
+        "_PromisedBytes.add",
+        "if key not in self._known:",
+        "if True:",
+        "asked again under the lock: only two threads at the same instant differ",
+    ),
+    Equivalent(
+        "tfsaver/tensor_bundle/read_many.py", "", "_PIECE_SIZE = 8 << 20", "_PIECE_SIZE = 8 << 19", _SIZE
+    ),
+    Equivalent(
+        "tfsaver/tensor_bundle/read_many.py",
+        "_Tensor.size",
+        "if self.region is None and not self.entry.slices:",
+        "if False:",
+        "the product is the same for whole tensors; strings take no slab",
+    ),
+    Equivalent(
         "tfsaver/tensor_bundle/bundle_files.py",
         "BundleFiles._file",
         "if file is not None:",

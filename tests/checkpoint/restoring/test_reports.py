@@ -15,6 +15,7 @@ from tfsaver.checkpoint.restoring.restore_report import (
     RestoreReport,
     WantedTensor,
 )
+from tfsaver.checkpoint.restoring.target_matching import can_cast
 from tfsaver.errors import InvalidArgumentError, NotFoundError
 from tfsaver.framework import dtypes
 
@@ -130,6 +131,17 @@ def test_what_differs_is_said_in_the_words_of_tensorflow(fact: str, said: str) -
 def test_of_many_tensors_that_may_be_meant_the_first_are_named(number: int, more: str) -> None:
     keys = tuple(f"k{place}" for place in range(number))
     assert str(AmbiguousTensor("n", keys, "why")) == f"n is ambiguous: why: 'k0', 'k1', 'k2', 'k3'{more}"
+
+
+INTEGERS = [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
+FLOATS = ["bfloat16", "float16", "float32", "float64", "float8_e5m2", "float8_e4m3fn"]
+
+
+@pytest.mark.parametrize("stored", [*INTEGERS, *FLOATS, "bool", "complex64", "string"])
+@pytest.mark.parametrize("wanted", [*INTEGERS, *FLOATS, "bool", "complex64", "string"])
+def test_numbers_are_cast_to_floats_and_integers_to_integers(stored: str, wanted: str) -> None:
+    expected = (wanted in FLOATS and stored in FLOATS + INTEGERS) or (wanted in INTEGERS and stored in INTEGERS)
+    assert can_cast(dtypes.from_name(stored), dtypes.from_name(wanted)) == expected
 
 
 def objects_report(**fields: Any) -> ObjectsReport:

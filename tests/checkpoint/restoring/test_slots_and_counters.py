@@ -44,6 +44,11 @@ def test_slot_of_a_variable_that_is_not_found_is_missing() -> None:
     assert [item.name for item in found.missing] == ["x", "m"]
 
 
+def test_missing_variable_that_nothing_is_like_has_no_hint() -> None:
+    [missing] = report({"stem": (3,)}, variable("query", (2,))).missing
+    assert missing.near == ()
+
+
 def test_slots_of_another_kind_of_optimizer_are_not_taken_and_said_a_few_times() -> None:
     names = [f"w{number}" for number in range(5)]
     tensors: dict[str, Any] = {tensor: (2,) for name in names for tensor in (name, f"{name}/Momentum")}
