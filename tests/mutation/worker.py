@@ -7,7 +7,7 @@ lines of JSON, and so do the answers:
 
     {"do": "imports", "modules": [...]}                      the lines that importing the modules executes
     {"do": "record", "file": ..., "modules": [...]}          {test: [seconds, {source file: [line, ...]}]} of the tests that pass
-    {"do": "try", "file": ..., "tests": {test: seconds}}     the first test that fails, or None
+    {"do": "try", "file": ..., "tests": {test: seconds}, "first": true}    the tests that fail, or the first one
 
 This file imports nothing of the project: tests of a mutant must not find the checkout.
 """
@@ -38,7 +38,7 @@ _LIMIT_FACTOR = 10.0
 
 
 class _Tracer:
-    """Collects the lines of functions in the folder `tfsaver`, or whatever `folder` is, by source file."""
+    """Collects the lines that are executed of files in a folder, by file."""
 
     def __init__(self, folder: str, *, functions_only: bool) -> None:
         self.lines: dict[str, set[int]] = {}
