@@ -54,11 +54,11 @@ def test_missing_tensor_is_named_with_its_neighbours() -> None:
 def test_plan_stands_on_checkpoints_and_closes_them(tmp_path: pathlib.Path) -> None:
     prefixes = [tfsaver.save_checkpoint({name: np.full(2, number)}, tmp_path / name, durable=False) for number, name in enumerate("ab")]
     plans = [as_plan(tfsaver.load_checkpoint(prefix)) for prefix in prefixes]
-    both = joined(plans, {"a": 0, "b": 1}, graph=None)
-    assert both.prefix == ", ".join(prefixes) and joined([plans[0]] * 2, {"a": 1}, graph=None).prefix == prefixes[0]
+    both = joined(plans, [["a"], ["b"]], graph=None)
+    assert both.prefix == ", ".join(prefixes) and joined([plans[0]] * 2, [[], ["a"]], graph=None).prefix == prefixes[0]
     assert as_plan(ArraySource({"a": np.zeros(1)})).prefix is None
     assert [both[name].tolist() for name in both] == [[0, 0], [1, 1]]
-    again = joined([both, as_plan(ArraySource({"c": np.full(2, 2)}))], {"a": 0, "b": 0, "c": 1}, graph=None)
+    again = joined([both, as_plan(ArraySource({"c": np.full(2, 2)}))], [["a", "b"], ["c"]], graph=None)
     assert [again[name].tolist() for name in "abc"] == [[0, 0], [1, 1], [2, 2]]
     both.close()
     for name in "ab":

@@ -83,13 +83,6 @@ EQUIVALENTS = (
         "a V1 file's blocks are checked whatever is asked for",
     ),
     Equivalent(
-        "tfsaver/checkpoint/plan.py",
-        "Plan.with_names",
-        "if number + 1 < len(self.tensor_names) and self.tensor_names[number + 1] == names[name]:",
-        "if number + 2 < len(self.tensor_names) and self.tensor_names[number + 1] == names[name]:",
-        "a shortcut: the search finds the same number",
-    ),
-    Equivalent(
         "tfsaver/checkpoint/shard_placement.py",
         "_replace_together",
         "for temporary, path in zip(temporaries, paths, strict=True):",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import pathlib
 import shutil
@@ -16,9 +17,9 @@ from tests.table.stores import build, open_table
 from tfsaver.checkpoint.checkpoint_state import update_checkpoint_state
 from tfsaver.checkpoint.doctor.recovered_slices import RecoveredSlices
 from tfsaver.checkpoint.doctor.salvage import salvage_checkpoint
-from tfsaver.checkpoint.doctor.salvage_report import SalvageReport
 from tfsaver.checkpoint.objects.object_graph import DESCRIPTIONS, OBJECT_GRAPH_KEY, TREE_KEY
 from tfsaver.checkpoint.tensor_slice_writer import TensorSliceWriter
+from tfsaver.checkpoint.write_report import Contents, WriteReport
 from tfsaver.errors import CheckpointNotFoundError, DataLossError
 from tfsaver.tensor_bundle.writer import BundleWriter
 
@@ -30,35 +31,27 @@ def save(prefix: pathlib.Path, **options: Any) -> str:
     return tfsaver.save_checkpoint(TENSORS, prefix, durable=False, **options)
 
 
-def salvage(prefix: object, tmp_path: pathlib.Path, **options: Any) -> SalvageReport:
+def salvage(prefix: object, tmp_path: pathlib.Path, **options: Any) -> WriteReport:
     return salvage_checkpoint(prefix, tmp_path / "out" / "saved", durable=False, **options)  # type: ignore[arg-type]
 
 
-def test_report_is_a_line_for_each_thing() -> None:
-    report = SalvageReport("m", "n", {"a": 3, "b": 4}, {"c": ["0,1", "1,1"]}, {"d": "why"}, ["damage"], ["note"])
-    assert report.num_bytes == 7
-    assert str(report).split("\n") == [
-        "m: 2 tensors saved to n, 7 bytes; 1 lost",
-        "  damage",
-        "  note",
-        "  in part: c, without 0,1, 1,1",
-        "  lost: d: why",
-    ]
-    assert str(SalvageReport("m")) == "m: 0 tensors saved, 0 bytes; 0 lost"
+def saved(report: WriteReport) -> dict[str, int]:
+    """The bytes of each tensor that is whole."""
+    return {tensor.name: tensor.num_bytes for tensor in report.tensors or ()}
 
 
-def test_report_is_complete_only_if_nothing_is_lost_or_damaged() -> None:
-    assert SalvageReport("m", notes=["note"]).is_complete
-    assert not SalvageReport("m", lost={"a": "why"}).is_complete
-    assert not SalvageReport("m", partial={"a": ["0,1"]}).is_complete
-    assert not SalvageReport("m", damage=["why"]).is_complete
+def test_a_salvage_is_ok_only_if_nothing_is_lost_or_damaged() -> None:
+    nothing = WriteReport("salvage", ("m",), None, Contents(0, 0), Contents(0, 0), notes=("note",))
+    assert nothing.ok
+    for fields in ({"lost": {"a": "why"}}, {"partial": {"a": ("0,1",)}}, {"damage": ("why",)}):
+        assert not dataclasses.replace(nothing, **fields).ok
 
 
 @pytest.mark.parametrize("format", ["v1", "v2"])
 def test_sound_checkpoint_has_neither_damage_nor_notes(tmp_path: pathlib.Path, format: str) -> None:
     report = salvage(save(tmp_path / "m", format=format), tmp_path)
-    assert (report.damage, report.notes, report.lost, report.partial) == ([], [], {}, {})
-    assert report.saved == dict.fromkeys(TENSORS, 80)
+    assert (report.damage, report.notes, report.lost, report.partial) == ((), (), {}, {})
+    assert saved(report) == dict.fromkeys(TENSORS, 80)
 
 
 def test_where_nothing_is_sound_the_first_reasons_are_given(tmp_path: pathlib.Path) -> None:
@@ -78,7 +71,7 @@ def test_where_nothing_is_sound_the_first_reasons_are_given(tmp_path: pathlib.Pa
 
 @pytest.mark.parametrize("suffix", ["", ".index", DATA])
 def test_v2_checkpoint_is_found_by_its_files(tmp_path: pathlib.Path, suffix: str) -> None:
-    assert len(salvage(save(tmp_path / "m") + suffix, tmp_path).saved) == 5
+    assert len(saved(salvage(save(tmp_path / "m") + suffix, tmp_path))) == 5
 
 
 @pytest.mark.parametrize("format", ["v1", "v2"])
@@ -86,7 +79,7 @@ def test_directory_is_its_latest_checkpoint(tmp_path: pathlib.Path, format: str)
     prefix = save(tmp_path / "run" / "m-1", format=format)
     update_checkpoint_state(tmp_path / "run", prefix, durable=False)
     report = salvage(tmp_path / "run", tmp_path)
-    assert report.prefix == prefix and len(report.saved) == 5
+    assert report.sources == (prefix,) and len(saved(report)) == 5
 
 
 def test_v1_shards_are_found_by_one_of_them(tmp_path: pathlib.Path) -> None:
@@ -94,8 +87,8 @@ def test_v1_shards_are_found_by_one_of_them(tmp_path: pathlib.Path) -> None:
     os.remove(tmp_path / "m-00001-of-00003")
     for spelled in (pattern, str(tmp_path / "m-00000-of-00003"), str(tmp_path / "m-00001-of-00003")):
         report = salvage(spelled, tmp_path)
-        assert report.prefix == pattern
-        assert len(report.saved) in (3, 4) and any("m-00001-of-00003" in each for each in report.damage)
+        assert report.sources == (pattern,)
+        assert len(saved(report)) in (3, 4) and any("m-00001-of-00003" in each for each in report.damage)
         shutil.rmtree(tmp_path / "out")
 
 
@@ -150,11 +143,11 @@ def test_slices_of_which_some_are_lost_are_counted(tmp_path: pathlib.Path) -> No
         writer.add("x", np.zeros(1))
     flip(str(tmp_path / "m.data-00001-of-00002"), 0)
     report = salvage(tmp_path / "m", tmp_path)
-    assert list(report.saved) == ["x"]
+    assert list(saved(report)) == ["x"]
     assert report.lost["w"].startswith("2,2: ") and report.lost["w"].endswith(" (1 of its 2 slices are sound)")
     shutil.rmtree(tmp_path / "out")
     report = salvage(tmp_path / "m", tmp_path, keep_partial=True)
-    assert report.partial == {"w": ["2,2"]} and not report.lost
+    assert report.partial == {"w": ("2,2",)} and not report.lost
 
 
 def test_names_that_another_checkpoint_of_the_series_has_are_told(tmp_path: pathlib.Path) -> None:
@@ -168,15 +161,15 @@ def test_names_that_another_checkpoint_of_the_series_has_are_told(tmp_path: path
     data[position : position + 2] = b"\xff\xff"
     index.write_bytes(data)
     report = salvage(tmp_path / "m-2", tmp_path)
-    assert sorted(report.saved) == ["a", "c", "d", "e"]
-    assert report.notes == [f"names that {tmp_path / 'm-1'} has and that are not found here: 'b'"]
+    assert sorted(saved(report)) == ["a", "c", "d", "e"]
+    assert report.notes == (f"names that {tmp_path / 'm-1'} has and that are not found here: 'b'",)
 
 
 def test_noted_structure_goes_where_tensors_are_lost(tmp_path: pathlib.Path) -> None:
     prefix = tfsaver.save({"a": np.ones(10), "b": [np.ones(10)]}, tmp_path / "m", durable=False)
     sound = salvage(prefix, tmp_path)
-    assert TREE_KEY in sound.saved and not sound.notes
-    loaded = tfsaver.load(sound.out)
+    assert TREE_KEY in saved(sound) and not sound.notes
+    loaded = tfsaver.load(sound.target)
     assert sorted(loaded) == ["a", "b"] and isinstance(loaded["b"], list)
     shutil.rmtree(tmp_path / "out")
     with tfsaver.load_checkpoint(prefix) as reader:
@@ -185,15 +178,15 @@ def test_noted_structure_goes_where_tensors_are_lost(tmp_path: pathlib.Path) -> 
     assert offset is not None
     flip(f"{prefix}{DATA}", offset)
     report = salvage(prefix, tmp_path)
-    assert name in report.lost and TREE_KEY not in report.saved
-    assert report.notes == ["the structure that tfsaver.save noted may name what is lost, and went"]
+    assert name in report.lost and TREE_KEY not in saved(report)
+    assert report.notes == ("the structure that tfsaver.save noted may name what is lost, and went",)
 
 
 @pytest.mark.parametrize("value", [b"\xff\xff", np.ones(3)])
 def test_description_of_objects_that_cannot_be_read_is_lost_and_the_tensors_stay(tmp_path: pathlib.Path, value: Any) -> None:
     tfsaver.save_checkpoint({**TENSORS, OBJECT_GRAPH_KEY: value}, tmp_path / "m", durable=False)
     report = salvage(tmp_path / "m", tmp_path)
-    assert sorted(report.saved) == sorted(TENSORS) and list(report.lost) == [OBJECT_GRAPH_KEY]
+    assert sorted(saved(report)) == sorted(TENSORS) and list(report.lost) == [OBJECT_GRAPH_KEY]
 
 
 def test_progress_counts_the_tensors(tmp_path: pathlib.Path) -> None:

@@ -41,10 +41,11 @@ def test_mean_says_what_is_from_the_last_one_and_is_as_large_as_one(save: Any, t
 
 def test_lazy_cast_may_overflow_where_that_is_allowed_and_loses_nothing_else() -> None:
     source = ArraySource({"a": np.array([1.0, 1e9])})
-    assert casted(source, "float16", allow_overflow=True).plan.read("a").tolist() == [1.0, np.inf]
-    casting = casted(source, "float16", raises=False)
-    assert casting.plan.read("a").tolist() == [1.0, np.inf]
-    assert casting.report["a"].num_overflowed == 1 and casting.report["a"].is_refused()
+    assert casted(source, "float16", allow_overflow=True).read("a").tolist() == [1.0, np.inf]
+    plan = casted(source, "float16", raises=False)
+    assert plan.read("a").tolist() == [1.0, np.inf]
+    lost = dict(plan.losses())["a"]
+    assert lost.num_overflowed == 1 and lost.is_refused
 
 
 def losses(**fields: Any) -> Losses:
@@ -67,11 +68,11 @@ def test_what_was_lost_is_said_in_numbers() -> None:
 @pytest.mark.parametrize("field", ["num_changed", "num_nans_lost", "num_overflowed", "num_infinities_lost"])
 def test_only_what_is_out_of_range_may_be_allowed(field: str) -> None:
     lost = losses(**{field: 2})
-    assert lost.num_refused == 2 and lost.is_refused()
-    assert lost.is_refused(allow_overflow=True) == (field in ("num_changed", "num_nans_lost"))
+    assert lost.num_refused == 2 and lost.is_refused
+    assert losses(**{field: 2}, allow_overflow=True).is_refused == (field in ("num_changed", "num_nans_lost"))
     with pytest.raises(InvalidArgumentError, match="'w': float32"):
-        raise_losses({"w": lost, "v": losses()})
-    raise_losses({"v": losses(num_underflowed=3, max_abs=1.0)})
+        raise_losses([("w", lost), ("v", losses())])
+    raise_losses([("v", losses(num_underflowed=3, max_abs=1.0))])
 
 
 def test_largest_error_and_underflows_are_those_of_all_pieces() -> None:
@@ -124,7 +125,7 @@ def test_cast_of_nothing_is_noted(tmp_path: pathlib.Path) -> None:
     some = tfsaver.cast({"w": np.ones(2)}, tmp_path / "some", "float16", durable=False)
     none = tfsaver.cast({"n": np.arange(2)}, tmp_path / "none", "float16", durable=False)
     assert some.notes == () and none.notes == ("note: there is nothing to cast to float16",)
-    assert list(some.cast) == ["w"] and (some.before, some.after) == ((1, 16), (1, 4))
+    assert list(some.losses) == ["w"] and (some.before, some.after) == ((1, 16), (1, 4))
 
 
 # Differences.
@@ -181,8 +182,9 @@ def test_difference_is_said_with_all_its_facts(save: Any) -> None:
         "value": "value: 2 of 4 elements differ, by at most 0.5, norm 0.5, 0.1 of the first, 1 infinite or no number",
         "zero": "zero: 1 of 1 element differ, by at most 1, norm 1",
     }
-    assert told == [(16, 80), (24, 80), (40, 80), (72, 80), (80, 80)]
-    document = json.loads(json.dumps(report.document()))
+    # Of the tensors whose elements are compared.
+    assert told == [(16, 64), (24, 64), (56, 64), (64, 64)]
+    document = json.loads(json.dumps(report.to_json()))
     assert document["tensors"][2] == {
         "name": "value",
         "kinds": ["values"],
@@ -209,9 +211,9 @@ def test_part_for_the_rest_is_written_only_if_something_is_left(save: Any, tmp_p
     report = tfsaver.split(prefix, parts, rest=tmp_path / "rest", durable=False)
     assert list(report.parts) == [str(tmp_path / "one"), str(tmp_path / "two")] and not list(tmp_path.glob("rest*"))
     some = tfsaver.split(prefix, {str(tmp_path / "three"): "^a/"}, rest=tmp_path / "rest", durable=False)
-    assert list(read(some.parts[str(tmp_path / "rest")].prefix)) == ["b/x"]
-    document = json.loads(json.dumps(some.document()))
-    assert document["verb"] == "split" and [part["result"] for part in document["parts"]] == list(some.parts)
+    assert list(read(some.parts[str(tmp_path / "rest")].target)) == ["b/x"]
+    document = json.loads(json.dumps(some.to_json()))
+    assert document["verb"] == "split" and [part["target"] for part in document["parts"]] == list(some.parts)
 
 
 @pytest.mark.parametrize(("number", "said"), [(5, "t0, t1, t2, t3, t4"), (6, "t0, t1, t2, t3, t4, and 1 more")])

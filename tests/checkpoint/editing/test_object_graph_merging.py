@@ -149,7 +149,7 @@ def test_slots_of_unknown_variables_are_left_and_what_hangs_on_a_slot_is_taken()
 
 def test_checkpoints_of_objects_are_merged_with_their_values(tmp_path: pathlib.Path) -> None:
     report = tfsaver.merge([source_of(trunk, 1), source_of(head, 2)], tmp_path / "out", durable=False)
-    with tfsaver.load_checkpoint(report.prefix) as reader:
+    with tfsaver.load_checkpoint(report.target) as reader:
         assert reader[f"net/a{VALUE}"].tolist() == [1, 1] and reader[f"net/b{VALUE}"].tolist() == [2, 2]
         graph = read_object_graph(reader)
     assert {"a", "b", "step"} <= set(graph.full_names_of_keys().values())

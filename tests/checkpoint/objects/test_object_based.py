@@ -72,14 +72,14 @@ def test_tensors_are_found_by_what_variables_are_called() -> None:
 
 def test_tensors_may_have_the_suffix_of_a_value_behind_what_variables_are_called() -> None:
     source, report = for_objects(ArraySource({f"{name}{VALUE}": value for name, value in arrays().items()}), program())
-    assert report.matched[f"net/bias{VALUE}"] == f"dense/bias{VALUE}"
+    assert keys(report)[f"net/bias{VALUE}"] == f"dense/bias{VALUE}"
     assert values(source)[f"net/kernel{VALUE}"] == [[0, 1, 2], [3, 4, 5]]
 
 
 def test_tensors_may_be_called_by_the_path_alone() -> None:
     names = {"net/kernel": "dense/kernel", "net/bias": "dense/bias", "net/kernel/.OPTIMIZER_SLOT/opt/m": "dense/kernel/Adam"}
     _, report = for_objects(ArraySource({path: arrays()[name] for path, name in names.items()}), program())
-    assert report.matched == {f"{path}{VALUE}": path for path in names}
+    assert keys(report) == {f"{path}{VALUE}": path for path in names}
 
 
 @pytest.mark.parametrize(

@@ -6,17 +6,9 @@ from typing import Any
 
 import pytest
 
-from tfsaver.checkpoint.objects.objects_report import ObjectsReport
-from tfsaver.checkpoint.restoring.restore_report import (
-    AmbiguousTensor,
-    MatchedTensor,
-    MismatchedTensor,
-    MissingTensor,
-    RestoreReport,
-    WantedTensor,
-)
+from tfsaver.checkpoint.match_report import AmbiguousTensor, MatchedTensor, MatchReport, MismatchedTensor, MissingTensor
 from tfsaver.checkpoint.restoring.target_matching import can_cast
-from tfsaver.errors import InvalidArgumentError, NotFoundError
+from tfsaver.checkpoint.wanted_tensor import WantedTensor
 from tfsaver.framework import dtypes
 
 F4 = dtypes.from_name("float32")
@@ -26,7 +18,7 @@ def matched(name: str, num_bytes: int = 8) -> MatchedTensor:
     return MatchedTensor(WantedTensor(name, F4, (2,)), name, (2,), num_bytes, False)
 
 
-def report(**fields: Any) -> RestoreReport:
+def report(**fields: Any) -> MatchReport:
     empty: dict[str, Any] = {
         "checkpoint": "m",
         "version": "V2",
@@ -38,7 +30,7 @@ def report(**fields: Any) -> RestoreReport:
         "full_names": None,
         "mapping": {},
     }
-    return RestoreReport(**{**empty, **fields})
+    return MatchReport(**{**empty, **fields})
 
 
 def test_report_of_a_restore_counts_names_and_bytes() -> None:
@@ -149,57 +141,34 @@ def test_numbers_are_cast_to_floats_and_integers_to_integers() -> None:
     assert pairs == to_floats | {(stored, wanted) for stored in INTEGERS for wanted in INTEGERS}
 
 
-def objects_report(**fields: Any) -> ObjectsReport:
-    empty: dict[str, Any] = {
-        "checkpoint": "m",
-        "matched": {},
-        "defaults": (),
-        "missing": (),
-        "ambiguous": (),
-        "mismatched": (),
-        "unused": (),
-        "full_names": {},
-        "mapping": {},
-    }
-    return ObjectsReport(**{**empty, **fields})
-
-
-def test_report_on_objects_says_each_fault() -> None:
-    wrong = objects_report(
-        matched={"a": "x"},
+def test_report_on_objects_says_each_fault_by_keys_and_full_names() -> None:
+    wrong = report(
+        version=None,
+        matched=(matched("a"),),
         defaults=("d",),
-        missing=(MissingTensor("b", ("y",)), MissingTensor("c", ())),
+        missing=(MissingTensor("b", ("y",), "dense/b"), MissingTensor("c", ())),
         ambiguous=(AmbiguousTensor("z", ("k",), "two are called so"),),
         mismatched=(MismatchedTensor("e", "v", "shape", "[1]", "[2]"),),
-        unused=("u",),
-        full_names={"b": "dense/b", "c": ""},
+        unexpected=("u",),
         mapping={"y": "b"},
+        is_unexpected_wrong=True,
     )
     assert str(wrong).split("\n") == [
-        "m: 2 of 5 values of the objects have a tensor, 2 missing, 1 ambiguous, 1 mismatched, 1 unused",
+        "m: 1 of 5 tensors fit, 2 missing, 1 mismatched, 1 ambiguous, 1 unexpected, 1 given as defaults",
         "  missing: b (dense/b); did you mean 'y'?",
         "  missing: c",
-        "  ambiguous: z is ambiguous: two are called so: 'k'",
         "  mismatched: e has shape [1], v has [2]",
-        "  unused: u",
-        "This mapping (name in the checkpoint: name of the value) would fit:",
+        "  z is ambiguous: two are called so: 'k'",
+        "Not wanted, but in the checkpoint (1):",
+        "  u",
+        "Tensors of these other names would fit (name in the checkpoint: name here):",
         "{",
         "    'y': 'b',",
         "}",
     ]
-    assert str(objects_report(matched={"a": "x"})) == "m: 1 of 1 values of the objects have a tensor"
 
 
-def test_missing_values_are_not_found_and_other_faults_are_invalid_arguments() -> None:
-    objects_report().raise_unless_ok()
-    objects_report(unused=("u",), is_unused_wrong=False).raise_unless_ok()
-    for fields, error in (
-        ({"missing": (MissingTensor("b", ()),), "unused": ("u",)}, NotFoundError),
-        ({"unused": ("u",)}, InvalidArgumentError),
-        ({"ambiguous": (AmbiguousTensor("z", ("k",), "why"),)}, InvalidArgumentError),
-        ({"mismatched": (MismatchedTensor("e", "v", "shape", "[1]", "[2]"),)}, InvalidArgumentError),
-    ):
-        wrong = objects_report(**fields)
-        assert not wrong.ok
-        with pytest.raises(error, match="values of the objects have a tensor"):
-            wrong.raise_unless_ok()
+def test_an_unexpected_tensor_is_wrong_only_where_all_are_to_be_used() -> None:
+    assert report(unexpected=("u",)).ok
+    assert not report(unexpected=("u",), is_unexpected_wrong=True).ok
+    assert report(is_unexpected_wrong=True).ok

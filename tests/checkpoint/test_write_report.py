@@ -7,16 +7,17 @@ import json
 import numpy as np
 import pytest
 
-from tfsaver.checkpoint.editing.edit_report import Contents, EditReport, LeftOut, contents_of, count
 from tfsaver.checkpoint.losses import Losses
+from tfsaver.checkpoint.report import count
 from tfsaver.checkpoint.tensor_source import ArraySource
+from tfsaver.checkpoint.write_report import Contents, LeftOut, WriteReport, contents_of
 from tfsaver.framework import dtypes
 
 FLOAT, HALF = dtypes.from_name("float32"), dtypes.from_name("float16")
 
 
-def report(**fields: object) -> EditReport:
-    return EditReport(**{"verb": "select", "sources": ("a",), "prefix": "out", "before": Contents(3, 400), "after": Contents(1, 100), **fields})  # type: ignore[arg-type]  # fmt: skip
+def report(**fields: object) -> WriteReport:
+    return WriteReport(**{"verb": "select", "sources": ("a",), "target": "out", "before": Contents(3, 400), "after": Contents(1, 100), **fields})  # type: ignore[arg-type]  # fmt: skip
 
 
 def test_report_of_nothing_special_is_three_lines() -> None:
@@ -25,7 +26,7 @@ def test_report_of_nothing_special_is_three_lines() -> None:
 
 
 def test_dry_run_is_said() -> None:
-    assert next(report(prefix=None).lines()) == "select: nothing written (dry run)"
+    assert next(report(target=None).lines()) == "select: nothing written (dry run)"
 
 
 @pytest.mark.parametrize(
@@ -61,12 +62,12 @@ def test_new_names_are_behind_the_old_ones() -> None:
 
 def test_the_worst_cast_comes_first() -> None:
     losses = {
-        "a": Losses(FLOAT, HALF, 4, max_abs=0.1, max_relative=0.1),
-        "b": Losses(FLOAT, HALF, 4, num_overflowed=1),
-        "c": Losses(FLOAT, HALF, 4, num_changed=1),
-        "d": Losses(FLOAT, HALF, 4, max_abs=0.1, max_relative=0.1, num_underflowed=1),
+        "a": Losses(FLOAT, HALF, num_elements=4, max_abs=0.1, max_relative=0.1),
+        "b": Losses(FLOAT, HALF, num_elements=4, num_overflowed=1),
+        "c": Losses(FLOAT, HALF, num_elements=4, num_changed=1),
+        "d": Losses(FLOAT, HALF, num_elements=4, max_abs=0.1, max_relative=0.1, num_underflowed=1),
     }
-    lines = str(report(cast=losses)).split("\n")
+    lines = str(report(losses=losses)).split("\n")
     assert lines[4] == "cast:      4 tensors"
     assert [line.split(":")[0].strip() for line in lines[5:]] == ["c", "b", "d", "a"]
     assert lines[5:] == [f"    {name}: {losses[name]}" for name in "cbda"]
@@ -85,20 +86,25 @@ def test_notes_come_last() -> None:
 
 
 def test_document_has_all_facts_as_json_has_them() -> None:
-    losses = Losses(FLOAT, HALF, 4, max_abs=0.5, max_relative=0.25, num_overflowed=1, num_underflowed=2)
+    losses = Losses(FLOAT, HALF, num_elements=4, max_abs=0.5, max_relative=0.25, num_overflowed=1, num_underflowed=2)
     full = report(
-        left_out={"m": LeftOut("excluded", 8)}, renamed={"a": ("b", "c")}, cast={"w": losses}, notes=("a note",), sources=("a", "b")
+        left_out={"m": LeftOut("excluded", 8)}, renamed={"a": ("b", "c")}, losses={"w": losses}, notes=("a note",), sources=("a", "b")
     )  # fmt: skip
-    assert json.loads(json.dumps(full.document())) == {
+    assert json.loads(json.dumps(full.to_json())) == {
+        "ok": True,
         "verb": "select",
         "sources": ["a", "b"],
-        "result": "out",
+        "source_format": None,
+        "target": "out",
+        "format": None,
         "before": {"num_tensors": 3, "num_bytes": 400},
         "after": {"num_tensors": 1, "num_bytes": 100},
+        "num_bytes": 100,
         "num_bytes_saved": 300,
+        "tensors": None,
         "left_out": [{"name": "m", "reason": "excluded", "num_bytes": 8}],
         "renamed": [{"name": "a", "new_names": ["b", "c"]}],
-        "cast": [
+        "losses": [
             {
                 "name": "w",
                 "source": "float32",
@@ -113,7 +119,11 @@ def test_document_has_all_facts_as_json_has_them() -> None:
                 "num_nans_lost": 0,
             }
         ],
+        "lost": {},
+        "partial": {},
+        "damage": [],
         "notes": ["a note"],
+        "parts": [],
     }
 
 
