@@ -25,3 +25,17 @@ def cases() -> pathlib.Path:
     if not folder.is_dir():
         pytest.skip(f"the folder of files that other programs wrote is not at {folder}; TFSAVER_CASES names another place")
     return folder
+
+
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> set[int]:
+    """The inodes that were synced."""
+    inodes: set[int] = set()
+    sync = os.fsync
+
+    def note(descriptor: int) -> None:
+        inodes.add(os.fstat(descriptor).st_ino)
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    return inodes

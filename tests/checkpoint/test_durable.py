@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pathlib
 from collections.abc import Callable
 from typing import Any
@@ -20,20 +19,6 @@ from tfsaver.checkpoint.retention_ledger import RetentionLedger
 from tfsaver.checkpoint.tensor_slice_writer import TensorSliceWriter
 
 TENSORS = {"a": np.ones(3), "b": np.ones(4), "c": np.ones(5)}
-
-
-@pytest.fixture
-def synced(monkeypatch: pytest.MonkeyPatch) -> set[int]:
-    """The inodes that were synced."""
-    inodes: set[int] = set()
-    sync = os.fsync
-
-    def note(descriptor: int) -> None:
-        inodes.add(os.fstat(descriptor).st_ino)
-        sync(descriptor)
-
-    monkeypatch.setattr(os, "fsync", note)
-    return inodes
 
 
 def save(directory: pathlib.Path, **options: Any) -> None:

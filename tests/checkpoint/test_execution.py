@@ -147,7 +147,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str, type[SaverError]]] = {
     "a prefix that is a directory's": ({}, "out/", InvalidArgumentError),
     "the checkpoint itself": ({"overwrite": True}, "m", InvalidArgumentError),
     "a checkpoint that is there": ({}, "old", AlreadyExistsError),
-    "a type that the format has not": ({"format": "v1"}, "out", UnimplementedError),
+    "a dtype that V1 does not support": ({"format": "v1"}, "out", UnimplementedError),
 }
 
 

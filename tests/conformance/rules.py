@@ -243,7 +243,7 @@ def readers_hash(directory: Path) -> None:
         assert {reader: 1}[reader] == 1
 
 
-# Mappings that make their arrays in one memory, of which a verb takes two.
+# Verbs that take two mappings, which make their arrays in the same memory.
 
 
 @rule

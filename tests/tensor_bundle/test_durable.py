@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pathlib
 from collections.abc import Callable
 
@@ -12,20 +11,6 @@ import pytest
 from tfsaver.tensor_bundle.merge import merge_bundles
 from tfsaver.tensor_bundle.renaming import rename_bundle
 from tfsaver.tensor_bundle.writer import BundleWriter
-
-
-@pytest.fixture
-def synced(monkeypatch: pytest.MonkeyPatch) -> set[int]:
-    """The inodes that were synced."""
-    inodes: set[int] = set()
-    sync = os.fsync
-
-    def note(descriptor: int) -> None:
-        inodes.add(os.fstat(descriptor).st_ino)
-        sync(descriptor)
-
-    monkeypatch.setattr(os, "fsync", note)
-    return inodes
 
 
 def write(prefix: pathlib.Path, **options: bool) -> None:
