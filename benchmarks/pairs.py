@@ -53,8 +53,8 @@ def _prepare(directory: Path) -> None:
 
 
 def _convert() -> Callable[..., object]:
-    # `tfsaver.convert` is a package once something of it has been imported.
-    convert: Callable[..., object] = importlib.import_module("tfsaver.convert.convert").convert
+    # In older checkouts `tfsaver.convert` is a package once something of it has been imported.
+    convert: Callable[..., object] = getattr(tfsaver.convert, "convert", tfsaver.convert)
     return convert
 
 

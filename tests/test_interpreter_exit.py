@@ -26,7 +26,7 @@ open_files.append(TensorSliceWriter("v1"))
 open_files[-1].add("a", values["a"])
 """
 _READERS = """
-for format in ("v1", "v2"):
+for format in ("V1", "V2"):
     open_files.append(tfsaver.load_checkpoint(tfsaver.save_checkpoint(values, format, format=format, durable=False)))
     open_files[-1]["a"]
 """

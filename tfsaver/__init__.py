@@ -5,11 +5,11 @@
     tfsaver.verify("model")                                 # every byte, every checksum
     saver = tfsaver.Saver(var_list)                         # in the place of tf.compat.v1.train.Saver
 
-This file is only the front door: each name is imported from the room it lives in when it is first used, so that
-``import tfsaver`` itself takes neither numpy nor protobuf nor TensorFlow. The rooms, from the bottom up: `errors`,
-`schemas`, `lib` (bytes and files), `table` (sorted string tables), `framework` (tensors), `tensor_bundle` (V2),
-`checkpoint` (both formats, and their surroundings), `graph` (graphs as data), `saved_model`, `convert` (the
-neighbours' formats), `compat` (TensorFlow's own interfaces), `cli`.
+Every name is imported when it is first used, so that ``import tfsaver`` itself imports neither numpy nor protobuf nor
+TensorFlow. The packages, from the bottom up: `errors`, `schemas`, `lib` (bytes and files), `table` (sorted string tables),
+`framework` (tensors), `tensor_bundle` (V2), `checkpoint` (both formats, plans and executions), `graph` (graphs as data),
+`saved_model`, `formats` (foreign files), `targets` (trees of tensors), `compat` (TensorFlow's own interfaces), `verbs`
+(what a person calls), `cli`.
 """
 
 from __future__ import annotations
@@ -30,14 +30,6 @@ if TYPE_CHECKING:
     from tfsaver.checkpoint.checkpoint_reader import load_variable as load_variable
     from tfsaver.checkpoint.doctor.doctor import diagnose as diagnose
     from tfsaver.checkpoint.doctor.salvage import salvage_checkpoint as salvage
-    from tfsaver.checkpoint.editing.average import average as average
-    from tfsaver.checkpoint.editing.cast import cast as cast
-    from tfsaver.checkpoint.editing.diff import diff as diff
-    from tfsaver.checkpoint.editing.merge import merge as merge
-    from tfsaver.checkpoint.editing.rename import rename as rename
-    from tfsaver.checkpoint.editing.reshard import reshard as reshard
-    from tfsaver.checkpoint.editing.select import select as select
-    from tfsaver.checkpoint.editing.split import split as split
     from tfsaver.checkpoint.match_report import MatchReport as MatchReport
     from tfsaver.checkpoint.match_report import MatchReport as RestoreReport
     from tfsaver.checkpoint.retention import Retention as Retention
@@ -46,21 +38,29 @@ if TYPE_CHECKING:
     from tfsaver.checkpoint.verify import verify_checkpoint as verify
     from tfsaver.compat.export import export_saved_model as export_saved_model
     from tfsaver.compat.v1.saver import Saver as Saver
-    from tfsaver.compat.v2.restore import compare as compare
-    from tfsaver.compat.v2.restore import restore as restore
-    from tfsaver.convert.convert import convert as convert
-    from tfsaver.convert.trees.tree import load as load
-    from tfsaver.convert.trees.tree import save as save
     from tfsaver.errors import SaverError as SaverError
-    from tfsaver.graph.strip import strip as strip
     from tfsaver.saved_model.editing import edit_saved_model as edit_saved_model
     from tfsaver.saved_model.freezing import freeze_saved_model as freeze_saved_model
     from tfsaver.saved_model.loader import load_saved_model as load_saved_model
     from tfsaver.saved_model.merging import merge_saved_models as merge_saved_models
     from tfsaver.tensor_bundle.merge import merge_bundles as merge_bundles
     from tfsaver.tensor_bundle.writer import BundleWriter as BundleWriter
+    from tfsaver.verbs.average import average as average
+    from tfsaver.verbs.cast import cast as cast
+    from tfsaver.verbs.convert import convert as convert
+    from tfsaver.verbs.diff import diff as diff
+    from tfsaver.verbs.merge import merge as merge
+    from tfsaver.verbs.rename import rename as rename
+    from tfsaver.verbs.reshard import reshard as reshard
+    from tfsaver.verbs.restore import compare as compare
+    from tfsaver.verbs.restore import restore as restore
+    from tfsaver.verbs.select import select as select
+    from tfsaver.verbs.split import split as split
+    from tfsaver.verbs.strip import strip as strip
+    from tfsaver.verbs.trees import load as load
+    from tfsaver.verbs.trees import save as save
 
-# Public name -> where it lives: the module, and its name there. `convert` is a room and a verb: its module can be called.
+# Public name -> where it lives: the module, and its name there.
 _HOMES = {
     "BundleWriter": ("tfsaver.tensor_bundle.writer", "BundleWriter"),
     "CheckpointReader": ("tfsaver.checkpoint.checkpoint_reader", "CheckpointReader"),
@@ -71,11 +71,12 @@ _HOMES = {
     "Saver": ("tfsaver.compat.v1.saver", "Saver"),
     "SaverError": ("tfsaver.errors", "SaverError"),
     "Selection": ("tfsaver.checkpoint.selection", "Selection"),
-    "average": ("tfsaver.checkpoint.editing.average", "average"),
-    "cast": ("tfsaver.checkpoint.editing.cast", "cast"),
+    "average": ("tfsaver.verbs.average", "average"),
+    "cast": ("tfsaver.verbs.cast", "cast"),
     "checkpoint_exists": ("tfsaver.checkpoint.checkpoint_management", "checkpoint_exists"),
-    "compare": ("tfsaver.compat.v2.restore", "compare"),
-    "diff": ("tfsaver.checkpoint.editing.diff", "diff"),
+    "compare": ("tfsaver.verbs.restore", "compare"),
+    "convert": ("tfsaver.verbs.convert", "convert"),
+    "diff": ("tfsaver.verbs.diff", "diff"),
     "diagnose": ("tfsaver.checkpoint.doctor.doctor", "diagnose"),
     "edit_saved_model": ("tfsaver.saved_model.editing", "edit_saved_model"),
     "export_saved_model": ("tfsaver.compat.export", "export_saved_model"),
@@ -83,22 +84,22 @@ _HOMES = {
     "get_checkpoint_state": ("tfsaver.checkpoint.checkpoint_management", "get_checkpoint_state"),
     "latest_checkpoint": ("tfsaver.checkpoint.checkpoint_management", "latest_checkpoint"),
     "list_variables": ("tfsaver.checkpoint.checkpoint_reader", "list_variables"),
-    "load": ("tfsaver.convert.trees.tree", "load"),
+    "load": ("tfsaver.verbs.trees", "load"),
     "load_checkpoint": ("tfsaver.checkpoint.checkpoint_reader", "load_checkpoint"),
     "load_saved_model": ("tfsaver.saved_model.loader", "load_saved_model"),
     "load_variable": ("tfsaver.checkpoint.checkpoint_reader", "load_variable"),
-    "merge": ("tfsaver.checkpoint.editing.merge", "merge"),
+    "merge": ("tfsaver.verbs.merge", "merge"),
     "merge_bundles": ("tfsaver.tensor_bundle.merge", "merge_bundles"),
     "merge_saved_models": ("tfsaver.saved_model.merging", "merge_saved_models"),
-    "rename": ("tfsaver.checkpoint.editing.rename", "rename"),
-    "reshard": ("tfsaver.checkpoint.editing.reshard", "reshard"),
-    "restore": ("tfsaver.compat.v2.restore", "restore"),
-    "save": ("tfsaver.convert.trees.tree", "save"),
+    "rename": ("tfsaver.verbs.rename", "rename"),
+    "reshard": ("tfsaver.verbs.reshard", "reshard"),
+    "restore": ("tfsaver.verbs.restore", "restore"),
+    "save": ("tfsaver.verbs.trees", "save"),
     "salvage": ("tfsaver.checkpoint.doctor.salvage", "salvage_checkpoint"),
     "save_checkpoint": ("tfsaver.checkpoint.save", "save_checkpoint"),
-    "select": ("tfsaver.checkpoint.editing.select", "select"),
-    "split": ("tfsaver.checkpoint.editing.split", "split"),
-    "strip": ("tfsaver.graph.strip", "strip"),
+    "select": ("tfsaver.verbs.select", "select"),
+    "split": ("tfsaver.verbs.split", "split"),
+    "strip": ("tfsaver.verbs.strip", "strip"),
     "verify": ("tfsaver.checkpoint.verify", "verify_checkpoint"),
 }
 _MODULES = frozenset(
@@ -106,15 +107,17 @@ _MODULES = frozenset(
         "checkpoint",
         "cli",
         "compat",
-        "convert",
         "errors",
+        "formats",
         "framework",
         "graph",
         "lib",
         "saved_model",
         "schemas",
         "table",
+        "targets",
         "tensor_bundle",
+        "verbs",
     }
 )
 

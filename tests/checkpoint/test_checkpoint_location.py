@@ -30,7 +30,7 @@ def v2(prefix: Path, num_shards: int = 1) -> Path:
 
 
 def v1(prefix: Path, num_shards: int = 1) -> Path:
-    save_checkpoint(TENSORS, prefix, format="v1", num_shards=num_shards, durable=False)
+    save_checkpoint(TENSORS, prefix, format="V1", num_shards=num_shards, durable=False)
     return prefix
 
 

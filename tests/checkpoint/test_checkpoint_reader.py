@@ -30,7 +30,7 @@ TENSORS: dict[str, Any] = {
 }
 
 
-@pytest.fixture(params=["v1", "v2"])
+@pytest.fixture(params=["V1", "V2"])
 def reader(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[CheckpointReader]:
     save_checkpoint(TENSORS, tmp_path / "model", format=request.param)
     with load_checkpoint(tmp_path / "model") as opened:
@@ -166,7 +166,7 @@ def test_closed_reader_reads_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="this system does not say what is open")
-@pytest.mark.parametrize("format", ["v1", "v2"])
+@pytest.mark.parametrize("format", ["V1", "V2"])
 def test_a_reader_that_nobody_has_any_more_leaves_no_file_open(format: str, tmp_path: Path) -> None:
     prefix = save_checkpoint(TENSORS, tmp_path / "model", format=format)
 

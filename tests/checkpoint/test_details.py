@@ -30,7 +30,7 @@ from tfsaver.errors import CheckpointReplacedError, DataLossError, InvalidArgume
 # Readers.
 
 
-@pytest.mark.parametrize("format", ["v1", "v2"])
+@pytest.mark.parametrize("format", ["V1", "V2"])
 def test_pickled_reader_reads_the_same_version_or_nothing(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, format: str
 ) -> None:
@@ -66,7 +66,7 @@ def test_readers_of_one_version_are_equal(tmp_path: pathlib.Path) -> None:
 
 
 def test_reader_is_closed_with_its_block(tmp_path: pathlib.Path) -> None:
-    prefix = tfsaver.save_checkpoint({"w": np.arange(3)}, tmp_path / "m", format="v1", durable=False)
+    prefix = tfsaver.save_checkpoint({"w": np.arange(3)}, tmp_path / "m", format="V1", durable=False)
     before = len(os.listdir("/dev/fd"))
     with CheckpointReader(locate_checkpoint(prefix)) as reader:
         assert reader["w"].tolist() == [0, 1, 2]
@@ -144,7 +144,7 @@ def test_report_of_a_verification_in_words() -> None:
     assert VerifyReport("m").ok and not VerifyReport("m", problems=[one]).ok
 
 
-@pytest.mark.parametrize("format", ["v1", "v2"])
+@pytest.mark.parametrize("format", ["V1", "V2"])
 def test_verification_counts_tensors_and_bytes_and_says_how_far_it_is(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, format: str
 ) -> None:
@@ -182,7 +182,7 @@ def test_save_leaves_what_another_series_left_alone(tmp_path: pathlib.Path) -> N
     ours, other = (tmp_path / f"{name}-1.tmp0123456789" for name in ("m", "other"))
     ours.write_bytes(b"")
     other.write_bytes(b"")
-    tfsaver.save_checkpoint({"w": np.ones(1)}, tmp_path / "m-2", format="v1", durable=False)
+    tfsaver.save_checkpoint({"w": np.ones(1)}, tmp_path / "m-2", format="V1", durable=False)
     assert not ours.exists() and other.exists()
 
 

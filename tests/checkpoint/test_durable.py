@@ -26,11 +26,11 @@ def save(directory: pathlib.Path, **options: Any) -> None:
 
 
 def save_v1(directory: pathlib.Path, **options: Any) -> None:
-    tfsaver.save_checkpoint(TENSORS, directory / "new-1", format="v1", **options)
+    tfsaver.save_checkpoint(TENSORS, directory / "new-1", format="V1", **options)
 
 
 def save_v1_in_shards(directory: pathlib.Path, **options: Any) -> None:
-    tfsaver.save_checkpoint(TENSORS, directory / "new-1", format="v1", num_shards=3, **options)
+    tfsaver.save_checkpoint(TENSORS, directory / "new-1", format="V1", num_shards=3, **options)
 
 
 def write_v1(directory: pathlib.Path, **options: Any) -> None:

@@ -21,7 +21,6 @@ from tfsaver.checkpoint.editing.cast import casted
 from tfsaver.checkpoint.editing.rename import renamed
 from tfsaver.checkpoint.execution import Data, Execution, Sink, Target
 from tfsaver.checkpoint.tensor_source import ArraySource, TensorSource
-from tfsaver.convert.formats import FORMATS
 from tfsaver.errors import (
     AlreadyExistsError,
     DataLossError,
@@ -30,6 +29,7 @@ from tfsaver.errors import (
     SaverError,
     UnimplementedError,
 )
+from tfsaver.formats.registry import FORMATS
 from tfsaver.framework.tensor_info import TensorInfo
 from tfsaver.framework.tensor_slice import TensorSlice
 
@@ -147,7 +147,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str, type[SaverError]]] = {
     "a prefix that is a directory's": ({}, "out/", InvalidArgumentError),
     "the checkpoint itself": ({"overwrite": True}, "m", InvalidArgumentError),
     "a checkpoint that is there": ({}, "old", AlreadyExistsError),
-    "a dtype that V1 does not support": ({"format": "v1"}, "out", UnimplementedError),
+    "a dtype that V1 does not support": ({"format": "V1"}, "out", UnimplementedError),
 }
 
 
@@ -163,9 +163,9 @@ def test_a_dry_run_refuses_what_a_write_refuses(name: str, dry_run: Any, tmp_pat
     assert sorted(os.listdir(tmp_path)) == before
 
 
-@pytest.mark.parametrize("kind", ["v2", "v1", "npz", "safetensors", "torch", "keras"])
+@pytest.mark.parametrize("kind", ["V2", "V1", "npz", "safetensors", "torch", "keras"])
 def test_a_dry_run_asks_for_room_on_the_disk(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip({"keras": "h5py", "v1": "numpy", "v2": "numpy", "npz": "numpy"}.get(kind, kind))
+    pytest.importorskip({"keras": "h5py", "V1": "numpy", "V2": "numpy", "npz": "numpy"}.get(kind, kind))
     monkeypatch.setattr("tfsaver.lib.free_space.free_space", lambda directory: 47)
     target = FORMATS[kind].target(tmp_path / ("x.weights.h5" if kind == "keras" else "x"))
     with pytest.raises(NoSpaceError) as caught:

@@ -21,7 +21,7 @@ from tfsaver.checkpoint.verify import verify_checkpoint
 DATA = ".data-00000-of-00001"
 
 
-def save(directory: pathlib.Path, *steps: int, version: str = "v2", state: bool = True, name: str = "model.ckpt") -> list[str]:
+def save(directory: pathlib.Path, *steps: int, version: str = "V2", state: bool = True, name: str = "model.ckpt") -> list[str]:
     """Checkpoints whose times are their steps in minutes, and a state file."""
     paths = []
     for step in steps:
@@ -41,7 +41,7 @@ def flip(path: str, position: int = 100) -> None:
     pathlib.Path(path).write_bytes(data)
 
 
-@pytest.mark.parametrize("version", ["v1", "v2"])
+@pytest.mark.parametrize("version", ["V1", "V2"])
 def test_sound_checkpoint_that_the_state_file_names_is_taken(tmp_path, version, caplog):
     one, two = save(tmp_path, 1, 2, version=version)
     assert latest_verified_checkpoint(tmp_path) == (two, [])
@@ -51,11 +51,11 @@ def test_sound_checkpoint_that_the_state_file_names_is_taken(tmp_path, version, 
     assert not caplog.records
 
 
-@pytest.mark.parametrize("version", ["v1", "v2"])
+@pytest.mark.parametrize("version", ["V1", "V2"])
 def test_damaged_one_is_skipped_and_the_log_says_why(tmp_path, version, caplog):
     caplog.set_level(logging.WARNING, "tfsaver")
     one, two, three = save(tmp_path, 1, 2, 3, version=version)
-    victims = [f"{path}{DATA}" if version == "v2" else path for path in (two, three)]
+    victims = [f"{path}{DATA}" if version == "V2" else path for path in (two, three)]
     flip(victims[0], 200)
     os.truncate(victims[1], 50)
     assert latest_checkpoint(tmp_path) == three
@@ -150,7 +150,7 @@ def test_copied_directory_whose_state_file_names_the_original_gives_the_original
 
 
 def test_v1_checkpoint_in_several_files_is_found_by_its_pattern(tmp_path):
-    path = save_checkpoint({"a": np.ones(9), "b": np.ones(9)}, tmp_path / "m-1", format="v1", num_shards=2, durable=False)
+    path = save_checkpoint({"a": np.ones(9), "b": np.ones(9)}, tmp_path / "m-1", format="V1", num_shards=2, durable=False)
     assert latest_checkpoint(tmp_path, verified=True) == path == str(tmp_path / "m-1-?????-of-00002")
     os.remove(tmp_path / "m-1-00000-of-00002")
     latest = latest_verified_checkpoint(tmp_path)

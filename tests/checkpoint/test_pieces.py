@@ -52,7 +52,7 @@ def test_any_layout_is_cut_in_c_order(small_pieces: int, array: np.ndarray[Any, 
     assert all(piece.dtype == array.dtype.newbyteorder("=") for piece in pieces)
 
 
-@pytest.mark.parametrize("options", [{}, {"format": "v1"}, {"byte_order": "big"}])
+@pytest.mark.parametrize("options", [{}, {"format": "V1"}, {"byte_order": "big"}])
 def test_stored_tensors_come_in_pieces(small_pieces: int, tmp_path: pathlib.Path, options: dict[str, Any]) -> None:
     arrays: dict[str, Any] = {
         "matrix": np.arange(33, dtype=np.float32).reshape(3, 11),
@@ -153,7 +153,7 @@ def test_memory_does_not_grow_with_tensors(tmp_path: pathlib.Path) -> None:
 def test_saved_sources_are_the_files_of_saved_arrays(save: Any, tmp_path: pathlib.Path) -> None:
     words = np.array([b"x", b"yy"], object)
     arrays = {"a": np.arange(12.0).reshape(3, 4).T, "b": words, "c": np.float32(1), "d": np.zeros((0, 2))}
-    for options in ({}, {"num_shards": 3}, {"format": "v1"}, {"format": "v1", "num_shards": 2}):
+    for options in ({}, {"num_shards": 3}, {"format": "V1"}, {"format": "V1", "num_shards": 2}):
         for kind, source in (("arrays", arrays), ("source", ArraySource(arrays))):
             (tmp_path / kind).mkdir(exist_ok=True)
             save_checkpoint(source, tmp_path / kind / "m", durable=False, **options)

@@ -344,9 +344,9 @@ def test_doubtful_tensor_is_always_checked(tmp_path: pathlib.Path) -> None:
 
 
 def test_v1_file_that_is_replaced_or_removed_is_read_to_its_end(tmp_path: pathlib.Path) -> None:
-    path = save_checkpoint({"w": np.arange(1000), "v": np.arange(5)}, tmp_path / "m", format="v1", durable=False)
+    path = save_checkpoint({"w": np.arange(1000), "v": np.arange(5)}, tmp_path / "m", format="V1", durable=False)
     with load_checkpoint(path) as reader:
-        save_checkpoint({"w": np.zeros(1000, int), "v": np.zeros(5, int)}, tmp_path / "m", format="v1", durable=False)
+        save_checkpoint({"w": np.zeros(1000, int), "v": np.zeros(5, int)}, tmp_path / "m", format="V1", durable=False)
         assert reader["w"][999] == 999
         os.remove(path)
         assert reader["v"][4] == 4
@@ -358,7 +358,7 @@ def test_v1_checkpoint_of_several_files_is_opened_again_when_one_is_replaced(tmp
 
     def save(start: int) -> None:
         values = {name: np.arange(30).reshape(SHAPE) + start + 100 * number for number, name in enumerate("abc")}
-        save_checkpoint(values, directory / "model", format="v1", num_shards=2, durable=False)
+        save_checkpoint(values, directory / "model", format="V1", num_shards=2, durable=False)
 
     save(OLD)
     old = state_of(directory, 10**18)

@@ -36,11 +36,11 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def save(ledger: RetentionLedger, name: str, metric: object = None, *, format: str = "v2") -> list[str]:
+def save(ledger: RetentionLedger, name: str, metric: object = None, *, format: str = "V2") -> list[str]:
     """What a Saver does: the checkpoint, the ledger, the state file, the removals."""
     prefix = os.path.join(ledger.directory, name)
     save_checkpoint({"x": np.float32(1)}, prefix, format=format, durable=False)  # type: ignore[arg-type]
-    version = schemas.SaverDef.V1 if format == "v1" else schemas.SaverDef.V2
+    version = schemas.SaverDef.V1 if format == "V1" else schemas.SaverDef.V2
     kept = ledger.record(prefix, metric=metric, version=version)  # type: ignore[arg-type]
     paths = [path for path, _ in kept]
     checkpoint_management.update_checkpoint_state(ledger.directory, prefix, paths, ledger.latest_filename, durable=False)
@@ -262,7 +262,7 @@ def test_v1_checkpoints_and_their_meta_graphs_are_removed(tmp_path: pathlib.Path
     ledger = ledger_of(tmp_path, Retention(last=1))
     for step in range(2):
         (tmp_path / f"m-{step}.meta").touch()
-        save(ledger, f"m-{step}", format="v1")
+        save(ledger, f"m-{step}", format="V1")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint", "checkpoint.retention.json", "m-1", "m-1.meta"]
 
 

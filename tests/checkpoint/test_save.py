@@ -24,7 +24,7 @@ from tfsaver.framework.tensor_info import TensorInfo
 from tfsaver.framework.tensor_slice import TensorSlice
 from tfsaver.lib.overlapped_file import MAX_PENDING
 
-FORMATS = ["v1", "v2"]
+FORMATS = ["V1", "V2"]
 TENSORS = {f"layer_{number}/kernel": np.full((number + 1, 3), number, np.float32) for number in range(7)}
 
 
@@ -32,7 +32,7 @@ TENSORS = {f"layer_{number}/kernel": np.full((number + 1, 3), number, np.float32
 @pytest.mark.parametrize("format", FORMATS)
 def test_mapping_is_read_back(format: str, num_shards: int, tmp_path: Path) -> None:
     name = save_checkpoint(TENSORS, tmp_path / "model", format=format, num_shards=num_shards)
-    expected = str(tmp_path / "model") if format == "v2" or num_shards == 1 else f"{tmp_path}/model-?????-of-0000{num_shards}"
+    expected = str(tmp_path / "model") if format == "V2" or num_shards == 1 else f"{tmp_path}/model-?????-of-0000{num_shards}"
     assert name == expected
     with load_checkpoint(name) as reader:
         assert reader.names == sorted(TENSORS)
@@ -109,7 +109,7 @@ def test_missing_directories_are_made(format: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("mapping", "options", "sentence"),
     [
-        ({"w": 1.0}, {"format": "v3"}, "format 'v3' is unknown; known are 'v2' and 'v1'"),
+        ({"w": 1.0}, {"format": "v3"}, "unknown checkpoint format 'v3'; known are 'V1' and 'V2'"),
         ({"w": 1.0}, {"num_shards": 0}, "num_shards is 0, at least 1 is needed"),
         ([("w", 1.0)], {}, "a mapping from names to arrays is needed, not list"),
         ({"": 1.0}, {}, "a tensor's name must be a str that is not empty, not ''"),
@@ -132,7 +132,7 @@ def test_what_cannot_be_saved_says_why_and_leaves_nothing(
 
 def test_type_that_v1_has_not_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(UnimplementedError, match="no type for uint32, which V2 checkpoints have: 'w'"):
-        save_checkpoint({"a": 1.0, "w": np.uint32(1)}, tmp_path / "model", format="v1", num_shards=2)
+        save_checkpoint({"a": 1.0, "w": np.uint32(1)}, tmp_path / "model", format="V1", num_shards=2)
     assert listing(tmp_path) == []
 
 
@@ -223,7 +223,7 @@ VERBS: dict[str, Callable[[Any, Path], Any]] = {
     "average": lambda source, out: tfsaver.average([source, source], out),
     "merge": lambda source, out: tfsaver.merge([source, {"other": np.ones(3)}], out),
     "reshard": lambda source, out: tfsaver.reshard(source, out, num_shards=3),
-    "to V1": lambda source, out: tfsaver.reshard(source, out, format="v1"),
+    "to V1": lambda source, out: tfsaver.reshard(source, out, format="V1"),
 }
 
 

@@ -25,8 +25,8 @@ NEW = {"a": np.zeros(1000, np.float32), "b": np.ones(5, np.int64)}
 KINDS: dict[str, dict[str, Any]] = {
     "v2": {},
     "v2 in shards": {"num_shards": 2},
-    "v1": {"format": "v1"},
-    "v1 in shards": {"format": "v1", "num_shards": 2},
+    "v1": {"format": "V1"},
+    "v1 in shards": {"format": "V1", "num_shards": 2},
 }
 
 
@@ -176,7 +176,7 @@ def test_file_in_the_place_of_a_directory_says_so(old: Path, options: dict[str, 
 def test_directory_in_the_place_of_a_v1_file_says_so(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     with pytest.raises(WriteError, match="model' cannot be written: Is a directory: a directory has that name"):
-        save_checkpoint(NEW, tmp_path / "model", format="v1")
+        save_checkpoint(NEW, tmp_path / "model", format="V1")
     assert list(tmp_path.iterdir()) == [tmp_path / "model"]
     # A V2 checkpoint has files of other names.
     save_checkpoint(NEW, tmp_path / "model")
@@ -228,7 +228,7 @@ def test_stop_between_the_files_of_a_v1_checkpoint_never_mixes_two_and_leaves_no
         directory.mkdir()
         name = f"{directory}/model-?????-of-00002"
         if overwrites:
-            save_checkpoint(OLD, directory / "model", format="v1", num_shards=2, durable=False)
+            save_checkpoint(OLD, directory / "model", format="V1", num_shards=2, durable=False)
         calls = 0
 
         def counted(done: Callable[..., Any], number: int = number) -> Callable[..., Any]:
@@ -245,7 +245,7 @@ def test_stop_between_the_files_of_a_v1_checkpoint_never_mixes_two_and_leaves_no
             for function in ("replace", "remove", "link", "symlink", "mkdir", "unlink", "rmdir"):
                 patch.setattr(os, function, counted(getattr(os, function)))
             try:
-                save_checkpoint(NEW, directory / "model", format="v1", num_shards=2, durable=False)
+                save_checkpoint(NEW, directory / "model", format="V1", num_shards=2, durable=False)
             except Killed:
                 pass
         try:
@@ -259,7 +259,7 @@ def test_stop_between_the_files_of_a_v1_checkpoint_never_mixes_two_and_leaves_no
             assert any(all(np.array_equal(found[key], each[key]) for key in OLD) for each in (OLD, NEW))
         # A process that is gone holds nothing.
         gc.collect()
-        save_checkpoint(NEW, directory / "model-2", format="v1", num_shards=2, durable=False)
+        save_checkpoint(NEW, directory / "model-2", format="V1", num_shards=2, durable=False)
         expected = [f"{prefix}-0000{shard}-of-00002" for prefix in ("model", "model-2")[not is_whole :] for shard in (0, 1)]
         assert sorted(os.listdir(directory)) == sorted(expected), number
         if calls <= number:

@@ -25,7 +25,7 @@ NAMES = ["model-00000-of-00002", "model-00001-of-00002"]
 
 
 def save(values: dict[str, Any], directory: Path, **options: Any) -> None:
-    save_checkpoint(values, directory / "model", format="v1", num_shards=2, **options)
+    save_checkpoint(values, directory / "model", format="V1", num_shards=2, **options)
 
 
 def values_in(directory: Path) -> dict[str, Any]:
@@ -64,7 +64,7 @@ def test_links_that_a_stop_has_left_show_the_checkpoint(left: Path) -> None:
 
 
 def test_next_save_makes_files_of_links(left: Path) -> None:
-    save_checkpoint(OLD, left / "other", format="v1", num_shards=2)
+    save_checkpoint(OLD, left / "other", format="V1", num_shards=2)
     assert sorted(os.listdir(left)) == [*NAMES, "other-00000-of-00002", "other-00001-of-00002"]
     assert not any((left / name).is_symlink() for name in NAMES)
     assert are(values_in(left), NEW)
@@ -82,7 +82,7 @@ def test_doctor_makes_files_of_links_once_they_are_old(left: Path) -> None:
 def test_checkpoint_that_was_removed_meanwhile_stays_removed(left: Path) -> None:
     for name in NAMES:
         (left / name).unlink()
-    save_checkpoint(OLD, left / "other", format="v1", num_shards=2)
+    save_checkpoint(OLD, left / "other", format="V1", num_shards=2)
     assert sorted(os.listdir(left)) == ["other-00000-of-00002", "other-00001-of-00002"]
 
 
@@ -91,7 +91,7 @@ def test_what_a_writer_is_at_stays(left: Path) -> None:
     descriptor = os.open(place, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        save_checkpoint(OLD, left / "other", format="v1", num_shards=2)
+        save_checkpoint(OLD, left / "other", format="V1", num_shards=2)
     finally:
         os.close(descriptor)
     assert place.is_dir() and are(values_in(left), NEW)

@@ -44,7 +44,7 @@ def flip(path: Path, position: int) -> None:
     path.write_bytes(data)
 
 
-@pytest.mark.parametrize("format", ["v1", "v2"])
+@pytest.mark.parametrize("format", ["V1", "V2"])
 def test_sound_checkpoint_has_no_problems(format: str, tmp_path: Path) -> None:
     report = verify_checkpoint(save(tmp_path, format=format))
     assert report.ok and report.problems == []
@@ -110,7 +110,7 @@ def test_damaged_block_of_the_index_leaves_the_other_blocks_names(tmp_path: Path
 
 def test_damaged_v1_record_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "model"
-    save_checkpoint({"a": np.zeros(200_000, np.float32), "b": np.ones(200_000, np.float32)}, path, format="v1")
+    save_checkpoint({"a": np.zeros(200_000, np.float32), "b": np.ones(200_000, np.float32)}, path, format="V1")
     flip(path, path.stat().st_size - 1000)
     report = verify_checkpoint(path)
     assert [problem.where for problem in report.problems] == ["b"]
@@ -146,7 +146,7 @@ def test_missing_checkpoint_is_an_exception(tmp_path: Path) -> None:
         verify_checkpoint(tmp_path / "model")
 
 
-@pytest.mark.parametrize("format", ["v1", "v2"])
+@pytest.mark.parametrize("format", ["V1", "V2"])
 def test_progress_grows_to_the_total(format: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(array_chunks, "CHUNK_SIZE", 1000)
     save_checkpoint({name: np.zeros(1000, np.float32) for name in "abc"}, tmp_path / "model", format=format)
@@ -154,7 +154,7 @@ def test_progress_grows_to_the_total(format: str, tmp_path: Path, monkeypatch: p
     verify_checkpoint(tmp_path / "model", progress=lambda done, total: calls.append((done, total)))
     assert {total for _, total in calls} == {12000}
     assert [done for done, _ in calls] == sorted(done for done, _ in calls) and calls[-1][0] == 12000
-    assert len(calls) == (2 if format == "v2" else 3)
+    assert len(calls) == (2 if format == "V2" else 3)
 
 
 def test_every_damaged_slice_of_a_tensor_is_reported(tmp_path):
@@ -240,7 +240,7 @@ def test_tensorflow_misses_tensors_or_fails_where_verify_reports_restart_offsets
 
 def test_restart_offsets_of_a_v1_checkpoint_are_verified(tmp_path: Path) -> None:
     path = tmp_path / "model"
-    save_checkpoint({name: np.float32(1) for name in NAMES}, path, format="v1", durable=False)
+    save_checkpoint({name: np.float32(1) for name in NAMES}, path, format="V1", durable=False)
     path.write_bytes(with_restarts(path.read_bytes(), block=lambda offsets: [*offsets[:-1], offsets[-1] + 1]))
     problems = verify_checkpoint(path).problems
     assert [problem.where for problem in problems] == ["index"] * len(problems) and problems

@@ -116,7 +116,7 @@ def test_missing_files_are_errors(tmp_path: Path, capsys: pytest.CaptureFixture[
 def test_help_names_every_format() -> None:
     done = run_process("convert", "--help")
     assert done.returncode == 0
-    for name in (b"v1", b"object", b".safetensors", b".npz", b".pth", b".weights.h5", b".orbax", b"bert-to-pytorch"):
+    for name in (b"V1", b"object", b".safetensors", b".npz", b".pth", b".weights.h5", b".orbax", b"bert-to-pytorch"):
         assert name in done.stdout
 
 

@@ -18,7 +18,7 @@ def pair(tmp_path: pathlib.Path) -> tuple[str, str]:
     b = {"w": np.float32([3, 5]), "same": [1], "new\n": [1]}
     return (
         tfsaver.save_checkpoint(a, tmp_path / "a", durable=False),
-        tfsaver.save_checkpoint(b, tmp_path / "b", durable=False, format="v1"),
+        tfsaver.save_checkpoint(b, tmp_path / "b", durable=False, format="V1"),
     )
 
 

@@ -245,7 +245,7 @@ def test_names_with_odd_characters_are_escaped(tmp_path: pathlib.Path, capsys: p
 
 
 def test_v1_is_called_so(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
-    tfsaver.save_checkpoint({"a": [1.0, 2.0]}, tmp_path / "old", format="v1", durable=False)
+    tfsaver.save_checkpoint({"a": [1.0, 2.0]}, tmp_path / "old", format="V1", durable=False)
     assert inspect(capsys, tmp_path / "old", "-v")[0] == f"{tmp_path / 'old'}: V1 checkpoint, 1 file"
     document = inspect_json(capsys, tmp_path / "old")
     assert (document["format"], document["byte_order"]) == ("V1", None)

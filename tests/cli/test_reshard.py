@@ -17,7 +17,7 @@ def test_shards_slices_and_formats(cases: pathlib.Path, tmp_path: pathlib.Path, 
         assert main(["reshard", case, out, *arguments]) == 0
         assert not tfsaver.diff(case, out)
     printed = capsys.readouterr().out
-    assert "result:    5 data files, format v2" in printed
+    assert "result:    5 data files, format V2" in printed
     assert "slices:    4 partitioned tensors made whole" in printed
     assert "slices:    4 partitioned tensors left in their slices" in printed
     assert (tmp_path / "out3.meta").read_bytes() == pathlib.Path(f"{case}.meta").read_bytes()

@@ -115,7 +115,7 @@ def test_checkpoint_for_newer_readers_is_an_error(tmp_path: pathlib.Path, capsys
 
 
 def test_v1_checkpoints_are_verified_too(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
-    tfsaver.save_checkpoint({"a": [1.0, 2.0], "b": "text"}, tmp_path / "old", format="v1", durable=False)
+    tfsaver.save_checkpoint({"a": [1.0, 2.0], "b": "text"}, tmp_path / "old", format="V1", durable=False)
     status, lines, _ = verify(capsys, tmp_path / "old")
     assert status == 0
     assert lines[0].startswith(f"{tmp_path / 'old'}: OK, 2 tensors, ")

@@ -146,7 +146,7 @@ def v2_strings(directory: Path, content: Content) -> None:
 
 
 def v1_files(directory: Path, content: Content) -> None:
-    tfsaver.save_checkpoint(content.values, directory / NAME, format="v1", num_shards=2, durable=False)
+    tfsaver.save_checkpoint(content.values, directory / NAME, format="V1", num_shards=2, durable=False)
 
 
 def v2(directory: Path, content: Content, *, sliced: bool = False, prefix: str = NAME, byte_order: str = "little") -> None:
@@ -328,7 +328,7 @@ def write_directory(source: Source, directory: Path, content: Content) -> Any:
     if source.kind in (Kind.V1, Kind.V2):
         is_v1 = source.kind is Kind.V1
         older = {source.key(name): np.zeros_like(value) for name, value in OLD.items()}
-        tfsaver.save_checkpoint(older, directory / OLDER, format="v1" if is_v1 else "v2", durable=False)
+        tfsaver.save_checkpoint(older, directory / OLDER, format="V1" if is_v1 else "v2", durable=False)
         state = f'model_checkpoint_path: "{source.location}"\nall_model_checkpoint_paths: "{OLDER}"\n'
         (directory / "checkpoint").write_text(f'{state}all_model_checkpoint_paths: "{source.location}"\n', "utf-8")
     return source.write(directory, content)

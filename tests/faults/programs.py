@@ -68,7 +68,7 @@ def merge(generation: int, prefix: str) -> None:
 
 
 def convert_to_checkpoint(generation: int, prefix: str) -> None:
-    tfsaver.convert(values.few(generation), prefix, format="v2", overwrite=True)
+    tfsaver.convert(values.few(generation), prefix, format="V2", overwrite=True)
 
 
 class Converts:

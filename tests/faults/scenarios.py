@@ -38,7 +38,7 @@ def _writes(write: Callable[[int, str], Any], *, overwrites: bool = False) -> Ca
 
 
 def _v1(name: str, *, num_shards: int = 1, overwrites: bool = False) -> Scenario:
-    write = programs.save_checkpoint(values.for_v1, format="v1", num_shards=num_shards)
+    write = programs.save_checkpoint(values.for_v1, format="V1", num_shards=num_shards)
     return Scenario(name, _writes(write, overwrites=overwrites), reader=reading.Checkpoints(values.for_v1))
 
 

@@ -131,7 +131,7 @@ def _serve(kind: str) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     for name in tfsaver.__all__:
         getattr(tfsaver, name)
-    importlib.import_module("tfsaver.convert.convert")
+    importlib.import_module("tfsaver.verbs.convert")
     if kind == "tensorflow":
         reading.import_tensorflow()
     elif kind == "plain" and importlib.util.find_spec("tensorflow") is not None:

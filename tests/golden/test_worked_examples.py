@@ -133,9 +133,9 @@ def test_v1_checkpoint_is_read(tmp_path: Path) -> None:
     assert verify_checkpoint(tmp_path / "model").ok
 
 
-@pytest.mark.parametrize("format", ["v1", "v2"])
+@pytest.mark.parametrize("format", ["V1", "V2"])
 def test_saving_what_was_read_gives_the_same_bytes(format: str, tmp_path: Path) -> None:
-    if format == "v1":
+    if format == "V1":
         (tmp_path / "model").write_bytes(V1_FILE)
     else:
         (tmp_path / "model.data-00000-of-00001").write_bytes(V2_DATA)

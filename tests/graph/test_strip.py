@@ -79,7 +79,7 @@ def test_meta_beside_the_checkpoint_is_asked(tmp_path: pathlib.Path) -> None:
 def test_patterns_say_what_goes_and_stays_besides(tmp_path: pathlib.Path) -> None:
     arrays = {"w": np.ones(2, np.float32), "w/Adam": np.ones(2, np.float32), "w/Adam_1": np.ones(2, np.float32), "x": [1.0]}
     prefix = save_checkpoint({**arrays, "global_step": np.int64(1)}, tmp_path / "m", durable=False)
-    report = tfsaver.strip(prefix, tmp_path / "out", keep="Adam_1$", exclude="^x$", durable=False)
+    report = tfsaver.strip(prefix, tmp_path / "out", keep="Adam_1$", select=tfsaver.Selection(exclude="^x$"), durable=False)
     assert load_checkpoint(tmp_path / "out").names == ["global_step", "w", "w/Adam_1"]
     assert report.left_out["x"].reason == "excluded by '^x$'"
     rest = tfsaver.strip(prefix, tmp_path / "rest", without_global_step=True, dry_run=True)

@@ -43,10 +43,10 @@ _WRITES = {
     "BundleWriter": "write_bundle()",
     "TensorSliceWriter": "write_v1()",
     "save_checkpoint v2": "tfsaver.save_checkpoint(values, 'folder/new', num_shards=120, durable=False)",
-    "save_checkpoint v1": "tfsaver.save_checkpoint(values, 'folder/new', format='v1', num_shards=120, durable=False)",
+    "save_checkpoint v1": "tfsaver.save_checkpoint(values, 'folder/new', format='V1', num_shards=120, durable=False)",
     "save_checkpoint of a reader": "tfsaver.save_checkpoint(tfsaver.load_checkpoint('source'), 'new', num_shards=120, durable=False)",
     "reshard v2": "tfsaver.reshard('source', 'folder/new', num_shards=120, durable=False, overwrite=True)",
-    "reshard v1": "tfsaver.reshard('source', 'folder/new', format='v1', num_shards=120, durable=False, overwrite=True)",
+    "reshard v1": "tfsaver.reshard('source', 'folder/new', format='V1', num_shards=120, durable=False, overwrite=True)",
 }
 
 

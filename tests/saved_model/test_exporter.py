@@ -169,7 +169,7 @@ def test_a_prefix_a_meta_file_and_a_graph_file_are_the_same(tmp_path: Path) -> N
     (tmp_path / "model.ckpt-7.meta").write_bytes(meta_graph.SerializeToString())
     (tmp_path / "graph.pb").write_bytes(dense().SerializeToString())
     (tmp_path / "graph.pbtxt").write_text(text_format.MessageToString(dense()))
-    tfsaver.save_checkpoint(values, tmp_path / "v1.ckpt", format="v1")
+    tfsaver.save_checkpoint(values, tmp_path / "v1.ckpt", format="V1")
     (tmp_path / "v1.ckpt.meta").write_bytes(meta_graph.SerializeToString())
     for number, (source, variables) in enumerate(
         [(prefix, None), (prefix + ".meta", None), (tmp_path / "v1.ckpt", None), (tmp_path / "graph.pb", prefix), (tmp_path / "graph.pbtxt", values)]

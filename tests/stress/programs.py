@@ -46,7 +46,7 @@ def number_of(values: dict[str, Any]) -> int:
     return numbers.pop()
 
 
-def write_prefix(prefix: str, first: int, count: int, num_shards: list[int], version: str = "v2") -> list[int]:
+def write_prefix(prefix: str, first: int, count: int, num_shards: list[int], version: str = "V2") -> list[int]:
     """Saves to one prefix again and again."""
     for number in range(first, first + count):
         shards = num_shards[number % len(num_shards)]

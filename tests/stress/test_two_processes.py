@@ -195,9 +195,9 @@ def test_writer_and_readers_of_one_prefix(tmp_path: pathlib.Path, num_shards: li
 @pytest.mark.exhaustive
 def test_writer_and_reader_of_a_file_of_v1(tmp_path: pathlib.Path) -> None:
     prefix = str(tmp_path / "model")
-    write_prefix(prefix, 1, 1, [1], "v1")
+    write_prefix(prefix, 1, 1, [1], "V1")
     written, [found] = run(
-        [Program("write_prefix", prefix=prefix, first=1000, count=4 * COUNT, num_shards=[1], version="v1")],
+        [Program("write_prefix", prefix=prefix, first=1000, count=4 * COUNT, num_shards=[1], version="V1")],
         [Program("read_v1_file", prefix=prefix)],
     )
     assert_read(found, written, never_fails=["one by one", "verified"])

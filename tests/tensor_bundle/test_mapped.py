@@ -114,7 +114,7 @@ def test_what_does_not_lie_as_in_memory_is_for_read(tmp_path: Path) -> None:
 
 
 def test_v1_checkpoint_is_for_read(tmp_path: Path) -> None:
-    save_checkpoint({"v": np.arange(3)}, tmp_path / "model", format="v1")
+    save_checkpoint({"v": np.arange(3)}, tmp_path / "model", format="V1")
     with load_checkpoint(tmp_path / "model") as reader, pytest.raises(UnimplementedError, match=r"V1.*read\(\)"):
         reader.map("v")
 

@@ -26,6 +26,7 @@ from tfsaver.framework.tensor_slice import TensorSlice
 from tfsaver.lib import file_io
 from tfsaver.lib.file_identity import FileIdentity
 from tfsaver.lib.recycled_memory import RecycledMemory
+from tfsaver.lib.renamed_options import renamed_options
 
 
 class CheckpointReader(TensorSource):
@@ -248,11 +249,12 @@ class CheckpointReader(TensorSource):
         return f"<CheckpointReader of {self.prefix!r}, {self.version}>"
 
 
-def load_checkpoint(path: file_io.PathLike, *, trusted: bool = True) -> CheckpointReader:
+@renamed_options(path="checkpoint")
+def load_checkpoint(checkpoint: file_io.PathLike, *, trusted: bool = True) -> CheckpointReader:
     """Opens a checkpoint of either format.
 
     Args:
-        path: A prefix, a directory with a state file, a SavedModel's directory, a V1 pattern, or any of the checkpoint's
+        checkpoint: A prefix, a directory with a state file, a SavedModel's directory, a V1 pattern, or any of its
             files; local, or a URL that fsspec knows.
         trusted: Whether a state file's entry, or a symbolic link, may lead out of the directory that is given, or that a
             prefix is in.
@@ -264,26 +266,33 @@ def load_checkpoint(path: file_io.PathLike, *, trusted: bool = True) -> Checkpoi
         DataLossError: What is there is no checkpoint, or its index is damaged.
     """
     if not trusted:
-        path = confined_checkpoint(path)
+        checkpoint = confined_checkpoint(checkpoint)
     for _ in range(MAX_ATTEMPTS - 1):
         try:
-            return CheckpointReader(checkpoint_location.locate_checkpoint(path))
+            return CheckpointReader(checkpoint_location.locate_checkpoint(checkpoint))
         except CheckpointNotFoundError as error:
             # What a directory named may have been removed by now, and the directory may name another.
-            if error.prefix == file_io.as_path(path):
+            if error.prefix == file_io.as_path(checkpoint):
                 raise
-    return CheckpointReader(checkpoint_location.locate_checkpoint(path))
+    return CheckpointReader(checkpoint_location.locate_checkpoint(checkpoint))
 
 
-def list_variables(path: file_io.PathLike) -> list[tuple[str, list[int]]]:
-    """The name and the shape of every tensor, sorted by name."""
-    with load_checkpoint(path) as reader:
+@renamed_options(path="checkpoint")
+def list_variables(checkpoint: file_io.PathLike, *, trusted: bool = True) -> list[tuple[str, list[int]]]:
+    """The name and the shape of every tensor, sorted by name; the arguments and errors are those of `load_checkpoint`."""
+    with load_checkpoint(checkpoint, trusted=trusted) as reader:
         return sorted(reader.get_variable_to_shape_map().items())
 
 
-def load_variable(path: file_io.PathLike, name: str) -> Any:
-    """One tensor as TensorFlow gives it; a ``:0`` at the end of its name is taken off."""
-    with load_checkpoint(path) as reader:
+@renamed_options(path="checkpoint")
+def load_variable(checkpoint: file_io.PathLike, name: str, *, trusted: bool = True) -> Any:
+    """Reads one tensor as TensorFlow gives it; a ``:0`` at the end of its name is dropped.
+
+    Raises:
+        TensorNotFoundError: The checkpoint does not have it; names the nearest.
+        SaverError: See `load_checkpoint`.
+    """
+    with load_checkpoint(checkpoint, trusted=trusted) as reader:
         return reader.get_tensor(name.removesuffix(":0"))
 
 

@@ -14,8 +14,9 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import warnings
 from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 
@@ -35,7 +36,23 @@ from tfsaver.lib.descriptor_limit import check_descriptors
 from tfsaver.lib.lanes import Lanes
 from tfsaver.tensor_bundle.writer import BundleWriter, Writes
 
-_FORMATS = ("v2", "v1")
+# The generations of checkpoint files.
+CheckpointFormat: TypeAlias = "Literal['V1', 'V2']"
+
+
+def checkpoint_format(given: str) -> CheckpointFormat:
+    """A format as every report spells it; the earlier spelling in small letters works for one release and warns.
+
+    Raises:
+        InvalidArgumentError: There is no such format.
+    """
+    for known in ("V1", "V2"):
+        if given == known:
+            return known
+        if given == known.lower():
+            warnings.warn(f"format={given!r} is now format={known!r}", DeprecationWarning, stacklevel=4)
+            return known
+    raise InvalidArgumentError(f"unknown checkpoint format {given!r}; known are 'V1' and 'V2'")
 
 
 class CheckpointTarget(Target):
@@ -43,7 +60,7 @@ class CheckpointTarget(Target):
 
     Args:
         prefix: The checkpoint's path without suffix. Missing directories are made.
-        format: ``v2``, or ``v1`` for programs that know nothing newer.
+        format: ``V2``, or ``V1`` for programs that know nothing newer.
         num_shards: How many data files there are; tensors and slices go to the one that has least.
         keep_slices: Whether tensors that the source has in slices are written in these; else whole.
         allow_missing_slices: Whether tensors of which slices are missing are written in those that are there.
@@ -51,6 +68,7 @@ class CheckpointTarget(Target):
         replaces: What may be there: ``nothing``, ``others`` (none of those that the source reads), or ``anything``.
 
     Attributes:
+        format: The generation, as reports spell it.
         path: The checkpoint's name as `load_checkpoint` takes it: `prefix`, or the pattern of a V1 checkpoint in several
             files.
 
@@ -62,21 +80,20 @@ class CheckpointTarget(Target):
         self,
         prefix: file_io.PathLike,
         *,
-        format: str = "v2",  # noqa: A002 - the word every saver uses for it
+        format: CheckpointFormat = "V2",  # noqa: A002 - the word every saver uses for it
         num_shards: int = 1,
         keep_slices: bool = True,
         allow_missing_slices: bool = False,
         durable: bool = True,
         replaces: Literal["nothing", "others", "anything"] = "anything",
     ) -> None:
-        if format not in _FORMATS:
-            raise InvalidArgumentError(f"format {format!r} is unknown; known are {' and '.join(map(repr, _FORMATS))}")
+        self.format = checkpoint_format(format)
+        self._is_v1 = self.format == "V1"
         if num_shards < 1:
             raise InvalidArgumentError(f"num_shards is {num_shards}, at least 1 is needed")
         self._prefix = file_io.as_path(prefix)
         if not file_io.split(self._prefix)[1]:
             raise InvalidArgumentError(f"{self._prefix!r} ends with a slash: a prefix is a directory and a name in it")
-        self._is_v1 = format == "v1"
         self._num_shards = num_shards
         self._keep_slices = keep_slices
         self._allow_missing_slices = allow_missing_slices
@@ -147,10 +164,11 @@ class CheckpointTarget(Target):
     @contextlib.contextmanager
     def _v2(self, source: TensorSource) -> Iterator[Sink]:
         names = [] if source.makes_on_demand else source.names
-        num_stable = sum(map(source.is_stable, names))
+        is_in_memory = bool(names) and all(map(source.is_stable, names))
         # Several data files have a thread each, as long as nothing has to be waited for to fill them.
-        has_lanes = self._num_shards > 1 and bool(names) and num_stable == len(names)
-        writes: Writes = "gathered" if has_lanes else "overlapped" if num_stable else "direct"
+        has_lanes = self._num_shards > 1 and is_in_memory
+        # A thread of the writer's own pays where all tensors come from memory, and costs where they are read from files.
+        writes: Writes = "gathered" if has_lanes else "overlapped" if is_in_memory else "direct"
         shards = _Shards(self._num_shards)
         with (
             BundleWriter(

@@ -19,8 +19,8 @@ import collections
 import dataclasses
 import math
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 from tfsaver.checkpoint.checkpoint_reader import CheckpointReader
 from tfsaver.checkpoint.names.name_steps import split_attribute
@@ -30,7 +30,7 @@ from tfsaver.checkpoint.report import Report, count
 from tfsaver.errors import InvalidArgumentError, nearest_names
 from tfsaver.framework.tensor_shape import Shape
 
-__all__ = ["Selectable", "Selection", "SelectionReport"]
+__all__ = ["Select", "Selectable", "Selection", "SelectionReport"]
 
 _NAMES_IN_TEXT = 3
 
@@ -293,3 +293,14 @@ def as_selection(select: Any) -> Selection:
     if isinstance(select, str) or (isinstance(select, (list, tuple)) and all(isinstance(item, str) for item in select)):
         return Selection(include=(select,) if isinstance(select, str) else tuple(select))
     raise InvalidArgumentError(f"a selection is a Selection, a pattern or a list of patterns, not {select!r}")
+
+
+# What the `select=` of a verb takes: a selection, or patterns of which one must occur in a name; None for all tensors.
+Select: TypeAlias = "Selection | str | Sequence[str] | None"
+
+
+def select_of_patterns(options: dict[str, Any]) -> None:
+    """Turns the earlier options `include` and `exclude` of a call into `select`."""
+    patterns = {field: options.pop(field) for field in ("include", "exclude") if field in options}
+    if any(patterns.values()):
+        options["select"] = Selection(**patterns)

@@ -46,6 +46,17 @@ def refuse_directory(directory: file_io.PathLike, latest_filename: file_io.PathL
             raise InvalidArgumentError(f"{file_io.join(text, name)} leads out of {text or '.'}, which is not trusted")
 
 
+def refuse_link(path: str) -> None:
+    """Refuses a file that is a symbolic link out of the directory it is in.
+
+    Raises:
+        InvalidArgumentError: It is one.
+    """
+    directory = file_io.split(path.rstrip("/"))[0]
+    if not confinement.is_inside(directory, path):
+        raise InvalidArgumentError(f"{path} leads out of {directory or '.'}, which is not trusted")
+
+
 def refuse_files(directory: str, prefix: str) -> None:
     """Refuses a checkpoint that is not in a directory with all of its files.
 

@@ -12,6 +12,7 @@ from tfsaver.checkpoint.one_checkpoint import MAX_ATTEMPTS
 from tfsaver.checkpoint.report import Report, count
 from tfsaver.errors import CheckpointNotFoundError, CheckpointReplacedError, DataLossError, SaverError
 from tfsaver.lib import file_io
+from tfsaver.lib.renamed_options import renamed_options
 
 # Called with the bytes done and the bytes there are.
 Progress = Callable[[int, int], None]
@@ -84,32 +85,39 @@ class VerifyReport(Report):
         }
 
 
-def verify_checkpoint(path: file_io.PathLike, *, progress: Progress | None = None) -> VerifyReport:
+@renamed_options(path="checkpoint")
+def verify_checkpoint(
+    checkpoint: file_io.PathLike | CheckpointReader, *, trusted: bool = True, progress: Progress | None = None
+) -> VerifyReport:
     """Reads all of a checkpoint's index and data in bounded memory and compares every checksum.
 
     Args:
-        path: What `load_checkpoint` takes.
-        progress: Called as bytes are read.
+        checkpoint: A path as `load_checkpoint` takes it, or an open reader, which stays open.
+        trusted: If false, a name in a file that leads out of the file's directory is an error.
+        progress: Called with the bytes read and the bytes in all.
 
     Returns:
         A report; damage is in its `problems`, not raised.
 
     Raises:
         CheckpointNotFoundError: There is no checkpoint to verify.
-        CheckpointReplacedError: It is replaced again and again.
-        UnimplementedError: It was written for newer readers; whether it is sound is not for us to say.
+        CheckpointReplacedError: It is replaced again and again, or the open reader's files were replaced.
+        InvalidArgumentError: It is not trusted, and leads out of its directory; names what does.
+        UnimplementedError: It was written for newer readers, so it is unknown whether it is sound.
         OSError: The system does not read a file. That says nothing about its bytes, so it is not a problem in the report.
     """
+    if isinstance(checkpoint, CheckpointReader):
+        return _Verification(checkpoint, progress).run()
     for _ in range(MAX_ATTEMPTS - 1):
         # What was found of a checkpoint that is replaced now is of no use.
         with contextlib.suppress(CheckpointReplacedError):
-            return _verify(path, progress)
-    return _verify(path, progress)
+            return _verify(checkpoint, trusted, progress)
+    return _verify(checkpoint, trusted, progress)
 
 
-def _verify(path: file_io.PathLike, progress: Progress | None) -> VerifyReport:
+def _verify(path: file_io.PathLike, trusted: bool, progress: Progress | None) -> VerifyReport:
     try:
-        reader = load_checkpoint(path)
+        reader = load_checkpoint(path, trusted=trusted)
     except DataLossError as error:
         return VerifyReport(file_io.as_path(path), problems=[Problem(file_io.as_path(path), error)])
     with reader:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 
-from tfsaver.checkpoint.editing.average import average, last_checkpoints
+from tfsaver.checkpoint.editing.average import last_checkpoints
 from tfsaver.cli import editing, output
 from tfsaver.cli.arguments import checkpoint_path
 from tfsaver.cli.text import escape
 from tfsaver.errors import InvalidArgumentError
+from tfsaver.verbs.average import average
 
 NAME = "average"
 HELP = "Write the mean of several checkpoints of one model."

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import argparse
 
-from tfsaver.checkpoint.editing.cast import as_dtype, cast
+from tfsaver.checkpoint.editing.cast import as_dtype
 from tfsaver.cli import editing, output
 from tfsaver.cli.text import escape
 from tfsaver.errors import SaverError
+from tfsaver.verbs.cast import cast
 
 NAME = "cast"
 HELP = "Write a checkpoint with its numbers in another type, and say what that costs each tensor."
 
 _EPILOG = f"""\
-To a float type go the floats, to an integer type the integers, and these only if none changes; with --include whatever
+To a float type go the floats, to an integer type the integers, and these only if none changes; with --select whatever
 the patterns name, as far as it are numbers. Types: float32, float64, float16, bfloat16, float8_e4m3fn, int32, ...
 A number that the type does not reach is an error that says of all tensors how many there are, and nothing is written,
 unless --allow-overflow takes infinity for it. Tensors are listed with the worst first. A .meta is not copied, since its
@@ -43,8 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.checkpoint,
             arguments.out,
             arguments.dtype,
-            include=editing.patterns_of(arguments.include),
-            exclude=editing.patterns_of(arguments.exclude),
+            select=editing.selection_of(arguments),
             allow_overflow=arguments.allow_overflow,
             **editing.write_options(arguments, progress),
         )

@@ -6,12 +6,12 @@ import argparse
 import json
 from typing import Any
 
+from tfsaver.checkpoint.objects.object_names import KINDS
 from tfsaver.cli import editing, live_objects, output
 from tfsaver.cli.arguments import add_untrusted, checkpoint_path, followed
 from tfsaver.cli.text import escape
-from tfsaver.convert.convert import convert
-from tfsaver.convert.formats import FORMATS, format_of_source
-from tfsaver.convert.object_names import KINDS
+from tfsaver.formats.registry import FORMATS, format_of_source
+from tfsaver.verbs.convert import convert
 
 NAME = "convert"
 HELP = "Write the tensors of a checkpoint as another file, or those of another file as a checkpoint."
@@ -32,7 +32,7 @@ step when it is complete; a directory or a checkpoint only with --overwrite.
 examples:
   tfsaver convert bert_model.ckpt bert.safetensors --essential
   tfsaver convert bert_model.ckpt bert.pt --essential --map bert-to-pytorch
-  tfsaver convert export/ weights.npz --include ^encoder/
+  tfsaver convert export/ weights.npz --select ^encoder/
   tfsaver convert model.safetensors model.ckpt
   tfsaver convert model.ckpt-1000 restored/ckpt --to object --like export/ --under model
   tfsaver convert model.ckpt-1000 restored/ckpt --to object --like train.py:make_checkpoint \\
@@ -47,8 +47,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = _EPILOG
     parser.add_argument("old", metavar="OLD", type=checkpoint_path, help="a checkpoint, a SavedModel, or a file of a format")
     parser.add_argument("new", metavar="NEW", type=checkpoint_path, help="the file to write; of a checkpoint, its prefix")
-    parser.add_argument("--from", dest="source_format", metavar="FORMAT", choices=FORMATS, help="what OLD is")
-    parser.add_argument("--to", "--format", dest="format", metavar="FORMAT", choices=FORMATS, help="what NEW is to be")
+    parser.add_argument("--from", dest="source_format", metavar="FORMAT", type=_format, choices=FORMATS, help="what OLD is")
+    parser.add_argument(
+        "--to", "--format", dest="format", metavar="FORMAT", type=_format, choices=FORMATS, help="what NEW is to be"
+    )
     editing.add_mapping(parser)
     editing.add_patterns(parser, "only tensors in whose old name it is", "no tensors in whose old name it is")
     parser.add_argument("--essential", action="store_true", help="without what only training needs, such as slots")
@@ -98,8 +100,7 @@ def run(arguments: argparse.Namespace) -> int:
             format=arguments.format,
             source_format=arguments.source_format,
             mapping=editing.mapping_of(arguments.mapping),
-            include=editing.patterns_of(arguments.include),
-            exclude=editing.patterns_of(arguments.exclude),
+            select=editing.selection_of(arguments),
             essential=arguments.essential,
             dtype=arguments.dtype,
             names=arguments.names,
@@ -131,3 +132,8 @@ def _key_and_text(text: str) -> tuple[str, str]:
     if not (key and separator):
         raise argparse.ArgumentTypeError(f"{text!r} is not of the form KEY=TEXT")
     return key, value
+
+
+def _format(text: str) -> str:
+    # "V1" and "V2" are typed in small letters, too.
+    return text.upper() if text in ("v1", "v2") else text

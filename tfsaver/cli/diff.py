@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 
 from tfsaver._version import __version__
-from tfsaver.checkpoint.editing.diff import diff
 from tfsaver.cli import editing, output
 from tfsaver.cli.text import escape, escape_message
+from tfsaver.verbs.diff import diff
 
 NAME = "diff"
 HELP = "Compare two checkpoints of whatever formats: names, types, shapes, values."
@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
             rtol=arguments.rtol,
             atol=arguments.atol,
             ignore_dtype=arguments.ignore_dtype,
-            selection=editing.selection_of(arguments),
+            select=editing.selection_of(arguments),
             mapping=editing.mapping_of(arguments.mapping),
             progress=progress,
         )

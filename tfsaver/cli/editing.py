@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypedDict
 
 from tfsaver._version import __version__
+from tfsaver.checkpoint.checkpoint_target import CheckpointFormat
+from tfsaver.checkpoint.execution import DryRun
 from tfsaver.checkpoint.selection import Selection
 from tfsaver.checkpoint.write_report import WriteReport
 from tfsaver.cli import output
@@ -14,8 +16,17 @@ from tfsaver.cli.arguments import checkpoint_path, regex
 from tfsaver.cli.screen import Progress
 from tfsaver.cli.text import escape_message
 
-if TYPE_CHECKING:
-    from tfsaver.checkpoint.editing.edit import WriteOptions
+
+class WriteOptions(TypedDict):
+    """The options of a result that every verb takes."""
+
+    format: CheckpointFormat
+    num_shards: int
+    overwrite: bool
+    dry_run: DryRun
+    trusted: bool
+    progress: Progress | None
+
 
 RESULT_EPILOG = """\
 The result appears in one step, when all of it is written. It is never written over a checkpoint that is read, and over
@@ -45,7 +56,9 @@ def add_result(parser: argparse.ArgumentParser, *, has_prefix: bool = True, can_
     if has_prefix:
         parser.add_argument("out", metavar="OUT", type=checkpoint_path, help="the prefix of the checkpoint to write")
     parser.add_argument("--shards", metavar="N", type=_positive, default=1, help="how many data files it gets (1)")
-    parser.add_argument("--format", choices=("v2", "v1"), default="v2", help="v1 for programs that know nothing newer (v2)")
+    parser.add_argument(
+        "--format", type=str.upper, choices=("V2", "V1"), default="V2", help="V1 for programs that read nothing newer (V2)"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace a checkpoint that is there already")
     if can_be_dry:
         parser.add_argument("--dry-run", action="store_true", help="write nothing, only say what would be")
@@ -56,7 +69,9 @@ def add_result(parser: argparse.ArgumentParser, *, has_prefix: bool = True, can_
 
 def add_patterns(parser: argparse.ArgumentParser, include: str, exclude: str) -> None:
     """Patterns of names, with what they are for."""
-    parser.add_argument("--include", metavar="REGEX", type=regex, action="append", default=[], help=include)
+    parser.add_argument(
+        "--select", "--include", dest="include", metavar="REGEX", type=regex, action="append", default=[], help=include
+    )
     parser.add_argument("--exclude", metavar="REGEX", type=regex, action="append", default=[], help=exclude)
 
 
@@ -100,7 +115,7 @@ def patterns_of(given: Iterable[Any]) -> tuple[str, ...]:
 
 def selection_of(arguments: argparse.Namespace, *, without_optimizer: bool = False) -> Selection | None:
     """The selection behind `add_patterns`; None where no rule was given."""
-    include, exclude = patterns_of(arguments.include), patterns_of(arguments.exclude)
+    include, exclude = patterns_of(getattr(arguments, "include", ())), patterns_of(arguments.exclude)
     if not (include or exclude or without_optimizer):
         return None
     return Selection(include=include, exclude=exclude, without_optimizer=without_optimizer)
@@ -113,6 +128,7 @@ def write_options(arguments: argparse.Namespace, progress: Progress | None) -> W
         "num_shards": arguments.shards,
         "overwrite": arguments.overwrite,
         "dry_run": getattr(arguments, "dry_run", False),
+        "trusted": not getattr(arguments, "untrusted", False),
         "progress": progress,
     }
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from tfsaver.checkpoint.editing.merge import merge
 from tfsaver.cli import editing, output
 from tfsaver.cli.arguments import checkpoint_path
 from tfsaver.cli.text import escape
+from tfsaver.verbs.merge import merge
 
 NAME = "merge"
 HELP = "Write the tensors of several checkpoints as one checkpoint."

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from tfsaver.checkpoint.editing.rename import rename
 from tfsaver.cli import editing, output
 from tfsaver.cli.text import escape
+from tfsaver.verbs.rename import rename
 
 NAME = "rename"
 HELP = "Write a checkpoint's tensors under other names, and turned where a rule says so."

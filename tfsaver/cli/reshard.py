@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from tfsaver.checkpoint.editing.reshard import reshard
 from tfsaver.cli import editing, output
 from tfsaver.cli.text import escape
+from tfsaver.verbs.reshard import reshard
 
 NAME = "reshard"
 HELP = "Write a checkpoint's tensors, unchanged, in another number of files or in the other format."

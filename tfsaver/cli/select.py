@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from tfsaver.checkpoint.editing.select import select
 from tfsaver.cli import editing, output
 from tfsaver.cli.text import escape
+from tfsaver.verbs.select import select
 
 NAME = "select"
 HELP = "Write some of a checkpoint's tensors as a checkpoint, and say what is left out."
@@ -17,7 +17,7 @@ if one of those to include is in its name, or there are none, and none of those 
 In a checkpoint that was written from objects, the objects whose values all went are gone too; its count of saves stays,
 which tf.train.Checkpoint misses otherwise. {editing.META_NOT_COPIED}
 examples:
-  tfsaver select model.ckpt-1000 bert --include ^bert/ --without-optimizer
+  tfsaver select model.ckpt-1000 bert --select ^bert/ --without-optimizer
   tfsaver select model.ckpt-1000 body --exclude ^logits/
 
 {editing.RESULT_EPILOG}"""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from tfsaver.checkpoint.editing.split import split
 from tfsaver.cli import editing, output
 from tfsaver.cli.arguments import checkpoint_path
 from tfsaver.cli.text import escape
+from tfsaver.verbs.split import split
 
 NAME = "split"
 HELP = "Write a checkpoint's tensors as several checkpoints, by the patterns in their names."

@@ -7,7 +7,7 @@ import argparse
 from tfsaver.cli import editing, output
 from tfsaver.cli.arguments import checkpoint_path, regex
 from tfsaver.cli.text import escape
-from tfsaver.graph.strip import strip
+from tfsaver.verbs.strip import strip
 
 NAME = "strip"
 HELP = "Write a checkpoint without optimizer slots and other training state, and say what went and what that saves."
@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.checkpoint,
             arguments.out,
             meta=arguments.meta or not arguments.no_meta,
-            exclude=editing.patterns_of(arguments.exclude),
+            select=editing.selection_of(arguments),
             keep=editing.patterns_of(arguments.keep),
             without_global_step=arguments.without_global_step,
             **editing.write_options(arguments, progress),

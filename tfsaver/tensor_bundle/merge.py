@@ -21,6 +21,7 @@ from tfsaver.errors import (
 from tfsaver.framework import tensor_slice
 from tfsaver.framework.tensor_slice_set import TensorSliceSet
 from tfsaver.lib import file_io
+from tfsaver.lib.renamed_options import renamed_options
 from tfsaver.table.table import Table
 from tfsaver.tensor_bundle import naming
 from tfsaver.tensor_bundle.entry import BundleEntry, decode_entry
@@ -28,25 +29,26 @@ from tfsaver.tensor_bundle.header import HEADER_KEY, BundleHeader, decode_header
 from tfsaver.tensor_bundle.placement import place_bundle
 
 
+@renamed_options(prefixes="checkpoints", prefix="target")
 def merge_bundles(
-    prefixes: Sequence[file_io.PathLike],
-    prefix: file_io.PathLike,
+    checkpoints: Sequence[file_io.PathLike],
+    target: file_io.PathLike,
     *,
     allow_missing_files: bool = False,
     durable: bool = True,
 ) -> str:
-    """Merges the bundles at `prefixes` into one at `prefix`; the inputs' files are gone afterwards.
+    """Merges bundles into one at `target`; the inputs' files are gone afterwards.
 
     Nothing is renamed before all inputs have been read and found to fit together.
 
     Args:
-        prefixes: The inputs, in the order in which their shards are numbered.
-        prefix: Where the result goes; not one of the inputs.
+        checkpoints: The prefixes of the inputs, in the order in which their shards are numbered.
+        target: Where the result goes; not one of the inputs.
         allow_missing_files: Whether inputs that do not exist are left out, as long as one does.
-        durable: Whether to return only once disks have the bytes.
+        durable: Whether to fsync before returning.
 
     Returns:
-        `prefix`.
+        `target`.
 
     Raises:
         CheckpointNotFoundError: An input, or one of its data files, does not exist.
@@ -54,21 +56,21 @@ def merge_bundles(
         DataLossError: Slices of a partitioned tensor overlap, or all inputs together lack some.
         InvalidArgumentError: The inputs differ in byte order, or there are none, or the result is one of them.
     """
-    inputs = [file_io.as_path(item) for item in prefixes]
-    target = file_io.as_path(prefix)
-    if os.path.realpath(target) in map(os.path.realpath, inputs):
-        raise InvalidArgumentError(f"merging into {target!r}, which is one of the inputs, would lose its index")
+    inputs = [file_io.as_path(item) for item in checkpoints]
+    prefix = file_io.as_path(target)
+    if os.path.realpath(prefix) in map(os.path.realpath, inputs):
+        raise InvalidArgumentError(f"merging into {prefix!r}, which is one of the inputs, would lose its index")
     present = [item for item in inputs if file_io.exists(naming.index_path(item))]
     if not present or (len(present) < len(inputs) and not allow_missing_files):
-        missing = next((item for item in inputs if item not in present), target)
+        missing = next((item for item in inputs if item not in present), prefix)
         raise CheckpointNotFoundError(missing, looked_for=[naming.index_path(missing)])
-    merged = _MergedIndex(target)
+    merged = _MergedIndex(prefix)
     for item in present:
         merged.add(item)
     merged.check_slices()
     missing_paths = [path for path in merged.shard_ids if not file_io.exists(path)]
     if missing_paths:
-        raise CheckpointNotFoundError(target, looked_for=missing_paths, found="an input's index is there, its data are not")
+        raise CheckpointNotFoundError(prefix, looked_for=missing_paths, found="an input's index is there, its data are not")
     # An input without tensors has a data file that nobody mentions. Counted as a shard, as its header does, it would
     # make the shards' names say a number that no file carries.
     if not merged.shard_ids and merged.data_paths:
@@ -80,10 +82,10 @@ def merge_bundles(
             file_io.sync_file(source)
     entries = [(key, merged.entries[key].encode()) for key in sorted(merged.entries)]
     # Until the result is there the inputs are, whatever stops it.
-    place_bundle(target, sources, BundleHeader(num_shards, merged.byte_order), entries, durable=durable, keeps_data=True)
+    place_bundle(prefix, sources, BundleHeader(num_shards, merged.byte_order), entries, durable=durable, keeps_data=True)
     for path in (*map(naming.index_path, present), *dict.fromkeys((*merged.data_paths, *sources))):
         file_io.remove(path)
-    return target
+    return prefix
 
 
 class _MergedIndex:

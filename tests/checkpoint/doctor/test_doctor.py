@@ -91,7 +91,7 @@ def test_file_that_ends_early_is_one_problem_however_many_tensors_it_costs(tmp_p
 
 
 def test_block_of_v1_is_one_problem(tmp_path):
-    save_checkpoint({f"w{number}": np.full(10, number) for number in range(5)}, tmp_path / "m", format="v1", durable=False)
+    save_checkpoint({f"w{number}": np.full(10, number) for number in range(5)}, tmp_path / "m", format="V1", durable=False)
     flip(str(tmp_path / "m"), 300)
     [each] = diagnose(tmp_path).checkpoints
     assert len(each.damage) == 1 and each.found.version == "V1"
@@ -272,8 +272,8 @@ def test_other_state_file_is_mended_under_its_own_name(tmp_path):
 
 
 def test_v1_checkpoints_of_both_kinds_are_found_and_listed(tmp_path):
-    save_checkpoint({"a": np.ones(9)}, tmp_path / "m-1", format="v1", durable=False)
-    save_checkpoint({"a": np.ones(9), "b": np.ones(9)}, tmp_path / "m-2", format="v1", num_shards=2, durable=False)
+    save_checkpoint({"a": np.ones(9)}, tmp_path / "m-1", format="V1", durable=False)
+    save_checkpoint({"a": np.ones(9), "b": np.ones(9)}, tmp_path / "m-2", format="V1", num_shards=2, durable=False)
     (tmp_path / "m-2.meta").write_bytes(b"")
     (tmp_path / "train-00000-of-00002").write_bytes(b"records" * 20)
     diagnosis = diagnose(tmp_path, verify_all=True)
@@ -283,7 +283,7 @@ def test_v1_checkpoints_of_both_kinds_are_found_and_listed(tmp_path):
 
 
 def test_v1_checkpoint_that_lost_its_end_is_known_by_the_state_file_or_its_graph(tmp_path):
-    save(tmp_path, 1, version="v1")
+    save(tmp_path, 1, version="V1")
     os.truncate(tmp_path / "model.ckpt-1", 100)
     [each] = diagnose(tmp_path).checkpoints
     assert each.found.version == "V1" and each.damage

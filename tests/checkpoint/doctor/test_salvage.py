@@ -193,7 +193,7 @@ def test_slices_stay_slices(tmp_path):
 def test_damaged_block_of_v1_costs_the_tensors_in_it(tmp_path):
     path = tmp_path / "m"
     tensors = {name: np.full(50_000, number, np.float32) for number, name in enumerate("abcdef")}
-    save_checkpoint(tensors, path, format="v1", durable=False)
+    save_checkpoint(tensors, path, format="V1", durable=False)
     flip(str(path), 700_000)
     report = salvage(path)
     assert 3 <= len(saved_names(report)) < 6 and set(saved_names(report)) | set(report.lost) == set(tensors)
@@ -205,7 +205,7 @@ def test_damaged_block_of_v1_costs_the_tensors_in_it(tmp_path):
 def test_v1_that_was_cut_off_gives_the_tensors_before(tmp_path):
     path = tmp_path / "m"
     tensors = {name: np.full(100_000, number, np.float32) for number, name in enumerate("abcdef")}
-    save_checkpoint(tensors, path, format="v1", durable=False)
+    save_checkpoint(tensors, path, format="V1", durable=False)
     os.truncate(path, 1_000_000)
     report = salvage(path)
     assert list(saved_names(report)) == ["a", "b"] and list(report.lost) == ["c", "d", "e", "f"]
@@ -213,7 +213,7 @@ def test_v1_that_was_cut_off_gives_the_tensors_before(tmp_path):
 
 def test_v1_in_several_files_is_salvaged_without_one_of_them(tmp_path):
     prefix = tmp_path / "m"
-    save_checkpoint(TENSORS, prefix, format="v1", num_shards=5, durable=False)
+    save_checkpoint(TENSORS, prefix, format="V1", num_shards=5, durable=False)
     os.remove(tmp_path / "m-00001-of-00005")
     flip(str(tmp_path / "m-00002-of-00005"), 10)
     for path in (f"{prefix}-?????-of-00005", f"{prefix}-00000-of-00005"):

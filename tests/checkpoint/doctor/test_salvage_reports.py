@@ -47,7 +47,7 @@ def test_a_salvage_is_ok_only_if_nothing_is_lost_or_damaged() -> None:
         assert not dataclasses.replace(nothing, **fields).ok
 
 
-@pytest.mark.parametrize("format", ["v1", "v2"])
+@pytest.mark.parametrize("format", ["V1", "V2"])
 def test_sound_checkpoint_has_neither_damage_nor_notes(tmp_path: pathlib.Path, format: str) -> None:
     report = salvage(save(tmp_path / "m", format=format), tmp_path)
     assert (report.damage, report.notes, report.lost, report.partial) == ((), (), {}, {})
@@ -74,7 +74,7 @@ def test_v2_checkpoint_is_found_by_its_files(tmp_path: pathlib.Path, suffix: str
     assert len(saved(salvage(save(tmp_path / "m") + suffix, tmp_path))) == 5
 
 
-@pytest.mark.parametrize("format", ["v1", "v2"])
+@pytest.mark.parametrize("format", ["V1", "V2"])
 def test_directory_is_its_latest_checkpoint(tmp_path: pathlib.Path, format: str) -> None:
     prefix = save(tmp_path / "run" / "m-1", format=format)
     update_checkpoint_state(tmp_path / "run", prefix, durable=False)
@@ -83,7 +83,7 @@ def test_directory_is_its_latest_checkpoint(tmp_path: pathlib.Path, format: str)
 
 
 def test_v1_shards_are_found_by_one_of_them(tmp_path: pathlib.Path) -> None:
-    pattern = save(tmp_path / "m", format="v1", num_shards=3)
+    pattern = save(tmp_path / "m", format="V1", num_shards=3)
     os.remove(tmp_path / "m-00001-of-00003")
     for spelled in (pattern, str(tmp_path / "m-00000-of-00003"), str(tmp_path / "m-00001-of-00003")):
         report = salvage(spelled, tmp_path)

@@ -63,11 +63,11 @@ def test_dry_run_says_what_it_would_cost(save: Any, tmp_path: pathlib.Path) -> N
 
 def test_patterns_choose_the_tensors(save: Any, tmp_path: pathlib.Path) -> None:
     prefix = save("m", {"a/w": VALUES, "a/norm": VALUES, "b": VALUES})
-    report = tfsaver.cast(prefix, tmp_path / "out", "float16", include="^a/", exclude="norm")
+    report = tfsaver.cast(prefix, tmp_path / "out", "float16", select=tfsaver.Selection(include="^a/", exclude="norm"))
     half = VALUES.astype(np.float16)
     assert_same(read(report.target), {"a/w": half, "a/norm": VALUES, "b": VALUES})
     with pytest.raises(InvalidArgumentError, match="'typo', to be cast"):
-        tfsaver.cast(prefix, tmp_path / "other", "float16", include="typo")
+        tfsaver.cast(prefix, tmp_path / "other", "float16", select="typo")
 
 
 def test_integers_are_cast_only_without_loss(save: Any, tmp_path: pathlib.Path) -> None:
@@ -75,16 +75,16 @@ def test_integers_are_cast_only_without_loss(save: Any, tmp_path: pathlib.Path) 
     prefix = save("m", arrays)
     with pytest.raises(InvalidArgumentError, match="'large': int64 -> int32, 1 of 2 changed"):
         tfsaver.cast(prefix, tmp_path / "out", "int32")
-    report = tfsaver.cast(prefix, tmp_path / "out", "int32", exclude="large")
+    report = tfsaver.cast(prefix, tmp_path / "out", "int32", select=tfsaver.Selection(exclude="large"))
     assert_same(read(report.target), {**arrays, "small": np.array([1, -5], np.int32)})
     with pytest.raises(InvalidArgumentError, match="'small'.*1 of 2 changed"):
-        tfsaver.cast(prefix, tmp_path / "unsigned", "uint64", include="small")
-    floats = tfsaver.cast(prefix, tmp_path / "floats", "int64", include="^w$")
+        tfsaver.cast(prefix, tmp_path / "unsigned", "uint64", select="small")
+    floats = tfsaver.cast(prefix, tmp_path / "floats", "int64", select="^w$")
     assert read(floats.target)["w"].tolist() == [1, 2]
     with pytest.raises(InvalidArgumentError, match="'x'"):
-        tfsaver.cast(prefix, tmp_path / "fraction", "int64", include="^x$", allow_overflow=True)
+        tfsaver.cast(prefix, tmp_path / "fraction", "int64", select="^x$", allow_overflow=True)
     with pytest.raises(InvalidArgumentError, match="'large'"):
-        tfsaver.cast({"large": np.array([(1 << 53) + 1])}, tmp_path / "wide", "float64", include="large")
+        tfsaver.cast({"large": np.array([(1 << 53) + 1])}, tmp_path / "wide", "float64", select="large")
 
 
 def test_lazy_reads_raise_at_once(partitioned: str) -> None:

@@ -105,12 +105,12 @@ def test_types_may_be_ignored(save: Any, tmp_path: pathlib.Path) -> None:
 
 def test_names_may_be_mapped_and_selected(save: Any) -> None:
     a, b = save("a", {"old/w": W, "x": [1]}), save("b", {"new/w": W, "x": [2]})
-    assert not tfsaver.diff(a, b, mapping=[("^old/", "new/")], selection=Selection(exclude="^x$"))
+    assert not tfsaver.diff(a, b, mapping=[("^old/", "new/")], select=tfsaver.Selection(exclude="^x$"))
     assert only(tfsaver.diff(a, b, mapping=[("^old/", "new/")])).name == "x"
 
 
 def test_formats_and_shards_make_no_difference(save: Any, partitioned: str, tmp_path: pathlib.Path) -> None:
-    for options in ({"format": "v1"}, {"format": "v1", "num_shards": 2}, {"num_shards": 3}):
+    for options in ({"format": "V1"}, {"format": "V1", "num_shards": 2}, {"num_shards": 3}):
         with load_checkpoint(partitioned) as reader:
             assert not tfsaver.diff(reader, save("again", reader, **options))
 
@@ -147,5 +147,5 @@ def test_integers_of_64_bits_and_floats_are_compared_exactly(a: Any, b: Any, num
 
 def test_a_pattern_selects_what_is_compared() -> None:
     a, b = {"x/w": np.ones(2), "y/w": np.ones(2)}, {"x/w": np.ones(2), "y/w": np.zeros(2)}
-    assert not tfsaver.diff(a, b, selection="^x/")
-    assert [item.name for item in tfsaver.diff(a, b, selection=["^y/"]).different] == ["y/w"]
+    assert not tfsaver.diff(a, b, select="^x/")
+    assert [item.name for item in tfsaver.diff(a, b, select=["^y/"]).different] == ["y/w"]

@@ -16,7 +16,7 @@ from tfsaver.errors import InvalidArgumentError, UnimplementedError
 
 
 @pytest.mark.parametrize("merge_slices", [False, True])
-@pytest.mark.parametrize("options", [{}, {"num_shards": 3}, {"format": "v1"}, {"format": "v1", "num_shards": 2}])
+@pytest.mark.parametrize("options", [{}, {"num_shards": 3}, {"format": "V1"}, {"format": "V1", "num_shards": 2}])
 def test_tensors_are_the_same_in_all_files(
     partitioned: str, tmp_path: pathlib.Path, merge_slices: bool, options: dict[str, Any]
 ) -> None:
@@ -25,7 +25,7 @@ def test_tensors_are_the_same_in_all_files(
     with load_checkpoint(report.target or "") as reader:
         assert [len(reader.info(name).slices) for name in ("rows", "columns", "words")] == [0 if merge_slices else 2] * 3
         assert len(reader.paths) == options.get("num_shards", 1) + (reader.version == "V2")
-        assert reader.version == options.get("format", "v2").upper()
+        assert reader.version == options.get("format", "V2")
     assert "3 partitioned tensors" in str(report)
     assert tfsaver.verify(report.target or "").ok
 
@@ -33,7 +33,7 @@ def test_tensors_are_the_same_in_all_files(
 @pytest.mark.parametrize("case", ["gen_partitioned_v1_single", "gen_partitioned_v2_sharded", "v1_session_bundle_half_plus_two/00000123/export"])
 def test_there_and_back_between_formats(cases: pathlib.Path, tmp_path: pathlib.Path, case: str) -> None:
     v2 = tfsaver.reshard(cases / case, tmp_path / "v2", num_shards=2).target
-    v1 = tfsaver.reshard(v2, tmp_path / "v1", format="v1").target
+    v1 = tfsaver.reshard(v2, tmp_path / "v1", format="V1").target
     assert not tfsaver.diff(cases / case, v1)
     with load_checkpoint(cases / case) as old, load_checkpoint(v1 or "") as new:
         for name in old.names:
@@ -43,7 +43,7 @@ def test_there_and_back_between_formats(cases: pathlib.Path, tmp_path: pathlib.P
 def test_types_that_v1_has_not_are_named_before_anything_is_written(save: Any, tmp_path: pathlib.Path) -> None:
     prefix = save("m", {"a": np.zeros(2, ml_dtypes.bfloat16), "b": np.zeros(2, np.uint32), "c": [1.0]})
     with pytest.raises(UnimplementedError, match=r"no type for uint32, which V2 checkpoints have: 'b'"):
-        tfsaver.reshard(prefix, tmp_path / "new" / "out", format="v1")
+        tfsaver.reshard(prefix, tmp_path / "new" / "out", format="V1")
     assert not (tmp_path / "new").exists()
 
 
@@ -64,7 +64,7 @@ def test_meta_is_copied_when_asked_for(save: Any, tmp_path: pathlib.Path) -> Non
     assert not (tmp_path / "one.meta").exists()
 
 
-@pytest.mark.parametrize("written", ["v2", "v1"])
+@pytest.mark.parametrize("written", ["V2", "V1"])
 def test_progress_counts_all_bytes(save: Any, tmp_path: pathlib.Path, written: str) -> None:
     seen: list[tuple[int, int]] = []
     prefix = save("m", {"a": np.zeros(100), "words": [b"x" * 30] * 5})

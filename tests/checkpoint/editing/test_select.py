@@ -60,12 +60,12 @@ def test_result_is_never_written_over_its_source(save: Any, tmp_path: pathlib.Pa
     for same in (prefix, "m", f"{tmp_path}/./m", tmp_path / "link" / "m"):
         with pytest.raises(InvalidArgumentError, match="is the checkpoint that is read"):
             tfsaver.select(prefix, same, "bert", overwrite=True)
-    v1 = save("old", MODEL, format="v1")
+    v1 = save("old", MODEL, format="V1")
     with pytest.raises(InvalidArgumentError, match="is the checkpoint that is read"):
-        tfsaver.select(v1, v1, "bert", format="v1", overwrite=True)
-    sharded = save("sharded", MODEL, format="v1", num_shards=2)
+        tfsaver.select(v1, v1, "bert", format="V1", overwrite=True)
+    sharded = save("sharded", MODEL, format="V1", num_shards=2)
     with pytest.raises(InvalidArgumentError, match="is the checkpoint that is read"):
-        tfsaver.select(sharded, tmp_path / "sharded", "bert", format="v1", num_shards=2, overwrite=True)
+        tfsaver.select(sharded, tmp_path / "sharded", "bert", format="V1", num_shards=2, overwrite=True)
     assert_same(read(prefix), MODEL)
 
 

@@ -275,7 +275,7 @@ def test_what_is_no_graph_is_refused(tmp_path: pathlib.Path) -> None:
     with pytest.raises(InvalidArgumentError, match="written from names"):
         as_object_graph(prefix)
     with pytest.raises(InvalidArgumentError, match="V2"):
-        save_checkpoint({"w": 1}, tmp_path / "v1", format="v1", object_graph={"w": "w"})
+        save_checkpoint({"w": 1}, tmp_path / "v1", format="V1", object_graph={"w": "w"})
     assert not (tmp_path / "v1").exists()
 
 

@@ -29,7 +29,7 @@ TENSORS: Mapping[str, Any] = {
 
 
 def match(
-    tensors: Mapping[str, Any], directory: pathlib.Path, *wanted: WantedTensor, reshape: bool = False, format: str = "v2"
+    tensors: Mapping[str, Any], directory: pathlib.Path, *wanted: WantedTensor, reshape: bool = False, format: str = "V2"
 ) -> MatchReport:
     path = save_checkpoint(dict(tensors), directory / "model", format=format)
     with load_checkpoint(path) as reader:
@@ -141,7 +141,7 @@ def test_group_is_matched_whole_or_not_at_all(tmp_path: pathlib.Path) -> None:
 
 
 def test_v1_checkpoint_is_spoken_of_as_tensorflow_does(tmp_path: pathlib.Path) -> None:
-    report = match(TENSORS, tmp_path, WantedTensor("other", F4), format="v1")
+    report = match(TENSORS, tmp_path, WantedTensor("other", F4), format="V1")
     assert f'Tensor name "other" not found in checkpoint files {tmp_path}/model' in str(report)
 
 

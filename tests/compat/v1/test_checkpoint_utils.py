@@ -70,7 +70,7 @@ def read_a_directory(run: Scenario) -> None:
 
 
 def read_v1_files(run: Scenario) -> None:
-    save_checkpoint({"a": np.ones((2, 2), np.float32)}, "model", format="v1", durable=False)
+    save_checkpoint({"a": np.ones((2, 2), np.float32)}, "model", format="V1", durable=False)
     reader = run.train.NewCheckpointReader("model")
     run.note(plain(reader.get_tensor("a")), reader.get_variable_to_shape_map(), reader.debug_string().decode())
     run.call(reader.get_tensor, "b", fragment="b")

@@ -14,6 +14,7 @@ from tfsaver.checkpoint.doctor.findings import of_checkpoints, of_ledger, of_oth
 from tfsaver.checkpoint.doctor.state_survey import in_order_of_age, read_state_file
 from tfsaver.checkpoint.latest_verified import Progress, is_of_the_process
 from tfsaver.checkpoint.retention_file import LEDGER_SUFFIX, read_ledger
+from tfsaver.checkpoint.untrusted import refuse_directory
 from tfsaver.checkpoint.verify import verify_checkpoint
 from tfsaver.errors import NotFoundError, SaverError
 from tfsaver.lib import file_io
@@ -24,6 +25,7 @@ def diagnose(
     latest_filename: file_io.PathLike | None = None,
     *,
     verify_all: bool = False,
+    trusted: bool = True,
     progress: Progress | None = None,
 ) -> Diagnosis:
     """Says what is in a directory of checkpoints and what is wrong with it; nothing is changed.
@@ -34,6 +36,7 @@ def diagnose(
         directory: The directory.
         latest_filename: The name of the state file, if it is not `checkpoint`.
         verify_all: Reads the older checkpoints too.
+        trusted: If false, a state file's entry or a symbolic link that leads out of the directory is an error.
         progress: Called with the checkpoint that is read, the bytes done and the bytes there are.
 
     Raises:
@@ -43,6 +46,8 @@ def diagnose(
     directory = path_or_empty(directory)
     if directory and not file_io.is_directory(directory):
         raise NotFoundError(f"no directory {directory!r}")
+    if not trusted:
+        refuse_directory(directory, latest_filename)
     state = read_state_file(directory, latest_filename)
     ledger_path = f"{state_file_path(directory, latest_filename)}{LEDGER_SUFFIX}"
     ledger, findings = None, []

@@ -34,11 +34,13 @@ from tfsaver.checkpoint.objects.object_graph import DESCRIPTIONS, OBJECT_GRAPH_K
 from tfsaver.checkpoint.one_checkpoint import OneCheckpoint
 from tfsaver.checkpoint.plan import Plan, object_graph_of
 from tfsaver.checkpoint.recipes import Take
+from tfsaver.checkpoint.untrusted import confined_checkpoint
 from tfsaver.checkpoint.write_report import Contents, WriteReport, WrittenTensor
 from tfsaver.errors import AlreadyExistsError, CheckpointNotFoundError, DataLossError, SaverError
 from tfsaver.framework.tensor_shape import num_elements
 from tfsaver.framework.tensor_slice import TensorSlice
 from tfsaver.lib import file_io
+from tfsaver.lib.renamed_options import renamed_options
 from tfsaver.tensor_bundle import naming
 from tfsaver.tensor_bundle.reader import BundleReader
 from tfsaver.tensor_bundle.recovery import RecoveredBundle, data_files
@@ -50,40 +52,45 @@ _V1_SHARD = re.compile(r"(.*)-(?:\d{5,}|\?{5,})-of-(\d{5,})\Z", re.DOTALL)
 _DATA = re.compile(r"(.+)\.data-\d{5,}-of-\d{5,}\Z", re.DOTALL)
 
 
+@renamed_options(out="target")
 def salvage_checkpoint(
     checkpoint: file_io.PathLike,
-    out: file_io.PathLike,
+    target: file_io.PathLike,
     *,
     keep_partial: bool = False,
     dry_run: bool = False,
     durable: bool = True,
+    trusted: bool = True,
     progress: Progress | None = None,
 ) -> WriteReport:
     """Writes the tensors of a damaged checkpoint that are still what was written.
 
     Args:
         checkpoint: Its prefix, or one of its files.
-        out: The prefix of the new checkpoint, a V2 one; nothing of that name may be there.
+        target: The prefix of the new checkpoint, a V2 one; nothing of that name may be there.
         keep_partial: Keeps the sound slices of a partitioned tensor of which others are lost. Programs that read all of it
             refuse it then; `load_checkpoint` and TensorFlow read the slices that are there.
         dry_run: Writes nothing; the report is the same.
-        durable: Whether to return only once disks have the bytes.
-        progress: Called as tensors are checked.
+        durable: Whether to fsync before returning.
+        trusted: If false, a name in a file that leads out of the file's directory is an error.
+        progress: Called with the bytes checked and the bytes in all.
 
     Raises:
         CheckpointNotFoundError: There is none, or its index is missing.
-        AlreadyExistsError: There is something at `out` already.
+        AlreadyExistsError: There is something at `target` already.
         DataLossError: Nothing can be saved.
         UnimplementedError: It was written for newer readers.
     """
-    target = file_io.as_path(out)
-    if checkpoint_files.checkpoint_exists(target) or data_files(target):
-        raise AlreadyExistsError(f"{target} is there already: what is salvaged goes to a new place")
+    prefix = file_io.as_path(target)
+    if checkpoint_files.checkpoint_exists(prefix) or data_files(prefix):
+        raise AlreadyExistsError(f"{prefix} is there already: what is salvaged goes to a new place")
+    if not trusted:
+        checkpoint = confined_checkpoint(checkpoint)
     with _open(file_io.as_path(checkpoint)) as reader:
         salvage = _Salvage(reader, keep_partial, progress)
         if dry_run:
             return salvage.report(None)
-        written = CheckpointTarget(target, allow_missing_slices=keep_partial, durable=durable)
+        written = CheckpointTarget(prefix, allow_missing_slices=keep_partial, durable=durable)
         Execution(_salvaged(reader, salvage), written).run()
         return salvage.report(written.path)
 

@@ -12,28 +12,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tfsaver.checkpoint.checkpoint_management import checkpoint_exists, get_checkpoint_state
-from tfsaver.checkpoint.editing.edit import Checkpoint, copy_meta_graph, describe, open_sources, write_result
+from tfsaver.checkpoint.editing.edit import describe
 from tfsaver.checkpoint.losses import is_complex, is_float
 from tfsaver.checkpoint.names.name_steps import raise_problems
 from tfsaver.checkpoint.plan import Plan, as_plan, tensor_names
 from tfsaver.checkpoint.recipes import Elementwise
 from tfsaver.checkpoint.report import count
 from tfsaver.checkpoint.tensor_source import Array, TensorSource
-from tfsaver.checkpoint.write_report import Contents, WriteReport, contents_of
 from tfsaver.errors import InvalidArgumentError
 from tfsaver.framework.dtypes import ALL, DType
 from tfsaver.lib import file_io
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
-    from tfsaver.checkpoint.editing.edit import WriteOptions
-
 
 # From here on a sum of float64 may leave its range, or a number cannot be cut in two halves.
 _LARGE = 2.0**960
@@ -196,45 +188,3 @@ def last_checkpoints(directory: file_io.PathLike, number: int) -> list[str]:
         there = count(len(found), "checkpoint")
         raise InvalidArgumentError(f"{path!r}: its state file names {there} that are there, not {number}")
     return found[-number:]
-
-
-def average(
-    checkpoints: Sequence[Checkpoint],
-    prefix: file_io.PathLike,
-    *,
-    weights: Sequence[float] | None = None,
-    with_meta: bool = False,
-    **options: Unpack[WriteOptions],
-) -> WriteReport:
-    """Writes the mean of several checkpoints.
-
-    Args:
-        checkpoints: Paths, open sources, or arrays by name; of what has no mean, the last one's is taken.
-        prefix: The checkpoint to write.
-        weights: How much each counts; None for all the same.
-        with_meta: Whether the `.meta` beside the last one is copied too: the mean has the same tensors.
-        **options: See `WriteOptions`.
-
-    Raises:
-        InvalidArgumentError: They have not the same tensors, says all; or the result would lie over one of them.
-
-    Example:
-        >>> tfsaver.average(["model.ckpt-8000", "model.ckpt-9000", "model.ckpt-10000"], "averaged")  # doctest: +SKIP
-    """
-    with open_sources(checkpoints) as sources:
-        view = averaged(sources, weights)
-        written = write_result(view, prefix, **options)
-        infos = [view.info(name) for name in view.names]
-        means = [info for info in infos if is_averaged(info.dtype)]
-        rest = [info.name for info in infos if not is_averaged(info.dtype)]
-        contents = Contents(len(means), sum(info.num_bytes for info in means))
-        notes = [f"averaged:  {contents}, of {count(len(sources), 'checkpoint')}"]
-        if rest:
-            more = f", and {len(rest) - 3:,} more" if len(rest) > 3 else ""
-            notes.append(f"from the last one, {describe(sources[-1])}: {', '.join(rest[:3])}{more}")
-        if with_meta:
-            notes.append(copy_meta_graph(sources[-1], written, durable=options.get("durable", True)))
-        described = tuple(map(describe, sources))
-        return WriteReport(
-            "average", described, written, contents_of(sources[-1:]), contents_of([view]), notes=tuple(notes)
-        )

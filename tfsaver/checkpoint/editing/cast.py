@@ -12,26 +12,18 @@ they go by, and a number that the new type does not reach is an error unless the
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from tfsaver.checkpoint.editing.edit import Checkpoint, describe, open_sources, write_result
 from tfsaver.checkpoint.losses import Losses, cast_array, is_complex, is_float, is_integer, raise_losses
 from tfsaver.checkpoint.plan import Plan, as_plan
 from tfsaver.checkpoint.recipes import Elementwise
 from tfsaver.checkpoint.selection import Selection, occurrence_of
 from tfsaver.checkpoint.tensor_source import Array, TensorSource
-from tfsaver.checkpoint.write_report import WriteReport, contents_of
 from tfsaver.errors import InvalidArgumentError
 from tfsaver.framework import dtypes
 from tfsaver.framework.dtypes import DType
-from tfsaver.lib import file_io
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
-    from tfsaver.checkpoint.editing.edit import WriteOptions
 
 
 def casted(
@@ -96,9 +88,7 @@ def as_dtype(dtype: Any) -> DType:
     return found
 
 
-def _names_to_cast(
-    source: Plan, dtype: DType, include: str | Sequence[str], exclude: str | Sequence[str]
-) -> Iterable[str]:
+def _names_to_cast(source: Plan, dtype: DType, include: str | Sequence[str], exclude: str | Sequence[str]) -> Iterable[str]:
     names = source.tensor_names
     patterns = Selection(include=include or ".", exclude=exclude)  # type: ignore[arg-type]
     included = [occurrence_of(pattern) for pattern in patterns.include] if include else []
@@ -121,41 +111,3 @@ def _is_cast(kind: DType, dtype: DType, *, is_named: bool) -> bool:
     is_same_kind = any(is_kind(kind) and is_kind(dtype) for is_kind in (is_float, is_integer, is_complex))
     is_number = is_float(kind) or is_integer(kind)
     return is_same_kind or (is_named and is_number and not is_complex(dtype))
-
-
-def cast(
-    checkpoint: Checkpoint,
-    prefix: file_io.PathLike,
-    dtype: Any,
-    *,
-    include: str | Sequence[str] = (),
-    exclude: str | Sequence[str] = (),
-    allow_overflow: bool = False,
-    **options: Unpack[WriteOptions],
-) -> WriteReport:
-    """Writes a checkpoint with its tensors in another type.
-
-    Args:
-        checkpoint: A path, an open source, or arrays by name.
-        prefix: The checkpoint to write.
-        dtype: The type: a numpy type, or TensorFlow's name for one, as in ``bfloat16``.
-        include: Patterns of which one must occur in the name of a tensor that is cast; none for all of the type's kind.
-        exclude: Patterns of which none may occur.
-        allow_overflow: Whether numbers out of the type's range become infinite.
-        **options: See `WriteOptions`.
-
-    Raises:
-        InvalidArgumentError: Numbers overflow, or integers would change; says of all tensors how many. Nothing is written.
-
-    Example:
-        >>> print(tfsaver.cast("model.ckpt-1000", "half", "bfloat16", exclude="LayerNorm"))  # doctest: +SKIP
-    """
-    with open_sources([checkpoint]) as [source]:
-        # What is wrong is said of all tensors at once, at the end and before anything is visible.
-        view = casted(source, dtype, include, exclude, allow_overflow=allow_overflow, raises=False)
-        written = write_result(view, prefix, **options)
-        losses = dict(view.losses())
-        notes = () if losses else (f"note: there is nothing to cast to {as_dtype(dtype)}",)
-        return WriteReport(
-            "cast", (describe(source),), written, contents_of([source]), contents_of([view]), losses=losses, notes=notes
-        )

@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from tfsaver.checkpoint.editing.comparing import ValueDifference, is_number, norm_of
-from tfsaver.checkpoint.editing.edit import Checkpoint, describe, open_sources
+from tfsaver.checkpoint.editing.edit import describe
 from tfsaver.checkpoint.editing.rename import renamed
 from tfsaver.checkpoint.execution import Data, Execution, Part, Progress, Sink, Target
 from tfsaver.checkpoint.names.name_map import NameMapLike
 from tfsaver.checkpoint.objects.object_graph import TREE_KEY
 from tfsaver.checkpoint.report import Report, count, json_number
-from tfsaver.checkpoint.selection import Selectable, Selection, as_selection
+from tfsaver.checkpoint.selection import Select, Selectable, Selection, as_selection
 from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.errors import InvalidArgumentError
 from tfsaver.framework.array_pieces import cut
@@ -138,51 +138,32 @@ class DiffReport(Report):
         }
 
 
-def diff(
-    a: Checkpoint,
-    b: Checkpoint,
+def compared(
+    a: TensorSource,
+    b: TensorSource,
     *,
     rtol: float = 0.0,
     atol: float = 0.0,
     ignore_dtype: bool = False,
-    selection: Selection | str | Sequence[str] | None = None,
+    select: Select = None,
     mapping: NameMapLike = None,
     progress: Progress | None = None,
 ) -> DiffReport:
-    """Compares two checkpoints, of whatever formats.
-
-    Args:
-        a: A path, an open source, or arrays by name.
-        b: What it is compared with.
-        rtol: Numbers are equal that differ by at most ``atol + rtol * |b|``; without both, those that have the same bytes.
-        atol: See `rtol`.
-        ignore_dtype: Whether numbers of other types may be equal.
-        selection: Which tensors to compare: a `Selection`, or patterns, one of which must occur in the name. None: all.
-        mapping: The names that the tensors of `a` have in `b`, see `name_map`.
-        progress: Called with how many bytes of `a` are compared and how many there are.
-
-    Raises:
-        InvalidArgumentError: A tolerance is negative, or the mapping does not fit the names.
-        DataLossError: A tensor is damaged.
-    """
+    """What two sources differ in; `tfsaver.diff` has the arguments and the errors."""
     if rtol < 0 or atol < 0:
         raise InvalidArgumentError(f"tolerances are not negative: rtol {rtol}, atol {atol}")
-    with contextlib.ExitStack() as stack:
-        both = [stack.enter_context(open_sources([item]))[0] for item in (a, b)]
-        descriptions = (describe(both[0]), describe(both[1]))
-        if mapping is not None:
-            both[0] = renamed(both[0], mapping).plan
-        rules = None if selection is None else as_selection(selection)
-        names_a, names_b = (_names(source, rules) for source in both)
-        comparing = _Comparing(both[1], [name for name in names_a if name in names_b], rtol, atol, ignore_dtype)
-        Execution(both[0], comparing, progress=progress).run()
-        return DiffReport(
-            descriptions,
-            tuple(name for name in names_a if name not in names_b and name != TREE_KEY),
-            tuple(name for name in names_b if name not in names_a and name != TREE_KEY),
-            tuple(item for item in comparing.found.values() if item is not None),
-            tuple(name for name, item in comparing.found.items() if item is None),
-        )
+    one = a if mapping is None else renamed(a, mapping).plan
+    rules = None if select is None else as_selection(select)
+    names_a, names_b = _names(one, rules), _names(b, rules)
+    comparing = _Comparing(b, [name for name in names_a if name in names_b], rtol, atol, ignore_dtype)
+    Execution(one, comparing, progress=progress).run()
+    return DiffReport(
+        (describe(a), describe(b)),
+        tuple(name for name in names_a if name not in names_b and name != TREE_KEY),
+        tuple(name for name in names_b if name not in names_a and name != TREE_KEY),
+        tuple(item for item in comparing.found.values() if item is not None),
+        tuple(name for name, item in comparing.found.items() if item is None),
+    )
 
 
 def _names(source: TensorSource, selection: Selection | None) -> dict[str, None]:

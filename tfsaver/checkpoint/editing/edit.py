@@ -1,63 +1,17 @@
-"""From checkpoints through a plan to a checkpoint: what all verbs that write have in common."""
+"""What the verbs that write a checkpoint share: writing a plan, and what its report says of the sources."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from collections.abc import Iterable
+from typing import Literal
 
 from tfsaver.checkpoint.checkpoint_management import meta_graph_filename
-from tfsaver.checkpoint.checkpoint_reader import CheckpointReader, load_checkpoint
-from tfsaver.checkpoint.checkpoint_target import CheckpointTarget
+from tfsaver.checkpoint.checkpoint_reader import CheckpointReader
+from tfsaver.checkpoint.checkpoint_target import CheckpointFormat, CheckpointTarget
 from tfsaver.checkpoint.execution import DryRun, Execution, Progress
 from tfsaver.checkpoint.objects.object_graph import TREE_KEY
-from tfsaver.checkpoint.tensor_source import TensorSource, as_source
-from tfsaver.errors import InvalidArgumentError
+from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.lib import file_io
-
-if TYPE_CHECKING:
-    from typing_extensions import TypedDict
-
-    class WriteOptions(TypedDict, total=False):
-        """How a result is written; the same for all verbs.
-
-        Attributes:
-            format: ``v2``, or ``v1`` for programs that know nothing newer.
-            num_shards: How many data files there are.
-            durable: Whether to return only once disks have the bytes.
-            overwrite: Whether a checkpoint that is there already may be replaced; never a source of the result.
-            dry_run: Whether to write nothing and give the report alone. All is checked that is known without reading values,
-                and the values that a cast may not hold; ``"values"`` reads all others too.
-            progress: Called with how many bytes are done and how many there are.
-        """
-
-        format: str
-        num_shards: int
-        durable: bool
-        overwrite: bool
-        dry_run: DryRun
-        progress: Progress | None
-
-
-# What is taken for a checkpoint: whatever `load_checkpoint` takes, an open source, or arrays by name.
-Checkpoint: TypeAlias = "file_io.PathLike | TensorSource | Mapping[str, Any]"
-
-
-@contextlib.contextmanager
-def open_sources(checkpoints: Iterable[Checkpoint]) -> Iterator[list[TensorSource]]:
-    """The checkpoints, open; those that were given as paths are closed at the end.
-
-    Raises:
-        InvalidArgumentError: They are one path: its letters are not checkpoints.
-    """
-    if isinstance(checkpoints, (str, bytes, os.PathLike, Mapping)):
-        raise InvalidArgumentError(f"a list of checkpoints is needed, not {type(checkpoints).__name__}: [{checkpoints!r}]")
-    with contextlib.ExitStack() as stack:
-        yield [
-            as_source(item) if isinstance(item, Mapping) else stack.enter_context(load_checkpoint(item))
-            for item in checkpoints
-        ]
 
 
 def describe(source: TensorSource) -> str:
@@ -67,21 +21,23 @@ def describe(source: TensorSource) -> str:
 
 def write_result(
     plan: TensorSource,
-    prefix: file_io.PathLike,
+    target: file_io.PathLike,
     *,
+    format: CheckpointFormat,  # noqa: A002 - the word every saver uses for it
+    num_shards: int,
+    overwrite: bool,
+    dry_run: DryRun,
+    durable: bool,
+    progress: Progress | None,
     keep_slices: bool = True,
-    overwrite: bool = False,
-    dry_run: DryRun = False,
-    progress: Progress | None = None,
-    **options: Any,
 ) -> str | None:
     """Writes a plan as a checkpoint.
 
     Args:
-        plan: What to write.
-        prefix: Where to.
+        plan: The tensors to write.
+        target: The prefix of the checkpoint.
+        format: See the verbs in `tfsaver.verbs`, as for the others.
         keep_slices: Whether tensors that a source has in slices stay in them.
-        overwrite: See `WriteOptions`, as for the others.
 
     Returns:
         The checkpoint's name as `load_checkpoint` takes it; None for a dry run.
@@ -90,9 +46,11 @@ def write_result(
         SaverError: See `CheckpointTarget` and `Execution`.
     """
     replaces: Literal["nothing", "others"] = "others" if overwrite else "nothing"
-    target = CheckpointTarget(prefix, keep_slices=keep_slices, replaces=replaces, **options)
-    Execution(plan, target, progress=progress).run(dry_run=dry_run)
-    return None if dry_run else target.path
+    to = CheckpointTarget(
+        target, format=format, num_shards=num_shards, keep_slices=keep_slices, replaces=replaces, durable=durable
+    )
+    Execution(plan, to, progress=progress).run(dry_run=dry_run)
+    return None if dry_run else to.path
 
 
 def copy_meta_graph(source: TensorSource, written: str | None, *, durable: bool = True) -> str:

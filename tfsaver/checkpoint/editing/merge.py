@@ -11,11 +11,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 from tfsaver import schemas
 from tfsaver.checkpoint.editing.comparing import ValueDifference
-from tfsaver.checkpoint.editing.edit import Checkpoint, describe, notes_on_tree, open_sources, write_result
 from tfsaver.checkpoint.editing.object_graph_merging import merge_object_graphs
 from tfsaver.checkpoint.editing.object_graph_parts import TensorsOfKeys
 from tfsaver.checkpoint.editing.select import SAVE_COUNTER
@@ -23,16 +22,10 @@ from tfsaver.checkpoint.names.name_steps import raise_problems
 from tfsaver.checkpoint.plan import Plan, as_plan, joined
 from tfsaver.checkpoint.recipes import Gather, Recipe
 from tfsaver.checkpoint.tensor_source import TensorSource
-from tfsaver.checkpoint.write_report import LeftOut, WriteReport, contents_of
 from tfsaver.errors import DataLossError, InvalidArgumentError
 from tfsaver.framework.tensor_slice import TensorSlice
-from tfsaver.lib import file_io
 
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
-    from tfsaver.checkpoint.editing.edit import WriteOptions
-
+OnConflict: TypeAlias = "Literal['error', 'first', 'last']"
 _CHOICES = ("error", "first", "last")
 
 
@@ -48,7 +41,7 @@ class Merging(NamedTuple):
     replaced: dict[tuple[int, str], int]
 
 
-def merged(sources: Sequence[TensorSource], on_conflict: str = "error") -> Merging:
+def merged(sources: Sequence[TensorSource], on_conflict: OnConflict = "error") -> Merging:
     """The tensors of several sources as one.
 
     Args:
@@ -197,45 +190,3 @@ class _Merging:
 
 def _told(plan: Plan) -> str:
     return ", ".join(map(repr, plan.sources))
-
-
-def merge(
-    checkpoints: Sequence[Checkpoint],
-    prefix: file_io.PathLike,
-    *,
-    on_conflict: str = "error",
-    **options: Unpack[WriteOptions],
-) -> WriteReport:
-    """Writes the tensors of several checkpoints as one.
-
-    Args:
-        checkpoints: Paths, open sources, or arrays by name.
-        prefix: The checkpoint to write.
-        on_conflict: What to do about names that several have with different tensors: ``error``, ``first``, ``last``.
-        **options: See `WriteOptions`.
-
-    Raises:
-        InvalidArgumentError: There are conflicts, says all; or the result would lie over one of the checkpoints.
-
-    Example:
-        >>> tfsaver.merge(["trunk", "head"], "model")  # doctest: +SKIP
-    """
-    with open_sources(checkpoints) as sources:
-        view, replaced = merged(sources, on_conflict)
-        written = write_result(view, prefix, **options)
-        left_out = {
-            f"{name} of {describe(sources[number])}": LeftOut(
-                f"taken from {describe(sources[owner])}", sources[number].info(name).num_bytes
-            )
-            for (number, name), owner in replaced.items()
-        }
-        return WriteReport(
-            "merge",
-            tuple(map(describe, sources)),
-            written,
-            contents_of(sources),
-            contents_of([view]),
-            are_inputs=True,
-            left_out=left_out,
-            notes=notes_on_tree(view, sources),
-        )

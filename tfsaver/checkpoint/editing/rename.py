@@ -11,23 +11,15 @@ A tensor that is turned is read whole, and is no longer in slices; all others st
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from tfsaver import schemas
 from tfsaver.checkpoint.editing import object_graph_renaming
-from tfsaver.checkpoint.editing.edit import Checkpoint, describe, notes_on_tree, open_sources, write_result
 from tfsaver.checkpoint.names.name_map import NameMapLike, NewNames, Renamed, as_name_map
 from tfsaver.checkpoint.names.name_steps import raise_problems, split_attribute
 from tfsaver.checkpoint.plan import Plan, as_plan
 from tfsaver.checkpoint.recipes import Rearrange
 from tfsaver.checkpoint.tensor_source import TensorSource
-from tfsaver.checkpoint.write_report import LeftOut, WriteReport, contents_of
-from tfsaver.lib import file_io
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
-    from tfsaver.checkpoint.editing.edit import WriteOptions
 
 
 class Renaming(NamedTuple):
@@ -113,48 +105,3 @@ def _check_axes(plan: Plan, turned: dict[str, tuple[str, tuple[int, ...]]]) -> N
         if len(axes) != len(shape := plan.info(old).shape):
             problems.append(f"{old!r} of shape {list(shape)} has not the {len(axes)} axes to be transposed")
     raise_problems("the mapping does not fit the shapes", problems)
-
-
-def rename(
-    checkpoint: Checkpoint, prefix: file_io.PathLike, mapping: NameMapLike, **options: Unpack[WriteOptions]
-) -> WriteReport:
-    """Writes a checkpoint's tensors under other names.
-
-    Args:
-        checkpoint: A path, an open source, or arrays by name.
-        prefix: The checkpoint to write.
-        mapping: From old names to new ones: a dict, a list of rules, the name of a table, a path of a .toml or .json file, a
-            function; see `name_map`.
-        **options: See `WriteOptions`.
-
-    Raises:
-        InvalidArgumentError: The mapping does not fit the names, says all; or the result would lie over its source.
-
-    Example:
-        >>> tfsaver.rename("model.ckpt-1000", "renamed", [("/weights$", "/kernel"), ("/biases$", "/bias")])  # doctest: +SKIP
-    """
-    with open_sources([checkpoint]) as [source]:
-        view, new_names = renamed(source, mapping)
-        written = write_result(view, prefix, **options)
-        return WriteReport(
-            "rename",
-            (describe(source),),
-            written,
-            contents_of([source]),
-            contents_of([view]),
-            left_out={
-                old: LeftOut("the mapping says so", source.info(old).num_bytes)
-                for old, targets in new_names.items()
-                if not targets
-            },
-            renamed={
-                old: tuple(_with_axes(target) for target in targets)
-                for old, targets in new_names.items()
-                if targets and targets != (Renamed(old),)
-            },
-            notes=notes_on_tree(view, [source]),
-        )
-
-
-def _with_axes(target: Renamed) -> str:
-    return target.name if target.transpose is None else f"{target.name} transposed {list(target.transpose)}"

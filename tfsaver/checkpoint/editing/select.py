@@ -12,9 +12,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING
 
-from tfsaver.checkpoint.editing.edit import Checkpoint, describe, notes_on_tree, open_sources, write_result
+from tfsaver.checkpoint.editing.edit import describe, notes_on_tree
 from tfsaver.checkpoint.editing.object_graph_pruning import prune_object_graph
 from tfsaver.checkpoint.objects.object_graph import DESCRIPTIONS, read_object_graph
 from tfsaver.checkpoint.plan import Plan, as_plan, tensor_names
@@ -23,12 +22,6 @@ from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.checkpoint.write_report import LeftOut, WriteReport, contents_of
 from tfsaver.errors import InvalidArgumentError
 from tfsaver.framework.tensor_shape import num_elements
-from tfsaver.lib import file_io
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
-    from tfsaver.checkpoint.editing.edit import WriteOptions
 
 SAVE_COUNTER = "save_counter/.ATTRIBUTES/VARIABLE_VALUE"
 
@@ -48,46 +41,6 @@ def selected(source: TensorSource, names: Collection[str]) -> Plan:
     kept = [name for name, _ in itertools.groupby(sorted(names)) if name not in described]
     graph = plan.graph and prune_object_graph(plan.graph, plan.tensor_names, frozenset(kept))
     return plan.with_columns(kept, kept, graph=graph)
-
-
-def select(
-    checkpoint: Checkpoint,
-    prefix: file_io.PathLike,
-    selection: Selection | str | Sequence[str] | None = None,
-    *,
-    verb: str = "select",
-    left_out: Mapping[str, str] | None = None,
-    **options: Unpack[WriteOptions],
-) -> WriteReport:
-    """Writes some of a checkpoint's tensors.
-
-    Args:
-        checkpoint: A path, an open source, or arrays by name.
-        prefix: The checkpoint to write.
-        selection: Which tensors: a `Selection`, or patterns of which one must occur in a name; None for all.
-        verb: What the report calls it.
-        left_out: Tensors to leave out before the selection is asked, and why.
-        **options: See `WriteOptions`.
-
-    Raises:
-        InvalidArgumentError: A pattern is in no name, nothing is kept, or the result would lie over its source.
-
-    Example:
-        >>> print(tfsaver.select("model.ckpt-1000", "bert", "^bert/"))  # doctest: +SKIP
-    """
-    with open_sources([checkpoint]) as [source]:
-        report = report_of_selection(source, selection, left_out or {})
-        view = selected(source, report.kept)
-        written = write_result(view, prefix, **options)
-        return WriteReport(
-            verb,
-            (describe(source),),
-            written,
-            contents_of([source]),
-            contents_of([view]),
-            left_out={name: LeftOut(reason, source.info(name).num_bytes) for name, reason in report.left_out.items()},
-            notes=(*report.notes, *notes_on_tree(view, [source])),
-        )
 
 
 def report_of_selection(
@@ -127,3 +80,26 @@ def report_of_selection(
 
 def _is_excluded(rules: Selection) -> bool:
     return any(occurs_in(pattern, SAVE_COUNTER) for pattern in rules.exclude)
+
+
+def report_of_selected(
+    verb: str, source: TensorSource, selection: SelectionReport, plan: Plan, written: str | None
+) -> WriteReport:
+    """The report of a verb that leaves tensors out.
+
+    Args:
+        verb: The verb.
+        source: What was read.
+        selection: What is kept of it.
+        plan: The tensors that were written.
+        written: The checkpoint's name; None for a dry run.
+    """
+    return WriteReport(
+        verb,
+        (describe(source),),
+        written,
+        contents_of([source]),
+        contents_of([plan]),
+        left_out={name: LeftOut(reason, source.info(name).num_bytes) for name, reason in selection.left_out.items()},
+        notes=(*selection.notes, *notes_on_tree(plan, [source])),
+    )

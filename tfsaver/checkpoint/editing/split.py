@@ -7,65 +7,20 @@ saves, so that each restores by itself into the objects that it has values for.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from tfsaver.checkpoint.checkpoint_target import resolved
-from tfsaver.checkpoint.editing.edit import Checkpoint, describe, notes_on_tree, open_sources, write_result
-from tfsaver.checkpoint.editing.select import SAVE_COUNTER, selected
+from tfsaver.checkpoint.editing.select import SAVE_COUNTER
 from tfsaver.checkpoint.objects.object_graph import read_object_graph
 from tfsaver.checkpoint.plan import tensor_names
 from tfsaver.checkpoint.selection import Selectable, Selection, as_selection
 from tfsaver.checkpoint.tensor_source import TensorSource
-from tfsaver.checkpoint.write_report import WriteReport, contents_of
 from tfsaver.errors import InvalidArgumentError
 from tfsaver.lib import file_io
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
-    from tfsaver.checkpoint.editing.edit import WriteOptions
 
 Rules = Mapping[str, "Selection | str | Sequence[str]"]
 
 
-def split(
-    checkpoint: Checkpoint,
-    parts: Rules,
-    *,
-    rest: file_io.PathLike | None = None,
-    **options: Unpack[WriteOptions],
-) -> WriteReport:
-    """Writes a checkpoint's tensors as several checkpoints.
-
-    Args:
-        checkpoint: A path, an open source, or arrays by name.
-        parts: For each prefix to write which tensors it gets: a `Selection` or patterns. The first that fits gets a tensor.
-        rest: The prefix for tensors that no part gets; without it, these are an error.
-        **options: See `WriteOptions`.
-
-    Raises:
-        InvalidArgumentError: A pattern is in no name, a part gets nothing, tensors are left and have no place, or a result
-            would lie over the checkpoint or over another result.
-
-    Example:
-        >>> tfsaver.split("model.ckpt-1000", {"bert": "^bert/", "head": "^cls/"}, rest="training")  # doctest: +SKIP
-    """
-    with open_sources([checkpoint]) as [source]:
-        shares = _deal_out(source, parts, None if rest is None else file_io.as_path(rest))
-        plans = {prefix: selected(source, names) for prefix, names in shares.items()}
-        # Whatever is wrong with one part is known before another is written.
-        for prefix, plan in plans.items():
-            write_result(plan, prefix, **(options | {"dry_run": True}))
-        sources, before = (describe(source),), contents_of([source])
-        reports = {}
-        for prefix, plan in plans.items():
-            written = write_result(plan, prefix, **options)
-            notes = notes_on_tree(plan, [source])
-            reports[prefix] = WriteReport("split", sources, written, before, contents_of([plan]), notes=notes)
-        return WriteReport("split", sources, None, before, contents_of(plans.values()), parts=reports)
-
-
-def _deal_out(source: TensorSource, parts: Rules, rest: str | None) -> dict[str, list[str]]:
+def deal_out(source: TensorSource, parts: Rules, rest: str | None) -> dict[str, list[str]]:
     """The names of the tensors that each prefix gets."""
     graph = read_object_graph(source)
     full_names = None if graph is None else graph.full_names_of_keys()

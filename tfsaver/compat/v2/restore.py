@@ -9,13 +9,11 @@ The work is done elsewhere: `targets` finds the variables and their names, `rest
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
-from tfsaver.checkpoint.checkpoint_reader import load_checkpoint
 from tfsaver.checkpoint.match_report import MatchReport
 from tfsaver.checkpoint.names.name_map import NameMap, NameMapLike, as_name_map
 from tfsaver.checkpoint.names.name_steps import RenameScope
@@ -24,113 +22,55 @@ from tfsaver.checkpoint.objects.object_graph import ObjectGraph, read_object_gra
 from tfsaver.checkpoint.optimizers.optimizer_state import OptimizerState, find_optimizer_state
 from tfsaver.checkpoint.restoring.target_matching import Matching, WantedSlot, WantedVariable
 from tfsaver.checkpoint.restoring.target_report import report_on
+from tfsaver.checkpoint.selection import Selection
 from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.checkpoint.wanted_tensor import WantedTensor
-from tfsaver.compat._restart import restore_newest
 from tfsaver.compat.v2.assignment import Assignment, Variables, assign, planned
 from tfsaver.compat.v2.comparison import Comparison, compare_values
 from tfsaver.compat.v2.object_walk import descend, keys_below, keys_by_walking, node_at
 from tfsaver.compat.v2.target_variable import TargetVariable, name_of
 from tfsaver.compat.v2.targets import Target
-from tfsaver.errors import CheckpointNotFoundError, InvalidArgumentError, RestoreError
-from tfsaver.lib import file_io
+from tfsaver.errors import InvalidArgumentError, RestoreError
 
-__all__ = ["compare", "restore"]
+__all__ = ["compare_source", "restore_source"]
+
+By: TypeAlias = "Literal['name', 'shape']"
 
 
-def restore(
+def restore_source(
     target: Any,
-    checkpoint: file_io.PathLike | TensorSource,
+    source: TensorSource,
     *,
-    mapping: NameMapLike = None,
-    by: str = "name",
-    scope: str | tuple[str, str] | None = None,
-    include: str | Sequence[str] = (),
-    exclude: str | Sequence[str] = (),
-    cast: bool = False,
-    strict: bool = True,
-    dry_run: bool = False,
-    verified: bool = False,
+    mapping: NameMapLike,
+    by: By,
+    scope: str | tuple[str, str] | None,
+    select: Selection | None,
+    cast: bool,
+    strict: bool,
+    dry_run: bool,
 ) -> MatchReport:
-    """Gives the variables of a program the values that a checkpoint has for them: all of them, or none.
-
-    Args:
-        target: A `tf.Module`, a Keras model or layer, an optimizer, a variable, or a list or dict of these; also nested.
-            Models and optimizers must be built.
-        checkpoint: A path as `load_checkpoint` takes it (V1, V2, also a SavedModel's directory), or any open source.
-        mapping: From names in the checkpoint to names in the target: a dict, rules, a file, the name of a ready table, or a
-            function; see `tfsaver.checkpoint.names.name_map`. What it does not speak of keeps its name.
-        by: ``name``, or ``shape``: by dtype and shape, and by order where several have the same.
-        scope: Words in front of the names in the checkpoint, which the target's do not have; or the words there and the
-            words here. What is outside of it is left out. A mapping sees the names after this.
-        include: Patterns, as in `Selection`: of the target's variables only those in whose names one occurs.
-        exclude: Patterns that may not occur.
-        cast: Whether numbers of another dtype are converted.
-        strict: Whether it is an error that something is missing, ambiguous or of another dtype or shape. Otherwise the rest
-            is restored.
-        dry_run: Whether to report only: nothing is assigned, and of the values only those are read that a cast may lose.
-        verified: For a directory: restores the newest checkpoint in it that is whole, where it otherwise has to be the one
-            that the state file names. What is skipped is logged as a warning, with the reason; the report says what was
-            taken. What does not fit is an error all the same.
-
-    Returns:
-        What was, or would be, restored, and what was not.
-
-    Raises:
-        RestoreError: When strict: something does not fit; says all of it, and has the report. Nothing has changed.
-        CheckpointNotFoundError: There is none.
-        DataLossError: The checkpoint is damaged. Nothing has changed.
-        InvalidArgumentError: The arguments contradict each other, or the target has nothing to restore.
-        UnimplementedError: The variables are those of a graph.
-
-    Example:
-        >>> report = restore(model, "old/model.ckpt-1000", strict=False)  # doctest: +SKIP
-        >>> report.missing  # doctest: +SKIP
-        ()
-    """
-
-    def restore_from(source: file_io.PathLike | TensorSource) -> MatchReport:
-        with _Plan(target, source, mapping, by, scope, include, exclude, cast) as plan:
-            if strict and not plan.report.ok:
-                raise RestoreError(str(plan.report), report=plan.report)
-            variables = plan.variables()
-            assign(variables, dry_run=dry_run)
-            return dataclasses.replace(plan.report, losses=dict(variables.plan.losses()))
-
-    if not verified:
-        return restore_from(checkpoint)
-    if isinstance(checkpoint, TensorSource) or not file_io.is_directory(file_io.as_path(checkpoint)):
-        raise InvalidArgumentError(f"verified=True is for a directory of checkpoints, which {checkpoint!r} is not")
-    _, report = restore_newest(checkpoint, restore_from)
-    if report is None:
-        directory = file_io.as_path(checkpoint)
-        raise CheckpointNotFoundError(directory, looked_for=[f"a checkpoint in {directory}"], found="it has none")
-    return report
+    """Restores from an open source; `tfsaver.restore` has the arguments and the errors."""
+    plan = _Plan(target, source, mapping, by, scope, select, cast)
+    if strict and not plan.report.ok:
+        raise RestoreError(str(plan.report), report=plan.report)
+    variables = plan.variables()
+    assign(variables, dry_run=dry_run)
+    return dataclasses.replace(plan.report, losses=dict(variables.plan.losses()))
 
 
-def compare(
+def compare_source(
     target: Any,
-    checkpoint: file_io.PathLike | TensorSource,
+    source: TensorSource,
     *,
-    mapping: NameMapLike = None,
-    by: str = "name",
-    scope: str | tuple[str, str] | None = None,
-    include: str | Sequence[str] = (),
-    exclude: str | Sequence[str] = (),
-    cast: bool = False,
+    mapping: NameMapLike,
+    by: By,
+    scope: str | tuple[str, str] | None,
+    select: Selection | None,
+    cast: bool,
 ) -> Comparison:
-    """Whether every variable of a program is now what a checkpoint says, to the bit; nothing is assigned.
-
-    The arguments are those of `restore`, and are to be the same.
-
-    Returns:
-        The report, and which values differ, and how much; true in a condition when all is there and nothing differs.
-
-    Raises:
-        SaverError: As `restore`, but for the RestoreError: what is missing is in the report.
-    """
-    with _Plan(target, checkpoint, mapping, by, scope, include, exclude, cast) as plan:
-        return Comparison(**vars(plan.report), different=compare_values(plan.variables()))
+    """Compares with an open source; `tfsaver.compare` has the arguments and the errors."""
+    plan = _Plan(target, source, mapping, by, scope, select, cast)
+    return Comparison(**vars(plan.report), different=compare_values(plan.variables()))
 
 
 class _Plan:
@@ -139,12 +79,11 @@ class _Plan:
     def __init__(
         self,
         target: Any,
-        checkpoint: file_io.PathLike | TensorSource,
+        source: TensorSource,
         mapping: NameMapLike,
-        by: str,
+        by: By,
         scope: str | tuple[str, str] | None,
-        include: str | Sequence[str],
-        exclude: str | Sequence[str],
+        select: Selection | None,
         cast: bool,
     ) -> None:
         if by not in ("name", "shape"):
@@ -152,27 +91,21 @@ class _Plan:
         name_map = as_name_map(mapping)
         old_scope, new_scope = _scopes(scope)
         self._target = Target(target)
-        items = self._target.select(_patterns(include), _patterns(exclude))
-        self._stack = contextlib.ExitStack()
-        with contextlib.ExitStack() as stack:
-            source = checkpoint
-            if not isinstance(source, TensorSource):
-                source = stack.enter_context(load_checkpoint(source))
-            self._source = source
-            graph = read_object_graph(source)
-            node_id = None if graph is None else node_at(graph, old_scope)
-            among = None
-            if graph is not None and node_id is not None:
-                among = keys_below(graph, node_id) if old_scope else None
-            elif scope is not None:
-                step = RenameScope("/".join((*old_scope, "")), "/".join((*new_scope, "")), is_only=True)
-                name_map = NameMap([step, *name_map.steps])
-            names = TensorNames(source, graph, name_map, among)
-            self._state = _state(source, graph)
-            keys = {} if graph is None else keys_by_walking(descend(self._target.root, new_scope), graph, old_scope)
-            wanted, others = self._wanted(items, keys)
-            matching = Matching([*wanted.values(), *others], names, self._state, by=by, cast=cast)
-            self._stack = stack.pop_all()
+        items = self._target.select(select.include if select else (), select.exclude if select else ())
+        self._source = source
+        graph = read_object_graph(source)
+        node_id = None if graph is None else node_at(graph, old_scope)
+        among = None
+        if graph is not None and node_id is not None:
+            among = keys_below(graph, node_id) if old_scope else None
+        elif scope is not None:
+            step = RenameScope("/".join((*old_scope, "")), "/".join((*new_scope, "")), is_only=True)
+            name_map = NameMap([step, *name_map.steps])
+        names = TensorNames(source, graph, name_map, among)
+        self._state = _state(source, graph)
+        keys = {} if graph is None else keys_by_walking(descend(self._target.root, new_scope), graph, old_scope)
+        wanted, others = self._wanted(items, keys)
+        matching = Matching([*wanted.values(), *others], names, self._state, by=by, cast=cast)
         prefix = str(getattr(source, "prefix", None) or "the tensors in memory")
         version = getattr(source, "version", "V2")
         report = report_on(matching, list(wanted.values()), names, checkpoint=prefix, version=version)
@@ -182,12 +115,6 @@ class _Plan:
         self.report = dataclasses.replace(report, notes=notes)
         by_tensor = {wanted_item.tensor: item for item, wanted_item in wanted.items()}
         self._assignments = [Assignment(by_tensor[tensor.wanted], tensor) for tensor in report.matched]
-
-    def __enter__(self) -> _Plan:
-        return self
-
-    def __exit__(self, *details: object) -> None:
-        self._stack.close()
 
     def variables(self) -> Variables:
         """What the variables get."""
@@ -250,10 +177,6 @@ def _scopes(scope: str | tuple[str, str] | None) -> tuple[tuple[str, ...], tuple
     return old, new
 
 
-def _patterns(given: str | Sequence[str]) -> Sequence[str]:
-    return (given,) if isinstance(given, str) else tuple(given)
-
-
 def _state(source: TensorSource, graph: ObjectGraph | None) -> OptimizerState:
     shapes = {name: tuple(source.info(name).shape) for name in source.names}
     return find_optimizer_state(shapes, None if graph is None else graph.full_names_of_keys())
@@ -275,5 +198,3 @@ def _labels(items: Sequence[TargetVariable], target: Target) -> dict[TargetVaria
     spellings = {item: (*item.names, *target.paths(item)) for item in items}
     owners = Counter(name for name, _ in {(name, id(item.whole)) for item, names in spellings.items() for name in names})
     return {item: next((name for name in names if owners[name] == 1), names[0]) for item, names in spellings.items()}
-
-

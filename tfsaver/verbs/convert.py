@@ -1,0 +1,371 @@
+"""From any format to any other: a reader, views over it, and a writer.
+
+    open -> choose (include, exclude, essential) -> rename (mapping) -> cast (dtype) -> check -> write
+
+Everything between the two files is lazy: what is not written is not read, and what is written is in memory in pieces where
+the libraries of both formats can take and give them. The check comes before the first byte: a tensor that the target cannot
+hold as it is, is an error that names all such, and nothing is ever changed to make it fit but what the caller asked for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from tfsaver.checkpoint.checkpoint_reader import CheckpointReader
+from tfsaver.checkpoint.editing.cast import casted
+from tfsaver.checkpoint.editing.rename import renamed
+from tfsaver.checkpoint.editing.select import selected
+from tfsaver.checkpoint.execution import DryRun, Execution, Progress, Target
+from tfsaver.checkpoint.fitting import check_fits
+from tfsaver.checkpoint.losses import Losses
+from tfsaver.checkpoint.names.name_map import NameMapLike
+from tfsaver.checkpoint.objects.object_based import for_objects
+from tfsaver.checkpoint.objects.object_graph import (
+    DESCRIPTIONS,
+    OBJECT_GRAPH_KEY,
+    TREE_KEY,
+    ObjectGraph,
+    read_object_graph,
+)
+from tfsaver.checkpoint.objects.object_graph_like import SAVE_COUNTER_KEY
+from tfsaver.checkpoint.objects.object_names import NamesKind, keys_of_readable_names, readable_names, with_readable_names
+from tfsaver.checkpoint.selection import Select, Selectable, as_selection, select_of_patterns
+from tfsaver.checkpoint.tensor_source import TensorSource
+from tfsaver.checkpoint.write_report import Contents, LeftOut, WriteReport, WrittenTensor
+from tfsaver.errors import InvalidArgumentError, UnimplementedError
+from tfsaver.formats.registry import Format, FormatName, format_of_source, format_of_target
+from tfsaver.framework.dtypes import DType
+from tfsaver.graph.training_state import training_state
+from tfsaver.lib import file_io
+from tfsaver.lib.renamed_options import renamed_options
+from tfsaver.verbs.objects import objects_of, values_by_key
+from tfsaver.verbs.open_source import Checkpoint, open_source
+
+
+@dataclasses.dataclass(frozen=True)
+class _Origin:
+    """What is converted, and what it is."""
+
+    source: TensorSource
+    path: str
+    format: str
+    graph: ObjectGraph | None
+    names: Mapping[str, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Chosen:
+    """The tensors that go, as the source calls them, and by the names that people read why the others do not."""
+
+    keys: tuple[str, ...]
+    left_out: Mapping[str, LeftOut]
+    notes: tuple[str, ...]
+    before: Contents
+
+
+@dataclasses.dataclass(frozen=True)
+class _Objects:
+    """The objects that are written for."""
+
+    graph: ObjectGraph
+    allow_unused: bool
+    defaults: Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Edited:
+    """What is written, and what became of what."""
+
+    view: TensorSource
+    losses: Mapping[str, Losses]
+    old_names: Mapping[str, str]
+    old_dtypes: Mapping[str, DType]
+    transposed: frozenset[str]
+    left_out: Mapping[str, LeftOut]
+
+    def tensors(self) -> tuple[WrittenTensor, ...]:
+        """The tensors that were written."""
+        infos = (self.view.info(name) for name in self.view.names if name not in DESCRIPTIONS)
+        return tuple(
+            WrittenTensor(
+                self.old_names.get(info.name, info.name),
+                info.name,
+                info.dtype,
+                info.shape,
+                info.num_bytes,
+                info.name in self.transposed,
+                self.old_dtypes.get(info.name, info.dtype),
+            )
+            for info in infos
+        )
+
+
+@renamed_options(select_of_patterns, replaces=("include", "exclude"), source="checkpoint")
+def convert(
+    checkpoint: Checkpoint,
+    target: file_io.PathLike,
+    *,
+    format: FormatName | None = None,  # noqa: A002 - the word every saver uses for it
+    source_format: FormatName | None = None,
+    mapping: NameMapLike = None,
+    select: Select = None,
+    essential: bool = False,
+    dtype: str | None = None,
+    names: NamesKind = "path",
+    like: Any = None,
+    under: str | Sequence[str] = (),
+    allow_unused: bool = False,
+    defaults: Mapping[str, Any] | None = None,
+    metadata: Mapping[str, str] | None = None,
+    num_shards: int = 1,
+    overwrite: bool = False,
+    durable: bool = True,
+    dry_run: DryRun = False,
+    trusted: bool = True,
+    progress: Progress | None = None,
+) -> WriteReport:
+    """Writes the tensors of one file as another, in another format or in the same.
+
+    Args:
+        checkpoint: A checkpoint of any kind, a SavedModel, a file of one of the formats in `tfsaver.formats`; an open
+            source, or arrays by name.
+        target: Where to: a path, or for a checkpoint its prefix. A file is replaced in one step, a directory or a
+            checkpoint only with `overwrite`.
+        format: What to write: ``V2``, ``V1``, ``object``, ``safetensors``, ``npz``, ``torch``, ``keras``, ``orbax``. By
+            default what the target's suffix says, and ``V2`` where it says nothing.
+        source_format: What the source is, when its name does not say it.
+        mapping: From old names to new ones, with transposes; see `name_map`.
+        select: The tensors to take: a `Selection`, or patterns of which one must occur in an old name; None for all.
+        essential: Whether what only training needs is left out: the state of optimizers, told from the `.meta` beside the
+            checkpoint, where there is one, and from names.
+        dtype: What floating-point tensors become, as in ``bfloat16``.
+        names: What to call the tensors of an object-based checkpoint: by ``path``, by ``full`` name, by ``key``.
+        like: For ``object``, the objects: an object-based checkpoint or a SavedModel, with or without its variables, a
+            nested dict of names, a graph. For ``keras``, a weights file of the same model.
+        under: With `like` for ``object``, where the root of the objects is to be, as in ``model`` for what
+            `tf.train.Checkpoint(model=...)` restores; by default the root is the root.
+        allow_unused: With `like` for ``object``, whether tensors that are for none of the objects are left out; otherwise
+            they are an error.
+        defaults: With `like` for ``object``, values for what the source has nothing for, by the paths of the objects: a
+            learning rate that TensorFlow 1 never saved, ``{"optimizer/_learning_rate": 0.001}``.
+        metadata: For ``safetensors``, texts for the header; programs around PyTorch look for ``{"format": "pt"}``.
+        num_shards: How many data files a checkpoint gets.
+        overwrite: Whether a directory or a checkpoint that is there may be replaced.
+        durable: Whether to return only once disks have the bytes.
+        dry_run: Whether to write nothing and give the report alone. All is checked that is known without reading values, and
+            the values that a cast may not hold; ``"values"`` reads all others too.
+        trusted: If false, a name in a file that leads out of the file's directory is an error.
+        progress: Called with how many bytes are done and how many there are.
+
+    Returns:
+        What was written and what was left out; printed, it is a few lines.
+
+    Raises:
+        UnimplementedError: The target cannot hold some of the tensors; names all of them. Nothing is written.
+        InvalidArgumentError: The arguments, the mapping or the objects do not fit; nothing is written.
+        FileNotFoundError: The source is not there.
+        NotFoundError: Objects of `like` have no tensor.
+        AlreadyExistsError: The target is there and may not be replaced.
+        DataLossError: The source is damaged; the target is as it was.
+        MissingExtraError: The library of a format is not installed.
+
+    Example:
+        >>> print(tfsaver.convert("bert_model.ckpt", "bert.safetensors", essential=True))  # doctest: +SKIP
+        bert_model.ckpt (V2 checkpoint) -> bert.safetensors (safetensors file)
+        written:   47 tensors, 96,488 bytes
+        left out:  92 tensors, 192,960 bytes
+          state of the optimizer Adam: 92 tensors, 192,960 bytes
+            bert/embeddings/LayerNorm/beta/adam_m
+            ...
+    """
+    path = file_io.as_path(target)
+    written = format_of_target(path, format)
+    if num_shards != 1 and not written.is_checkpoint:
+        raise InvalidArgumentError(f"num_shards is for checkpoints, and a {written.description} is to be written")
+    if like is not None and written.name not in ("object", "keras"):
+        raise InvalidArgumentError(f"like is for the formats object and keras, and a {written.description} is to be written")
+    if (under or allow_unused or defaults) and not (written.name == "object" and like is not None):
+        raise InvalidArgumentError("under, allow_unused and defaults are for the format object with like")
+    if metadata and written.name != "safetensors":
+        raise InvalidArgumentError(f"metadata is for the format safetensors, and a {written.description} is to be written")
+    with _opened(checkpoint, source_format, names, trusted) as origin:
+        chosen = _choose(origin, select, essential, is_object=written.name == "object")
+        objects = None
+        if written.name == "object" and like is not None:
+            objects = _Objects(objects_of(like, under), allow_unused, defaults or {})
+        edited = _edit(origin, chosen, written, mapping, dtype, objects)
+        to = _target(
+            path,
+            written,
+            like=like,
+            metadata=metadata,
+            num_shards=num_shards,
+            overwrite=overwrite,
+            durable=durable,
+        )
+        Execution(edited.view, to, progress=progress).run(dry_run=dry_run)
+        tensors = edited.tensors()
+        left_out = {**chosen.left_out, **edited.left_out}
+        return WriteReport(
+            "convert",
+            (origin.path,),
+            None if dry_run else to.path,
+            chosen.before,
+            Contents(len(tensors), sum(tensor.num_bytes for tensor in tensors)),
+            left_out=left_out,
+            renamed=_renamed(tensors),
+            losses=edited.losses,
+            notes=chosen.notes,
+            source_format=origin.format,
+            format=written.description,
+            tensors=tensors,
+        )
+
+
+@contextlib.contextmanager
+def _opened(checkpoint: Checkpoint, source_format: str | None, names: str, trusted: bool) -> Iterator[_Origin]:
+    if isinstance(checkpoint, Mapping):
+        path, kind = getattr(checkpoint, "prefix", None) or "tensors in memory", "tensors"
+    else:
+        path = file_io.as_path(checkpoint)
+        kind = format_of_source(path, source_format).description
+    with open_source(checkpoint, format=source_format, trusted=trusted) as opened:
+        if isinstance(opened, CheckpointReader):
+            kind = f"{opened.version} checkpoint"
+        graph = read_object_graph(opened)
+        if graph is None:
+            yield _Origin(opened, path, kind, None, {name: name for name in opened.names})
+        else:
+            yield _Origin(opened, path, "object-based checkpoint", graph, readable_names(opened.names, graph, names))
+
+
+def _choose(
+    origin: _Origin,
+    select: Select,
+    essential: bool,
+    *,
+    is_object: bool,
+) -> _Chosen:
+    left_out: dict[str, LeftOut] = {}
+    notes: tuple[str, ...] = ()
+    tensors = {key: _selectable(origin.source, key) for key in origin.names}
+    before = Contents(len(tensors), sum(tensor.num_bytes for tensor in tensors.values()))
+    if origin.graph is not None and not is_object:
+        left_out[OBJECT_GRAPH_KEY] = _left_out(origin.source, OBJECT_GRAPH_KEY, "describes the objects of the program")
+        if TREE_KEY in origin.source:
+            left_out[TREE_KEY] = _left_out(origin.source, TREE_KEY, "describes what tfsaver.load gives back")
+        if essential and SAVE_COUNTER_KEY in tensors:
+            counter = tensors.pop(SAVE_COUNTER_KEY)
+            left_out[origin.names[SAVE_COUNTER_KEY]] = LeftOut("the count of saves", counter.num_bytes)
+    if essential:
+        for key, reason in training_state(origin.source).items():
+            if key in tensors:
+                left_out[origin.names[key]] = LeftOut(reason, tensors.pop(key).num_bytes)
+        if not tensors and origin.names:
+            raise InvalidArgumentError(f"{origin.path} holds nothing but what only training needs")
+    if select is not None:
+        # Patterns see the names that people read.
+        by_name = {origin.names[key]: tensor for key, tensor in tensors.items()}
+        report = as_selection(select).select(by_name)
+        left_out.update({name: LeftOut(why, by_name[name].num_bytes) for name, why in report.left_out.items()})
+        notes = report.notes
+        kept = frozenset(report.kept)
+        tensors = {key: tensor for key, tensor in tensors.items() if origin.names[key] in kept}
+    return _Chosen(tuple(tensors), left_out, notes, before)
+
+
+def _selectable(source: TensorSource, name: str) -> Selectable:
+    try:
+        info = source.info(name)
+    except UnimplementedError:
+        # Something else than a tensor, which may be left out like one.
+        return Selectable(None, 0)
+    return Selectable(info.shape, info.num_bytes)
+
+
+def _left_out(source: TensorSource, name: str, reason: str) -> LeftOut:
+    return LeftOut(reason, _selectable(source, name).num_bytes)
+
+
+def _renamed(tensors: Sequence[WrittenTensor]) -> dict[str, tuple[str, ...]]:
+    """The new names of the tensors that have others than before, by the old ones."""
+    found: dict[str, tuple[str, ...]] = {}
+    for tensor in tensors:
+        if tensor.old_name != tensor.name:
+            found[tensor.old_name] = (*found.get(tensor.old_name, ()), tensor.name)
+    return found
+
+
+def _edit(
+    origin: _Origin, chosen: _Chosen, written: Format, mapping: NameMapLike, dtype: Any, objects: _Objects | None
+) -> _Edited:
+    view: TensorSource = selected(origin.source, chosen.keys)
+    if origin.graph is not None and written.name != "object":
+        view = with_readable_names(view, {key: origin.names[key] for key in chosen.keys})
+    old_names = {name: name for name in view.names}
+    left_out: dict[str, LeftOut] = {}
+    transposed: set[str] = set()
+    if mapping is not None and objects is None:
+        old = view
+        view, new_names = renamed(old, mapping)
+        targets = [(name, target) for name, items in new_names.items() for target in items]
+        old_names = {target.name: name for name, target in targets}
+        transposed = {target.name for _, target in targets if target.transpose is not None}
+        gone = [name for name, items in new_names.items() if not items]
+        left_out = {name: _left_out(old, name, "left out by the mapping") for name in gone}
+    before = view
+    losses: Mapping[str, Losses] = {}
+    if dtype is not None:
+        # What cannot be read at all is said before anything asks for types.
+        check_fits(view, f"a {written.description}", lambda _: None, is_text=False)
+        view = casted(view, dtype, raises=False)
+        losses = dict(view.losses())
+    old_dtypes = {}
+    if dtype is not None:
+        old_dtypes = {name: before.info(name).dtype for name in before.names}
+    if objects is not None:
+        keys = keys_of_readable_names(objects.graph)
+        offered = view
+        view, found = for_objects(
+            offered,
+            objects.graph,
+            [mapping, lambda name: keys.get(name, name)],
+            allow_unused=objects.allow_unused,
+            defaults=values_by_key(objects.graph, objects.defaults),
+        )
+        old_names = {item.name: item.key for item in found.matched}
+        transposed = {item.name for item in found.matched if item.transpose is not None}
+        left_out = {name: _left_out(offered, name, "for none of the objects") for name in found.unexpected}
+        old_dtypes = {name: old_dtypes[key] for name, key in old_names.items() if key in old_dtypes}
+    elif written.name == "object" and origin.graph is None:
+        raise InvalidArgumentError(
+            f"{origin.path} was written from names: like (--like) says which objects its tensors are for, as an "
+            "object-based checkpoint or a SavedModel of the model, or a nested dict of names"
+        )
+    return _Edited(view, losses, old_names, old_dtypes, frozenset(transposed), left_out)
+
+
+def _target(
+    path: str,
+    written: Format,
+    *,
+    like: Any,
+    metadata: Mapping[str, str] | None,
+    num_shards: int,
+    overwrite: bool,
+    durable: bool,
+) -> Target:
+    """Where the tensors go."""
+    options: dict[str, Any] = {"durable": durable}
+    if written.is_checkpoint:
+        options |= {"num_shards": num_shards, "replaces": "others" if overwrite else "nothing"}
+    elif written.name == "keras":
+        options["like"] = like
+    elif written.name == "safetensors":
+        options["metadata"] = metadata
+    elif written.name == "orbax":
+        options["overwrite"] = overwrite
+    return written.target(path, **options)

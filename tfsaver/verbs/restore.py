@@ -1,0 +1,125 @@
+"""`restore` and `compare`: a checkpoint's tensors and the variables of a program."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tfsaver.checkpoint.match_report import MatchReport
+from tfsaver.checkpoint.names.name_map import NameMapLike
+from tfsaver.checkpoint.selection import Select, Selection, as_selection, select_of_patterns
+from tfsaver.compat._restart import restore_newest
+from tfsaver.compat.v2.comparison import Comparison
+from tfsaver.compat.v2.restore import By, compare_source, restore_source
+from tfsaver.errors import CheckpointNotFoundError, InvalidArgumentError
+from tfsaver.lib import file_io
+from tfsaver.lib.renamed_options import renamed_options
+from tfsaver.verbs.open_source import Checkpoint, open_source
+
+
+@renamed_options(select_of_patterns, replaces=("include", "exclude"))
+def restore(
+    target: Any,
+    checkpoint: Checkpoint,
+    *,
+    mapping: NameMapLike = None,
+    by: By = "name",
+    scope: str | tuple[str, str] | None = None,
+    select: Select = None,
+    cast: bool = False,
+    strict: bool = True,
+    dry_run: bool = False,
+    verified: bool = False,
+    trusted: bool = True,
+) -> MatchReport:
+    """Gives the variables of a program the values that a checkpoint has for them: all of them, or none.
+
+    Args:
+        target: A `tf.Module`, a Keras model or layer, an optimizer, a variable, or a list or dict of these; also nested.
+            Models and optimizers must be built.
+        checkpoint: A path (V1, V2, a SavedModel's directory, a file of another format), an open source, or arrays by name.
+        mapping: From names in the checkpoint to names in the target: a dict, rules, a file, the name of a ready table, or a
+            function; see `tfsaver.checkpoint.names.name_map`. What it does not speak of keeps its name.
+        by: ``name``, or ``shape``: by dtype and shape, and by order where several have the same.
+        scope: Words in front of the names in the checkpoint, which the target's do not have; or the words there and the
+            words here. What is outside of it is left out. A mapping sees the names after this.
+        select: The variables of the target to restore: a `Selection`, or patterns of which one must occur in a name; None
+            for all.
+        cast: Whether numbers of another dtype are converted.
+        strict: Whether it is an error that something is missing, ambiguous or of another dtype or shape. Otherwise the rest
+            is restored.
+        dry_run: Whether to report only: nothing is assigned, and of the values only those are read that a cast may lose.
+        verified: For a directory: restores the newest checkpoint in it that is whole, where it otherwise has to be the one
+            that the state file names. What is skipped is logged as a warning, with the reason; the report says what was
+            taken. What does not fit is an error all the same.
+        trusted: If false, a name in a file that leads out of the file's directory is an error.
+
+    Returns:
+        What was, or would be, restored, and what was not.
+
+    Raises:
+        RestoreError: When strict: something does not fit; says all of it, and has the report. Nothing has changed.
+        CheckpointNotFoundError: There is none.
+        DataLossError: The checkpoint is damaged. Nothing has changed.
+        InvalidArgumentError: The arguments contradict each other, or the target has nothing to restore.
+        UnimplementedError: The variables are those of a graph.
+
+    Example:
+        >>> report = restore(model, "old/model.ckpt-1000", strict=False)  # doctest: +SKIP
+        >>> report.missing  # doctest: +SKIP
+        ()
+    """
+
+    def restore_from(given: Checkpoint) -> MatchReport:
+        with open_source(given, trusted=trusted) as source:
+            return restore_source(
+                target,
+                source,
+                mapping=mapping,
+                by=by,
+                scope=scope,
+                select=_rules(select),
+                cast=cast,
+                strict=strict,
+                dry_run=dry_run,
+            )
+
+    if not verified:
+        return restore_from(checkpoint)
+    if isinstance(checkpoint, Mapping) or not file_io.is_directory(file_io.as_path(checkpoint)):
+        raise InvalidArgumentError(f"verified=True is for a directory of checkpoints, which {checkpoint!r} is not")
+    _, report = restore_newest(checkpoint, restore_from)
+    if report is None:
+        directory = file_io.as_path(checkpoint)
+        raise CheckpointNotFoundError(directory, looked_for=[f"a checkpoint in {directory}"], found="it has none")
+    return report
+
+
+@renamed_options(select_of_patterns, replaces=("include", "exclude"))
+def compare(
+    target: Any,
+    checkpoint: Checkpoint,
+    *,
+    mapping: NameMapLike = None,
+    by: By = "name",
+    scope: str | tuple[str, str] | None = None,
+    select: Select = None,
+    cast: bool = False,
+    trusted: bool = True,
+) -> Comparison:
+    """Whether every variable of a program is now what a checkpoint says, to the bit; nothing is assigned.
+
+    The arguments are those of `restore`, and are to be the same.
+
+    Returns:
+        The report, and which values differ, and how much; true in a condition when all is there and nothing differs.
+
+    Raises:
+        SaverError: As `restore`, but for the RestoreError: what is missing is in the report.
+    """
+    with open_source(checkpoint, trusted=trusted) as source:
+        return compare_source(target, source, mapping=mapping, by=by, scope=scope, select=_rules(select), cast=cast)
+
+
+def _rules(select: Select) -> Selection | None:
+    return None if select is None else as_selection(select)

@@ -1,0 +1,156 @@
+"""What people save with torch.save, or out of JAX, as a checkpoint: a tree of containers with tensors for leaves.
+
+    tfsaver.save({"epoch": 3, "model": model.state_dict()}, "run/model")      dicts, lists, tuples, namedtuples, nested
+    tfsaver.load("run/model")["model"]                                        the same again: containers, order, kinds
+
+The file is an ordinary checkpoint of TensorFlow 2's objects, so that `tf.train.Checkpoint` restores it into variables in
+the same nest, and every tool for checkpoints reads it. What that format cannot say stands beside it in one more tensor, as
+JSON; `tree_structure` has its form. There is no pickle: loading a file from anywhere runs nothing that is in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tfsaver.checkpoint.execution import Progress
+from tfsaver.checkpoint.names.name_map import NameMapLike, as_name_map
+from tfsaver.checkpoint.save import save_checkpoint
+from tfsaver.checkpoint.selection import Select, as_selection, occurrence_of
+from tfsaver.errors import InvalidArgumentError, nearest_names
+from tfsaver.lib import file_io
+from tfsaver.lib.renamed_options import renamed_options
+from tfsaver.targets.trees import tensors as tree_tensors
+from tfsaver.targets.trees.building import build
+from tfsaver.targets.trees.of_checkpoint import read_tree
+from tfsaver.targets.trees.plan import PlannedTree
+from tfsaver.targets.trees.structure import Branch, Leaf, Node, Value, node_names
+from tfsaver.targets.trees.tensors import Framework, WantedTensor, read_tensors
+from tfsaver.verbs.open_source import Checkpoint, open_source
+
+__all__ = ["load", "save"]
+
+
+@renamed_options(prefix="target")
+def save(
+    tree: Any,
+    target: file_io.PathLike,
+    *,
+    num_shards: int = 1,
+    overwrite: bool = True,
+    durable: bool = True,
+    progress: Progress | None = None,
+) -> str:
+    """Writes a tree of tensors as a checkpoint.
+
+    Containers are dict and OrderedDict (with keys that are str or int), list, tuple and namedtuple; leaves are arrays and
+    scalars of numpy, tensors and Parameters of PyTorch, arrays of JAX, and None, bool, int, float, complex, str and bytes.
+    Variables and tensors of TensorFlow and Keras are stored too, and come back as arrays. All of the tree is looked at
+    before anything is written. Nothing is copied that lies in this machine's memory; what does not comes to it as it is
+    written. Tensors that are the same memory are stored once.
+
+    Args:
+        tree: A leaf, or a container of leaves and containers.
+        target: The checkpoint's path without suffix. Missing directories are made.
+        num_shards: The number of data files.
+        overwrite: Whether an existing checkpoint may be replaced.
+        durable: Whether to fsync before returning.
+        progress: Called with the bytes done and the bytes in all.
+
+    Returns:
+        The checkpoint's name, as `load` takes it.
+
+    Raises:
+        InvalidArgumentError: Something in the tree cannot be stored; says all of it, and nothing was written.
+
+    Example:
+        >>> tfsaver.save({"epoch": 3, "model": model.state_dict()}, "/tmp/run/model")  # doctest: +SKIP
+    """
+    return save_checkpoint(
+        PlannedTree(tree), target, num_shards=num_shards, overwrite=overwrite, durable=durable, progress=progress
+    )
+
+
+@renamed_options(prefix="checkpoint", include="select")
+def load(
+    checkpoint: Checkpoint,
+    *,
+    framework: Framework | None = None,
+    select: Select = None,
+    mapping: NameMapLike = None,
+    trusted: bool = True,
+) -> Any:
+    """The tree in a checkpoint, with containers and leaves as they were saved.
+
+    Of a checkpoint that TensorFlow wrote, too: one of objects is a nest of dicts and lists of arrays, one of names a dict.
+
+    Args:
+        checkpoint: A path, an open source, or arrays by name.
+        framework: What tensors are to be: ``numpy``, ``torch`` or ``jax``; None for what they were saved as. Strings are
+            numpy's in any case.
+        select: The leaves to read: a `Selection`, or patterns of which one must occur in a leaf's name, the keys that lead
+            to it joined by slashes; None for all. A dict then has only these, a sequence None in place of the others.
+        mapping: Names of leaves to other names, in the forms that `as_name_map` takes. The result is then no tree but a
+            dict of leaves by their new names.
+        trusted: If false, a name in a file that leads out of the file's directory is an error.
+
+    Raises:
+        CheckpointNotFoundError: There is none; names what was looked for and what is there.
+        DataLossError: It is damaged.
+        MissingExtraError: PyTorch or JAX is needed and is not there.
+        InvalidArgumentError: A framework or a pattern that is none, a pattern that occurs nowhere, a mapping that does not
+            fit, types that the framework lacks; says all of these.
+
+    Example:
+        >>> model.load_state_dict(tfsaver.load("/tmp/run/model")["model"])  # doctest: +SKIP
+    """
+    tree_tensors.check_framework(framework)
+    with open_source(checkpoint, trusted=trusted) as reader:
+        nodes = read_tree(reader)
+        wanted = _wanted(nodes, select)
+        if mapping is None:
+            tensors = {node_id: WantedTensor(node) for node_id in wanted if isinstance(node := nodes[node_id], Leaf)}
+            return build(nodes, read_tensors(reader, tensors, framework), wanted)
+        targets = _mapped(nodes, wanted, mapping)
+        mapped = {name: WantedTensor(node, axes) for name, node, axes in targets if isinstance(node, Leaf)}
+        values = {name: node.value for name, node, _ in targets if isinstance(node, Value)}
+        read = {**values, **read_tensors(reader, mapped, framework)}
+        return {name: read[name] for name, _, _ in targets}
+
+
+def _wanted(nodes: Sequence[Node], select: Select) -> set[int]:
+    """The numbers of the leaves that are selected; of all nodes without a selection."""
+    if select is None or select in ((), []):
+        return set(range(len(nodes)))
+    rules = as_selection(select)
+    names = node_names(nodes)
+    leaves = [node_id for node_id, node in enumerate(nodes) if not isinstance(node, Branch)]
+    found: set[int] = set() if rules.include else set(leaves)
+    problems = []
+    for pattern in rules.include:
+        is_in = occurrence_of(pattern)
+        matches = {node_id for node_id in leaves if is_in(names[node_id])}
+        found |= matches
+        if not matches:
+            near = nearest_names(pattern, [names[node_id] for node_id in leaves])
+            hint = f"; did you mean {', '.join(map(repr, near))}?" if near else ""
+            problems.append(f"{pattern!r} occurs in none of the {len(leaves)} names{hint}")
+    if problems:
+        raise InvalidArgumentError(f"select: {'; '.join(problems)}")
+    excluded = [occurrence_of(pattern) for pattern in rules.exclude]
+    return {node_id for node_id in found if not any(is_in(names[node_id]) for is_in in excluded)}
+
+
+def _mapped(
+    nodes: Sequence[Node], wanted: set[int], mapping: NameMapLike
+) -> list[tuple[str, Value | Leaf, tuple[int, ...] | None]]:
+    """The leaves by their new names, with the order that the axes of each are brought into."""
+    leaves: dict[str, Value | Leaf] = {}
+    for name, (node_id, node) in zip(node_names(nodes), enumerate(nodes), strict=True):
+        if node_id not in wanted or isinstance(node, Branch):
+            continue
+        if name in leaves:
+            raise InvalidArgumentError(f"two leaves have the name {name!r}: a mapping cannot tell them apart")
+        leaves[name] = node
+    renamed = as_name_map(mapping).apply(leaves)
+    return [(target.name, leaves[name], target.transpose) for name, targets in renamed.items() for target in targets]
