@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import tfsaver
-from tfsaver import Selection, load_checkpoint
+from tfsaver import load_checkpoint
 from tfsaver.errors import InvalidArgumentError
 
 W = np.random.default_rng(3).normal(size=(50, 7)).astype(np.float32)
