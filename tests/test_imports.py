@@ -58,3 +58,13 @@ def test_core_works_where_tensorflow_cannot_be_imported(tmp_path: Path) -> None:
     found = modules_after(f"FOLDER = {str(tmp_path)!r}\n{CORE}")
     assert not {name for name in found if name.startswith(("tensorflow.", "keras"))}
     assert "fsspec" not in found and "rich" not in found
+
+
+def test_compat_names_are_reached_without_imports_of_submodules() -> None:
+    found = modules_after("import tfsaver; tfsaver.compat.v1.train.Saver; tfsaver.compat.v1.saved_model.Builder; tfsaver.compat.v2")
+    assert {"tfsaver.compat.v1.train", "tfsaver.compat.v1.saved_model"} <= found
+    assert "tensorflow" not in found
+
+
+def test_compat_packages_take_nothing() -> None:
+    assert modules_after("import tfsaver.compat.v1; dir(tfsaver.compat), dir(tfsaver.compat.v1)").isdisjoint(HEAVY)

@@ -21,6 +21,20 @@ from tfsaver._lazy_imports import lazy_import
 from tfsaver._version import __version__
 
 if TYPE_CHECKING:
+    from tfsaver import checkpoint as checkpoint
+    from tfsaver import cli as cli
+    from tfsaver import compat as compat
+    from tfsaver import errors as errors
+    from tfsaver import formats as formats
+    from tfsaver import framework as framework
+    from tfsaver import graph as graph
+    from tfsaver import lib as lib
+    from tfsaver import saved_model as saved_model
+    from tfsaver import schemas as schemas
+    from tfsaver import table as table
+    from tfsaver import targets as targets
+    from tfsaver import tensor_bundle as tensor_bundle
+    from tfsaver import verbs as verbs
     from tfsaver.checkpoint.checkpoint_management import checkpoint_exists as checkpoint_exists
     from tfsaver.checkpoint.checkpoint_management import get_checkpoint_state as get_checkpoint_state
     from tfsaver.checkpoint.checkpoint_management import latest_checkpoint as latest_checkpoint

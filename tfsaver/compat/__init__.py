@@ -44,19 +44,25 @@ from typing import TYPE_CHECKING, Any
 from tfsaver._lazy_imports import lazy_import
 
 if TYPE_CHECKING:
+    from tfsaver.compat import v1 as v1
+    from tfsaver.compat import v2 as v2
     from tfsaver.compat.patching import patch_tensorflow
+
+_PACKAGES = frozenset({"v1", "v2"})
 
 __all__ = ["patch_tensorflow"]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in __all__:
+    if name not in __all__ and name not in _PACKAGES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     with lazy_import():
+        if name in _PACKAGES:
+            return importlib.import_module(f"{__name__}.{name}")
         value = getattr(importlib.import_module(f"{__name__}.patching"), name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, *_PACKAGES})
