@@ -50,6 +50,16 @@ EXAMPLES: list[tuple[SaverError, str, type[Exception]]] = [
     (errors.MissingSlicesError("half is stored"), "half is stored", errors.InvalidArgumentError),
     (errors.RestoreError("1 missing", report=None), "1 missing", LookupError),
     (errors.PathConflictError("two files"), "two files", RuntimeError),
+    (
+        errors.UntrustedPathError("run", ["run/model.index"]),
+        "run/model.index leads out of run, which is not trusted",
+        errors.InvalidArgumentError,
+    ),
+    (
+        errors.UntrustedPathError("", ["/a", "../b"], source="model.meta: asset", remedy="pass trusted=True"),
+        "model.meta: asset '/a', '../b' lead out of the directory, which is not trusted; pass trusted=True",
+        ValueError,
+    ),
     (errors.AlreadyExistsError("model"), "model", FileExistsError),
     (
         errors.CheckpointReplacedError("model", what="its index is another file"),

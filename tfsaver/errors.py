@@ -12,7 +12,8 @@
     │   ├── DuplicateKeyError                             name, prefix
     │   ├── ShapeMismatchError                            name, expected, actual
     │   ├── RestoreError             LookupError          report
-    │   └── PathConflictError        RuntimeError         two files of one save have one name
+    │   ├── PathConflictError        RuntimeError         two files of one save have one name
+    │   └── UntrustedPathError                            directory, paths, source, remedy
     ├── AlreadyExistsError           FileExistsError
     ├── CheckpointReplacedError      RuntimeError         prefix, what: it changed under the reader's hands
     ├── WriteError                   OSError              path, code, reason: the system does not let it be written
@@ -51,6 +52,7 @@ __all__ = [
     "TensorNotFoundError",
     "TruncatedError",
     "UnimplementedError",
+    "UntrustedPathError",
     "WriteError",
     "nearest_names",
 ]
@@ -283,6 +285,34 @@ class RestoreError(InvalidArgumentError, NotFoundError):
 
 class PathConflictError(InvalidArgumentError, RuntimeError):
     """Two files that one save writes would have the same path."""
+
+
+class UntrustedPathError(InvalidArgumentError):
+    """Names in files, or symbolic links, lead out of a directory that the caller does not trust.
+
+    Attributes:
+        directory: The directory.
+        paths: What leads out of it.
+        source: Where they stand; empty for links.
+        remedy: What the caller can do.
+    """
+
+    def __init__(self, directory: str, paths: Iterable[str], *, source: str = "", remedy: str = "") -> None:
+        super().__init__()
+        self.directory = directory
+        self.paths = tuple(paths)
+        self.source = source
+        self.remedy = remedy
+
+    def sentence(self) -> str:
+        """For example ``run/model.index leads out of run, which is not trusted``."""
+        verb = "leads" if len(self.paths) == 1 else "lead"
+        remedy = f"; {self.remedy}" if self.remedy else ""
+        if self.source:
+            named = ", ".join(map(repr, self.paths))
+            return f"{self.source} {named} {verb} out of the directory, which is not trusted{remedy}"
+        directory = self.directory or "the working directory"
+        return f"{', '.join(self.paths)} {verb} out of {directory}, which is not trusted{remedy}"
 
 
 class AlreadyExistsError(SaverError, FileExistsError):

@@ -139,7 +139,7 @@ def test_a_state_file_that_is_a_link_is_refused(run: Path) -> None:
     write_state(run, "model-1")
     os.replace(run / STATE_FILE_NAME, run.parent / "state")
     os.symlink(run.parent / "state", run / STATE_FILE_NAME)
-    with pytest.raises(InvalidArgumentError, match="checkpoint leads out of its directory"):
+    with pytest.raises(InvalidArgumentError, match="checkpoint leads out of"):
         latest_checkpoint(run, trusted=False)
 
 

@@ -37,6 +37,7 @@ TABLE: list[tuple[errors.SaverError | OSError, str, str]] = [
     (NotADirectoryError(errno.ENOTDIR, "no directory", "path"), "FailedPreconditionError", "path"),
     (OSError(errno.ENOSPC, "full", "path"), "ResourceExhaustedError", "path"),
     (OSError(errno.EIO, "broken", "path"), "UnknownError", "path"),
+    (errors.UntrustedPathError("run", ["run/model"]), "InvalidArgumentError", "run/model leads out of run"),
     (OSError(errno.ENAMETOOLONG, "too long", "path"), "InvalidArgumentError", "path"),
 ]
 

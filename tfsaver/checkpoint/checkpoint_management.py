@@ -26,9 +26,10 @@ from tfsaver.checkpoint.checkpoint_state import (
     update_checkpoint_state,
 )
 from tfsaver.checkpoint.latest_verified import LatestVerified, latest_verified_checkpoint, warn_of_skipped
-from tfsaver.checkpoint.untrusted import refuse_files
+from tfsaver.checkpoint.untrusted import check_files
 from tfsaver.errors import InvalidArgumentError
 from tfsaver.lib import file_io
+from tfsaver.lib.confinement import Confinement
 
 __all__ = [
     "LatestVerified",
@@ -83,8 +84,8 @@ def latest_checkpoint(
         if not trusted:
             get_checkpoint_state(checkpoint_dir, latest_filename, trusted=False)
         recorded = recorded_checkpoint(checkpoint_dir, latest_filename)
-        if recorded is not None and not trusted:
-            refuse_files(path_or_empty(checkpoint_dir), recorded)
+        if recorded is not None:
+            check_files(Confinement(path_or_empty(checkpoint_dir), trusted), recorded)
         return recorded
     latest = latest_verified_checkpoint(checkpoint_dir, latest_filename, trusted=trusted)
     warn_of_skipped(latest)

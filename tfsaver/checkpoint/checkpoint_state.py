@@ -24,9 +24,10 @@ import os
 from collections.abc import Iterable, Sequence
 
 from tfsaver import schemas
-from tfsaver.errors import DataLossError, InvalidArgumentError, NotFoundError, PathConflictError
+from tfsaver.errors import DataLossError, InvalidArgumentError, NotFoundError, PathConflictError, UntrustedPathError
 from tfsaver.framework import message_text
-from tfsaver.lib import confinement, file_io
+from tfsaver.lib import file_io
+from tfsaver.lib.confinement import Confinement
 
 __all__ = [
     "STATE_FILE_NAME",
@@ -109,8 +110,7 @@ def get_checkpoint_state(
         return None
     if not state.model_checkpoint_path:
         raise InvalidArgumentError(f"Invalid checkpoint state loaded from {directory}: {path} has no model_checkpoint_path")
-    if not trusted:
-        _refuse_outside(directory, path, state)
+    _check_entries(Confinement(directory, trusted), path, state)
     state.model_checkpoint_path = file_io.join(directory, state.model_checkpoint_path)
     state.all_model_checkpoint_paths[:] = [file_io.join(directory, entry) for entry in state.all_model_checkpoint_paths]
     return state
@@ -206,12 +206,11 @@ def update_checkpoint_state(
         raise NotFoundError(f"no directory {directory!r} for the checkpoint state {path!r}") from error
 
 
-def _refuse_outside(directory: str, path: str, state: schemas.CheckpointState) -> None:
-    if not confinement.is_inside(directory, path):
-        raise InvalidArgumentError(f"{path} leads out of its directory, which is not trusted")
+def _check_entries(confinement: Confinement, path: str, state: schemas.CheckpointState) -> None:
+    confinement.check(path)
     for entry in dict.fromkeys([state.model_checkpoint_path, *state.all_model_checkpoint_paths]):
-        if confinement.leads_out(entry) or not confinement.is_inside(directory, file_io.join(directory, entry)):
-            raise InvalidArgumentError(f"{path}: entry {entry!r} leads out of the directory, which is not trusted")
+        if not (confinement.admits_name(entry) and confinement.admits(file_io.join(confinement.directory, entry))):
+            raise UntrustedPathError(confinement.directory, [entry], source=f"{path}: entry")
 
 
 def path_or_empty(path: file_io.PathLike) -> str:

@@ -18,10 +18,11 @@ from tfsaver.checkpoint.checkpoint_state import path_or_empty, state_file_path
 from tfsaver.checkpoint.doctor.damage import describe_damage
 from tfsaver.checkpoint.doctor.directory_survey import FoundCheckpoint, survey_directory
 from tfsaver.checkpoint.doctor.state_survey import StateFile, in_order_of_age, read_state_file
-from tfsaver.checkpoint.untrusted import outside
+from tfsaver.checkpoint.untrusted import reason_against
 from tfsaver.checkpoint.verify import verify_checkpoint
 from tfsaver.errors import InvalidArgumentError, SaverError
 from tfsaver.lib import file_io
+from tfsaver.lib.confinement import Confinement
 
 _logger = logging.getLogger(__name__)
 
@@ -92,6 +93,7 @@ def newest_usable(
         after: A checkpoint of the directory: only those are tried that would be after it.
     """
     directory = path_or_empty(checkpoint_dir)
+    confinement = Confinement(directory, trusted)
     order = _in_order(directory, latest_filename, trusted)
     if after is not None:
         order = iter(_behind(list(order), after))
@@ -100,9 +102,7 @@ def newest_usable(
         skipped: list[Skipped] = []
         for prefix in order:
             tried.append(prefix)
-            place = None if trusted else outside(directory, prefix)
-            leads_out = f"{place} leads out of the directory, which is not trusted"
-            reason = (_why_no_prefix(prefix) or why_not_usable(prefix)) if place is None else leads_out
+            reason = reason_against(confinement, prefix) or _why_no_prefix(prefix) or why_not_usable(prefix)
             if reason is None:
                 return LatestVerified(prefix, skipped)
             skipped.append(Skipped(prefix, reason))

@@ -1,15 +1,18 @@
-"""Checkpoints in a directory that a stranger made: what lies in it is read, and nothing else.
+"""The files of a checkpoint, and of a directory of checkpoints, as `confinement` has to see them.
 
 A state file names checkpoints by any path, absolute ones too, and TensorFlow goes where it says; a directory that was
-unpacked from an archive may hold symbolic links to anywhere. To who trusts neither, both are errors that name the entry.
+unpacked from an archive may hold symbolic links to anywhere.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from tfsaver.checkpoint import checkpoint_files, checkpoint_location
 from tfsaver.checkpoint.checkpoint_state import STATE_FILE_NAME, get_checkpoint_state, path_or_empty
-from tfsaver.errors import InvalidArgumentError
-from tfsaver.lib import confinement, file_io
+from tfsaver.errors import UntrustedPathError
+from tfsaver.lib import file_io
+from tfsaver.lib.confinement import Confinement
 
 
 def confined_checkpoint(path: file_io.PathLike) -> str:
@@ -21,7 +24,7 @@ def confined_checkpoint(path: file_io.PathLike) -> str:
 
     Raises:
         CheckpointNotFoundError: There is no checkpoint.
-        InvalidArgumentError: An entry of the state file, or a file of the checkpoint, is outside of the directory.
+        UntrustedPathError: An entry of the state file, or a file of the checkpoint, is outside of the directory.
         DataLossError: A state file that cannot be read.
     """
     text = file_io.as_path(path)
@@ -29,7 +32,7 @@ def confined_checkpoint(path: file_io.PathLike) -> str:
     if name == STATE_FILE_NAME:
         get_checkpoint_state(directory, trusted=False)
     prefix = checkpoint_location.locate_checkpoint(text).prefix
-    refuse_files(directory, prefix)
+    check_files(Confinement(directory), prefix)
     return prefix
 
 
@@ -37,45 +40,39 @@ def refuse_directory(directory: file_io.PathLike, latest_filename: file_io.PathL
     """Refuses a directory in which anything leads out of it: an entry of the state file, a symbolic link.
 
     Raises:
-        InvalidArgumentError: Something does; names it.
+        UntrustedPathError: Something does; names it.
     """
     get_checkpoint_state(directory, latest_filename, trusted=False)
     text = path_or_empty(directory)
-    for name in file_io.list_directory(text):
-        if not confinement.is_inside(text, file_io.join(text, name)):
-            raise InvalidArgumentError(f"{file_io.join(text, name)} leads out of {text or '.'}, which is not trusted")
+    Confinement(text).check(*(file_io.join(text, name) for name in file_io.list_directory(text)))
 
 
-def refuse_link(path: str) -> None:
-    """Refuses a file that is a symbolic link out of the directory it is in.
-
-    Raises:
-        InvalidArgumentError: It is one.
-    """
-    directory = file_io.split(path.rstrip("/"))[0]
-    if not confinement.is_inside(directory, path):
-        raise InvalidArgumentError(f"{path} leads out of {directory or '.'}, which is not trusted")
-
-
-def refuse_files(directory: str, prefix: str) -> None:
+def check_files(confinement: Confinement, prefix: str) -> None:
     """Refuses a checkpoint that is not in a directory with all of its files.
 
     Raises:
-        InvalidArgumentError: One of them is outside; names it.
+        UntrustedPathError: One of them is outside; names it.
     """
-    place = outside(directory, prefix)
-    if place is not None:
-        raise InvalidArgumentError(f"{place} leads out of {directory or '.'}, which is not trusted")
-
-
-def outside(directory: str, prefix: str) -> str | None:
-    """The first of a checkpoint's files that is not in a directory; None where all are."""
+    if confinement.trusted:
+        return
     # Before anything is looked for, which may be on another machine.
-    if not confinement.is_inside(directory, prefix):
-        return prefix
+    confinement.check(prefix)
+    confinement.check(*_files(prefix))
+
+
+def reason_against(confinement: Confinement, prefix: str) -> str | None:
+    """Why a checkpoint's files may not be read; None where they may."""
+    try:
+        check_files(confinement, prefix)
+    except UntrustedPathError as error:
+        return str(error)
+    return None
+
+
+def _files(prefix: str) -> Iterator[str]:
     folder, base = file_io.split(prefix)
-    names = (name for name in file_io.list_directory(folder) if name.startswith(base))
-    # Not those of model-10 for model-1.
-    beside = [file_io.join(folder, name) for name in names if name[len(base) :][:1] in ("", ".", "-")]
-    paths = [*checkpoint_files.identifying_files(prefix), *beside]
-    return next((path for path in paths if not confinement.is_inside(directory, path)), None)
+    yield from checkpoint_files.identifying_files(prefix)
+    for name in file_io.list_directory(folder):
+        # Not those of model-10 for model-1.
+        if name.startswith(base) and name[len(base) :][:1] in ("", ".", "-"):
+            yield file_io.join(folder, name)

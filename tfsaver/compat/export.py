@@ -7,7 +7,6 @@ TensorFlow is only used where a session has been passed, by whom it was imported
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -17,35 +16,106 @@ from tfsaver.compat import _tensorflow
 from tfsaver.compat._session_source import is_session, session_source
 from tfsaver.compat.v1.saved_model.utils import tensor_info
 from tfsaver.lib import file_io
-from tfsaver.saved_model import exporter
+from tfsaver.lib.renamed_options import renamed_options
+from tfsaver.saved_model import constants, exporter, sources, tensor_requests
 
 __all__ = ["export_saved_model"]
 
 
-def export_saved_model(source: Any, export_dir: file_io.PathLike, **options: Any) -> str:
-    """Exports a graph for serving; see `tfsaver.saved_model.exporter.export_saved_model` for options and errors.
+@renamed_options(export_dir="target")
+def export_saved_model(
+    source: Any,
+    target: file_io.PathLike,
+    *,
+    inputs: tensor_requests.Tensors | None = None,
+    outputs: tensor_requests.Tensors | None = None,
+    signatures: Mapping[str, Any] | None = None,
+    method_name: str = constants.PREDICT,
+    fixed_inputs: Mapping[Any, Any] | None = None,
+    variables: sources.Variables | None = None,
+    tags: Iterable[str] | str = (constants.SERVING,),
+    assets: Mapping[Any, Any] | Iterable[Any] | None = None,
+    extra_assets: Mapping[str, file_io.PathLike] | None = None,
+    init_op: Any = None,
+    as_text: bool = False,
+    versioned: bool = False,
+    prune: bool = True,
+    clear_devices: bool = True,
+    strip_default_attrs: bool = True,
+    durable: bool = True,
+    trusted: bool | None = None,
+) -> str:
+    """Exports a graph for serving.
+
+    Only what the signatures and the init op need is exported, with the variables that are part of that. It is checked
+    before anything is written: that the signatures' tensors are in the graph, with their types and shapes; that they feed
+    what their outputs need; that every variable has a value of its type and shape. What was written is read back before it
+    gets its name.
 
     Args:
-        source: A session, whose variables have the values; or a checkpoint's prefix, a MetaGraphDef, a GraphDef, the path
-            of one, or a SavedModel.
-        export_dir: Where the SavedModel shall be; it must not be there yet, or be empty.
-        **options: `inputs`, `outputs`, `signatures`, `tags`, `assets`, `init_op`, `versioned` and others. Of a session
-            tensors may be sparse, ragged, or variables.
+        source: A session, whose variables have the values, and of which tensors may be sparse, ragged, or variables; a
+            checkpoint's prefix, with its ``.meta`` file beside it; a MetaGraphDef or a GraphDef, or the path of one; a
+            SavedModel.
+        target: Where the SavedModel shall be; it must not be there yet, or be empty.
+        inputs: Of the signature ``serving_default``: tensors by key, or a list of them, each a name, something with a
+            name, or a TensorInfo. By default the placeholders that the outputs need. A tensor that is no placeholder
+            becomes one, and what computed it is left out.
+        outputs: Of the signature ``serving_default``, in the same way.
+        signatures: More signatures by key: SignatureDefs, or mappings with ``inputs``, ``outputs`` and ``method_name``. By
+            default those that the source has.
+        method_name: What a server may do with ``serving_default``.
+        fixed_inputs: Placeholders that become constants: ``{"keep_prob": 1.0, "is_training": False}``.
+        variables: Values for the variables, in the place of the source's own: a mapping by names, or a checkpoint.
+        tags: By which a loader finds the graph.
+        assets: Files that the graph reads, besides those that it says itself: paths by the tensors that hold them, or those
+            tensors alone.
+        extra_assets: Files for the server: paths by their names below ``assets.extra/``.
+        init_op: The operation that a loader runs after restoring. By default what the source names, or what initializes the
+            tables and local variables that are exported.
+        as_text: Whether to write ``saved_model.pbtxt``.
+        versioned: Whether `target` is the directory of a server's versions, in which a new one appears in one step.
+        prune: Whether to leave out what is not needed.
+        clear_devices: Whether nodes forget the devices that they were made for.
+        strip_default_attrs: Whether to leave out attributes that only say the default, so that older programs can load the
+            graph too.
+        durable: Whether to return only once disks have the bytes.
+        trusted: By default, a file that the source's graph names is an error unless it is in the source's directory: a graph
+            can name any file of this machine. True copies such files. False also refuses state files and symbolic links
+            that lead out of the directory.
 
     Returns:
         The directory of the SavedModel.
+
+    Raises:
+        InvalidArgumentError: There is nothing to export, or the arguments contradict each other or the graph.
+        NotFoundError: A tensor, a value or a file is not there; says which, and what is near.
+        ShapeMismatchError: A value or a signature has another shape than the graph.
+        UntrustedPathError: The graph names files outside of the source's directory; lists all of them.
+        AlreadyExistsError: Something is at `target` already.
+        DataLossError: The source is damaged.
     """
-    if is_session(source):
-        for name in ("inputs", "outputs"):
-            if name in options:
-                options[name] = _named(options[name])
-        options["signatures"] = _signatures(options.get("signatures"))
-        source = session_source(source)
-    return exporter.export_saved_model(source, export_dir, **options)
-
-
-# What help() and editors show: the options, where they are written down.
-export_saved_model.__signature__ = inspect.signature(exporter.export_saved_model)  # type: ignore[attr-defined]
+    is_program = is_session(source)
+    return exporter.export_saved_model(
+        session_source(source) if is_program else source,
+        target,
+        inputs=_named(inputs) if is_program else inputs,
+        outputs=_named(outputs) if is_program else outputs,
+        signatures=_signatures(signatures) if is_program else signatures,
+        method_name=method_name,
+        fixed_inputs=fixed_inputs,
+        variables=variables,
+        tags=tags,
+        assets=assets,
+        extra_assets=extra_assets,
+        init_op=init_op,
+        as_text=as_text,
+        versioned=versioned,
+        prune=prune,
+        clear_devices=clear_devices,
+        strip_default_attrs=strip_default_attrs,
+        durable=durable,
+        trusted=trusted,
+    )
 
 
 def _signatures(signatures: Mapping[str, Any] | None) -> dict[str, Any] | None:

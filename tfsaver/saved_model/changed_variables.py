@@ -16,8 +16,9 @@ from tfsaver.saved_model.variables import SavedModelVariables
 class ChangedVariables(Mapping[str, Any]):
     """The values by all names that `SavedModelVariables` knows."""
 
-    def __init__(self, original: SavedModelVariables) -> None:
+    def __init__(self, original: SavedModelVariables, *, trusted: bool = True) -> None:
         self._original = original
+        self._trusted = trusted
         self._replaced: dict[str, Any] = {}
         # The key in the old checkpoint by the name in the new one, once some are left out.
         self._kept: dict[str, str] | None = None
@@ -29,7 +30,7 @@ class ChangedVariables(Mapping[str, Any]):
 
     def replace(self, variables: sources.Variables) -> list[str]:
         """Takes other values; returns the names of those that are replaced. Raises what the editor says."""
-        values, close = sources.open_variables(variables)
+        values, close = sources.open_variables(variables, trusted=self._trusted)
         try:
             found = {name: other for name in self._original if (other := self._name_in(values, name)) is not None}
             if not found:

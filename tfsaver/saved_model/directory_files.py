@@ -6,28 +6,39 @@ from collections.abc import Iterator
 
 from tfsaver import schemas
 from tfsaver.lib import file_io
+from tfsaver.lib.confinement import ANYWHERE, Confinement
 from tfsaver.saved_model import assets, constants, saved_model_file
 
 _OWN = {*saved_model_file.FILE_NAMES, constants.FINGERPRINT_FILE_NAME, constants.VARIABLES_DIRECTORY}
 
 
-def other_files(directory: str) -> dict[str, str]:
-    """The paths of the files by their names in the directory, folders with slashes; without the model's own."""
-    return {
+def other_files(directory: str, confinement: Confinement = ANYWHERE) -> dict[str, str]:
+    """The paths of the files by their names in the directory, folders with slashes; without the model's own.
+
+    Raises:
+        UntrustedPathError: Symbolic links lead out of the directory, which is not trusted; names all of them.
+    """
+    refused: list[str] = []
+    found = {
         name: file_io.join(directory, name)
         for top in file_io.list_directory(directory)
         if top not in _OWN
-        for name in _walk(directory, top)
+        for name in _walk(directory, top, confinement, refused)
     }
+    confinement.check(*refused)
+    return found
 
 
-def _walk(directory: str, name: str) -> Iterator[str]:
+def _walk(directory: str, name: str, confinement: Confinement, refused: list[str]) -> Iterator[str]:
     path = file_io.join(directory, name)
+    if not confinement.admits(path):
+        refused.append(path)
+        return
     if not file_io.is_directory(path):
         yield name
         return
     for inner in file_io.list_directory(path):
-        yield from _walk(directory, f"{name}/{inner}")
+        yield from _walk(directory, f"{name}/{inner}", confinement, refused)
 
 
 def asset_paths(directory: str, meta_graph: schemas.MetaGraphDef) -> dict[str, str]:

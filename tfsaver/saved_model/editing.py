@@ -21,6 +21,8 @@ from tfsaver import schemas
 from tfsaver.errors import InvalidArgumentError, NotFoundError, UnimplementedError, nearest_names
 from tfsaver.graph import default_attrs, devices
 from tfsaver.lib import file_io
+from tfsaver.lib.confinement import Confinement
+from tfsaver.lib.renamed_options import renamed_options
 from tfsaver.saved_model import assets, constants, directory_files, export_plan, signature_def, sources, tensor_requests
 from tfsaver.saved_model.builder import SavedModelBuilder
 from tfsaver.saved_model.changed_variables import ChangedVariables
@@ -33,9 +35,19 @@ Tags: TypeAlias = "Iterable[str] | str | None"
 _SIGNATURE_MAP = "signature_map"
 
 
-def edit_saved_model(path: file_io.PathLike) -> SavedModelEditor:
-    """Opens a SavedModel to change it; takes what `load_saved_model` takes, and raises what it raises."""
-    return SavedModelEditor(load_saved_model(path))
+@renamed_options(path="saved_model")
+def edit_saved_model(saved_model: file_io.PathLike, *, trusted: bool | None = None) -> SavedModelEditor:
+    """Opens a SavedModel to change it.
+
+    Args:
+        saved_model: What `load_saved_model` takes.
+        trusted: By default, `prune` refuses to copy files outside of the model's directory that only the graph names, and
+            `save` copies what symbolic links point to. True copies both. False refuses both.
+
+    Raises:
+        SaverError: As `load_saved_model` has it.
+    """
+    return SavedModelEditor(load_saved_model(saved_model, trusted=trusted is not False), follow_graph=trusted is True)
 
 
 class SavedModelEditor:
@@ -47,11 +59,14 @@ class SavedModelEditor:
         proto: The SavedModel message as it will be written.
     """
 
-    def __init__(self, model: SavedModel) -> None:
+    def __init__(self, model: SavedModel, *, follow_graph: bool = False) -> None:
         self.proto = schemas.SavedModel()
         self.proto.CopyFrom(model.proto)
         self._model = model
-        self._variables = ChangedVariables(model.variables)
+        # Where links may lead, and where what the graph alone names may be.
+        self._confinement = Confinement(model.directory, model.trusted)
+        self._graph_confinement = Confinement(model.directory, follow_graph)
+        self._variables = ChangedVariables(model.variables, trusted=model.trusted)
         # The files by their names below assets/, once the graphs read others than those that are there.
         self._asset_sources: dict[str, str] | None = None
 
@@ -205,11 +220,18 @@ class SavedModelEditor:
 
         Raises:
             InvalidArgumentError: It would be empty.
+            UntrustedPathError: The graph names files outside of the model's directory.
         """
         kept: dict[str, str] = {}
         asset_sources: dict[str, str] = {}
         for graph in self.proto.meta_graphs:
-            source = sources.ExportSource(graph, self._variables, self._asset_paths(graph), self._model.directory)
+            source = sources.ExportSource(
+                graph,
+                self._variables,
+                self._asset_paths(graph),
+                self._model.directory,
+                confinement=self._graph_confinement,
+            )
             request = export_plan.ExportRequest(
                 tags=list(graph.meta_info_def.tags), clear_devices=False, strip_default_attrs=False
             )
@@ -236,6 +258,7 @@ class SavedModelEditor:
 
         Raises:
             AlreadyExistsError: Something is at `export_dir` already.
+            UntrustedPathError: The old model is not trusted, and symbolic links lead out of it.
         """
         old = self._model.directory
         text = directory_files.is_text(old) if as_text is None else as_text
@@ -249,7 +272,7 @@ class SavedModelEditor:
 
     def _other_files(self, old: str) -> dict[str, str]:
         """The paths of the files to copy by their names; of the assets, after pruning, those that a graph still reads."""
-        files = directory_files.other_files(old)
+        files = directory_files.other_files(old, self._confinement)
         if self._asset_sources is None:
             return files
         folder = f"{constants.ASSETS_DIRECTORY}/"
@@ -258,7 +281,9 @@ class SavedModelEditor:
 
     def _asset_paths(self, graph: schemas.MetaGraphDef) -> dict[str, str]:
         if self._asset_sources is None:
-            return directory_files.asset_paths(self._model.directory, graph)
+            paths = directory_files.asset_paths(self._model.directory, graph)
+            self._confinement.check(*paths.values())
+            return paths
         return {asset.tensor_name: self._asset_sources[asset.filename] for asset in assets.read_assets(graph)}
 
     def _graphs(self, tags: Tags) -> list[schemas.MetaGraphDef]:

@@ -75,6 +75,7 @@ def plan_export(source: ExportSource, request: ExportRequest) -> ExportPlan:
     Raises:
         InvalidArgumentError: There is nothing to export, or a signature is unsound.
         NotFoundError: A tensor, an operation, a value or a file is not there.
+        UntrustedPathError: The graph names files outside of the source's directory.
         ShapeMismatchError: A value or a signature has another shape than the graph.
         DataLossError: The graph contradicts itself.
     """
@@ -102,7 +103,7 @@ def plan_export(source: ExportSource, request: ExportRequest) -> ExportPlan:
     meta_graph = with_saver(meta_graph, variables.restored)
     restored_tables.add_tables(meta_graph, tables)
     exported_variables.write_collections(meta_graph, variables)
-    asset_sources = exported_assets.write_exported_assets(meta_graph, source.assets, request.assets)
+    asset_sources = exported_assets.write_exported_assets(meta_graph, source, request.assets)
     if request.strip_default_attrs:
         meta_graph = strip_default_attrs(meta_graph, portable=True)
     del meta_graph.meta_info_def.tags[:]

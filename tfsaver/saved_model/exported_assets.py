@@ -22,13 +22,14 @@ from tfsaver.saved_model.graph_tensors import PLACEHOLDER_OPS, GraphTensors
 
 def write_exported_assets(
     meta_graph: schemas.MetaGraphDef,
-    known: Mapping[str, str],
+    source: sources.ExportSource,
     given: Mapping[Any, Any] | Iterable[Any] | None,
 ) -> dict[str, str]:
     """Says in a MetaGraph which files it reads; in place.
 
     Args:
-        known: The paths of files that the source itself has, by the names of tensors.
+        meta_graph: The graph that is exported.
+        source: What it is exported from: the files that it has, and where the files may be that its graph names.
         given: Paths by tensors; or tensors that are constants with paths.
 
     Returns:
@@ -37,14 +38,23 @@ def write_exported_assets(
     Raises:
         NotFoundError: A file, or a tensor that was given, is not there.
         InvalidArgumentError: A tensor that was given is no string.
+        UntrustedPathError: The graph names files outside of the source's directory.
     """
     graph = GraphTensors(meta_graph)
+    chosen = _given(graph, given)
     paths: dict[str, str] = {}
     for name in (*sources.collected_paths(meta_graph), *initialization.file_tensors(meta_graph.graph_def.node)):
         if (path := _constant(graph, name)) is not None:
             paths[tensor_requests.tensor_name(name)] = path
-    paths.update((name, path) for name, path in known.items() if node_of(name) in graph.nodes)
-    paths.update(_given(graph, given))
+    paths.update((name, path) for name, path in source.assets.items() if node_of(name) in graph.nodes)
+    paths.update(chosen)
+    # A path that the caller gives for a tensor is the caller's; the others stand in the graph.
+    said = set(chosen) if isinstance(given, Mapping) else set()
+    source.confinement.check(
+        *(path for name, path in paths.items() if name not in said),
+        source=f"{source.what}: asset",
+        remedy="trusted=True copies them, assets={tensor: path} says which files they are",
+    )
     try:
         written, copied = assets.arrange_assets(paths)
     except NotFoundError as error:

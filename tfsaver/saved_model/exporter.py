@@ -21,7 +21,7 @@ from tfsaver.saved_model.builder import SavedModelBuilder
 
 def export_saved_model(
     source: Any,
-    export_dir: file_io.PathLike,
+    target: file_io.PathLike,
     *,
     inputs: tensor_requests.Tensors | None = None,
     outputs: tensor_requests.Tensors | None = None,
@@ -39,6 +39,7 @@ def export_saved_model(
     clear_devices: bool = True,
     strip_default_attrs: bool = True,
     durable: bool = True,
+    trusted: bool | None = None,
 ) -> str:
     """Exports a graph for serving.
 
@@ -50,7 +51,7 @@ def export_saved_model(
     Args:
         source: A checkpoint's prefix, with its ``.meta`` file beside it; a MetaGraphDef or a GraphDef, or the path of one;
             a SavedModel.
-        export_dir: Where the SavedModel shall be; it must not be there yet, or be empty.
+        target: Where the SavedModel shall be; it must not be there yet, or be empty.
         inputs: Of the signature ``serving_default``: tensors by key, or a list of them, each a name, something with a
             name, or a TensorInfo. By default the placeholders that the outputs need. A tensor that is no placeholder
             becomes one, and what computed it is left out.
@@ -67,12 +68,15 @@ def export_saved_model(
         init_op: The operation that a loader runs after restoring. By default what the source names, or what initializes the
             tables and local variables that are exported.
         as_text: Whether to write ``saved_model.pbtxt``.
-        versioned: Whether `export_dir` is the directory of a server's versions, in which a new one appears in one step.
+        versioned: Whether `target` is the directory of a server's versions, in which a new one appears in one step.
         prune: Whether to leave out what is not needed.
         clear_devices: Whether nodes forget the devices that they were made for.
         strip_default_attrs: Whether to leave out attributes that only say the default, so that older programs can load the
             graph too.
         durable: Whether to return only once disks have the bytes.
+        trusted: By default, a file that the source's graph names is an error unless it is in the source's directory: a graph
+            can name any file of this machine. True copies such files. False also refuses state files and symbolic links
+            that lead out of the directory.
 
     Returns:
         The directory of the SavedModel.
@@ -81,18 +85,19 @@ def export_saved_model(
         InvalidArgumentError: There is nothing to export, or the arguments contradict each other or the graph.
         NotFoundError: A tensor, a value or a file is not there; says which, and what is near.
         ShapeMismatchError: A value or a signature has another shape than the graph.
-        AlreadyExistsError: Something is at `export_dir` already.
+        UntrustedPathError: The graph names files outside of the source's directory; lists all of them.
+        AlreadyExistsError: Something is at `target` already.
         DataLossError: The source is damaged.
     """
     request = export_plan.ExportRequest(
         inputs, outputs, signatures, method_name, fixed_inputs, tags, assets, init_op, prune, clear_devices,
         strip_default_attrs,
     )
-    opened = sources.open_source(source, variables)
+    opened = sources.open_source(source, variables, trusted=trusted)
     try:
         plan = export_plan.plan_export(opened, request)
         extra = asset_files.arrange_extra_assets(extra_assets or {})
-        with SavedModelBuilder(export_dir, versioned=versioned, durable=durable) as builder:
+        with SavedModelBuilder(target, versioned=versioned, durable=durable) as builder:
             if plan.variables.restored:
                 builder.write_variables(plan.variables.values)
             builder.add_assets(plan.asset_sources)

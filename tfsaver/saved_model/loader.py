@@ -13,10 +13,12 @@ from types import TracebackType
 
 from tfsaver import schemas
 from tfsaver.checkpoint.checkpoint_reader import load_checkpoint
-from tfsaver.checkpoint.untrusted import refuse_files
+from tfsaver.checkpoint.untrusted import check_files
 from tfsaver.errors import CheckpointNotFoundError, DataLossError, InvalidArgumentError, NotFoundError
-from tfsaver.lib import confinement, file_io
+from tfsaver.lib import file_io
 from tfsaver.lib.cached_property import cached_property
+from tfsaver.lib.confinement import Confinement
+from tfsaver.lib.renamed_options import renamed_options
 from tfsaver.saved_model import assets, constants, fingerprint, saved_model_file, signature_def
 from tfsaver.saved_model.variables import SavedModelVariables
 
@@ -55,12 +57,11 @@ class MetaGraph:
 
         Raises:
             DataLossError: A file would be outside of the SavedModel.
+            UntrustedPathError: The model is not trusted, and symbolic links lead out of it.
         """
         directory = file_io.join(self.directory, constants.ASSETS_DIRECTORY)
         found = {asset.tensor_name: file_io.join(directory, asset.filename) for asset in assets.read_assets(self.proto)}
-        for path in () if self.trusted else found.values():
-            if not confinement.is_inside(self.directory, path):
-                raise DataLossError(f"asset {path!r} leads out of {self.directory}, which is not trusted")
+        Confinement(self.directory, self.trusted).check(*found.values())
         return found
 
     @property
@@ -135,7 +136,7 @@ class SavedModel:
 
         Raises:
             DataLossError: The checkpoint's index is damaged.
-            InvalidArgumentError: The model is not trusted, and a file of the checkpoint is outside of it.
+            UntrustedPathError: The model is not trusted, and a file of the checkpoint is outside of it.
         """
         return open_variables(self.directory, trusted=self.trusted)
 
@@ -165,31 +166,31 @@ class SavedModel:
         return f"<SavedModel {self.directory!r}: {', '.join(format_tags(graph.tags) for graph in self.meta_graphs)}>"
 
 
-def load_saved_model(path: file_io.PathLike, *, trusted: bool = True) -> SavedModel:
+@renamed_options(path="saved_model")
+def load_saved_model(saved_model: file_io.PathLike, *, trusted: bool = True) -> SavedModel:
     """Opens a SavedModel.
 
     Args:
-        path: Its directory, or the file ``saved_model.pb`` (``.pbtxt``, ``.cpb``) in it; or the directory of its versions,
-            which are directories whose names are numbers: then the highest, as servers have it.
+        saved_model: Its directory, or the file ``saved_model.pb`` (``.pbtxt``, ``.cpb``) in it; or the directory of its
+            versions, which are directories whose names are numbers: then the highest, as servers have it.
         trusted: Whether symbolic links may lead out of the directory: from the file itself, its variables, its assets. The
             name of an asset never may.
 
     Raises:
         CheckpointNotFoundError: There is none.
         DataLossError: It is damaged.
-        InvalidArgumentError: It is not trusted, and the file is outside of the directory.
+        UntrustedPathError: It is not trusted, and the file is outside of the directory.
         UnimplementedError: It is chunked, in a way that tfsaver does not read.
     """
-    given = directory = file_io.as_path(path)
+    given = directory = file_io.as_path(saved_model)
     parent, name = file_io.split(directory)
     if name in saved_model_file.FILE_NAMES and not file_io.is_directory(directory):
         given = directory = parent or "."
     elif saved_model_file.find_saved_model(directory) is None:
         versions = [file_io.join(directory, version) for version in list_versions(directory)]
         directory = next((version for version in versions if saved_model_file.find_saved_model(version)), directory)
-    file = None if trusted else saved_model_file.find_saved_model(directory)
-    if file is not None and not confinement.is_inside(given, file):
-        raise InvalidArgumentError(f"{file} leads out of {given}, which is not trusted")
+    if (file := saved_model_file.find_saved_model(directory)) is not None:
+        Confinement(given, trusted).check(file)
     return SavedModel(directory, trusted=trusted)
 
 
@@ -198,12 +199,11 @@ def open_variables(directory: str, *, trusted: bool = True) -> SavedModelVariabl
 
     Raises:
         DataLossError: The checkpoint's index is damaged.
-        InvalidArgumentError: The directory is not trusted, and a file of the checkpoint is outside of it.
+        UntrustedPathError: The directory is not trusted, and a file of the checkpoint is outside of it.
     """
     folder = file_io.join(directory, constants.VARIABLES_DIRECTORY)
     prefix = file_io.join(folder, constants.VARIABLES_FILE_NAME)
-    if not trusted:
-        refuse_files(directory, prefix)
+    check_files(Confinement(directory, trusted), prefix)
     try:
         return SavedModelVariables(load_checkpoint(prefix), directory)
     except CheckpointNotFoundError:

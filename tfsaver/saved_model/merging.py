@@ -14,29 +14,34 @@ from tfsaver import schemas
 from tfsaver.checkpoint.checkpoint_reader import CheckpointReader
 from tfsaver.errors import InvalidArgumentError, UnimplementedError
 from tfsaver.lib import file_io
+from tfsaver.lib.renamed_options import renamed_options
 from tfsaver.saved_model import assets, constants
 from tfsaver.saved_model.builder import SavedModelBuilder
 from tfsaver.saved_model.loader import SavedModel, format_tags, load_saved_model
 
 
+@renamed_options(paths="saved_models", export_dir="target")
 def merge_saved_models(
-    paths: Sequence[file_io.PathLike],
-    export_dir: file_io.PathLike,
+    saved_models: Sequence[file_io.PathLike],
+    target: file_io.PathLike,
     *,
     tags: Sequence[Iterable[str]] | None = None,
     as_text: bool = False,
     versioned: bool = False,
     durable: bool = True,
+    trusted: bool = True,
 ) -> str:
     """Writes a SavedModel with the graphs of several.
 
     Args:
-        paths: The SavedModels, in the order that their graphs shall have; a loader takes the first whose tags are asked for.
-        export_dir: Where the new one shall be, as `export_saved_model` has it.
+        saved_models: The SavedModels, in the order that their graphs shall have; a loader takes the first whose tags are
+            asked for.
+        target: Where the new one shall be, as `export_saved_model` has it.
         tags: Other tags for the graph of each model, which then must have only one.
         as_text: Whether to write ``saved_model.pbtxt``.
-        versioned: Whether `export_dir` is the directory of a server's versions.
+        versioned: Whether `target` is the directory of a server's versions.
         durable: Whether to return only once disks have the bytes.
+        trusted: If false, a symbolic link that leads out of a model's directory is an error.
 
     Returns:
         The directory of the SavedModel.
@@ -44,10 +49,11 @@ def merge_saved_models(
     Raises:
         InvalidArgumentError: Two graphs have the same tags, or two models different values for one variable.
         UnimplementedError: One of several is a model of objects.
-        AlreadyExistsError: Something is at `export_dir` already.
+        AlreadyExistsError: Something is at `target` already.
+        UntrustedPathError: A model is not trusted, and symbolic links lead out of it.
     """
     with contextlib.ExitStack() as stack:
-        models = [stack.enter_context(load_saved_model(path)) for path in paths]
+        models = [stack.enter_context(load_saved_model(path, trusted=trusted)) for path in saved_models]
         merged = schemas.SavedModel(saved_model_schema_version=constants.SCHEMA_VERSION)
         for number, model in enumerate(models):
             merged.meta_graphs.extend(model.proto.meta_graphs)
@@ -56,7 +62,7 @@ def merge_saved_models(
         _check_graphs(merged, models)
         asset_sources = _merge_assets(merged, models)
         values = _merge_variables(models)
-        with SavedModelBuilder(export_dir, versioned=versioned, durable=durable) as builder:
+        with SavedModelBuilder(target, versioned=versioned, durable=durable) as builder:
             if values:
                 builder.write_variables(values)
             builder.add_assets(asset_sources)

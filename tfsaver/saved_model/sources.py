@@ -20,6 +20,7 @@ from tfsaver import schemas
 from tfsaver.checkpoint.checkpoint_reader import CheckpointReader, load_checkpoint
 from tfsaver.errors import CheckpointNotFoundError, DataLossError, InvalidArgumentError
 from tfsaver.lib import file_io
+from tfsaver.lib.confinement import ANYWHERE, Confinement
 from tfsaver.saved_model import constants, saved_model_file
 from tfsaver.saved_model.loader import MetaGraph, SavedModel, format_tags, list_versions, load_saved_model
 from tfsaver.saved_model.loader import open_variables as open_variables_of
@@ -39,6 +40,7 @@ class ExportSource(NamedTuple):
         assets: The paths of the files that tensors of the graph stand for.
         what: What to call it in an error.
         close: Releases the files behind `variables`.
+        confinement: Where the files may be that the graph names: anywhere for a graph that the program made itself.
     """
 
     meta_graph: schemas.MetaGraphDef
@@ -46,45 +48,50 @@ class ExportSource(NamedTuple):
     assets: Mapping[str, str] = {}
     what: str = "the graph"
     close: Callable[[], None] = lambda: None
+    confinement: Confinement = ANYWHERE
 
 
-def open_source(source: Any, variables: Variables | None = None) -> ExportSource:
+def open_source(source: Any, variables: Variables | None = None, *, trusted: bool | None = None) -> ExportSource:
     """What is to be exported.
 
     Args:
         source: One of the above.
         variables: Values for the graph's variables, in the place of those that the source itself brings: a mapping, or
             whatever `load_checkpoint` takes.
+        trusted: Whether names in files are followed out of the directory that the source is in. None follows state files and
+            links as `load_checkpoint` does, and confines the files that the graph names.
 
     Raises:
         CheckpointNotFoundError: There is nothing of that name, or no ``.meta`` file with it.
         DataLossError: A file is damaged.
         InvalidArgumentError: It is nothing that can be exported.
     """
-    opened = _open(source, variables is not None)
+    opened = _open(source, variables is not None, trusted)
     if variables is None:
         return opened
     opened.close()
-    values, close = open_variables(variables)
+    values, close = open_variables(variables, trusted=trusted is not False)
     return opened._replace(variables=values, close=close)
 
 
-def _open(source: Any, has_variables: bool) -> ExportSource:
+def _open(source: Any, has_variables: bool, trusted: bool | None) -> ExportSource:
     if isinstance(source, ExportSource):
-        return source
+        return source._replace(confinement=Confinement("")) if trusted is False else source
+    if isinstance(source, SavedModel) and source.trusted and trusted is False:
+        return _open(_only_graph(source), has_variables, trusted)
     if isinstance(source, SavedModel):
-        return _of_saved_model(_only_graph(source), source.variables, lambda: None)
+        return _of_saved_model(_only_graph(source), source.variables, lambda: None, trusted)
     if isinstance(source, MetaGraph):
-        values = open_variables_of(source.directory)
-        return _of_saved_model(source, values, values.close)
+        values = open_variables_of(source.directory, trusted=source.trusted and trusted is not False)
+        return _of_saved_model(source, values, values.close, trusted)
     if isinstance(source, Message):
-        return ExportSource(_of_message(source), {})
+        return ExportSource(_of_message(source), {}, confinement=Confinement("", trusted is not False))
     try:
         path = file_io.as_path(source)
     except InvalidArgumentError:
         kinds = "a checkpoint's prefix, a MetaGraphDef, a GraphDef or a SavedModel"
         raise InvalidArgumentError(f"{kinds} can be exported, not a {type(source).__name__}") from None
-    return _of_path(path, has_variables)
+    return _of_path(path, has_variables, trusted)
 
 
 def _of_message(message: Message) -> schemas.MetaGraphDef:
@@ -97,21 +104,30 @@ def _of_message(message: Message) -> schemas.MetaGraphDef:
     raise InvalidArgumentError(f"a MetaGraphDef or a GraphDef can be exported, not a {name}")
 
 
-def _of_path(path: str, has_variables: bool) -> ExportSource:
+def _of_path(path: str, has_variables: bool, trusted: bool | None) -> ExportSource:
+    follows = trusted is not False
     if file_io.split(path)[1] in saved_model_file.FILE_NAMES or _holds_saved_model(path):
-        model = load_saved_model(path)
-        return _of_saved_model(_only_graph(model), model.variables, model.close)
+        model = load_saved_model(path, trusted=follows)
+        return _of_saved_model(_only_graph(model), model.variables, model.close, trusted)
     if file_io.exists(path) and not file_io.is_directory(path) and path.endswith((".pb", *_TEXT_SUFFIXES)):
-        return ExportSource(read_graph(path), {}, what=path)
+        return _of_file(path, trusted)
     if has_variables and path.endswith(".meta"):
-        return ExportSource(read_graph(path), {}, what=path)
-    reader = load_checkpoint(path)
+        return _of_file(path, trusted)
+    reader = load_checkpoint(path, trusted=follows)
     try:
         meta_path = path if path.endswith(".meta") else find_meta_graph(reader)
-        return ExportSource(read_graph(meta_path), as_variables(reader), what=meta_path, close=reader.close)
+        return _of_file(meta_path, trusted)._replace(variables=as_variables(reader), close=reader.close)
     except BaseException:
         reader.close()
         raise
+
+
+def _of_file(path: str, trusted: bool | None) -> ExportSource:
+    """The graph in a file, which names files of the machine that it was made on."""
+    confinement = Confinement.around(path, trusted is True)
+    if trusted is False:
+        confinement.check(path)
+    return ExportSource(read_graph(path), {}, what=path, confinement=confinement)
 
 
 def _holds_saved_model(directory: str) -> bool:
@@ -129,8 +145,11 @@ def _only_graph(model: SavedModel) -> MetaGraph:
     return model.meta_graphs[0]
 
 
-def _of_saved_model(meta_graph: MetaGraph, variables: SavedModelVariables, close: Callable[[], None]) -> ExportSource:
-    return ExportSource(meta_graph.proto, variables, meta_graph.assets, meta_graph.directory, close)
+def _of_saved_model(
+    meta_graph: MetaGraph, variables: SavedModelVariables, close: Callable[[], None], trusted: bool | None
+) -> ExportSource:
+    confinement = Confinement(meta_graph.directory, trusted is True)
+    return ExportSource(meta_graph.proto, variables, meta_graph.assets, meta_graph.directory, close, confinement)
 
 
 def find_meta_graph(reader: CheckpointReader) -> str:
@@ -174,7 +193,7 @@ def read_graph(path: str) -> schemas.MetaGraphDef:
     raise DataLossError(f"{path} holds no graph: no MetaGraphDef with nodes, no GraphDef, neither binary nor as text")
 
 
-def open_variables(variables: Variables) -> tuple[Mapping[str, Any], Callable[[], None]]:
+def open_variables(variables: Variables, *, trusted: bool = True) -> tuple[Mapping[str, Any], Callable[[], None]]:
     """Values by names, and what releases the files behind them.
 
     Raises:
@@ -184,7 +203,7 @@ def open_variables(variables: Variables) -> tuple[Mapping[str, Any], Callable[[]
         return as_variables(variables), lambda: None
     if isinstance(variables, Mapping):
         return variables, lambda: None
-    reader = load_checkpoint(variables)
+    reader = load_checkpoint(variables, trusted=trusted)
     return as_variables(reader), reader.close
 
 

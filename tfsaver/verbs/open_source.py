@@ -11,10 +11,10 @@ from tfsaver.checkpoint.checkpoint_reader import CheckpointReader, load_checkpoi
 from tfsaver.checkpoint.editing.select import report_of_selection, selected
 from tfsaver.checkpoint.selection import Select
 from tfsaver.checkpoint.tensor_source import TensorSource, as_source
-from tfsaver.checkpoint.untrusted import refuse_link
 from tfsaver.errors import InvalidArgumentError
 from tfsaver.formats.registry import format_of_source
 from tfsaver.lib import file_io
+from tfsaver.lib.confinement import Confinement
 
 # What every verb takes as its checkpoint.
 Checkpoint: TypeAlias = "file_io.PathLike | TensorSource | Mapping[str, Any]"
@@ -46,8 +46,7 @@ def open_source(
     if row.is_checkpoint:
         opened: TensorSource = load_checkpoint(path, trusted=trusted)
     else:
-        if not trusted:
-            refuse_link(path)
+        Confinement.around(path, trusted).check(path)
         opened = row.open(path)
     with opened as source:
         yield source

@@ -22,7 +22,8 @@ from tfsaver.checkpoint.checkpoint_location import prefix_of_entry
 from tfsaver.checkpoint.checkpoint_state import parse_checkpoint_state, path_or_empty, state_file_path
 from tfsaver.checkpoint.doctor.directory_survey import FoundCheckpoint
 from tfsaver.errors import InvalidArgumentError, SaverError
-from tfsaver.lib import confinement, file_io
+from tfsaver.lib import file_io
+from tfsaver.lib.confinement import Confinement
 
 
 @dataclass(frozen=True)
@@ -110,8 +111,9 @@ def read_state_file(
         state = _sound_lines(data)
     if not state.model_checkpoint_path and found.error is None:
         found.error = InvalidArgumentError("it names no newest checkpoint")
+    confinement = Confinement(directory, trusted)
     texts = {*state.all_model_checkpoint_paths, state.model_checkpoint_path} - {""}
-    entries = {text: _entry(directory, text, trusted) for text in texts}
+    entries = {text: _entry(confinement, text) for text in texts}
     if found.error is None and (faults := [entry.fault for entry in entries.values() if entry.fault is not None]):
         found.error = InvalidArgumentError(f"it lists what is not a checkpoint: {min(faults)}")
     found.newest = entries.get(state.model_checkpoint_path)
@@ -158,11 +160,12 @@ def is_newer(checkpoint: FoundCheckpoint, recorded: FoundCheckpoint) -> bool:
     return checkpoint.step is not None and recorded.step is not None and checkpoint.step > recorded.step
 
 
-def _entry(directory: str, text: str, trusted: bool) -> StateEntry:
+def _entry(confinement: Confinement, text: str) -> StateEntry:
+    directory = confinement.directory
     path = file_io.join(directory, text)
     is_there = False
     fault = None
-    if trusted or not confinement.leads_out(text):
+    if confinement.admits_name(text):
         # What names no file that can be looked for is not there.
         with contextlib.suppress(OSError, SaverError):
             try:
