@@ -175,18 +175,5 @@ def test_json_spells_numbers_out_that_it_does_not_have(tmp_path: pathlib.Path) -
     assert report.to_json()["tensors"][0]["max_abs"] == "Infinity"
 
 
-def test_only_a_difference_and_a_comparison_decide_conditions(tmp_path: pathlib.Path) -> None:
-    world = World(tmp_path)
-    made = {name: CASES[name][2](world) for name in ("diff", "diff of equals", "compare", "compare of equals")}
-    assert {name: bool(report) for name, report in made.items()} == {
-        "diff": True,
-        "diff of equals": False,
-        "compare": False,
-        "compare of equals": True,
-    }
-    assert bool(CASES["salvage"][2](world)) and bool(CASES["match with faults"][2](world))
-    assert "__bool__" not in vars(Report)
-
-
 def test_the_report_of_a_restore_keeps_its_earlier_name() -> None:
     assert tfsaver.RestoreReport is tfsaver.MatchReport is MatchReport

@@ -375,4 +375,4 @@ def test_what_is_saved_while_a_model_is_restored_is_a_finding() -> None:
 def test_a_layer_of_python_code_is_not_hidden_by_how_it_is_written(metadata: str, is_found: bool) -> None:
     graph = graph_of([])
     graph.object_graph_def.nodes.add(user_object=schemas.SavedUserObject(identifier="layer", metadata=metadata))
-    assert bool(op_risks.scan(graph)) is is_found
+    assert bool(op_risks.scan(graph)) is not is_found

@@ -1,10 +1,16 @@
-"""What every report has: whether all is well, a text for people and a document for programs.
+"""What every report has: a verdict, a text for people and a document for programs.
 
     WriteReport       what an edit, a conversion, a split or a salvage wrote       `write_report`
     MatchReport       which tensor of a checkpoint is for which variable           `match_report`
     DiffReport        what two checkpoints differ in                               `editing.diff`
     VerifyReport      what is damaged in a checkpoint                              `verify`
+    Diagnosis         what is wrong in a directory of checkpoints                  `doctor`
+    LintReport        what keeps a graph from being loaded or run                  `graph.lint`
+    RiskReport        what a graph can do to the machine that runs it              `graph.op_risks`
     SelectionReport   which tensors a selection keeps                              `selection`
+
+A report in a condition is its `ok`, so that ``assert tfsaver.verify(path)`` means what it says. That of `diff` changes its
+meaning in the next release, and warns.
 """
 
 from __future__ import annotations
@@ -30,6 +36,9 @@ class Report(abc.ABC):
     @abc.abstractmethod
     def ok(self) -> bool:
         """Whether everything that was asked for is there and sound."""
+
+    def __bool__(self) -> bool:
+        return self.ok
 
     @abc.abstractmethod
     def lines(self, *, all_names: bool = False) -> Iterator[str]:

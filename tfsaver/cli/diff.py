@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
         out = output.open_screen()
         for line in report.lines():
             out.line(escape_message(line))
-    return 1 if report else 0
+    return 0 if report.ok else 1
 
 
 def _tolerance(text: str) -> float:

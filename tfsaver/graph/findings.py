@@ -1,9 +1,13 @@
-"""What is wrong with a graph, one finding a thing."""
+"""What is wrong with a graph: a report, and one finding a thing."""
 
 from __future__ import annotations
 
 import dataclasses
 import enum
+from collections.abc import Iterator
+from typing import Any
+
+from tfsaver.checkpoint.report import Report, count
 
 # What a person reads of a name, or of a sentence with names in it: one of a megabyte may stand in ten thousand sentences.
 _MAX_NAME = 200
@@ -39,6 +43,32 @@ class Finding:
 
     def __str__(self) -> str:
         return f"{self.severity}: {self.place}: {self.sentence} [{self.code}]"
+
+
+class LintReport(list[Finding], Report):
+    """The findings, in the order of the graph.
+
+    In a condition, the report is `ok`, whether or not there are warnings and notes.
+    """
+
+    @property
+    def ok(self) -> bool:
+        """Whether no finding is an error: the graph can be loaded and run."""
+        return not any(finding.severity is Severity.ERROR for finding in self)
+
+    def lines(self, *, all_names: bool = False) -> Iterator[str]:
+        """Yields the report line by line.
+
+        Args:
+            all_names: Makes no difference: every finding has a line.
+        """
+        yield f"{'OK' if self.ok else 'not OK'}, {count(len(self), 'finding')}"
+        yield from (f"  {finding}" for finding in self)
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns every fact of the report, in types that JSON has."""
+        findings = [{**dataclasses.asdict(finding), "severity": finding.severity.value} for finding in self]
+        return {"ok": self.ok, "findings": findings}
 
 
 def error(code: str, place: str, sentence: str) -> Finding:

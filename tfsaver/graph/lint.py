@@ -14,7 +14,7 @@ from collections.abc import Collection, Mapping
 from tfsaver import schemas
 from tfsaver.framework.dtypes import DType
 from tfsaver.framework.tensor_shape import Shape
-from tfsaver.graph.findings import Finding, note
+from tfsaver.graph.findings import LintReport, note
 from tfsaver.graph.lint_nodes import lint_nodes
 from tfsaver.graph.lint_signatures import SignatureLint
 from tfsaver.graph.lint_variables import lint_variables
@@ -30,7 +30,7 @@ def lint(
     *,
     values: Mapping[str, tuple[DType, Shape]] | None = None,
     asset_names: Collection[str] | None = None,
-) -> list[Finding]:
+) -> LintReport:
     """The findings, in the order of the graph; after 10,000 one that says that there are more.
 
     Args:
@@ -49,7 +49,7 @@ def lint(
         signatures.lint(asset_names),
         lint_variables(meta_graph, nodes, signatures, values),
     )
-    findings = list(itertools.islice(found, MAX_FINDINGS))
+    findings = LintReport(itertools.islice(found, MAX_FINDINGS))
     if len(findings) == MAX_FINDINGS and next(found, None) is not None:
         findings.append(note("more-findings", "graph", f"has more to find than these {MAX_FINDINGS:,}"))
     return findings

@@ -12,8 +12,10 @@ import dataclasses
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from tfsaver import schemas
+from tfsaver.checkpoint.report import Report, count
 from tfsaver.errors import SaverError
 from tfsaver.graph.collection_defs import asset_files
 from tfsaver.graph.functions import bodies
@@ -49,6 +51,33 @@ class RiskFinding:
         return f"{self.place} ({self.op}) {self.risk}, {self.reason}{values}"
 
 
+class RiskReport(list[RiskFinding], Report):
+    """The nodes that can do more than compute, expected ones too.
+
+    In a condition, the report is `ok`.
+    """
+
+    @property
+    def ok(self) -> bool:
+        """Whether every finding is expected: beyond that, the graph only computes."""
+        return all(finding.is_expected for finding in self)
+
+    def lines(self, *, all_names: bool = False) -> Iterator[str]:
+        """Yields the report line by line.
+
+        Args:
+            all_names: Whether to name what is expected too.
+        """
+        found = [finding for finding in self if all_names or not finding.is_expected]
+        yield f"{'OK' if self.ok else 'not OK'}, {count(len(found), 'finding')}"
+        yield from (f"  {finding}" for finding in found)
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns every fact of the report, in types that JSON has."""
+        findings = [{**dataclasses.asdict(finding), "risk": finding.risk.value} for finding in self]
+        return {"ok": self.ok, "findings": findings}
+
+
 # What is shown of the constants: paths are shorter, and lists of files mean the same from the third on.
 _MAX_TEXTS = 16
 _MAX_TEXT = 300
@@ -57,11 +86,11 @@ _LAYER = (Risk.RUNS_CODE, "a layer of Python code, which Keras runs when it load
 _PYTHON_LAYER = re.compile(r'"class_name"\s*:\s*"(?:Lambda|TensorFlowOpLayer>Lambda)"')
 
 
-def scan(graph: schemas.MetaGraphDef | schemas.GraphDef) -> list[RiskFinding]:
+def scan(graph: schemas.MetaGraphDef | schemas.GraphDef) -> RiskReport:
     """Every node that can do more than compute, in the order of the graph and then of its functions."""
     graph_def, meta_graph = graph_and_meta_graph(graph)
     expected = _expected_nodes(meta_graph) if meta_graph is not None else set()
-    findings: list[RiskFinding] = []
+    findings = RiskReport()
     for number, (function, nodes) in enumerate(bodies(graph_def)):
         risky = [(index, node) for index, node in enumerate(nodes) if risks_of(node.op)]
         if not risky:

@@ -6,12 +6,14 @@ checkpoint get the wrong one, a damaged one, or none; a remark is what only take
 
 from __future__ import annotations
 
-from collections.abc import Sized
+from collections.abc import Iterator, Sized
 from dataclasses import dataclass, field
+from typing import Any
 
 from tfsaver.checkpoint.doctor.damage import Damage
 from tfsaver.checkpoint.doctor.directory_survey import DirectorySurvey, FoundCheckpoint
 from tfsaver.checkpoint.doctor.state_survey import StateFile
+from tfsaver.checkpoint.report import Report
 from tfsaver.checkpoint.retention_file import LedgerPage
 
 
@@ -43,6 +45,39 @@ class Examined:
         """Whether nothing is known that is wrong with it."""
         return not self.damage and self.error is None
 
+    @property
+    def state(self) -> str:
+        """``sound``, ``damaged``, ``unreadable`` or ``not read``."""
+        if self.damage:
+            return "damaged"
+        if self.error is not None:
+            return "unreadable"
+        return "sound" if self.is_read else "not read"
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns every fact, in types that JSON has."""
+        found = self.found
+        return {
+            "prefix": found.prefix,
+            "format": found.version,
+            "step": found.step,
+            "time": found.time,
+            "num_bytes": found.num_bytes,
+            "meta_graph": found.meta_graph,
+            "state": self.state,
+            "num_tensors": self.num_tensors if self.is_read else None,
+            "damage": [
+                {
+                    "message": damage.message,
+                    "file": damage.path,
+                    "offset": damage.offset,
+                    "size": damage.size,
+                    "tensors": list(damage.tensors),
+                }
+                for damage in self.damage
+            ],
+        }
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -65,7 +100,7 @@ class Finding:
 
 
 @dataclass
-class Diagnosis:
+class Diagnosis(Report):
     """What a doctor says of a directory.
 
     Attributes:
@@ -99,14 +134,34 @@ class Diagnosis:
         """The newest checkpoint of which every byte was read and is right."""
         return next((each for each in reversed(self.checkpoints) if each.is_sound), None)
 
-    def __str__(self) -> str:
+    def lines(self, *, all_names: bool = False) -> Iterator[str]:
+        """Yields the report line by line.
+
+        Args:
+            all_names: Makes no difference: every finding has a line.
+        """
         newest = self.newest_sound
-        lines = [
+        yield (
             f"{self.directory or '.'}: {_count(self.checkpoints, 'checkpoint')}, {_count(self.problems, 'problem')}; "
-            + (f"{newest.found.prefix} is the newest that is sound" if newest else "none is sound"),
-            *(f"  {finding}" for finding in self.findings),
-        ]
-        return "\n".join(lines)
+            + (f"{newest.found.prefix} is the newest that is sound" if newest else "none is sound")
+        )
+        yield from (f"  {finding}" for finding in self.findings)
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns every fact of the report, in types that JSON has."""
+        state, newest = self.state, self.newest_sound
+        return {
+            "ok": self.ok,
+            "directory": self.directory,
+            "state_file": state.path if state.is_there else None,
+            "newest": state.newest and state.newest.text,
+            "newest_sound": newest and newest.found.prefix,
+            "checkpoints": [each.to_json() for each in self.checkpoints],
+            "findings": [
+                {"kind": each.kind, "where": each.where, "message": each.message, "is_problem": each.is_problem}
+                for each in self.findings
+            ],
+        }
 
 
 def _count(items: Sized, noun: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -79,7 +80,10 @@ class TensorDifference:
 
 @dataclasses.dataclass(frozen=True)
 class DiffReport(Report):
-    """What two checkpoints differ in; true when in anything.
+    """What two checkpoints differ in.
+
+    `ok` says whether they are equal. In a condition, the report is still the opposite, and warns: the next release makes
+    it `ok`.
 
     Attributes:
         checkpoints: What was compared.
@@ -101,6 +105,12 @@ class DiffReport(Report):
         return not (self.only_in_a or self.only_in_b or self.different)
 
     def __bool__(self) -> bool:
+        warnings.warn(
+            "a diff in a condition is true if checkpoints differ; the next release makes it true if they are equal. "
+            "Write report.ok or not report.ok",
+            FutureWarning,
+            stacklevel=2,
+        )
         return not self.ok
 
     def lines(self, *, all_names: bool = False) -> Iterator[str]:
@@ -129,7 +139,7 @@ class DiffReport(Report):
             "ok": self.ok,
             "a": self.checkpoints[0],
             "b": self.checkpoints[1],
-            "different": bool(self),
+            "different": not self.ok,
             "only_in_a": list(self.only_in_a),
             "only_in_b": list(self.only_in_b),
             "tensors": [_record(item) for item in self.different],

@@ -59,9 +59,6 @@ class Comparison(MatchReport):
         """Whether every variable has its tensor and equals it, bit for bit."""
         return self.fits and not self.different
 
-    def __bool__(self) -> bool:
-        return self.ok
-
     def lines(self, *, all_names: bool = False) -> Iterator[str]:
         """Yields the report line by line.
 
