@@ -96,7 +96,7 @@ $(VENV)/.stamp-demo: $(PACKAGING) | $(BIN)/python
 
 $(VENV)/.stamp-test: $(PACKAGING) | $(BIN)/python
 	$(if $(TORCH),$(PIP) $(TORCH))
-	$(PIP) --editable '.[test,cli,remote,notebooks,safetensors,keras,orbax]' '$(TENSORFLOW)'
+	$(PIP) --editable '.[test,cli,remote,s3,notebooks,safetensors,keras,orbax]' 'moto[server]>=5' '$(TENSORFLOW)'
 	@touch $@ $(VENV)/.stamp-demo
 
 $(INTEROP_VENV)/.stamp: .ci/tensorflow-1.15.txt

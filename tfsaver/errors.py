@@ -18,6 +18,7 @@
     ├── CheckpointReplacedError      RuntimeError         prefix, what: it changed under the reader's hands
     ├── WriteError                   OSError              path, code, reason: the system does not let it be written
     │   └── NoSpaceError                                  needed, available
+    ├── StorageError                 OSError              path, operation, reason: an object store refuses, or is not reached
     ├── UnimplementedError           NotImplementedError  valid, but not ours (yet)
     └── MissingExtraError            ImportError          names the pip line
 
@@ -49,6 +50,7 @@ __all__ = [
     "RestoreError",
     "SaverError",
     "ShapeMismatchError",
+    "StorageError",
     "TensorNotFoundError",
     "TruncatedError",
     "UnimplementedError",
@@ -335,6 +337,32 @@ class CheckpointReplacedError(SaverError, RuntimeError):
     def sentence(self) -> str:
         found = f"the checkpoint {self.prefix!r} was replaced while it was read: {self.what}"
         return f"{found}; open it again to read the new one"
+
+
+class StorageError(SaverError, OSError):
+    """An object store refuses an operation or cannot be reached.
+
+    Attributes:
+        path: The URL.
+        operation: What was tried, as in ``read 4,096 bytes at 0``.
+        reason: What the store, or its library, says.
+        attempts: How often it was tried.
+    """
+
+    def __init__(self, path: str, operation: str, reason: str, attempts: int = 1) -> None:
+        super().__init__(path)
+        self.path = path
+        self.operation = operation
+        self.reason = reason
+        self.attempts = attempts
+
+    @property
+    def filename(self) -> str:
+        return self.path
+
+    def sentence(self) -> str:
+        times = f" ({self.attempts} attempts)" if self.attempts > 1 else ""
+        return f"{self.path}: {self.operation}: {self.reason}{times}"
 
 
 class WriteError(SaverError, OSError):

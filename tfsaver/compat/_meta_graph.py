@@ -1,9 +1,9 @@
 """A graph as a MetaGraphDef: the one piece of a checkpoint that TensorFlow makes.
 
 What belongs into it (collections, stripped operations, the surgery that its options ask for) is TensorFlow's to say, and the
-graph is in its hands; so its own function does all of it but the writing. A local file is written here: it appears whole,
-and is on the disk. The places in the source where nodes were made TensorFlow writes itself, into a directory of ours, and
-to a URL it writes everything.
+graph is in its hands; so its own function does all of it but the writing. The file is written here: it appears whole, and is
+on the disk or in the store. The places in the source where nodes were made TensorFlow writes itself, into a directory of
+ours, or to the URL if its runtime knows the scheme.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def export_meta_graph(
         **kwargs,
     )
     path = "" if not filename else file_io.as_path(filename)
-    if file_io.is_remote(path):
+    if file_io.is_remote(path) and save_debug_info:
         return export(filename=filename, save_debug_info=save_debug_info)[0]
     if not path or not save_debug_info:
         meta_graph_def = export()[0]
@@ -118,7 +118,7 @@ def begin_export(
             return export(filename, **options)
 
     path = file_io.as_path(filename)
-    if options.get("save_debug_info") or file_io.is_remote(path):
+    if options.get("save_debug_info"):
         return functools.partial(exported, filename)
     if not at_once or graph.finalized:
         return lambda: _write(exported(None), path, durable=durable)

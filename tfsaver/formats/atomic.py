@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import tempfile
 from collections.abc import Iterator
 
 from tfsaver.errors import AlreadyExistsError, InvalidArgumentError, SaverError, UnimplementedError
@@ -24,6 +25,8 @@ from tfsaver.lib.free_space import check_free_space
 from tfsaver.lib.temporary_directory import temporary_directory
 from tfsaver.lib.write_errors import write_error
 
+# What is copied to and from a store at once.
+_COPIED_SIZE = 16 << 20
 _OF_WRITING = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
 
 
@@ -31,12 +34,43 @@ def local_path(path: file_io.PathLike) -> str:
     """The path as text.
 
     Raises:
-        UnimplementedError: It is elsewhere, where the neighbours' libraries cannot go.
+        UnimplementedError: It is in a store, where the formats' libraries cannot go; verbs open a `downloaded` copy.
     """
     text = file_io.as_path(path)
     if file_io.is_remote(text):
         raise UnimplementedError(f"{text} is elsewhere, and the library of its format reads and writes local files")
     return text
+
+
+@contextlib.contextmanager
+def downloaded(path: str) -> Iterator[str]:
+    """A local copy of a file in a store, for the length of the block; a local file's own path.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        StorageError: The store refuses it.
+    """
+    if not file_io.is_remote(path):
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="tfsaver-") as directory:
+        copy = os.path.join(directory, file_io.split(path)[1])
+        source = file_io.open_for_reading(path)
+        with contextlib.closing(source), open(copy, "wb") as file:
+            for start in range(0, source.size, _COPIED_SIZE):
+                file.write(source.read(start, _COPIED_SIZE))
+        yield copy
+
+
+@contextlib.contextmanager
+def _uploaded(path: str) -> Iterator[str]:
+    """A local file that is uploaded when the block ends without an error."""
+    with tempfile.TemporaryDirectory(prefix="tfsaver-") as directory:
+        copy = os.path.join(directory, file_io.split(path)[1])
+        yield copy
+        with file_io.atomic_writer(path) as target, open(copy, "rb") as file:
+            while data := file.read(_COPIED_SIZE):
+                target.append(data)
 
 
 def check_file_target(path: str) -> None:
@@ -45,7 +79,7 @@ def check_file_target(path: str) -> None:
     Raises:
         AlreadyExistsError: A directory is there.
     """
-    if file_io.is_directory(path):
+    if not file_io.is_remote(path) and file_io.is_directory(path):
         raise AlreadyExistsError(f"{path} is a directory, and a file of that name is to be written")
 
 
@@ -63,6 +97,10 @@ def atomic_file(path: str, *, durable: bool = True, expected_size: int = 0) -> I
         WriteError: The system refuses it, or there is no room.
     """
     check_file_target(path)
+    if file_io.is_remote(path):
+        with _uploaded(path) as copy:
+            yield copy
+        return
     directory, name = file_io.split(path)
     with file_io.directory_made(directory, durable=durable), _place_for(path, expected_size) as place:
         temporary = file_io.join(place, name)

@@ -69,7 +69,7 @@ class KerasTarget(Target):
 
     def __init__(self, path: file_io.PathLike, *, like: file_io.PathLike | None = None, durable: bool = True) -> None:
         self._h5py = _library()
-        self.path = local_path(path)
+        self.path = file_io.as_path(path)
         if not self.path.endswith(_SUFFIX):
             what = "Keras takes any other .h5 for the older layout"
             raise InvalidArgumentError(f"{self.path} does not end in {_SUFFIX}: {what}")

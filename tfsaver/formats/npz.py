@@ -68,7 +68,7 @@ class NpzTarget(Target):
     takes_pieces = True
 
     def __init__(self, path: file_io.PathLike, *, durable: bool = True) -> None:
-        self.path = local_path(path)
+        self.path = file_io.as_path(path)
         self._durable = durable
 
     def check(self, source: TensorSource) -> None:

@@ -90,7 +90,7 @@ class SafetensorsTarget(Target):
         self, path: file_io.PathLike, *, metadata: Mapping[str, str] | None = None, durable: bool = True
     ) -> None:
         self._library = _library()
-        self.path = local_path(path)
+        self.path = file_io.as_path(path)
         self._metadata = metadata
         self._durable = durable
         self._infos: list[TensorInfo] = []

@@ -96,7 +96,7 @@ class TorchTarget(Target):
 
     def __init__(self, path: file_io.PathLike, *, durable: bool = True) -> None:
         self._torch = _library()
-        self.path = local_path(path)
+        self.path = file_io.as_path(path)
         self._durable = durable
 
     def check(self, source: TensorSource) -> None:

@@ -3,8 +3,8 @@
     device, inode           another file was renamed to the name
     size, time of change    the file was written over in place
 
-An inode is given to no other file as long as somebody has the first one open. A store behind a URL has no inodes; what it
-says of size and time is taken as far as it says it.
+An inode is given to no other file as long as somebody has the first one open. A store behind a URL has no inodes; its
+ETag, or what else it says of a version, takes their place.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from tfsaver.lib import file_io
 from tfsaver.lib.local_file_system import LocalRandomAccessFile
+from tfsaver.lib.remote_file_system import RemoteRandomAccessFile
 
 
 class FileIdentity(NamedTuple):
@@ -33,6 +34,9 @@ def of_open(file: file_io.RandomAccessFile) -> FileIdentity:
     """
     if isinstance(file, LocalRandomAccessFile):
         return _of_status(file.status())
+    if isinstance(file, RemoteRandomAccessFile):
+        # What it was when it was opened: its reads are of that version, or their checksums say otherwise.
+        return FileIdentity(0, file.version, file.size, 0)
     return of_path(file.path)
 
 
@@ -44,13 +48,7 @@ def of_path(path: str) -> FileIdentity:
     """
     if not file_io.is_remote(path):
         return _of_status(os.stat(path))
-    size = file_io.open_for_reading(path).size
-    try:
-        time = int(file_io.modification_time(path) * 1e9)
-    except (NotImplementedError, AttributeError, TypeError, ValueError):
-        # Not every store keeps times.
-        time = 0
-    return FileIdentity(0, 0, size, time)
+    return of_open(file_io.open_for_reading(path))
 
 
 def _of_status(status: os.stat_result) -> FileIdentity:

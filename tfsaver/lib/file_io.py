@@ -50,6 +50,7 @@ class WritableFile(Protocol):
     def sync(self) -> None: ...
     def hold(self) -> bool: ...
     def close(self) -> None: ...
+    def discard(self) -> None: ...
     def release(self) -> None: ...
 
 
@@ -127,6 +128,14 @@ def list_directory(path: str) -> list[str]:
     return file_system(path).list_directory(path or os.curdir)
 
 
+def names_beginning(path: str) -> list[str]:
+    """The names next to `path` that begin like it, sorted; in a store this is one request."""
+    if is_remote(path):
+        return remote_file_system.names_beginning(path)
+    directory, start = split(path)
+    return [name for name in list_directory(directory) if name.startswith(start)]
+
+
 def modification_time(path: str) -> float:
     """Seconds since the epoch at which a file was last written."""
     return file_system(path).modification_time(path)
@@ -146,6 +155,11 @@ def make_directory(path: str, *, durable: bool = True) -> list[str]:
         WriteError: The system refuses it; none of them is there then.
     """
     return file_system(path).make_directory(path, durable)
+
+
+def has_directories(path: str) -> bool:
+    """Whether a directory must be made before a file can be written in it; in most stores there is no such thing."""
+    return not is_remote(path) or remote_file_system.has_directories(path)
 
 
 @contextlib.contextmanager
@@ -246,16 +260,21 @@ def open_for_writing(path: str, target: str | None = None, durable: bool = False
     return file_system(path).open_for_writing(path, target, durable)
 
 
-def open_temporary(path: str, *, durable: bool = False) -> WritableFile:
+def open_temporary(path: str, *, durable: bool = False, exclusive: bool = False) -> WritableFile:
     """Makes an empty file under a temporary name beside `path`, its `path`, and holds it until `release` is called.
+
+    An object in a store appears only when it is closed, and a store has no cheap rename: it has its final name at once.
 
     Args:
         path: The name that it is to have in the end.
         durable: Whether it will be synced: the disk then begins while it is written.
+        exclusive: Whether an object that is in a store under that name when this one is closed is an error.
 
     Raises:
         WriteError: The system refuses it.
     """
+    if is_remote(path):
+        return remote_file_system.RemoteWritableFile(path, exclusive=exclusive)
     while True:
         file = open_for_writing(temporary_name(path), path, durable)
         if file.hold():
@@ -326,16 +345,13 @@ def atomic_writer(path: str, *, durable: bool = True) -> Iterator[WritableFile]:
     """
     file = open_temporary(path, durable=durable)
     try:
-        try:
-            yield file
-            if durable:
-                file.sync()
-        finally:
-            file.close()
+        yield file
+        if durable:
+            file.sync()
+        file.close()
         replace(file.path, path)
     except BaseException:
-        with contextlib.suppress(OSError):
-            remove(file.path)
+        file.discard()
         raise
     finally:
         file.release()

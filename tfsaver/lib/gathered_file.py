@@ -65,6 +65,11 @@ class GatheredFile:
         self._gathered = []
         self._file.close()
 
+    def discard(self) -> None:
+        """Closes the file and removes it."""
+        self._gathered = []
+        self._file.discard()
+
     def _take_batch(self) -> None:
         batch, size = self._gathered, self._gathered_size
         self._gathered, self._gathered_size = [], 0

@@ -364,6 +364,13 @@ class LocalWritableFile:
         with write_errors(self.target):
             os.close(descriptor)
 
+    def discard(self) -> None:
+        """Closes the file and removes it by the name under which it was made; what has another name by now stays."""
+        with contextlib.suppress(OSError):
+            self.close()
+        with contextlib.suppress(OSError):
+            os.remove(self.path)
+
     def release(self) -> None:
         """Lets go of a file that has its name, or is gone; closed it is by then."""
         if self._held is not None:

@@ -68,6 +68,11 @@ class OverlappedFile(GatheredFile):
         self._join()
         super().close()
 
+    def discard(self) -> None:
+        self._is_abandoned = True
+        self._join()
+        super().discard()
+
     def _hand_over(self, batch: Batch, size: int) -> None:
         offset, self._offset = self._offset, self._offset + size
         if self._waiting.full() and self._beside is not None and self._beside.write(batch, offset):

@@ -1,89 +1,279 @@
-"""Files elsewhere (``gs://``, ``s3://``, ``memory://``, ...), through fsspec, an optional package.
+"""Files in object stores and elsewhere (``s3://``, ``gs://``, ``https://``, ``memory://``, ...), through fsspec.
 
-An object store has no append and no rename: an appended file becomes visible when it is closed, and a replace is a move
-that the store makes as atomic as it can (one object written whole). The order in which tfsaver closes files is therefore
-the order in which they appear, data before index.
+    reading    an object is opened by one request for its size and its ETag; reads that follow one another fetch ahead
+    writing    an object is written under its final name and appears, whole, when it is closed
+    listing    never from a cache: another process may have written since
+    errors     what the store refuses is a StorageError that says what was tried; a store that asks for patience gets it
+
+An object store has no append and no rename. The order in which objects are closed is the order in which they appear, so data
+are closed before their index.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import functools
+import hashlib
+import inspect
 import io
 import posixpath
-from typing import Any
+import random
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from typing import IO, Any, TypeVar
 
 from tfsaver._lazy_imports import lazy_import
-from tfsaver.errors import MissingExtraError
+from tfsaver.errors import AlreadyExistsError, MissingExtraError, SaverError, StorageError
+
+_T = TypeVar("_T")
+
+# A store that throttles, or a connection that breaks, is tried again after 0.1, 0.2, 0.4 and 0.8 seconds, more or less.
+_MAX_ATTEMPTS = 5
+_FIRST_DELAY = 0.1
+_TRANSIENT = frozenset({errno.EAGAIN, errno.EBUSY, errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE, errno.ETIMEDOUT})
+_TRANSIENT_WORDS = ("slowdown", "slow down", "request rate", "timeout", "timed out", "internalerror", "internal error")
+# An object is uploaded in parts of this size. S3 takes 10,000 parts: 160 GB.
+_PART_SIZE = 16 << 20
+# In seconds: an object that was looked for and is opened at once is not looked for again.
+_MAX_AGE = 1.0
+# Reads up to the first size fetch ahead if they follow one another; the window doubles up to the second.
+_READ_AHEAD_LIMIT = 1 << 20
+_MAX_WINDOW = 8 << 20
+_MAX_GAP = 64 << 10
+# Stores whose directories are nothing but common beginnings of names: none is ever made, and no bucket either.
+_WITHOUT_DIRECTORIES = frozenset(
+    {"abfs", "abfss", "adl", "az", "gcs", "gs", "hf", "http", "https", "memory", "oci", "oss", "r2", "s3", "s3a"}
+)
+# What stores call something that changes with an object.
+_VERSIONS = ("ETag", "etag", "md5Hash", "crc32c", "generation", "mtime", "LastModified", "last_modified", "created")
+_EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "hf": "hf", "http": "http", "https": "http"}
 
 
 def _resolve(path: str) -> tuple[Any, str]:
+    scheme = path.partition("://")[0]
+    extra = _EXTRAS.get(scheme, "remote")
     try:
         with lazy_import():
             import fsspec
     except ImportError as error:
-        raise MissingExtraError("fsspec", extra="remote", purpose=f"reading or writing {path}") from error
+        raise MissingExtraError("fsspec", extra=extra, purpose=f"reading or writing {path}") from error
     try:
         # The module for the scheme.
         with lazy_import():
-            system, inner = fsspec.core.url_to_fs(path)
+            system, inner = fsspec.core.url_to_fs(path, use_listings_cache=False)
     except ImportError as error:
         # fsspec's own message names the package that serves this scheme.
-        raise MissingExtraError(str(error), extra="remote", purpose=f"reading or writing {path}") from error
+        raise MissingExtraError(str(error), extra=extra, purpose=f"reading or writing {path}") from error
     return system, inner
 
 
+def _attempt(path: str, operation: str, call: Callable[[], _T]) -> _T:
+    """The result of a request, which is repeated while the store asks for patience.
+
+    Raises:
+        FileNotFoundError: There is no such object.
+        FileExistsError: There is one.
+        StorageError: Anything else that the store or its library raises.
+    """
+    for attempt in range(1, _MAX_ATTEMPTS + 1):
+        try:
+            return call()
+        except (SaverError, FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError, MemoryError):
+            raise
+        except Exception as error:
+            if attempt == _MAX_ATTEMPTS or not _is_transient(error):
+                reason = str(error) or type(error).__name__
+                raise StorageError(path, operation, reason, attempt) from error
+            time.sleep(_FIRST_DELAY * 2 ** (attempt - 1) * random.uniform(0.5, 1.0))
+    raise AssertionError
+
+
+def _is_transient(error: BaseException) -> bool:
+    if isinstance(error, (TimeoutError, ConnectionError)) or getattr(error, "errno", None) in _TRANSIENT:
+        return True
+    text = f"{type(error).__name__} {error}".lower()
+    return any(word in text for word in _TRANSIENT_WORDS)
+
+
+def version(info: dict[str, Any]) -> int:
+    """A number that changes when an object is written again, from what the store says of it; 0 where it says nothing."""
+    for key in _VERSIONS:
+        if (value := info.get(key)) is not None:
+            return int.from_bytes(hashlib.blake2b(f"{key}={value}".encode(), digest_size=7).digest(), "big")
+    return 0
+
+
 class RemoteRandomAccessFile:
-    """An object read by ranges."""
+    """An object read by ranges. Several threads may read from it at once.
+
+    Args:
+        path: The URL.
+
+    Attributes:
+        size: Its size when it was opened.
+        version: See `version`.
+    """
 
     def __init__(self, path: str) -> None:
         self.path = path
         self._system, self._inner = _resolve(path)
-        self.size: int = self._system.size(self._inner)
+        info = _just_seen.take(path) or _attempt(path, "look up", lambda: self._system.info(self._inner))
+        if info.get("type") == "directory":
+            raise FileNotFoundError(errno.ENOENT, "a directory, not an object", path)
+        self.size: int = int(info.get("size") or 0)
+        self.version = version(info)
+        self._lock = threading.Lock()
+        # The bytes that were fetched last, from this offset on, and how many are fetched ahead.
+        self._ahead = b""
+        self._ahead_offset = 0
+        self._window = 0
 
     def read(self, offset: int, size: int) -> bytes:
-        if offset >= self.size or not size:
+        size = min(size, self.size - offset)
+        if size <= 0:
             return b""
-        return bytes(self._system.cat_file(self._inner, start=offset, end=min(offset + size, self.size)))
+        if size > _READ_AHEAD_LIMIT or size == self.size:
+            return self._fetch(offset, size)
+        with self._lock:
+            end = self._ahead_offset + len(self._ahead)
+            if self._ahead_offset <= offset and offset + size <= end:
+                start = offset - self._ahead_offset
+                return self._ahead[start : start + size]
+            follows = bool(self._ahead) and self._ahead_offset <= offset <= end + _MAX_GAP
+            self._window = min(max(2 * self._window, 4 * size), _MAX_WINDOW) if follows else 0
+            self._ahead = self._fetch(offset, min(max(size, self._window), self.size - offset))
+            self._ahead_offset = offset
+            return self._ahead[:size]
 
     def readinto(self, offset: int, buffer: memoryview) -> int:
         data = self.read(offset, len(buffer))
         buffer[: len(data)] = data
         return len(data)
 
+    def _fetch(self, offset: int, size: int) -> bytes:
+        data: bytes = _attempt(
+            self.path,
+            f"read {size:,} bytes at {offset:,}",
+            lambda: self._system.cat_file(self._inner, start=offset, end=offset + size),
+        )
+        if len(data) > size:
+            # A server that does not know ranges sends all of the object.
+            data = data[offset : offset + size] if len(data) == self.size else b""
+        return data
+
     def close(self) -> None:
-        pass
+        with self._lock:
+            self._ahead = b""
 
 
 class RemoteWritableFile:
-    """A new object; it appears when it is closed."""
+    """A new object, written under its final name; it appears when it is closed, and not at all when it is discarded.
 
-    def __init__(self, path: str) -> None:
+    Args:
+        path: The URL.
+        exclusive: Whether an object that is there when this one is closed stays, which is then an error.
+    """
+
+    def __init__(self, path: str, *, exclusive: bool = False) -> None:
         self.path = path
-        system, inner = _resolve(path)
-        self._file = system.open(inner, "wb")
+        self._system, self._inner = _resolve(path)
+        self._mode = "xb" if exclusive else "wb"
+        # The upload, if the store takes parts that appear together at the end.
+        self._upload: Any = None
+        # What waits for the end where it does not, and until an upload is worth beginning.
+        self._waiting: IO[bytes] = tempfile.SpooledTemporaryFile(_PART_SIZE)  # noqa: SIM115 - closed with this file
+        self._is_closed = False
 
     def append(self, data: bytes | bytearray | memoryview) -> None:
-        self._file.write(data)
+        self._waiting.write(data)
+        if self._waiting.tell() >= _PART_SIZE and _is_object_store(self._system):
+            self._hand_over()
 
     def append_all(self, pieces: list[bytes | bytearray | memoryview]) -> None:
         for piece in pieces:
-            self._file.write(piece)
+            self.append(piece)
+
+    def _hand_over(self) -> None:
+        if self._upload is None:
+            self._upload = _attempt(self.path, "begin an upload", self._open)
+        self._waiting.seek(0)
+        while piece := self._waiting.read(_PART_SIZE):
+            _attempt_once(self.path, "upload a part", functools.partial(self._upload.write, piece))
+        self._waiting.seek(0)
+        self._waiting.truncate()
+
+    def _open(self) -> Any:
+        return self._system.open(self._inner, self._mode, block_size=_PART_SIZE)
 
     def skip(self, size: int) -> None:
         raise io.UnsupportedOperation(f"{self.path}: an object is written from its first byte to its last")
 
     def sync(self) -> None:
-        self._file.flush()
+        """Nothing to do: a store keeps what it has acknowledged."""
 
     def hold(self) -> bool:
         """Nothing to do: nobody cleans up in a store."""
         return True
 
     def close(self) -> None:
-        self._file.close()
+        if self._is_closed:
+            return
+        self._is_closed = True
+        try:
+            if self._upload is None:
+                _attempt(self.path, "write", self._write_at_once)
+            else:
+                self._hand_over()
+                _attempt_once(self.path, "finish an upload", self._upload.close)
+        except FileExistsError as error:
+            raise AlreadyExistsError(f"{self.path}: another save has written it meanwhile") from error
+        finally:
+            self._waiting.close()
+
+    def _write_at_once(self) -> None:
+        self._waiting.seek(0)
+        with self._open() as file:
+            shutil.copyfileobj(self._waiting, file, _PART_SIZE)
+
+    def discard(self) -> None:
+        """Gives the upload up: nothing of it appears."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self._waiting.close()
+        if self._upload is not None:
+            with contextlib.suppress(Exception):
+                self._upload.discard()
+            # Or else its finalizer finishes the upload.
+            self._upload.closed = True
 
     def release(self) -> None:
         pass
+
+
+def _is_object_store(system: Any) -> bool:
+    """Whether a file is uploaded in parts, which appear together when it is closed."""
+    protocols = system.protocol if isinstance(system.protocol, (tuple, list)) else (system.protocol,)
+    return not {"memory", "file", "sftp", "ssh", "smb", "ftp", "hdfs"}.intersection(protocols)
+
+
+def _attempt_once(path: str, operation: str, call: Callable[[], _T]) -> _T:
+    """The result of a request that must not be repeated: a part that was half written would be there twice."""
+    try:
+        return call()
+    except (SaverError, FileExistsError, MemoryError):
+        raise
+    except Exception as error:
+        raise StorageError(path, operation, str(error) or type(error).__name__) from error
+
+
+def has_directories(path: str) -> bool:
+    """Whether a directory must be made before a file can be written in it."""
+    return path.partition("://")[0] not in _WITHOUT_DIRECTORIES
 
 
 def open_for_reading(path: str, descriptors: object) -> RemoteRandomAccessFile:
@@ -94,23 +284,63 @@ def open_for_writing(path: str, target: str | None, durable: bool) -> RemoteWrit
     return RemoteWritableFile(path)
 
 
+class _JustSeen(threading.local):
+    """What was found when this thread last looked for an object, for opening it at once: these two are one request."""
+
+    _path = ""
+    _info: dict[str, Any] | None = None
+    _time = 0.0
+
+    def put(self, path: str, info: dict[str, Any]) -> None:
+        self._path, self._info, self._time = path, info, time.monotonic()
+
+    def take(self, path: str) -> dict[str, Any] | None:
+        info, self._info = self._info, None
+        is_fresh = time.monotonic() - self._time < _MAX_AGE
+        return info if is_fresh and path == self._path else None
+
+
+_just_seen = _JustSeen()
+
+
 def exists(path: str) -> bool:
     system, inner = _resolve(path)
-    return bool(system.exists(inner))
+    try:
+        info = _attempt(path, "look up", lambda: system.info(inner))
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    _just_seen.put(path, info)
+    return True
+
+
+def names_beginning(path: str) -> list[str]:
+    """The names of the objects next to `path` that begin like it."""
+    system, inner = _resolve(path)
+    directory, _, start = inner.rpartition("/")
+    if "prefix" not in inspect.signature(system.find).parameters:
+        return [name for name in list_directory(path.rpartition("/")[0]) if name.startswith(start)]
+    try:
+        found = _attempt(path, "list", lambda: system.find(directory, prefix=start))
+    except FileNotFoundError as error:
+        if has_directories(path):
+            return []
+        # A store that has no directories has no such bucket, which is not ours to make.
+        raise StorageError(path, "list", str(error)) from error
+    return sorted({entry.rstrip("/").rpartition("/")[2] for entry in found if entry.rpartition("/")[0].endswith(directory)})
 
 
 def is_directory(path: str) -> bool:
     system, inner = _resolve(path)
-    return bool(system.isdir(inner))
+    return bool(_attempt(path, "look up", lambda: system.isdir(inner)))
 
 
 def list_directory(path: str) -> list[str]:
     system, inner = _resolve(path)
     try:
-        listing = system.ls(inner, detail=False)
+        listing = _attempt(path, "list", lambda: system.ls(inner, detail=False))
     except (FileNotFoundError, NotADirectoryError):
         return []
-    return sorted(posixpath.basename(entry.rstrip("/")) for entry in listing)
+    return sorted({posixpath.basename(entry.rstrip("/")) for entry in listing} - {""})
 
 
 def modification_time(path: str) -> float:
@@ -119,8 +349,9 @@ def modification_time(path: str) -> float:
 
 
 def make_directory(path: str, durable: bool) -> list[str]:
-    system, inner = _resolve(path)
-    system.makedirs(inner, exist_ok=True)
+    if has_directories(path):
+        system, inner = _resolve(path)
+        _attempt(path, "make a directory", lambda: system.makedirs(inner, exist_ok=True))
     return []
 
 
@@ -129,8 +360,9 @@ def remove_directories(paths: list[str]) -> None:
 
 
 def replace(source: str, target: str) -> None:
-    system, inner = _resolve(source)
-    system.mv(inner, _resolve(target)[1])
+    if source != target:
+        system, inner = _resolve(source)
+        _attempt(target, f"move {source} here", lambda: system.mv(inner, _resolve(target)[1]))
 
 
 def link(source: str, target: str) -> None:
@@ -139,8 +371,8 @@ def link(source: str, target: str) -> None:
 
 def remove(path: str) -> None:
     system, inner = _resolve(path)
-    if system.exists(inner):
-        system.rm_file(inner)
+    with contextlib.suppress(FileNotFoundError):
+        _attempt(path, "remove", lambda: system.rm_file(inner))
 
 
 def sync_file(path: str, target: str) -> None:

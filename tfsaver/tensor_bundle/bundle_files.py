@@ -160,8 +160,10 @@ class BundleFiles:
             OSError: The system does not read it; says nothing about the bytes.
         """
         file = self._checked_file(span)
-        for start in range(0, span.size, _HASHED_SIZE):
-            piece = buffer[start : start + _HASHED_SIZE]
+        # One request of a store brings all of it.
+        step = _HASHED_SIZE if isinstance(file, LocalRandomAccessFile) else span.size
+        for start in range(0, span.size, step or 1):
+            piece = buffer[start : start + step]
             self._read(file, span, start, piece)
             crc = crc32c.extend(crc, piece)
         return crc
@@ -241,7 +243,7 @@ class BundleFiles:
         file = self._file(shard_id)
         if not isinstance(file, LocalRandomAccessFile):
             # An object is written whole, under the same name or another.
-            return file.size
+            return file_identity.of_open(file)
         try:
             status = file.status()
         except FileNotFoundError:
@@ -266,6 +268,11 @@ class BundleFiles:
         if kept is None or kept[0] != entry or kept[1] != self.version(entry.shard_id):
             return None
         return kept[2]
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether each read is a request, which takes long, and many of which can be under way."""
+        return file_io.is_remote(self._prefix)
 
     def is_doubtful(self, shard_id: int) -> bool:
         """Whether only its checksum can tell that an entry's bytes are this checkpoint's; of a file that was opened."""
@@ -312,6 +319,10 @@ class BundleFiles:
             file = file_io.open_for_reading(self.path(shard_id), self._descriptors)
         except FileNotFoundError:
             raise self.missing(shard_id) from None
+        if file_io.is_remote(file.path):
+            # Another request would tell no more than the checksums do.
+            self._doubtful[shard_id] = "data in an object store"
+            return file
         try:
             fate = self._index.fate()
             if fate is Fate.REPLACED:
@@ -327,7 +338,7 @@ class BundleFiles:
 
     def _is_newer_than_index(self, file: file_io.RandomAccessFile) -> bool:
         index = self._index.identity
-        if index is None or file_io.is_remote(file.path):
+        if index is None:
             return False
         return file_identity.of_open(file).modification_time_ns > index.modification_time_ns
 

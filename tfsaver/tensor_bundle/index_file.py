@@ -2,7 +2,8 @@
 
 Whoever replaces a checkpoint renames another index to its name, and the open file stays what it was; but some programs write
 over the file itself, and block by block a reader would get something of either. So a file that was written to since it was
-opened gives nothing more. An index in a store behind a URL, which has no open files, is read whole.
+opened gives nothing more. An index in a store, which has no open files, is read whole,
+or by its blocks where it is large: their checksums tell those of another index.
 
 The index also says whether the checkpoint is still the one that was opened: as long as its name stands for the same file,
 the data files are those that it speaks of, since none of them changes its name before the index has. (TensorFlow, which
@@ -20,6 +21,10 @@ from tfsaver.lib.file_identity import FileIdentity
 
 # If answers still disagree after so many times, the file was not replaced: there are mounts that invent them.
 _MAX_OPENED = 10
+
+
+# An index in a store up to this size is read whole, in one request; a larger one by its blocks.
+_MAX_CONTENT = 8 << 20
 
 
 class Fate(enum.Enum):
@@ -57,9 +62,10 @@ class IndexFile:
             self._file.close()
             self._file = self._opened()
             self.identity = self._identity()
-        self._content = self._file.read(0, self._file.size) if file_io.is_remote(path) else None
+        is_small_object = file_io.is_remote(path) and self._file.size <= _MAX_CONTENT
+        self._content = self._file.read(0, self._file.size) if is_small_object else None
         self.size = self._file.size if self._content is None else len(self._content)
-        if self._content is not None and self.fate() is Fate.REPLACED:
+        if self._content is not None and self.size != self._file.size:
             raise self.replaced()
 
     def _opened(self) -> file_io.RandomAccessFile:
@@ -69,6 +75,9 @@ class IndexFile:
             raise CheckpointNotFoundError(self.prefix, looked_for=[self.path]) from None
 
     def _identity(self) -> FileIdentity | None:
+        if file_io.is_remote(self.path):
+            # One request told both size and version; a replacement shows when something does not fit.
+            return file_identity.of_open(self._file)
         with contextlib.suppress(OSError):
             opened = file_identity.of_open(self._file)
             if opened == file_identity.of_path(self.path):

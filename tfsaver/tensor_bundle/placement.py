@@ -15,6 +15,10 @@ Where a new bundle has as many shards as the old one, it makes a detour by a bun
     6  model.index                                 says one shard
     7  model.data-0000?-of-00002                   go
 
+In an object store a rename is a copy, and there are no links and no locks. Data are written under names that the index there
+does not use, with one shard more where it has as many, and the upload of the index is the step; an upload does not take the
+place of data that somebody else has written meanwhile. What the old index used is removed afterwards.
+
 Whoever looks at any moment, or finds what a stop at any moment has left, finds the old bundle whole or the new one. Until
 all is done, every index that was or will be is kept under a temporary name as well. It brings the old bundle back where
 a sync fails after the step, and says to the next save what data files a stop has left (see `cleaning`). Where a file system
@@ -25,8 +29,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
-from tfsaver.errors import SaverError
+from tfsaver.errors import DataLossError, SaverError
 from tfsaver.lib import file_io
 from tfsaver.lib.directory_lock import directory_lock
 from tfsaver.lib.file_io import WritableFile
@@ -46,6 +51,7 @@ def place_bundle(
     durable: bool = True,
     keeps_data: bool = False,
     like: str | None = None,
+    names: FileNames | None = None,
 ) -> None:
     """Gives data files their names and writes their index; on an error the prefix is as it was.
 
@@ -59,10 +65,14 @@ def place_bundle(
         keeps_data: Whether the data files also keep the names that they have, where the file system has links: then a stop
             loses nothing of the bundles that they are of.
         like: The path of an index that has these entries, if there is one: most of it is then copied.
+        names: In a store, what `file_names` returned before the data were written; None for data under other names.
 
     Raises:
         OSError: The system refuses something.
     """
+    if file_io.is_remote(prefix):
+        _place_in_store(prefix, data_paths, header, entries, names)
+        return
     try:
         with directory_lock(file_io.split(prefix)[0]):
             placement = _Placement(prefix, header, entries, durable, like)
@@ -74,6 +84,67 @@ def place_bundle(
         for path in () if keeps_data else data_paths:
             with contextlib.suppress(OSError):
                 file_io.remove(path)
+
+
+class FileNames(NamedTuple):
+    """The names that a bundle's data files get.
+
+    Attributes:
+        num_shards: The number of shards that is part of the names. In a store it may be more than were asked for.
+        old: The number of shards of the bundle that is there, in a store; None where there is none.
+    """
+
+    num_shards: int
+    old: int | None = None
+
+
+def file_names(prefix: str, num_shards: int) -> FileNames:
+    """The names for a bundle of so many data files; in a store, names that the index there does not use."""
+    if not file_io.is_remote(prefix):
+        return FileNames(num_shards)
+    there = set(file_io.names_beginning(f"{prefix}."))
+    base = file_io.split(prefix)[1]
+    old = None
+    if f"{base}.index" in there:
+        # An index that nobody can read uses nothing.
+        with contextlib.suppress(DataLossError):
+            old = num_shards_of(prefix)
+    number = num_shards
+    while number == old or any(naming.data_path(base, shard_id, number) in there for shard_id in range(number)):
+        number += 1
+    return FileNames(number, old)
+
+
+def _place_in_store(
+    prefix: str,
+    data_paths: Sequence[str],
+    header: BundleHeader,
+    entries: Iterable[tuple[bytes, bytes]],
+    names: FileNames | None,
+) -> None:
+    named: list[str] = []
+    try:
+        if names is None:
+            names = file_names(prefix, header.num_shards)
+        for shard_id in range(names.num_shards):
+            path = naming.data_path(prefix, shard_id, names.num_shards)
+            if shard_id >= len(data_paths):
+                file_io.open_for_writing(path).close()
+            else:
+                file_io.replace(data_paths[shard_id], path)
+            named.append(path)
+        with file_io.atomic_writer(naming.index_path(prefix)) as file:
+            _write_table(file, BundleHeader(names.num_shards, header.byte_order), entries)
+    except BaseException:
+        for path in {*named, *data_paths}:
+            with contextlib.suppress(OSError):
+                file_io.remove(path)
+        raise
+    if names.old not in (None, names.num_shards):
+        for shard_id in range(names.old):
+            # Without this the new bundle is as good; the doctor names what is left.
+            with contextlib.suppress(OSError):
+                file_io.remove(naming.data_path(prefix, shard_id, names.old))
 
 
 def write_index(
@@ -104,7 +175,6 @@ class _Placement:
         self._entries = entries
         self._like = like
         self._durable = durable
-        self._is_remote = file_io.is_remote(prefix)
         # By the number of shards: data files that go unless the index says that number in the end.
         self._data: dict[int, set[int]] = {}
         self._notes: list[str] = []
@@ -114,12 +184,11 @@ class _Placement:
         """All of it, from the data files to the last name."""
         num_shards = self._header.num_shards
         old = self._old_num_shards()
-        # Links are what the second half needs; a store has none, and its renames are copies anyway.
-        has_detour = old == num_shards and not self._is_remote
+        has_detour = old == num_shards
         first = _free_number(self._prefix, num_shards + 1) if has_detour else num_shards
         index = self._new_index(first)
         last = self._new_index(num_shards) if has_detour else None
-        old_index = self._note(self._index_path) if not self._is_remote and file_io.exists(self._index_path) else None
+        old_index = self._note(self._index_path) if file_io.exists(self._index_path) else None
         self._name_data(data_paths, first, keeps_data)
         again = self._note(index, needs_link=True) if has_detour else None
         self._switch(index, old_index)
@@ -223,7 +292,7 @@ class _Placement:
             if back is not None:
                 file_io.replace(back, self._index_path)
                 self._notes.remove(back)
-            elif not self._is_remote:
+            else:
                 file_io.remove(self._index_path)
             raise
 

@@ -44,6 +44,11 @@ _PIECE_SIZE = 8 << 20
 _SMALL_SIZE = 256 << 10
 _GROUP_SIZE = 1 << 20
 _MAX_GAP = 4 << 10
+# The same of a store, where a request takes the time of a megabyte or more, and sixteen can be under way.
+_REMOTE_SMALL_SIZE = 4 << 20
+_REMOTE_GROUP_SIZE = 8 << 20
+_REMOTE_MAX_GAP = 64 << 10
+_REMOTE_WORKERS = 16
 # A part of a tensor up to this size is cut out of all of it, which is kept for the next part: a program that reads a tensor
 # part by part reads its bytes once.
 _MAX_KEPT_SIZE = 64 << 20
@@ -349,7 +354,10 @@ class _Reading:
                 task.run()
         else:
             parts.sort(key=lambda part: (part.entry.shard_id, part.entry.offset))
-            run_tasks(list(_in_runs(self._tasks(parts, in_pieces))), num_workers, progress)
+            tasks = list(self._tasks(parts, in_pieces) if self._files.is_remote else _in_runs(self._tasks(parts, in_pieces)))
+            if self._files.is_remote and num_workers is None:
+                num_workers = _REMOTE_WORKERS
+            run_tasks(tasks, num_workers, progress)
         for part in in_pieces:
             try:
                 if self._must_check(part.part.entry):
@@ -359,6 +367,9 @@ class _Reading:
 
     def _tasks(self, parts: list[_Part], in_pieces: list[_PiecewisePart]) -> Iterator[Task]:
         group: list[_Part] = []
+        is_remote = self._files.is_remote
+        small_size = _REMOTE_SMALL_SIZE if is_remote else _SMALL_SIZE
+        near = (_REMOTE_MAX_GAP, _REMOTE_GROUP_SIZE) if is_remote else (_MAX_GAP, _GROUP_SIZE)
         for part in parts:
             entry = part.entry
             if not entry.dtype.has_fixed_size:
@@ -366,14 +377,14 @@ class _Reading:
             elif part.raw is None and part.target is not None:
                 read_part = functools.partial(self._read_part, part.region or _all_of(entry), part.target)
                 yield Task(functools.partial(self._guarded, part, read_part), entry.size)
-            elif entry.size > _SMALL_SIZE:
+            elif entry.size > small_size:
                 large = _PiecewisePart(part)
                 in_pieces.append(large)
                 for number in range(large.num_pieces):
                     read_piece = functools.partial(large.read, self._files, number)
                     yield Task(functools.partial(self._guarded, part, read_piece), large.size(number))
             else:
-                if group and not _is_near(group, entry):
+                if group and not _is_near(group, entry, *near):
                     yield Task(functools.partial(self._read_group, group), _size_of(group))
                     group = []
                 group.append(part)
@@ -526,9 +537,10 @@ def _check(files: BundleFiles, entry: BundleEntry) -> None:
 
 def _hash(files: BundleFiles, span: Span) -> int:
     """The checksum of bytes that nobody wants to keep."""
-    scratch = np.empty(min(span.size, _SCRATCH_SIZE), np.uint8)
+    scratch_size = _PIECE_SIZE if files.is_remote else _SCRATCH_SIZE
+    scratch = np.empty(min(span.size, scratch_size), np.uint8)
     crc = 0
-    for start in range(0, span.size, _SCRATCH_SIZE):
+    for start in range(0, span.size, scratch_size):
         piece = scratch[: span.size - start]
         crc = files.fill(Span(span.shard_id, span.offset + start, len(piece)), piece.data, crc)
     return crc
@@ -574,8 +586,8 @@ def _size_of(group: list[_Part]) -> int:
     return last.offset + last.size - first.offset
 
 
-def _is_near(group: list[_Part], entry: BundleEntry) -> bool:
+def _is_near(group: list[_Part], entry: BundleEntry, max_gap: int, group_size: int) -> bool:
     first, last = group[0].entry, group[-1].entry
-    if entry.shard_id != last.shard_id or not 0 <= entry.offset - (last.offset + last.size) <= _MAX_GAP:
+    if entry.shard_id != last.shard_id or not 0 <= entry.offset - (last.offset + last.size) <= max_gap:
         return False
-    return entry.offset + entry.size - first.offset <= _GROUP_SIZE
+    return entry.offset + entry.size - first.offset <= group_size

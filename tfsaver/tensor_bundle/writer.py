@@ -10,7 +10,6 @@ and the entries.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Any, Literal, TypeAlias
@@ -35,7 +34,7 @@ from tfsaver.tensor_bundle.cleaning import clean_directory
 from tfsaver.tensor_bundle.entry import BundleEntry
 from tfsaver.tensor_bundle.header import BundleHeader
 from tfsaver.tensor_bundle.mapped_writes import mapped_writes
-from tfsaver.tensor_bundle.placement import place_bundle
+from tfsaver.tensor_bundle.placement import file_names, place_bundle
 
 Writes: TypeAlias = Literal["direct", "gathered", "overlapped"]
 
@@ -45,7 +44,7 @@ class _Shard:
 
     def __init__(self, path: str, writes: Writes, helps: bool, durable: bool) -> None:
         self.path = path
-        self._held = file_io.open_temporary(path, durable=durable)
+        self._held = file_io.open_temporary(path, durable=durable, exclusive=True)
         self.temporary = self._held.path
         self.file: WritableFile | GatheredFile = self._held
         if writes == "gathered":
@@ -72,10 +71,7 @@ class _Shard:
 
     def discard(self) -> None:
         """Removes the file, unless it has its name by now."""
-        with contextlib.suppress(OSError):
-            self.file.close()
-        with contextlib.suppress(OSError):
-            file_io.remove(self.temporary)
+        self.file.discard()
         self.release()
 
     def release(self) -> None:
@@ -122,6 +118,7 @@ class BundleWriter:
             raise InvalidArgumentError(f"byte_order is {byte_order!r}, 'little' or 'big' is needed")
         self.prefix = file_io.as_path(prefix)
         self._header = BundleHeader(num_shards, byte_order)
+        self._names = file_names(self.prefix, num_shards)
         self._durable = durable
         self._entries: dict[bytes, BundleEntry] = {}
         self._finished = False
@@ -137,7 +134,7 @@ class BundleWriter:
             if not file_io.is_remote(self.prefix):
                 check_free_space(self.prefix, expected_size)
             for shard_id in range(num_shards):
-                path = naming.data_path(self.prefix, shard_id, num_shards)
+                path = naming.data_path(self.prefix, shard_id, self._names.num_shards)
                 # A core for each file's thread, and one for the caller.
                 self._shards.append(_Shard(path, writes, num_shards < num_usable_cores(), durable))
         except BaseException:
@@ -261,7 +258,7 @@ class BundleWriter:
                 shard.complete(self._durable)
             entries = [(key, self._entries[key].encode()) for key in sorted(self._entries)]
             temporaries = [shard.temporary for shard in self._shards]
-            place_bundle(self.prefix, temporaries, self._header, entries, durable=self._durable)
+            place_bundle(self.prefix, temporaries, self._header, entries, durable=self._durable, names=self._names)
         except BaseException:
             self.discard()
             raise
@@ -350,6 +347,8 @@ class BundleWriter:
 
 def _make_last_directory(directory: str, durable: bool) -> list[str]:
     """Makes the directory a prefix is in, if its parent exists: one level, as TensorFlow does; returns it if it was made."""
+    if not file_io.has_directories(directory):
+        return []
     if directory and not file_io.exists(directory) and file_io.is_directory(file_io.split(directory)[0] or "."):
         return file_io.make_directory(directory, durable=durable)
     return []

@@ -12,6 +12,7 @@ from tfsaver.checkpoint.editing.select import report_of_selection, selected
 from tfsaver.checkpoint.selection import Select
 from tfsaver.checkpoint.tensor_source import TensorSource, as_source
 from tfsaver.errors import InvalidArgumentError
+from tfsaver.formats.atomic import downloaded
 from tfsaver.formats.registry import format_of_source
 from tfsaver.lib import file_io
 from tfsaver.lib.confinement import Confinement
@@ -44,11 +45,11 @@ def open_source(
     path = file_io.as_path(checkpoint)
     row = format_of_source(path, format)
     if row.is_checkpoint:
-        opened: TensorSource = load_checkpoint(path, trusted=trusted)
-    else:
-        Confinement.around(path, trusted).check(path)
-        opened = row.open(path)
-    with opened as source:
+        with load_checkpoint(path, trusted=trusted) as reader:
+            yield reader
+        return
+    Confinement.around(path, trusted).check(path)
+    with downloaded(path) as local, row.open(local) as source:
         yield source
 
 
