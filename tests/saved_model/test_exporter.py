@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import pickle
 from pathlib import Path
@@ -26,6 +27,9 @@ from tfsaver.saved_model.exporter import export_saved_model
 from tfsaver.saved_model.loader import load_saved_model
 from tfsaver.saved_model.signature_def import dense_tensor_info, sparse_tensor_info
 from tfsaver.saved_model.sources import ExportSource
+
+# Two PredictionLogs, each with a predict_log, as tf.io.TFRecordWriter wrote them.
+WARMUP = base64.b64decode("CQAAAAAAAAA3+XE5MgcKBQoDCgFtbSZsvgkAAAAAAAAAN/lxOTIHCgUKAwoBbW0mbL4=")
 
 
 def export(directory: Path, graph: Any = None, **options: Any) -> str:
@@ -205,10 +209,10 @@ def test_a_source_of_ones_own_needs_no_file(tmp_path: Path) -> None:
 
 
 def test_text_tags_and_extra_files(tmp_path: Path) -> None:
-    (tmp_path / "requests").write_bytes(b"warm")
+    (tmp_path / "requests").write_bytes(WARMUP)
     path = export(tmp_path / "export", as_text=True, tags="gpu", extra_assets={"tf_serving_warmup_requests": tmp_path / "requests"})
     assert sorted(os.listdir(path)) == ["assets.extra", "saved_model.pbtxt", "variables"]
-    assert (tmp_path / "export" / "assets.extra" / "tf_serving_warmup_requests").read_bytes() == b"warm"
+    assert (tmp_path / "export" / "assets.extra" / "tf_serving_warmup_requests").read_bytes() == WARMUP
     with load_saved_model(path) as model:
         assert model.meta_graphs[0].tags == ("gpu",)
 

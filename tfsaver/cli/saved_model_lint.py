@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
         values = _values(source)
         assets = _asset_names(source)
         rows = [_Row(None, finding) for finding in _lint_model(source)]
-        for graph in source.choose(arguments.tags):
+        for graph in source.choose(arguments.tags) if source.meta_graphs else ():
             rows += [_Row(graph.tags, finding) for finding in lint(graph.proto, values=values, asset_names=assets)]
         rows = [row for row in rows if row.finding.code not in arguments.ignore]
         is_ok = not any(row.finding.severity in counting for row in rows)
@@ -108,6 +108,8 @@ def _lint_model(source: ModelSource) -> Iterator[Finding]:
     """What is wrong beside the graphs."""
     for damage in source.errors:
         yield error("damaged-checkpoint", constants.VARIABLES_DIRECTORY, describe(damage))
+    for missing in source.missing_data():
+        yield error("missing-data", constants.VARIABLES_DIRECTORY, describe(missing))
     if source.model is None:
         return
     version = source.model.proto.saved_model_schema_version

@@ -1,8 +1,8 @@
 """What the verbs of ``tfsaver saved-model`` look at: a SavedModel, or a file with a graph in it.
 
     a directory            a SavedModel, or the versions of one
-    saved_model.pb         the SavedModel that it is of; so .pbtxt and .cpb
-    any other file         a MetaGraphDef or a GraphDef, binary or text; a checkpoint's .meta comes with the checkpoint
+    a file                 a SavedModel, a MetaGraphDef or a GraphDef, binary or text, by its content and not by its name;
+                           a checkpoint's .meta comes with the checkpoint
     a checkpoint's prefix  its .meta
 
 Variables that cannot be read do not hide the graph: the error is kept aside.
@@ -17,8 +17,9 @@ from tfsaver.checkpoint.checkpoint_reader import load_checkpoint
 from tfsaver.cli.arguments import add_untrusted, checkpoint_path
 from tfsaver.errors import CheckpointNotFoundError, NotFoundError, SaverError
 from tfsaver.lib import file_io
+from tfsaver.lib.confinement import Confinement
 from tfsaver.saved_model import saved_model_file, sources
-from tfsaver.saved_model.loader import MetaGraph, SavedModel, as_tags, format_tags, load_saved_model
+from tfsaver.saved_model.loader import MetaGraph, SavedModel, as_tags, find_graph_file, format_tags, load_saved_model
 from tfsaver.saved_model.variables import SavedModelVariables
 
 _META_SUFFIX = ".meta"
@@ -45,13 +46,14 @@ class ModelSource:
         self._trusted = trusted
         self.errors: list[Exception] = []
         self.model: SavedModel | None = None
-        if _is_saved_model(path):
+        file = _graph_alone(path, trusted)
+        if file is None:
             self.model = load_saved_model(path, trusted=trusted)
             self.path = self.model.directory
-            self.file = saved_model_file.find_saved_model(self.path) or self.path
+            self.file = self.model.file
             self.meta_graphs = self.model.meta_graphs
         else:
-            self.path = self.file = path if file_io.exists(path) else path + _META_SUFFIX
+            self.path = self.file = file
             self.meta_graphs = [MetaGraph(sources.read_graph(self.file), file_io.split(self.file)[0])]
         self.variables = self._open_variables() if with_variables else SavedModelVariables(None, self.path)
 
@@ -61,19 +63,32 @@ class ModelSource:
                 return self.model.variables
             if self.file.endswith(_META_SUFFIX):
                 return SavedModelVariables(load_checkpoint(self.file, trusted=self._trusted), self.path)
-        except CheckpointNotFoundError:
-            # A graph without weights is a graph.
-            pass
+        except CheckpointNotFoundError as error:
+            # A graph without weights is a graph; a SavedModel whose variables lack their index is damaged.
+            if self.model is not None:
+                self.errors.append(error)
         except (SaverError, OSError) as error:
             self.errors.append(error)
         return SavedModelVariables(None, self.path)
+
+    def missing_data(self) -> list[CheckpointNotFoundError]:
+        """An error for each data file that the variables' index names and that is not there."""
+        checkpoint = self.variables.checkpoint
+        found = "the index is there, this data file is not: the variables are listed, their values cannot be read"
+        return [
+            CheckpointNotFoundError(checkpoint.prefix, looked_for=[path], found=found)
+            for path in self.variables.missing_files
+            if checkpoint is not None
+        ]
 
     def choose(self, tags: tuple[str, ...] | None) -> list[MetaGraph]:
         """The graphs that were asked for: all without tags.
 
         Raises:
-            NotFoundError: None has these tags.
+            NotFoundError: None has these tags, or there is no graph at all.
         """
+        if not self.meta_graphs:
+            raise NotFoundError(f"{self.file} holds no graph: nothing of it was looked at")
         if tags is None:
             return self.meta_graphs
         chosen = [graph for graph in self.meta_graphs if graph.tags == tags]
@@ -89,11 +104,19 @@ class ModelSource:
         self.variables.close()
 
 
-def _is_saved_model(path: str) -> bool:
-    if file_io.split(path)[1] in saved_model_file.FILE_NAMES or file_io.is_directory(path):
-        return True
-    # What is nowhere is looked for as a SavedModel, whose error says what would have been one.
-    return not file_io.exists(path) and not file_io.exists(path + _META_SUFFIX)
+def _graph_alone(path: str, trusted: bool) -> str | None:
+    """The file of a graph without a SavedModel around it; None where the path means a SavedModel, or nothing."""
+    file = find_graph_file(path)
+    if file is None:
+        meta = path + _META_SUFFIX
+        return meta if file_io.exists(meta) and not file_io.is_directory(path) else None
+    if file_io.is_directory(path):
+        Confinement(path, trusted).check(file)
+    form = saved_model_file.form_of_file(file)
+    if form is None:
+        # The error says what the file holds instead.
+        return None if file_io.split(file)[1] in saved_model_file.FILE_NAMES else file
+    return None if form.kind == "SavedModel" else file
 
 
 def tags_argument(text: str) -> tuple[str, ...]:

@@ -110,7 +110,7 @@ class ModelSurvey:
 
 def take_survey(source: ModelSource, graphs: list[MetaGraph]) -> ModelSurvey:
     """All there is to tell, of some of the graphs."""
-    survey = ModelSurvey(errors=list(source.errors))
+    survey = ModelSurvey(errors=[*source.errors, *source.missing_data()])
     survey.graphs = [_graph_row(graph, survey) for graph in graphs]
     for name in source.variables:
         info = survey.attempt(lambda name=name: source.variables.info(name), None)  # type: ignore[misc]
@@ -126,7 +126,7 @@ def take_survey(source: ModelSource, graphs: list[MetaGraph]) -> ModelSurvey:
 def computed_fingerprint(source: ModelSource, survey: ModelSurvey) -> schemas.FingerprintDef | None:
     """The fingerprint that a SavedModel has as it is; some time's work for a large graph."""
     model = source.model
-    if model is None or source.errors:
+    if model is None or source.errors or source.variables.missing_files:
         return None
     return survey.attempt(model.compute_fingerprint, None)
 
@@ -172,6 +172,7 @@ def _objects(graph: MetaGraph) -> Objects | None:
 def _files(source: ModelSource) -> Iterator[ModelFile]:
     if source.model is not None:
         yield from _files_in(source.path, _MAX_DEPTH)
+        yield from (ModelFile(path, None) for path in source.variables.missing_files)
         return
     yield ModelFile(source.file, _size(source.file))
     if source.variables.checkpoint is not None:

@@ -17,7 +17,7 @@ from google.protobuf.message import DecodeError
 from tfsaver import schemas
 from tfsaver.errors import DataLossError, InvalidArgumentError, NotFoundError
 from tfsaver.lib import file_io
-from tfsaver.saved_model import constants
+from tfsaver.saved_model import constants, warmup
 
 _TYPE = "tensorflow.AssetFileDef"
 
@@ -110,7 +110,7 @@ def arrange_extra_assets(extra_assets: Mapping[str, file_io.PathLike]) -> dict[s
 
     Raises:
         NotFoundError: There is no such file.
-        InvalidArgumentError: A name leads out of the directory.
+        InvalidArgumentError: A name leads out of the directory, or the warmup requests are no TFRecord of PredictionLogs.
     """
     sources = {}
     for name, path in extra_assets.items():
@@ -118,6 +118,8 @@ def arrange_extra_assets(extra_assets: Mapping[str, file_io.PathLike]) -> dict[s
             raise InvalidArgumentError(f"extra asset {name!r} is no file inside of {constants.EXTRA_ASSETS_DIRECTORY}/")
         sources[posixpath.normpath(name)] = file_io.as_path(path)
         _check_file(sources[posixpath.normpath(name)], f"the extra asset {name!r}")
+        if posixpath.normpath(name) == warmup.FILE_NAME:
+            warmup.check_warmup_requests(sources[warmup.FILE_NAME])
     return sources
 
 

@@ -4,7 +4,7 @@
     export_dir/                     once it has been read back: one rename
 
     export_dir/new.tmp0123456789/   with versions; servers that watch a directory pass over what is no number
-    export_dir/1732230000/          the seconds since 1970, or the first free number after them
+    export_dir/1732230000/          the seconds since 1970, or one more than the highest version that is there
 
 The directory is locked while it is written; what a killed process has left of one, the next export to the same place
 removes.
@@ -28,8 +28,11 @@ from tfsaver.errors import AlreadyExistsError, DataLossError
 from tfsaver.lib import file_io
 from tfsaver.lib.temporary_directory import temporary_directory
 from tfsaver.saved_model import constants, fingerprint, saved_model_file
+from tfsaver.saved_model.loader import list_versions
 
 _COPIED_AT_ONCE = 1 << 22
+# Servers keep versions as signed numbers of 64 bits.
+_MAX_VERSION = (1 << 63) - 1
 
 
 class SavedModelBuilder:
@@ -42,7 +45,8 @@ class SavedModelBuilder:
         durable: Whether to return only once disks have the bytes.
 
     Raises:
-        AlreadyExistsError: Something is in the place where the SavedModel shall be.
+        AlreadyExistsError: Something is in the place where the SavedModel shall be, or a version has the highest number
+            that there is.
         WriteError: The system does not let anything be written there.
 
     Example:
@@ -61,6 +65,8 @@ class SavedModelBuilder:
         self._made_directories: list[str] = []
         if not versioned:
             _check_free(self._target)
+        if versioned:
+            self._next_version()
         if self._is_remote:
             self.directory = self._next_version() if versioned else self._target
             file_io.make_directory(self.directory, durable=durable)
@@ -188,10 +194,15 @@ class SavedModelBuilder:
                 return
 
     def _next_version(self) -> str:
-        version = int(time.time())
-        while file_io.exists(path := file_io.join(self._target, str(version))):
-            version += 1
-        return path
+        """A path above all versions that are there: a server, like `load_saved_model`, takes the highest."""
+        there = max(map(int, list_versions(self._target)), default=0)
+        version = max(int(time.time()), there + 1)
+        if version > _MAX_VERSION:
+            raise AlreadyExistsError(
+                f"{self._target} holds version {there}: a server cannot read a higher number, so a new version would "
+                "never be served; rename that directory, or export to another one"
+            )
+        return file_io.join(self._target, str(version))
 
     def __enter__(self) -> SavedModelBuilder:
         return self

@@ -92,15 +92,17 @@ class SavedModel:
 
     Attributes:
         directory: Where it is.
+        file: The file that holds the SavedModel message.
         proto: The SavedModel message as it is in the file.
         meta_graphs: Its graphs, in the order of the file.
         trusted: Whether symbolic links in it may lead out of it.
     """
 
-    def __init__(self, directory: str, *, trusted: bool = True) -> None:
+    def __init__(self, directory: str, file: str, *, trusted: bool = True) -> None:
         self.directory = directory
+        self.file = file
         self.trusted = trusted
-        self.proto = saved_model_file.read_saved_model(directory)
+        self.proto = saved_model_file.read_saved_model_file(file)
         self.meta_graphs = [MetaGraph(proto, directory, trusted=trusted) for proto in self.proto.meta_graphs]
 
     def meta_graph(self, tags: Iterable[str] | str | None = None) -> MetaGraph:
@@ -133,6 +135,8 @@ class SavedModel:
     @cached_property
     def variables(self) -> SavedModelVariables:
         """The variables by name; they are empty where the model has no checkpoint.
+
+        Where a data file is missing, the variables are listed, and reading one raises `CheckpointNotFoundError`.
 
         Raises:
             DataLossError: The checkpoint's index is damaged.
@@ -171,27 +175,44 @@ def load_saved_model(saved_model: file_io.PathLike, *, trusted: bool = True) -> 
     """Opens a SavedModel.
 
     Args:
-        saved_model: Its directory, or the file ``saved_model.pb`` (``.pbtxt``, ``.cpb``) in it; or the directory of its
-            versions, which are directories whose names are numbers: then the highest, as servers have it.
+        saved_model: Its directory, or the file with the SavedModel in it, ``saved_model.pb`` or of any other name; or the
+            directory of its versions, which are directories whose names are numbers: then the highest, as servers have it.
         trusted: Whether symbolic links may lead out of the directory: from the file itself, its variables, its assets. The
             name of an asset never may.
 
     Raises:
         CheckpointNotFoundError: There is none.
-        DataLossError: It is damaged.
+        DataLossError: It is damaged, or the file holds something else, such as a frozen graph.
         UntrustedPathError: It is not trusted, and the file is outside of the directory.
         UnimplementedError: It is chunked, in a way that tfsaver does not read.
     """
-    given = directory = file_io.as_path(saved_model)
-    parent, name = file_io.split(directory)
-    if name in saved_model_file.FILE_NAMES and not file_io.is_directory(directory):
-        given = directory = parent or "."
-    elif saved_model_file.find_saved_model(directory) is None:
-        versions = [file_io.join(directory, version) for version in list_versions(directory)]
-        directory = next((version for version in versions if saved_model_file.find_saved_model(version)), directory)
-    if (file := saved_model_file.find_saved_model(directory)) is not None:
-        Confinement(given, trusted).check(file)
-    return SavedModel(directory, trusted=trusted)
+    given = file_io.as_path(saved_model)
+    file = find_graph_file(given)
+    if file is None:
+        found = "a directory without a SavedModel is there" if file_io.is_directory(given) else ""
+        raise CheckpointNotFoundError(given, looked_for=saved_model_file.FILE_NAMES, found=found)
+    directory = file_io.split(file)[0] or "."
+    Confinement(given if file_io.is_directory(given) else directory, trusted).check(file)
+    return SavedModel(directory, file, trusted=trusted)
+
+
+def find_graph_file(path: str) -> str | None:
+    """The file that a path means, where it means a SavedModel or a graph.
+
+    Args:
+        path: A file, a SavedModel's directory, or the directory of its versions, of which the highest counts.
+
+    Returns:
+        The file's path; None where there is none. What the file holds is not looked at.
+    """
+    if not file_io.is_directory(path):
+        if file_io.exists(path):
+            return path
+        # A file that is a SavedModel by its name may be written in another form.
+        parent, name = file_io.split(path)
+        return saved_model_file.find_saved_model(parent or ".") if name in saved_model_file.FILE_NAMES else None
+    directories = (path, *(file_io.join(path, version) for version in list_versions(path)))
+    return next((file for each in directories if (file := saved_model_file.find_saved_model(each))), None)
 
 
 def open_variables(directory: str, *, trusted: bool = True) -> SavedModelVariables:
@@ -205,9 +226,14 @@ def open_variables(directory: str, *, trusted: bool = True) -> SavedModelVariabl
     prefix = file_io.join(folder, constants.VARIABLES_FILE_NAME)
     check_files(Confinement(directory, trusted), prefix)
     try:
-        return SavedModelVariables(load_checkpoint(prefix), directory)
+        checkpoint = load_checkpoint(prefix)
     except CheckpointNotFoundError:
+        # Data without their index is not a model without variables.
+        data = f"{constants.VARIABLES_FILE_NAME}.data-"
+        if any(name.startswith(data) for name in file_io.list_directory(folder)):
+            raise
         return SavedModelVariables(None, directory)
+    return SavedModelVariables(checkpoint, directory)
 
 
 def list_versions(directory: str) -> list[str]:

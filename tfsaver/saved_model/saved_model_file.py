@@ -1,11 +1,13 @@
 """The file that is the SavedModel itself: saved_model.pb, saved_model.pbtxt or saved_model.cpb.
 
-The first of the three that is there counts. `pb` is the message, `pbtxt` its text, `cpb` a chunked file, which no public
+The first of the three that is there counts. A file of another name is a SavedModel if its content is; see
+`framework.graph_form`. `pb` is the message, `pbtxt` its text, `cpb` a chunked file, which no public
 release of TensorFlow reads or writes but its own tools make.
 """
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 from google.protobuf import text_format
@@ -14,6 +16,7 @@ from google.protobuf.message import DecodeError, EncodeError
 from tfsaver import schemas
 from tfsaver.errors import CheckpointNotFoundError, DataLossError, InvalidArgumentError
 from tfsaver.framework import message_text
+from tfsaver.framework.graph_form import HEAD_SIZE, GraphForm, recognize_graph
 from tfsaver.lib import file_io
 from tfsaver.saved_model import chunked_proto, constants
 
@@ -38,12 +41,44 @@ def read_saved_model(directory: str) -> schemas.SavedModel:
     if path is None:
         found = "a directory without a SavedModel is there" if file_io.is_directory(directory) else ""
         raise CheckpointNotFoundError(directory, looked_for=FILE_NAMES, found=found)
+    return read_saved_model_file(path)
+
+
+def read_saved_model_file(path: str) -> schemas.SavedModel:
+    """The SavedModel message in a file, binary, text or chunked, whatever the file is called.
+
+    Raises:
+        DataLossError: The file is damaged, or holds something else; says what.
+        UnimplementedError: A chunked file of a kind that tfsaver does not read.
+    """
     message = schemas.SavedModel()
     if path.endswith(".cpb"):
         chunked_proto.read_chunked(path, message)
-    else:
-        parse(message, file_io.read_file(path), path, as_text=path.endswith(".pbtxt"))
+        return message
+    data = file_io.read_file(path)
+    form = recognize_graph(data)
+    if form is not None and form.kind != "SavedModel":
+        raise DataLossError(
+            f"{path} holds a {form.kind}, not a SavedModel; next: tfsaver.export_saved_model({path!r}, ...) makes a "
+            f"SavedModel of it, `tfsaver saved-model show {path}` shows it"
+        )
+    parse(message, data, path, as_text=path.endswith(".pbtxt") if form is None else form.is_text)
+    if form is None and not message.saved_model_schema_version and not message.meta_graphs:
+        raise DataLossError(f"{path}: no SavedModel: {what_it_is(data)}")
     return message
+
+
+def form_of_file(path: str) -> GraphForm | None:
+    """What kind of graph a file holds, by its first bytes; None for a directory and for any other file."""
+    if file_io.is_directory(path):
+        return None
+    with contextlib.closing(file_io.open_for_reading(path)) as file:
+        return recognize_graph(file.read(0, min(file.size, HEAD_SIZE)))
+
+
+def what_it_is(data: bytes) -> str:
+    """What to say of bytes that hold no graph."""
+    return "the file is empty" if not data.strip() else "it is something else"
 
 
 def parse(message: Any, data: bytes, path: str, *, as_text: bool) -> None:

@@ -2,7 +2,8 @@
 
     a checkpoint's prefix        its .meta file beside it, and the checkpoint
     a .meta file                 the same
-    a GraphDef's file            .pb or .pbtxt; its variables, if it has any, are given besides
+    a file with a graph          a GraphDef or a MetaGraphDef, binary or text, whatever it is called; its variables, if it
+                                 has any, are given besides
     a MetaGraphDef or GraphDef   of tfsaver's schemas or of TensorFlow's own; the same
     a SavedModel                 its directory, or opened; of several graphs, one: `model.meta_graph("serve")`
     an ExportSource              for who has something else, such as a session
@@ -10,7 +11,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
@@ -19,10 +19,11 @@ from google.protobuf.message import Message
 from tfsaver import schemas
 from tfsaver.checkpoint.checkpoint_reader import CheckpointReader, load_checkpoint
 from tfsaver.errors import CheckpointNotFoundError, DataLossError, InvalidArgumentError
+from tfsaver.framework.graph_form import GraphForm, recognize_graph
 from tfsaver.lib import file_io
 from tfsaver.lib.confinement import ANYWHERE, Confinement
 from tfsaver.saved_model import constants, saved_model_file
-from tfsaver.saved_model.loader import MetaGraph, SavedModel, format_tags, list_versions, load_saved_model
+from tfsaver.saved_model.loader import MetaGraph, SavedModel, find_graph_file, format_tags, load_saved_model
 from tfsaver.saved_model.loader import open_variables as open_variables_of
 from tfsaver.saved_model.variables import SavedModelVariables
 
@@ -106,13 +107,19 @@ def _of_message(message: Message) -> schemas.MetaGraphDef:
 
 def _of_path(path: str, has_variables: bool, trusted: bool | None) -> ExportSource:
     follows = trusted is not False
-    if file_io.split(path)[1] in saved_model_file.FILE_NAMES or _holds_saved_model(path):
-        model = load_saved_model(path, trusted=follows)
-        return _of_saved_model(_only_graph(model), model.variables, model.close, trusted)
-    if file_io.exists(path) and not file_io.is_directory(path) and path.endswith((".pb", *_TEXT_SUFFIXES)):
-        return _of_file(path, trusted)
-    if has_variables and path.endswith(".meta"):
-        return _of_file(path, trusted)
+    is_directory = file_io.is_directory(path)
+    file = find_graph_file(path)
+    if file is not None:
+        if is_directory:
+            Confinement(path, follows).check(file)
+        form = saved_model_file.form_of_file(file)
+        if _is_saved_model(form, file) or (is_directory and form is None):
+            model = load_saved_model(path, trusted=follows)
+            return _of_saved_model(_only_graph(model), model.variables, model.close, trusted)
+        # Of a file that is no graph, the error says what it holds instead.
+        has_graph = form is not None or path.endswith((".pb", ".meta", *_TEXT_SUFFIXES))
+        if has_graph and (is_directory or has_variables or not path.endswith(".meta")):
+            return _of_file(file, trusted)
     reader = load_checkpoint(path, trusted=follows)
     try:
         meta_path = path if path.endswith(".meta") else find_meta_graph(reader)
@@ -130,9 +137,8 @@ def _of_file(path: str, trusted: bool | None) -> ExportSource:
     return ExportSource(read_graph(path), {}, what=path, confinement=confinement)
 
 
-def _holds_saved_model(directory: str) -> bool:
-    versions = (file_io.join(directory, version) for version in list_versions(directory))
-    return any(saved_model_file.find_saved_model(each) for each in (directory, *versions))
+def _is_saved_model(form: GraphForm | None, file: str) -> bool:
+    return form.kind == "SavedModel" if form is not None else file_io.split(file)[1] in saved_model_file.FILE_NAMES
 
 
 def _only_graph(model: SavedModel) -> MetaGraph:
@@ -178,19 +184,16 @@ def read_graph(path: str) -> schemas.MetaGraphDef:
         DataLossError: The file holds neither.
     """
     data = file_io.read_file(path)
-    texts = (True, False) if path.endswith(_TEXT_SUFFIXES) else (False, True)
-    for as_text in texts:
+    form = recognize_graph(data)
+    if form is not None and form.kind != "SavedModel":
         meta_graph = schemas.MetaGraphDef()
-        graph_def = schemas.GraphDef()
-        # A GraphDef's bytes may pass for a MetaGraphDef, but then its graph has no nodes.
-        for message in (meta_graph, graph_def) if path.endswith(".meta") else (graph_def, meta_graph):
-            with contextlib.suppress(DataLossError):
-                saved_model_file.parse(message, data, path, as_text=as_text)
-                if message is graph_def and graph_def.node and all(node.op for node in graph_def.node):
-                    return schemas.MetaGraphDef(graph_def=graph_def)
-                if message is meta_graph and meta_graph.graph_def.node:
-                    return meta_graph
-    raise DataLossError(f"{path} holds no graph: no MetaGraphDef with nodes, no GraphDef, neither binary nor as text")
+        message = meta_graph if form.kind == "MetaGraphDef" else meta_graph.graph_def
+        saved_model_file.parse(message, data, path, as_text=form.is_text)
+        if meta_graph.graph_def.node:
+            return meta_graph
+        raise DataLossError(f"{path} holds no graph: a {form.kind} without nodes")
+    found = "it is a SavedModel" if form is not None else saved_model_file.what_it_is(data)
+    raise DataLossError(f"{path} holds no graph: no GraphDef and no MetaGraphDef, neither binary nor as text; {found}")
 
 
 def open_variables(variables: Variables, *, trusted: bool = True) -> tuple[Mapping[str, Any], Callable[[], None]]:

@@ -8,6 +8,7 @@ its program (``dense/kernel``).
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -16,13 +17,14 @@ import numpy as np
 
 from tfsaver.checkpoint.checkpoint_reader import CheckpointReader
 from tfsaver.checkpoint.objects import object_graph
-from tfsaver.errors import TensorNotFoundError, nearest_names
+from tfsaver.errors import CheckpointNotFoundError, TensorNotFoundError, nearest_names
 from tfsaver.framework.dtypes import DType
 from tfsaver.framework.tensor_info import TensorInfo
 from tfsaver.framework.tensor_shape import Shape
 
 Array = np.ndarray[Any, Any]
 
+_MAX_MISSING = 8
 _SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
 
 
@@ -31,19 +33,32 @@ class SavedModelVariables(Mapping[str, Array]):
 
     Attributes:
         checkpoint: The checkpoint that they are in, under its own keys; None where there is none.
-        objects: The objects that the checkpoint was written from, for a model of TensorFlow 2.
+        objects: The objects that the checkpoint was written from, for a model of TensorFlow 2; None where the data file
+            that holds them is missing.
+        missing_files: Data files that the index names and that are not there: the variables of such a checkpoint have
+            names, types and shapes, and reading a value of a missing file raises `CheckpointNotFoundError`.
     """
 
     def __init__(self, checkpoint: CheckpointReader | None, directory: str) -> None:
         self.checkpoint = checkpoint
-        self.objects = None if checkpoint is None else object_graph.read_object_graph(checkpoint)
         self._directory = directory
+        self.missing_files = _missing_files(checkpoint)
+        self.objects = None if checkpoint is None else self._read_objects(checkpoint)
+        is_of_objects = checkpoint is not None and object_graph.OBJECT_GRAPH_KEY in checkpoint
         self._keys: dict[str, str] = {}
         for key in checkpoint or ():
             if key != object_graph.OBJECT_GRAPH_KEY:
-                self._keys[key if self.objects is None else key.removesuffix(_SUFFIX)] = key
+                self._keys[key.removesuffix(_SUFFIX) if is_of_objects else key] = key
         self._full_names = {} if self.objects is None else self.objects.full_names_of_keys()
         self._program_names = self._unique_names()
+
+    def _read_objects(self, checkpoint: CheckpointReader) -> object_graph.ObjectGraph | None:
+        try:
+            return object_graph.read_object_graph(checkpoint)
+        except CheckpointNotFoundError:
+            if not self.missing_files:
+                raise
+            return None
 
     def _unique_names(self) -> dict[str, str]:
         if self.objects is None:
@@ -71,7 +86,7 @@ class SavedModelVariables(Mapping[str, Array]):
     def program_name(self, name: str) -> str:
         """The name that a variable had in its program; empty where it is not known."""
         if self.objects is None:
-            return name
+            return name if name == self.key(name) else ""
         return self._full_names.get(self.key(name), "")
 
     def info(self, name: str) -> TensorInfo:
@@ -112,3 +127,8 @@ class SavedModelVariables(Mapping[str, Array]):
         """Closes the checkpoint's files."""
         if self.checkpoint is not None:
             self.checkpoint.close()
+
+
+def _missing_files(checkpoint: CheckpointReader | None) -> tuple[str, ...]:
+    """The data files of a checkpoint that its index names and that are not there, as far as an error lists them."""
+    return () if checkpoint is None else tuple(itertools.islice(checkpoint.implementation.missing_files(), _MAX_MISSING))
