@@ -98,7 +98,8 @@ def test_a_whole_checkpoint_as_json(trained: str, capsys: pytest.CaptureFixture[
         "num_parameters": 12,
         "num_bytes": 48,
         "pieces": [{"shard_id": 0, "offset": 116, "size": 48, "slice": None}],
-        "optimizer": {"name": "Adam", "slot": "Adam_1", "variable": "dense/kernel"},
+        "optimizer": {"name": "Adam", "slot": "Adam_1", "variable": "dense/kernel", "inferred": False},
+        "role": "optimizer",
         "average_of": None,
     }
     assert tensors["dense/kernel/ExponentialMovingAverage"]["average_of"] == "dense/kernel"

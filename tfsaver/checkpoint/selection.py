@@ -7,7 +7,7 @@ to write, in the order of these questions, and the first that says no is the rea
     collection           is it in that collection of the graph?            (likewise)
     include              does one of the patterns occur in its name?
     exclude              does none of these?
-    without_optimizer    is it no state of an optimizer?                   (see `optimizer_slots`)
+    without_optimizer    is it no state of an optimizer?                   (see `training_tensors`)
 
 Patterns are regular expressions, searched for anywhere in a name: ``^bert/`` is a scope, ``/kernel$`` an ending. In a
 checkpoint that was written from objects they are searched for in the path, as rules that rename are, and in the whole key.
@@ -25,7 +25,7 @@ from typing import Any, NamedTuple, TypeAlias
 from tfsaver.checkpoint.checkpoint_reader import CheckpointReader
 from tfsaver.checkpoint.names.name_steps import split_attribute
 from tfsaver.checkpoint.objects.object_graph import DESCRIPTIONS, read_object_graph
-from tfsaver.checkpoint.optimizers.optimizer_slots import find_optimizer_tensors
+from tfsaver.checkpoint.optimizers.training_tensors import find_training_tensors
 from tfsaver.checkpoint.report import Report, count
 from tfsaver.errors import InvalidArgumentError, nearest_names
 from tfsaver.framework.tensor_shape import Shape
@@ -41,10 +41,12 @@ class Selectable(NamedTuple):
     Attributes:
         shape: Its shape; None when it is not known before the value is there.
         num_bytes: What it takes in a checkpoint; 0 when it is not known.
+        dtype: The name of its dtype; None when it is not known.
     """
 
     shape: Shape | None
     num_bytes: int
+    dtype: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,7 +129,8 @@ class Selection:
     Attributes:
         include: Patterns, of which one must occur in a name; none for all names. A single pattern need not be in a list.
         exclude: Patterns, of which none may occur.
-        without_optimizer: Whether the state of optimizers is left out: slots, and numbers such as beta1_power.
+        without_optimizer: Whether what only training needs is left out: slots of optimizers, numbers such as beta1_power,
+            sums of metrics, states of iterators.
         trainable_only: Whether only variables that are trained are kept.
         collection: The key of the graph's collection that a variable must be in; None for no such rule.
 
@@ -177,7 +180,7 @@ class Selection:
             tensors: All there are, by name.
             trainable: The names of the variables that are trained, for `trainable_only`.
             in_collection: The names of the variables in the collection, for `collection`.
-            full_names: For an object-based checkpoint, the names in the program by key (see `optimizer_slots`).
+            full_names: For an object-based checkpoint, the names in the program by key (see `training_tensors`).
 
         Raises:
             InvalidArgumentError: A pattern to include occurs in no name, nothing is kept, or what only the program knows
@@ -212,7 +215,7 @@ class Selection:
         """
         graph = read_object_graph(reader)
         infos = (info for info in reader.infos() if info.name not in DESCRIPTIONS)
-        tensors = {info.name: Selectable(info.shape, info.num_bytes) for info in infos}
+        tensors = {info.name: Selectable(info.shape, info.num_bytes, info.dtype.name) for info in infos}
         return self.select(tensors, full_names=None if graph is None else graph.full_names_of_keys())
 
     def _reasons(
@@ -251,8 +254,9 @@ class Selection:
             leave_out((name for name in tensors if occurs_in(pattern, name)), f"excluded by {pattern!r}")
         if self.without_optimizer:
             shapes = {name: tensor.shape for name, tensor in tensors.items() if tensor.shape is not None}
-            for name, found in find_optimizer_tensors(shapes, full_names).items():
-                leave_out([name], f"state of the optimizer {found.optimizer}")
+            dtypes = {name: tensor.dtype for name, tensor in tensors.items() if tensor.dtype is not None}
+            for name, found in find_training_tensors(shapes, full_names, dtypes=dtypes).found.items():
+                leave_out([name], found.reason)
         return reasons
 
 

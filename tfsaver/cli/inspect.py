@@ -18,7 +18,8 @@ NAME = "inspect"
 HELP = "List what a checkpoint holds, without reading its values unless they are asked for."
 
 _EPILOG = """\
-Optimizer state is told by its names: a slot counts as one when its variable is in the checkpoint too. Names are printed
+Optimizer state is told by the .meta next to the checkpoint, by names, and by structure: companions of the variables'
+dtype and shape. What structure alone says is marked as inferred; --roles says what each tensor is and why. Names are printed
 with \\x00 for what is not printable and \\\\ for a backslash; --values takes them as they are printed.
 
 --json prints one object, with a line for each field and for each record:
@@ -29,9 +30,10 @@ with \\x00 for what is not printable and \\\\ for a backslash; --values takes th
   num_shards          data files
   object_based        whether names are paths of an object graph (TensorFlow 2)
   files               path, shard_id (null for an index), size (null where it is missing)
-  tensors             name, dtype, shape, num_parameters, num_bytes, pieces, optimizer (null, or name, slot, variable),
-                      average_of (null, or the variable); with --stats also statistics (null, or min, max, mean,
-                      num_nan, num_infinite); with --values also value
+  tensors             name, dtype, shape, num_parameters, num_bytes, pieces, optimizer (null, or name, slot, variable,
+                      inferred), role (null, "optimizer", "metric", "iterator" or "average"), average_of (null, or the
+                      variable); with --stats also statistics (null, or min, max, mean, num_nan, num_infinite); with
+                      --values also value
   tensors.pieces      shard_id, offset, size (both null in V1), slice (null for all of the tensor, else "start,length"
                       or "-" for each dimension, joined by ":")
   totals              num_tensors, num_parameters, num_bytes of these tensors
@@ -80,6 +82,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     shown.add_argument(
         "--objects", action="store_true", help="the objects that a TensorFlow 2 checkpoint was written from, as a tree"
+    )
+    shown.add_argument(
+        "--roles", action="store_true", help="what each tensor is for, and why: state of training, an average, the model's"
     )
     shown.add_argument("--stats", action="store_true", help="minimum, maximum, mean, NaNs: reads every value")
     shown.add_argument("--slices", action="store_true", help="the slices of partitioned variables one by one")
@@ -145,6 +150,10 @@ def _print(reader: CheckpointReader, found: Survey, rows: Sequence[TensorRow], a
         for line in objects:
             out.line(line)
         out.line()
+    elif rows and arguments.roles:
+        columns = [screen.Column("name"), screen.Column("role"), screen.Column("why", style="dim")]
+        out.table(columns, [[escape(row.info.name), _role_name(row) or "model", escape(row.reason)] for row in rows])
+        out.line()
     elif rows:
         out.table(*_table(reader, found, rows, arguments))
         out.line()
@@ -192,7 +201,7 @@ def _table(
             screen.Column("slices", is_number=not spelled),
             [" ".join(map(str, row.info.slices)) if spelled else str(len(row.info.slices) or "") for row in rows],
         )
-    if any(row.optimizer or row.average_of for row in found.rows):
+    if any(row.training or row.average_of for row in found.rows):
         add(screen.Column("role", style="dim"), [_role(row, arguments.verbose) for row in rows])
     if arguments.stats:
         cells = [_statistics_cells(reader, row) for row in rows]
@@ -204,14 +213,23 @@ def _table(
 def _role(row: TensorRow, verbose: bool) -> str:
     if row.average_of is not None:
         return "average" + (f" of {escape(row.average_of)}" if verbose else "")
-    if row.optimizer is None:
+    if row.training is None:
         return ""
-    optimizer, slot, variable = row.optimizer
+    if row.optimizer is None:
+        return row.training.role
+    optimizer, slot, variable = row.optimizer[:3]
+    mark = " (inferred)" if row.optimizer.is_inferred else ""
     if variable is None:
-        return escape(optimizer)
+        return escape(optimizer) + mark
     # Most slots carry their variable's name in their own.
     is_plain = variable.removesuffix("/.ATTRIBUTES/VARIABLE_VALUE") in row.info.name
-    return escape(optimizer if is_plain and not verbose else f"{optimizer}: {slot} of {variable}")
+    return escape(optimizer if is_plain and not verbose else f"{optimizer}: {slot} of {variable}") + mark
+
+
+def _role_name(row: TensorRow) -> str | None:
+    if row.average_of is not None:
+        return "average"
+    return None if row.training is None else row.training.role
 
 
 def _statistics_cells(reader: CheckpointReader, row: TensorRow) -> list[str]:
@@ -286,11 +304,12 @@ def _record(reader: CheckpointReader, row: TensorRow, arguments: argparse.Namesp
             for piece in info.pieces
         ],
         "optimizer": None,
+        "role": _role_name(row),
         "average_of": row.average_of,
     }
     if row.optimizer is not None:
-        name, slot, variable = row.optimizer
-        record["optimizer"] = {"name": name, "slot": slot, "variable": variable}
+        name, slot, variable, is_inferred, _ = row.optimizer
+        record["optimizer"] = {"name": name, "slot": slot, "variable": variable, "inferred": is_inferred}
     if arguments.stats or arguments.values:
         array = reader[info.name]
         if arguments.stats:

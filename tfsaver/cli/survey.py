@@ -1,4 +1,4 @@
-"""What `inspect` tells of a checkpoint, gathered from the index alone; only Keras 3's slots need one tensor read.
+"""What `inspect` tells of a checkpoint, gathered from its index and `.meta`; only Keras 3's slots need one tensor read.
 
 A tensor whose entry is damaged does not hide the others: it is kept aside with its error.
 """
@@ -10,21 +10,37 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from tfsaver.checkpoint.checkpoint_reader import CheckpointReader
+from tfsaver.checkpoint.editing.edit import meta_graph_of
 from tfsaver.checkpoint.objects.object_graph import OBJECT_GRAPH_KEY, full_names_of_keys
-from tfsaver.checkpoint.optimizers.optimizer_slots import OptimizerTensor, find_moving_averages, find_optimizer_tensors
+from tfsaver.checkpoint.optimizers.training_tensors import TrainingTensor, find_moving_averages
 from tfsaver.checkpoint.tensor_slice_reader import TensorSliceReader
 from tfsaver.errors import SaverError
 from tfsaver.framework.tensor_info import TensorInfo
 from tfsaver.framework.tensor_shape import Shape, num_elements
+from tfsaver.graph.essential_variables import TrainingState, load_training_state
+from tfsaver.graph.training_state import find_state_among
 from tfsaver.lib import file_io
 
 
 class TensorRow(NamedTuple):
-    """One tensor: what the index says of it, and what its name does."""
+    """One tensor: what the index says of it, and what it is for.
+
+    Attributes:
+        info: What the index says of it.
+        training: What of training it is; None for what a model is made of.
+        average_of: The variable of which it is a moving average.
+        reason: Why it counts as what it is, or might; empty where nothing of training is alike.
+    """
 
     info: TensorInfo
-    optimizer: OptimizerTensor | None
+    training: TrainingTensor | None
     average_of: str | None
+    reason: str = ""
+
+    @property
+    def optimizer(self) -> TrainingTensor | None:
+        """What of an optimizer it is."""
+        return self.training if self.training is not None and self.training.role == "optimizer" else None
 
     @property
     def is_sliced(self) -> bool:
@@ -95,9 +111,12 @@ def take_survey(reader: CheckpointReader) -> Survey:
         except SaverError as error:
             survey.errors.append(error)
     shapes = {info.name: info.shape for info in infos}
-    optimizer_tensors = find_optimizer_tensors(shapes, _full_names(reader, shapes))
+    found = find_state_among({info.name: info for info in infos}, _full_names(reader, shapes), _graph_state(reader))
     averages = find_moving_averages(shapes)
-    survey.rows = [TensorRow(info, optimizer_tensors.get(info.name), averages.get(info.name)) for info in infos]
+    reasons = {name: "may be a slot or an average" for names in found.questions.values() for name in names} | found.reasons
+    survey.rows = [
+        TensorRow(info, found.tensors.get(info.name), averages.get(info.name), reasons.get(info.name, "")) for info in infos
+    ]
     return survey
 
 
@@ -109,7 +128,7 @@ def totals(rows: Iterable[TensorRow]) -> Totals:
 
 def optimizer_totals(rows: Iterable[TensorRow]) -> list[OptimizerTotals]:
     """The sums over each optimizer's tensors."""
-    groups: dict[str, list[tuple[OptimizerTensor, int]]] = {}
+    groups: dict[str, list[tuple[TrainingTensor, int]]] = {}
     for row in rows:
         if row.optimizer is not None:
             groups.setdefault(row.optimizer.optimizer, []).append((row.optimizer, row.info.num_bytes))
@@ -139,6 +158,15 @@ def _size(path: str) -> int | None:
         return file.size
     finally:
         file.close()
+
+
+def _graph_state(reader: CheckpointReader) -> TrainingState | None:
+    path = meta_graph_of(reader)
+    try:
+        return None if path is None else load_training_state(path)
+    except (SaverError, OSError):
+        # A checkpoint can be listed whatever lies next to it; `strip` says what is wrong with a .meta.
+        return None
 
 
 def _full_names(reader: CheckpointReader, shapes: dict[str, Shape]) -> dict[str, str] | None:

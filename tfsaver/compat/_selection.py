@@ -51,7 +51,7 @@ def _selectable(parts: Iterable[Binding]) -> Selectable:
         return Selectable(None, 0)
     known = tuple(size for size in shape if size is not None)
     size = binding.dtype.size if binding.dtype.has_fixed_size else None
-    return Selectable(known, 0 if size is None else size * math.prod(known))
+    return Selectable(known, 0 if size is None else size * math.prod(known), binding.dtype.name)
 
 
 def _trainable(tensors: Mapping[str, list[Binding]]) -> set[str]:

@@ -4,9 +4,11 @@
                                                                        variable changes besides it
     numbers    beta1_power                                             a scalar that such an operation reads
     metrics    the collections metric_variables, local_variables       sums of an evaluation
+    averages   AssignMovingAvg(w/average, ...)                         moving averages, which stay
 
-An optimizer that came with a model (BERT's) is made of plain assignments, in which nothing tells a slot from a moving mean:
-there names decide (see `checkpoint.optimizer_slots`). A variable that training changes is the model's whatever it is called.
+An optimizer that came with a model (BERT's) is made of plain assignments: there names and structure decide (see
+`checkpoint.optimizers.training_tensors`), and the graph says what is trained and what is an average. A variable that
+training changes is the model's whatever it is called.
 """
 
 from __future__ import annotations
@@ -24,6 +26,8 @@ from tfsaver.graph.variables import find_variables, iterate_variable_defs
 from tfsaver.lib import file_io
 
 _TRAINING_OP = re.compile(r"(?:Resource)?(?:Sparse)?Apply(?P<optimizer>[A-Z]\w*)")
+# The last operation of `moving_averages.assign_moving_average`, by its name.
+_AVERAGING_OP = re.compile(r"(?:\A|/)AssignMovingAvg(?:_\d+)?\Z")
 _READING_OPS = frozenset({"Identity", "ReadVariableOp"})
 _METRIC_COLLECTIONS = ("metric_variables", "local_variables")
 
@@ -35,11 +39,15 @@ class TrainingState(NamedTuple):
         reasons: Of those that only training needs, why.
         trained: Those that training changes.
         global_steps: Those that count steps.
+        averages: Moving averages, of weights and of batch statistics.
+        optimizers: Of those that an optimizer needs, its name.
     """
 
     reasons: dict[str, str]
     trained: frozenset[str]
     global_steps: frozenset[str]
+    averages: frozenset[str]
+    optimizers: dict[str, str]
 
 
 def load_training_state(path: file_io.PathLike) -> TrainingState:
@@ -74,6 +82,7 @@ def find_training_state(meta_graph: schemas.MetaGraphDef) -> TrainingState:
     steps = in_collection.get("global_step", set())
     trained = {node for node, variable in variables.items() if variable.trainable}
     reasons: dict[str, str] = {}
+    optimizers: dict[str, str] = {}
     training = [(node, match) for node in meta_graph.graph_def.node if (match := _TRAINING_OP.fullmatch(node.op))]
     trained.update(node_of(node.input[0]) for node, _ in training if node.input)
     reads = {
@@ -84,10 +93,14 @@ def find_training_state(meta_graph: schemas.MetaGraphDef) -> TrainingState:
     for node, match in training:
         for name in map(node_of, list(node.input)[1:]):
             if name in variables and name not in trained:
+                optimizers.setdefault(variables[name].name, match["optimizer"])
                 reasons.setdefault(variables[name].name, f"state of the optimizer {match['optimizer']}, by the graph")
             elif name in reads and reads[name] not in trained | steps and _is_fraction(variables[reads[name]]):
                 number = variables[reads[name]].name
+                optimizers.setdefault(number, match["optimizer"])
                 reasons.setdefault(number, f"number of the optimizer {match['optimizer']}, by the graph")
+    averaging = [node for node in meta_graph.graph_def.node if node.input and _AVERAGING_OP.search(node.name) is not None]
+    averages = {node_of(node.input[0]) for node in averaging} - trained
     for collection in _METRIC_COLLECTIONS:
         for node_name in in_collection.get(collection, set()) - trained:
             if node_name in variables and node_name not in in_collection.get("variables", ()):
@@ -96,6 +109,8 @@ def find_training_state(meta_graph: schemas.MetaGraphDef) -> TrainingState:
         reasons,
         frozenset(variables[node].name for node in trained if node in variables),
         frozenset(variables[node].name for node in steps if node in variables),
+        frozenset(variables[node].name for node in averages if node in variables),
+        optimizers,
     )
 
 

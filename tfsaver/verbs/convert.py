@@ -283,7 +283,7 @@ def _selectable(source: TensorSource, name: str) -> Selectable:
     except UnimplementedError:
         # Something else than a tensor, which may be left out like one.
         return Selectable(None, 0)
-    return Selectable(info.shape, info.num_bytes)
+    return Selectable(info.shape, info.num_bytes, info.dtype.name)
 
 
 def _left_out(source: TensorSource, name: str, reason: str) -> LeftOut:

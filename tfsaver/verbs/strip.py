@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from tfsaver.checkpoint.checkpoint_target import CheckpointFormat
 from tfsaver.checkpoint.editing.edit import meta_graph_of, write_result
 from tfsaver.checkpoint.editing.select import report_of_selected, report_of_selection, selected
 from tfsaver.checkpoint.execution import DryRun, Progress
+from tfsaver.checkpoint.report import count
 from tfsaver.checkpoint.selection import Select, as_selection, occurrence_of, select_of_patterns
 from tfsaver.checkpoint.write_report import WriteReport
 from tfsaver.graph.essential_variables import load_training_state
-from tfsaver.graph.training_state import find_state
+from tfsaver.graph.training_state import StateFound, find_state
 from tfsaver.lib import file_io
 from tfsaver.lib.renamed_options import renamed_options
 from tfsaver.verbs.open_source import Checkpoint, open_source
@@ -69,7 +71,8 @@ def strip(
         state = None
         if path is not None and meta is not False:
             state = load_training_state(path)
-        left_out = find_state(source, state, without_global_step=without_global_step)
+        found = find_state(source, state, without_global_step=without_global_step)
+        left_out = found.reasons
         if keep:
             kept = [occurrence_of(pattern) for pattern in as_selection(keep).include]
             left_out = {name: why for name, why in left_out.items() if not any(is_in(name) for is_in in kept)}
@@ -88,4 +91,22 @@ def strip(
         report = report_of_selected("strip", source, selection, plan, written)
         known = "names alone" if state is None else f"{path} and names"
         nothing = () if report.left_out else ("nothing to strip: no tensor is known to be for training alone",)
-        return dataclasses.replace(report, notes=(f"told from: {known}", *nothing, *report.notes))
+        doubts = _notes_on_inferences(found, left_out, set(selection.kept))
+        return dataclasses.replace(report, notes=(f"told from: {known}", *nothing, *doubts, *report.notes))
+
+
+def _notes_on_inferences(found: StateFound, left_out: Mapping[str, str], kept: Collection[str]) -> Iterator[str]:
+    """What was inferred, and what was not; each with the option that says otherwise."""
+    inferred = [name for name in found.inferred if name in left_out]
+    if inferred:
+        yield (
+            f"inferred, not known: {count(len(inferred), 'tensor')}, such as {inferred[0]}, by names, dtypes and shapes; "
+            "keep=PATTERN (--keep) keeps them"
+        )
+    for suffix, names in found.questions.items():
+        if staying := [name for name in names if name in kept]:
+            pattern = f"/{re.escape(suffix)}$"
+            yield (
+                f"kept, though they may be slots: {count(len(staying), 'tensor')}, such as {staying[0]}, which may be "
+                f"averages; if they are slots, select=Selection(exclude={pattern!r}) (--exclude) leaves them out"
+            )

@@ -11,7 +11,7 @@ import pytest
 
 import tfsaver
 from tfsaver.checkpoint.objects.object_graph import OBJECT_GRAPH_KEY
-from tfsaver.checkpoint.optimizers.optimizer_slots import find_optimizer_tensors
+from tfsaver.checkpoint.optimizers.training_tensors import find_training_tensors
 from tfsaver.errors import RestoreError
 
 BERT = "v2_tiny_bert_keras_bert/bert_model.ckpt"
@@ -115,7 +115,7 @@ def test_bert_goes_on_with_the_adam_that_came_with_it(tf: Any, cases: pathlib.Pa
 def test_transformer_goes_on_with_the_adam_it_was_trained_with(tf: Any, cases: pathlib.Path) -> None:
     path = cases / T2T
     tensors = tensors_of(path)
-    slots = find_optimizer_tensors({name: value.shape for name, value in tensors.items()})
+    slots = find_training_tensors({name: value.shape for name, value in tensors.items()}).found
     weights = {name: tensors[name] for name in dict.fromkeys(slot.variable for slot in slots.values() if slot.variable)}
     variables = variables_for(tf, weights)
     optimizer = tf.keras.optimizers.Adam(beta_1=0.9, beta_2=0.997)

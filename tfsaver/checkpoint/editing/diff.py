@@ -180,7 +180,7 @@ def _names(source: TensorSource, selection: Selection | None) -> dict[str, None]
     if selection is None:
         return dict.fromkeys(source.names)
     infos = {name: source.info(name) for name in source.names}
-    tensors = {name: Selectable(info.shape, info.num_bytes) for name, info in infos.items()}
+    tensors = {name: Selectable(info.shape, info.num_bytes, info.dtype.name) for name, info in infos.items()}
     return dict.fromkeys(selection.select(tensors).kept)
 
 

@@ -53,7 +53,8 @@ def report_of_selection(
     """
     names = tensor_names(source)
     infos = {name: source.info(name) for name in names}
-    rest = {name: Selectable(info.shape, info.num_bytes) for name, info in infos.items() if name not in left_out}
+    tensors = {name: Selectable(info.shape, info.num_bytes, info.dtype.name) for name, info in infos.items()}
+    rest = {name: tensor for name, tensor in tensors.items() if name not in left_out}
     reasons = {name: left_out[name] for name in names if name in left_out}
     notes: tuple[str, ...] = ()
     if selection is not None:

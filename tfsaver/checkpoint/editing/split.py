@@ -26,7 +26,7 @@ def deal_out(source: TensorSource, parts: Rules, rest: str | None) -> dict[str, 
     full_names = None if graph is None else graph.full_names_of_keys()
     infos = {name: source.info(name) for name in tensor_names(source)}
     counter = [SAVE_COUNTER] if graph is not None and infos.pop(SAVE_COUNTER, None) is not None else []
-    tensors = {name: Selectable(info.shape, info.num_bytes) for name, info in infos.items()}
+    tensors = {name: Selectable(info.shape, info.num_bytes, info.dtype.name) for name, info in infos.items()}
     left = dict.fromkeys(tensors)
     shares: dict[str, list[str]] = {}
     if not parts:

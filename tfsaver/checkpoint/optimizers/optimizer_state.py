@@ -1,14 +1,6 @@
 """What an optimizer keeps in a checkpoint, by what it is for, so that another program's optimizer can go on with it.
 
-    written by             first and second moment of Adam      as spelled here
-    tf.train.Adam          w/Adam  w/Adam_1                     Adam:0  Adam:1
-    BERT's Adam            w/adam_m  w/adam_v                   adam_m  adam_v
-    Keras 2                w/.OPTIMIZER_SLOT/opt/m  .../v       m  v
-    Keras 2.11 to 2.15     opt/_momentums/0 (m/w)               m  v
-    Keras 3                opt/_variables/2 (adam/w_momentum)   momentum  velocity
-
-`tf.train.RMSPropOptimizer` numbers two slots, or three when it is centered, so that only the number of them says which is
-which: they are spelled RMSProp:rms, RMSProp:mg and RMSProp:momentum.
+`optimizer_table` says what each slot is for, and `training_tensors` which tensors are slots.
 
 How many steps were taken stands in a counter of the optimizer, or in `global_step`; TF1's Adam has only the powers of its
 betas after so many steps: beta1 ** (steps + 1). They are the truth about the bias correction, but a float32 cannot hold them
@@ -18,23 +10,14 @@ for long: 0.9 to the power of a thousand is zero.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 
-from tfsaver.checkpoint.optimizers.optimizer_slots import find_optimizer_tensors
+from tfsaver.checkpoint.optimizers.optimizer_table import COUNTERS, RATES, spell_numbered
+from tfsaver.checkpoint.optimizers.training_tensors import find_training_tensors
 from tfsaver.framework.tensor_shape import Shape
-
-# The optimizers of TF1 that number their slots, as spelled in a checkpoint.
-_NUMBERED = re.compile(r"(?P<optimizer>[A-Za-z]+?)(?:_(?P<number>\d+))?\Z")
-_BEHIND_THE_VARIABLE = frozenset(
-    {"Adadelta", "Adagrad", "Adam", "AdaMax", "AdamW", "Ftrl", "Momentum", "MomentumW", "ProximalAdagrad", "RMSProp"}
-)
-_RMSPROP = {1: ("rms",), 2: ("rms", "momentum"), 3: ("rms", "mg", "momentum")}
-_COUNTERS = frozenset({"iter", "iterations", "_iterations"})
-_RATES = frozenset({"learning_rate", "_learning_rate", "lr"})
 
 # The least power whose logarithm still says the step: below, float32 has few digits left, and then none.
 _LEAST_POWER = 1e-35
@@ -51,7 +34,7 @@ class OptimizerState(NamedTuple):
         counters: The tensors that count steps.
         rates: The tensors that are learning rates.
         beta_powers: The tensors of the powers of beta1 and of beta2; None where there are none, or several.
-        tensors: All tensors of optimizers.
+        tensors: All tensors that only training needs.
     """
 
     slots: Mapping[str, Mapping[str, list[str]]]
@@ -61,28 +44,34 @@ class OptimizerState(NamedTuple):
     tensors: frozenset[str]
 
 
-def find_optimizer_state(shapes: Mapping[str, Shape], full_names: Mapping[str, str] | None = None) -> OptimizerState:
+def find_optimizer_state(
+    shapes: Mapping[str, Shape], full_names: Mapping[str, str] | None = None, dtypes: Mapping[str, str] | None = None
+) -> OptimizerState:
     """Looks for optimizers in a checkpoint, by the names of its tensors.
 
     Args:
         shapes: The shape of every tensor, by name.
         full_names: What the variables were called, by key, in an object-based checkpoint.
+        dtypes: The name of the dtype of every tensor.
     """
-    found = find_optimizer_tensors(shapes, full_names)
-    slots: dict[str, dict[str, list[str]]] = {}
+    found = find_training_tensors(shapes, full_names, dtypes=dtypes).found
+    kept: dict[str, list[tuple[str, str]]] = {}
     counters, rates = [], []
     powers: dict[str, list[str]] = {"beta1_power": [], "beta2_power": []}
     for key, tensor in found.items():
         if tensor.variable is not None:
-            slots.setdefault(tensor.variable, {}).setdefault(_spelling(tensor.slot), []).append(key)
-        elif tensor.slot in _COUNTERS:
+            kept.setdefault(tensor.variable, []).append((tensor.slot, key))
+        elif tensor.slot in COUNTERS:
             counters.append(key)
-        elif tensor.slot in _RATES:
+        elif tensor.slot in RATES:
             rates.append(key)
         elif tensor.slot in powers:
             powers[tensor.slot].append(key)
-    for spellings in slots.values():
-        _name_rmsprop(spellings)
+    slots: dict[str, dict[str, list[str]]] = {}
+    for variable, tensors in kept.items():
+        spellings = slots.setdefault(variable, {})
+        for spelling, (_, key) in zip(spell_numbered([slot for slot, _ in tensors]), tensors, strict=True):
+            spellings.setdefault(spelling, []).append(key)
     one, two = powers.values()
     beta_powers = (one[0], two[0]) if len(one) == len(two) == 1 else None
     return OptimizerState(slots, tuple(counters), tuple(rates), beta_powers, frozenset(found))
@@ -107,16 +96,3 @@ def steps_from_powers(power1: float, power2: float, beta1: float, beta2: float) 
     if not counts or min(counts) < least or max(counts) - min(counts) > max(1.0, _TOLERANCE * max(counts)):
         return None
     return max(round(counts[0]), 0)
-
-
-def _spelling(slot: str) -> str:
-    match = _NUMBERED.match(slot)
-    if match is None or match["optimizer"] not in _BEHIND_THE_VARIABLE:
-        return slot
-    return f"{match['optimizer']}:{int(match['number'] or 0)}"
-
-
-def _name_rmsprop(spellings: dict[str, list[str]]) -> None:
-    numbered = sorted((item for item in spellings if item.startswith("RMSProp:")), key=lambda item: int(item.split(":")[1]))
-    for old, new in zip(numbered, _RMSPROP.get(len(numbered), ()), strict=False):
-        spellings[f"RMSProp:{new}"] = spellings.pop(old)

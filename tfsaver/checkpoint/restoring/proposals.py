@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from tfsaver.checkpoint.optimizers.optimizer_slots import find_moving_averages
+from tfsaver.checkpoint.optimizers.training_tensors import find_moving_averages
 from tfsaver.checkpoint.restoring.matching import is_compatible, likely_tensors
 from tfsaver.checkpoint.wanted_tensor import PartialShape, WantedTensor
 from tfsaver.framework.tensor_info import TensorInfo

@@ -26,8 +26,8 @@ from typing import NamedTuple
 
 from tfsaver.checkpoint.match_report import AmbiguousTensor, MatchedTensor, MismatchedTensor
 from tfsaver.checkpoint.names.tensor_names import TensorNames
-from tfsaver.checkpoint.optimizers.optimizer_slots import find_moving_averages
 from tfsaver.checkpoint.optimizers.optimizer_state import OptimizerState
+from tfsaver.checkpoint.optimizers.training_tensors import find_moving_averages
 from tfsaver.checkpoint.restoring.matching import StoredTensor
 from tfsaver.checkpoint.wanted_tensor import WantedTensor
 from tfsaver.framework.dtypes import DType

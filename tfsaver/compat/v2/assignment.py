@@ -20,13 +20,14 @@ from tfsaver.checkpoint.execution import Data, DryRun, Execution, Sink, Target, 
 from tfsaver.checkpoint.losses import Losses, cast_array
 from tfsaver.checkpoint.match_report import MatchedTensor
 from tfsaver.checkpoint.optimizers.optimizer_state import OptimizerState, steps_from_powers
+from tfsaver.checkpoint.optimizers.optimizer_table import GRADIENT_SUM
 from tfsaver.checkpoint.plan import Plan
 from tfsaver.checkpoint.recipes import Constant, Elementwise, Rearrange, Recipe, Take
 from tfsaver.checkpoint.restoring.target_matching import GLOBAL_STEP, STEPS
 from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.compat import _restore
 from tfsaver.compat._transfer import Array
-from tfsaver.compat.v2.optimizers import GRADIENT_SUM, betas_of, rate_of
+from tfsaver.compat.v2.optimizers import betas_of, rate_of
 from tfsaver.compat.v2.target_variable import TargetVariable
 from tfsaver.errors import InvalidArgumentError
 from tfsaver.framework import dtypes

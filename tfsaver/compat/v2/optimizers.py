@@ -4,9 +4,7 @@
     Keras 2's legacy ones             a dict of slots for each variable                        m, v
     tf.compat.v1.train                variables with names of their own                        w/Adam, w/Adam_1
 
-The moments of the Adams, the sums of squares of RMSprop, Adagrad, Adadelta and Ftrl are the same numbers everywhere. One is
-not: `tf.train.MomentumOptimizer` sums up gradients and multiplies with the learning rate when it applies them, Keras's SGD
-sums up the steps that it makes. So what comes from there is multiplied with minus the learning rate that the optimizer has.
+Which of them hold the same numbers is in `checkpoint.optimizers.optimizer_table`.
 """
 
 from __future__ import annotations
@@ -14,49 +12,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from tfsaver.checkpoint.optimizers.optimizer_table import spellings_of_slots
 from tfsaver.compat import _tensorflow
 from tfsaver.compat.v2.object_walk import is_variable
 from tfsaver.compat.v2.target_variable import SlotOf, TargetVariable, name_of
 from tfsaver.errors import InvalidArgumentError
 
-# Spellings in checkpoints (see `optimizer_state`) of the slots, by the names of the lists they are in; by kind of optimizer.
-_ADAM = {
-    "momentums": ("Adam:0", "AdamW:0", "m", "adam_m", "lamb_m", "momentum"),
-    "velocities": ("Adam:1", "AdamW:1", "v", "adam_v", "lamb_v", "velocity"),
-    "velocity_hats": ("vhat", "velocity_hat"),
-}
-_SLOTS: dict[str, dict[str, tuple[str, ...]]] = {
-    **dict.fromkeys(("Adam", "AdamW", "Nadam", "Lamb"), _ADAM),
-    "SGD": {"momentums": ("Momentum:0", "momentum", "m")},
-    "RMSprop": {
-        "velocities": ("RMSProp:rms", "rms", "velocity"),
-        "momentums": ("RMSProp:momentum", "momentum"),
-        "average_gradients": ("RMSProp:mg", "mg", "average_gradient"),
-    },
-    "Adagrad": {"accumulators": ("Adagrad:0", "accumulator")},
-    "Adadelta": {
-        "accumulated_grads": ("Adadelta:0", "accum_grad", "accumulated_grad"),
-        "accumulated_delta_vars": ("Adadelta:1", "accum_var", "accumulated_delta_var"),
-    },
-    "Ftrl": {"accumulators": ("Ftrl:0", "accumulator"), "linears": ("Ftrl:1", "linear")},
-    "Adamax": {"m": ("AdaMax:0", "m", "momentum"), "u": ("AdaMax:1", "v", "u", "norm")},
-    "Lion": {"momentums": ("m", "momentum")},
-}
-# The lists of a legacy optimizer's slots, by the names that it has for them.
-_LEGACY = {
-    "Adam": {"m": "momentums", "v": "velocities", "vhat": "velocity_hats"},
-    "Nadam": {"m": "momentums", "v": "velocities"},
-    "SGD": {"momentum": "momentums"},
-    "RMSprop": {"rms": "velocities", "momentum": "momentums", "mg": "average_gradients"},
-    "Adagrad": {"accumulator": "accumulators"},
-    "Adadelta": {"accum_grad": "accumulated_grads", "accum_var": "accumulated_delta_vars"},
-    "Ftrl": {"accumulator": "accumulators", "linear": "linears"},
-    "Adamax": {"m": "m", "v": "u"},
-}
 _COUNTED = frozenset({"_variables", "_trainable_variables"})
-
-# The slot whose numbers are gradients, where the target's are steps.
-GRADIENT_SUM = "Momentum:0"
 
 
 def variables_of_optimizer(optimizer: Any) -> Iterator[TargetVariable]:
@@ -149,22 +111,17 @@ def _slots(optimizer: Any) -> Iterator[tuple[int, SlotOf]]:
 def _legacy_slots(optimizer: Any) -> Iterator[tuple[int, SlotOf]]:
     """The slots that an optimizer has in a dict for each variable."""
     kinds = _kinds(optimizer)
-    lists = next((lists for kind, lists in _LEGACY.items() if kind in _class_names(optimizer)), {})
     known = frozenset(spelling for spellings in kinds.values() for spelling in spellings)
     for owner_id, slots in optimizer._slots.items():
         for name, variable in slots.items():
             # Adam/dense/kernel/m
             owner_name = name_of(variable).partition("/")[2].removesuffix(f"/{name}")
-            if spellings := kinds.get(lists.get(name, "")):
+            if spellings := kinds.get(name):
                 yield id(variable), SlotOf(None, str(owner_id), owner_name, spellings, known)
 
 
 def _kinds(optimizer: Any) -> dict[str, tuple[str, ...]]:
-    return next((kinds for kind, kinds in _SLOTS.items() if kind in _class_names(optimizer)), {})
-
-
-def _class_names(optimizer: Any) -> frozenset[str]:
-    return frozenset(cls.__name__ for cls in type(optimizer).__mro__)
+    return spellings_of_slots(frozenset(cls.__name__ for cls in type(optimizer).__mro__))
 
 
 def _unique(variables: list[Any]) -> list[Any]:

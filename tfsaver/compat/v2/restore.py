@@ -178,8 +178,10 @@ def _scopes(scope: str | tuple[str, str] | None) -> tuple[tuple[str, ...], tuple
 
 
 def _state(source: TensorSource, graph: ObjectGraph | None) -> OptimizerState:
-    shapes = {name: tuple(source.info(name).shape) for name in source.names}
-    return find_optimizer_state(shapes, None if graph is None else graph.full_names_of_keys())
+    infos = {name: source.info(name) for name in source.names}
+    shapes = {name: tuple(info.shape) for name, info in infos.items()}
+    dtypes = {name: info.dtype.name for name, info in infos.items()}
+    return find_optimizer_state(shapes, None if graph is None else graph.full_names_of_keys(), dtypes)
 
 
 def _notes_on_scopes(root: Any, graph: ObjectGraph, wanted: set[int], num_found: int) -> Iterator[str]:
