@@ -44,12 +44,15 @@ if TYPE_CHECKING:
     from tfsaver.checkpoint.checkpoint_reader import load_variable as load_variable
     from tfsaver.checkpoint.doctor.doctor import diagnose as diagnose
     from tfsaver.checkpoint.doctor.salvage import salvage_checkpoint as salvage
+    from tfsaver.checkpoint.editing.diff import DiffReport as DiffReport
     from tfsaver.checkpoint.match_report import MatchReport as MatchReport
     from tfsaver.checkpoint.match_report import MatchReport as RestoreReport
     from tfsaver.checkpoint.retention import Retention as Retention
     from tfsaver.checkpoint.save import save_checkpoint as save_checkpoint
     from tfsaver.checkpoint.selection import Selection as Selection
+    from tfsaver.checkpoint.verify import VerifyReport as VerifyReport
     from tfsaver.checkpoint.verify import verify_checkpoint as verify
+    from tfsaver.checkpoint.write_report import WriteReport as WriteReport
     from tfsaver.compat.export import export_saved_model as export_saved_model
     from tfsaver.compat.v1.saver import Saver as Saver
     from tfsaver.errors import SaverError as SaverError
@@ -78,6 +81,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "BundleWriter": ("tfsaver.tensor_bundle.writer", "BundleWriter"),
     "CheckpointReader": ("tfsaver.checkpoint.checkpoint_reader", "CheckpointReader"),
+    "DiffReport": ("tfsaver.checkpoint.editing.diff", "DiffReport"),
     "MatchReport": ("tfsaver.checkpoint.match_report", "MatchReport"),
     # The report's earlier name.
     "RestoreReport": ("tfsaver.checkpoint.match_report", "MatchReport"),
@@ -85,6 +89,8 @@ _HOMES = {
     "Saver": ("tfsaver.compat.v1.saver", "Saver"),
     "SaverError": ("tfsaver.errors", "SaverError"),
     "Selection": ("tfsaver.checkpoint.selection", "Selection"),
+    "VerifyReport": ("tfsaver.checkpoint.verify", "VerifyReport"),
+    "WriteReport": ("tfsaver.checkpoint.write_report", "WriteReport"),
     "average": ("tfsaver.verbs.average", "average"),
     "cast": ("tfsaver.verbs.cast", "cast"),
     "checkpoint_exists": ("tfsaver.checkpoint.checkpoint_management", "checkpoint_exists"),
@@ -138,12 +144,15 @@ _MODULES = frozenset(
 __all__ = [
     "BundleWriter",
     "CheckpointReader",
+    "DiffReport",
     "MatchReport",
     "RestoreReport",
     "Retention",
     "Saver",
     "SaverError",
     "Selection",
+    "VerifyReport",
+    "WriteReport",
     "__version__",
     "average",
     "cast",
@@ -178,18 +187,21 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        module, attribute = _HOMES[name]
-        with lazy_import():
-            value = getattr(importlib.import_module(module), attribute)
-    elif name in _MODULES:
-        with lazy_import():
-            value = importlib.import_module(f"tfsaver.{name}")
-    else:
-        raise AttributeError(f"module 'tfsaver' has no attribute {name!r}")
-    globals()[name] = value
-    return value
+# A type checker would take every name for one that is there.
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        if name in _HOMES:
+            module, attribute = _HOMES[name]
+            with lazy_import():
+                value = getattr(importlib.import_module(module), attribute)
+        elif name in _MODULES:
+            with lazy_import():
+                value = importlib.import_module(f"tfsaver.{name}")
+        else:
+            raise AttributeError(f"module 'tfsaver' has no attribute {name!r}")
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

@@ -25,7 +25,7 @@ from tfsaver.checkpoint.checkpoint_state import (
     path_or_empty,
     update_checkpoint_state,
 )
-from tfsaver.checkpoint.latest_verified import LatestVerified, latest_verified_checkpoint, warn_of_skipped
+from tfsaver.checkpoint.latest_verified import LatestVerified, Progress, latest_verified_checkpoint, warn_of_skipped
 from tfsaver.checkpoint.untrusted import check_files
 from tfsaver.errors import InvalidArgumentError
 from tfsaver.lib import file_io
@@ -55,6 +55,7 @@ def latest_checkpoint(
     *,
     verified: bool = False,
     trusted: bool = True,
+    progress: Progress | None = None,
 ) -> str | None:
     """The newest checkpoint of a directory, as its state file names it, or the newest that is sound.
 
@@ -70,6 +71,7 @@ def latest_checkpoint(
             `latest_verified_checkpoint` returns it.
         trusted: Whether a checkpoint may be outside of the directory, by what the state file says or by symbolic links.
             TensorFlow goes where it says. With `verified`, such a checkpoint is skipped as a damaged one is.
+        progress: With `verified`, called for each checkpoint with the bytes read and the bytes in all.
 
     Returns:
         A prefix, or the pattern of a V1 checkpoint in several files. None when there is no state file that can be read, or,
@@ -87,7 +89,7 @@ def latest_checkpoint(
         if recorded is not None:
             check_files(Confinement(path_or_empty(checkpoint_dir), trusted), recorded)
         return recorded
-    latest = latest_verified_checkpoint(checkpoint_dir, latest_filename, trusted=trusted)
+    latest = latest_verified_checkpoint(checkpoint_dir, latest_filename, trusted=trusted, progress=progress)
     warn_of_skipped(latest)
     return latest.prefix
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tfsaver.checkpoint.checkpoint_target import CheckpointFormat, CheckpointTarget
-from tfsaver.checkpoint.execution import Execution, Progress
+from tfsaver.checkpoint.execution import DryRun, Execution, Progress
 from tfsaver.checkpoint.objects.object_based import for_objects
 from tfsaver.checkpoint.objects.object_graph_like import as_object_graph
 from tfsaver.checkpoint.tensor_source import as_source
@@ -23,6 +23,7 @@ def save_checkpoint(
     format: CheckpointFormat = "V2",  # noqa: A002 - the word every saver uses for it
     num_shards: int = 1,
     overwrite: bool = True,
+    dry_run: DryRun = False,
     durable: bool = True,
     object_graph: Any = None,
     progress: Progress | None = None,
@@ -40,6 +41,8 @@ def save_checkpoint(
         format: ``V2``, or ``V1`` for programs that read nothing newer.
         num_shards: How many data files there are; tensors go to the one that has least.
         overwrite: Whether an existing checkpoint may be replaced, as TensorFlow's Saver does.
+        dry_run: If true, nothing is written: everything is checked that can be without reading values. ``"values"`` reads
+            them too.
         durable: Whether to fsync before returning.
         object_graph: The objects that `tf.train.Checkpoint` is to restore the tensors into; None writes names alone. An
             ObjectGraph, its bytes, a dict or list (of dicts and lists) of names in the mapping, or the path of another
@@ -72,5 +75,5 @@ def save_checkpoint(
         if to.format == "V1":
             raise InvalidArgumentError("object_graph with format 'V1': TensorFlow restores objects from V2 alone")
         source = for_objects(source, as_object_graph(object_graph)).plan
-    Execution(source, to, progress=progress).run()
+    Execution(source, to, progress=progress).run(dry_run=dry_run)
     return to.path

@@ -53,15 +53,18 @@ _PACKAGES = frozenset({"v1", "v2"})
 __all__ = ["patch_tensorflow"]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in __all__ and name not in _PACKAGES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    with lazy_import():
-        if name in _PACKAGES:
-            return importlib.import_module(f"{__name__}.{name}")
-        value = getattr(importlib.import_module(f"{__name__}.patching"), name)
-    globals()[name] = value
-    return value
+# A type checker would take every name for one that is there.
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        if name not in __all__ and name not in _PACKAGES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        with lazy_import():
+            if name in _PACKAGES:
+                return importlib.import_module(f"{__name__}.{name}")
+            value = getattr(importlib.import_module(f"{__name__}.patching"), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

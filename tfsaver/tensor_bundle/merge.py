@@ -21,6 +21,7 @@ from tfsaver.errors import (
 from tfsaver.framework import tensor_slice
 from tfsaver.framework.tensor_slice_set import TensorSliceSet
 from tfsaver.lib import file_io
+from tfsaver.lib.confinement import Confinement
 from tfsaver.lib.renamed_options import renamed_options
 from tfsaver.table.table import Table
 from tfsaver.tensor_bundle import naming
@@ -36,6 +37,7 @@ def merge_bundles(
     *,
     allow_missing_files: bool = False,
     durable: bool = True,
+    trusted: bool = True,
 ) -> str:
     """Merges bundles into one at `target`; the inputs' files are gone afterwards.
 
@@ -46,6 +48,7 @@ def merge_bundles(
         target: Where the result goes; not one of the inputs.
         allow_missing_files: Whether inputs that do not exist are left out, as long as one does.
         durable: Whether to fsync before returning.
+        trusted: If false, an input of which a file is a symbolic link out of its directory is an error.
 
     Returns:
         `target`.
@@ -55,6 +58,7 @@ def merge_bundles(
         DuplicateKeyError: Two inputs hold one tensor.
         DataLossError: Slices of a partitioned tensor overlap, or all inputs together lack some.
         InvalidArgumentError: The inputs differ in byte order, or there are none, or the result is one of them.
+        UntrustedPathError: An input is not trusted, and one of its files leads out of its directory.
     """
     inputs = [file_io.as_path(item) for item in checkpoints]
     prefix = file_io.as_path(target)
@@ -66,7 +70,7 @@ def merge_bundles(
         raise CheckpointNotFoundError(missing, looked_for=[naming.index_path(missing)])
     merged = _MergedIndex(prefix)
     for item in present:
-        merged.add(item)
+        merged.add(item, Confinement.around(item, trusted))
     merged.check_slices()
     missing_paths = [path for path in merged.shard_ids if not file_io.exists(path)]
     if missing_paths:
@@ -96,15 +100,18 @@ class _MergedIndex:
         self.data_paths: list[str] = []
         self.byte_order = ""
 
-    def add(self, prefix: str) -> None:
+    def add(self, prefix: str, confinement: Confinement) -> None:
         path = naming.index_path(prefix)
+        confinement.check(path)
         with contextlib.closing(file_io.open_for_reading(path)) as file:
             table = Table(file)
             header = decode_header(table.get(HEADER_KEY), path)
             if self.byte_order not in ("", header.byte_order):
                 raise InvalidArgumentError(f"{path} is {header.byte_order}-endian, those before it {self.byte_order}-endian")
             self.byte_order = header.byte_order
-            self.data_paths += [naming.data_path(prefix, number, header.num_shards) for number in range(header.num_shards)]
+            data_paths = [naming.data_path(prefix, number, header.num_shards) for number in range(header.num_shards)]
+            confinement.check(*data_paths)
+            self.data_paths += data_paths
             for key, value in table.items():
                 if key != HEADER_KEY:
                     self._add_entry(key, decode_entry(value, f"entry of {key!r} in {path}"), prefix, header.num_shards)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tfsaver.checkpoint.execution import DryRun, Progress
 from tfsaver.checkpoint.match_report import MatchReport
 from tfsaver.checkpoint.names.name_map import NameMapLike
 from tfsaver.checkpoint.selection import Select, Selection, as_selection, select_of_patterns
@@ -28,9 +29,10 @@ def restore(
     select: Select = None,
     cast: bool = False,
     strict: bool = True,
-    dry_run: bool = False,
+    dry_run: DryRun = False,
     verified: bool = False,
     trusted: bool = True,
+    progress: Progress | None = None,
 ) -> MatchReport:
     """Gives the variables of a program the values that a checkpoint has for them: all of them, or none.
 
@@ -48,11 +50,13 @@ def restore(
         cast: Whether numbers of another dtype are converted.
         strict: Whether it is an error that something is missing, ambiguous or of another dtype or shape. Otherwise the rest
             is restored.
-        dry_run: Whether to report only: nothing is assigned, and of the values only those are read that a cast may lose.
+        dry_run: If true, nothing is assigned: the report comes from metadata and from values that a cast could lose.
+            ``"values"`` reads all other values too.
         verified: For a directory: restores the newest checkpoint in it that is whole, where it otherwise has to be the one
             that the state file names. What is skipped is logged as a warning, with the reason; the report says what was
             taken. What does not fit is an error all the same.
         trusted: If false, a name in a file that leads out of the file's directory is an error.
+        progress: Called with the bytes done and the bytes in all; what is read twice counts twice.
 
     Returns:
         What was, or would be, restored, and what was not.
@@ -82,13 +86,14 @@ def restore(
                 cast=cast,
                 strict=strict,
                 dry_run=dry_run,
+                progress=progress,
             )
 
     if not verified:
         return restore_from(checkpoint)
     if isinstance(checkpoint, Mapping) or not file_io.is_directory(file_io.as_path(checkpoint)):
         raise InvalidArgumentError(f"verified=True is for a directory of checkpoints, which {checkpoint!r} is not")
-    _, report = restore_newest(checkpoint, restore_from)
+    _, report = restore_newest(checkpoint, restore_from, trusted=trusted)
     if report is None:
         directory = file_io.as_path(checkpoint)
         raise CheckpointNotFoundError(directory, looked_for=[f"a checkpoint in {directory}"], found="it has none")
@@ -106,6 +111,7 @@ def compare(
     select: Select = None,
     cast: bool = False,
     trusted: bool = True,
+    progress: Progress | None = None,
 ) -> Comparison:
     """Whether every variable of a program is now what a checkpoint says, to the bit; nothing is assigned.
 
@@ -118,7 +124,9 @@ def compare(
         SaverError: As `restore`, but for the RestoreError: what is missing is in the report.
     """
     with open_source(checkpoint, trusted=trusted) as source:
-        return compare_source(target, source, mapping=mapping, by=by, scope=scope, select=_rules(select), cast=cast)
+        return compare_source(
+            target, source, mapping=mapping, by=by, scope=scope, select=_rules(select), cast=cast, progress=progress
+        )
 
 
 def _rules(select: Select) -> Selection | None:

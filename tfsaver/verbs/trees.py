@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tfsaver.checkpoint.execution import Progress
+from tfsaver.checkpoint.execution import DryRun, Progress
 from tfsaver.checkpoint.names.name_map import NameMapLike, as_name_map
 from tfsaver.checkpoint.save import save_checkpoint
 from tfsaver.checkpoint.selection import Select, as_selection, occurrence_of
@@ -38,6 +38,7 @@ def save(
     *,
     num_shards: int = 1,
     overwrite: bool = True,
+    dry_run: DryRun = False,
     durable: bool = True,
     progress: Progress | None = None,
 ) -> str:
@@ -54,6 +55,8 @@ def save(
         target: The checkpoint's path without suffix. Missing directories are made.
         num_shards: The number of data files.
         overwrite: Whether an existing checkpoint may be replaced.
+        dry_run: If true, nothing is written: everything is checked that can be without reading values. ``"values"`` reads
+            them too.
         durable: Whether to fsync before returning.
         progress: Called with the bytes done and the bytes in all.
 
@@ -67,7 +70,13 @@ def save(
         >>> tfsaver.save({"epoch": 3, "model": model.state_dict()}, "/tmp/run/model")  # doctest: +SKIP
     """
     return save_checkpoint(
-        PlannedTree(tree), target, num_shards=num_shards, overwrite=overwrite, durable=durable, progress=progress
+        PlannedTree(tree),
+        target,
+        num_shards=num_shards,
+        overwrite=overwrite,
+        dry_run=dry_run,
+        durable=durable,
+        progress=progress,
     )
 
 
@@ -79,6 +88,7 @@ def load(
     select: Select = None,
     mapping: NameMapLike = None,
     trusted: bool = True,
+    progress: Progress | None = None,
 ) -> Any:
     """The tree in a checkpoint, with containers and leaves as they were saved.
 
@@ -93,6 +103,7 @@ def load(
         mapping: Names of leaves to other names, in the forms that `as_name_map` takes. The result is then no tree but a
             dict of leaves by their new names.
         trusted: If false, a name in a file that leads out of the file's directory is an error.
+        progress: Called with the bytes read and the bytes in all.
 
     Raises:
         CheckpointNotFoundError: There is none; names what was looked for and what is there.
@@ -110,11 +121,11 @@ def load(
         wanted = _wanted(nodes, select)
         if mapping is None:
             tensors = {node_id: WantedTensor(node) for node_id in wanted if isinstance(node := nodes[node_id], Leaf)}
-            return build(nodes, read_tensors(reader, tensors, framework), wanted)
+            return build(nodes, read_tensors(reader, tensors, framework, progress=progress), wanted)
         targets = _mapped(nodes, wanted, mapping)
         mapped = {name: WantedTensor(node, axes) for name, node, axes in targets if isinstance(node, Leaf)}
         values = {name: node.value for name, node, _ in targets if isinstance(node, Value)}
-        read = {**values, **read_tensors(reader, mapped, framework)}
+        read = {**values, **read_tensors(reader, mapped, framework, progress=progress)}
         return {name: read[name] for name, _, _ in targets}
 
 

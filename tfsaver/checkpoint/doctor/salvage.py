@@ -29,7 +29,7 @@ from tfsaver.checkpoint.doctor.damage import listed
 from tfsaver.checkpoint.doctor.recovered_slices import RecoveredSlices
 from tfsaver.checkpoint.editing.object_graph_parts import TensorsOfKeys
 from tfsaver.checkpoint.editing.object_graph_pruning import prune_object_graph
-from tfsaver.checkpoint.execution import Execution
+from tfsaver.checkpoint.execution import DryRun, Execution
 from tfsaver.checkpoint.objects.object_graph import DESCRIPTIONS, OBJECT_GRAPH_KEY, TREE_KEY, parse_object_graph
 from tfsaver.checkpoint.one_checkpoint import OneCheckpoint
 from tfsaver.checkpoint.plan import Plan, object_graph_of
@@ -58,7 +58,7 @@ def salvage_checkpoint(
     target: file_io.PathLike,
     *,
     keep_partial: bool = False,
-    dry_run: bool = False,
+    dry_run: DryRun = False,
     durable: bool = True,
     trusted: bool = True,
     progress: Progress | None = None,
@@ -70,7 +70,7 @@ def salvage_checkpoint(
         target: The prefix of the new checkpoint, a V2 one; nothing of that name may be there.
         keep_partial: Keeps the sound slices of a partitioned tensor of which others are lost. Programs that read all of it
             refuse it then; `load_checkpoint` and TensorFlow read the slices that are there.
-        dry_run: Writes nothing; the report is the same.
+        dry_run: If true, nothing is written. The report is the same, since every value is read in any case.
         durable: Whether to fsync before returning.
         trusted: If false, a name in a file that leads out of the file's directory is an error.
         progress: Called with the bytes checked and the bytes in all.

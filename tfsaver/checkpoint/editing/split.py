@@ -6,7 +6,10 @@ saves, so that each restores by itself into the objects that it has values for.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TypeAlias
 
 from tfsaver.checkpoint.checkpoint_target import resolved
 from tfsaver.checkpoint.editing.select import SAVE_COUNTER
@@ -17,7 +20,9 @@ from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.errors import InvalidArgumentError
 from tfsaver.lib import file_io
 
-Rules = Mapping[str, "Selection | str | Sequence[str]"]
+_Rule: TypeAlias = "Selection | str | Sequence[str]"
+# A mapping is of one type of keys, so that each that a prefix may have is named.
+Rules: TypeAlias = "Mapping[str, _Rule] | Mapping[Path, _Rule] | Mapping[os.PathLike[str], _Rule]"
 
 
 def deal_out(source: TensorSource, parts: Rules, rest: str | None) -> dict[str, list[str]]:

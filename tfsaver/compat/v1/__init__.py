@@ -20,11 +20,14 @@ if TYPE_CHECKING:
 __all__ = ["saved_model", "train"]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    with lazy_import():
-        return importlib.import_module(f"{__name__}.{name}")
+# A type checker would take every name for one that is there.
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        with lazy_import():
+            return importlib.import_module(f"{__name__}.{name}")
 
 
 def __dir__() -> list[str]:

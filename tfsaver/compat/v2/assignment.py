@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tfsaver.checkpoint.execution import Data, DryRun, Execution, Sink, Target, as_array
+from tfsaver.checkpoint.execution import Data, DryRun, Execution, Progress, Sink, Target, as_array
 from tfsaver.checkpoint.losses import Losses, cast_array
 from tfsaver.checkpoint.match_report import MatchedTensor
 from tfsaver.checkpoint.optimizers.optimizer_state import OptimizerState, steps_from_powers
@@ -128,22 +128,31 @@ def _steps(source: TensorSource, item: TargetVariable, tensor: MatchedTensor, st
     return steps
 
 
-def assign(variables: Variables, *, dry_run: DryRun = False) -> None:
+def assign(variables: Variables, *, dry_run: DryRun = False, progress: Progress | None = None) -> None:
     """Assigns the values; the variables are as they were when it fails, see the module.
 
     Args:
         variables: The variables and their values.
         dry_run: See `Execution.run`.
+        progress: Called with the bytes done and the bytes in all; what is read twice counts twice.
 
     Raises:
         DataLossError: The checkpoint is damaged.
         InvalidArgumentError: Casts lose more than precision; says all.
     """
     is_held = variables.num_bytes <= _restore.HELD_SIZE
-    execution = Execution(variables.plan, _Assigning(variables.items, is_held=is_held))
-    if not is_held and not dry_run:
-        execution.run(dry_run="values")
-    execution.run(dry_run=dry_run)
+    target = _Assigning(variables.items, is_held=is_held)
+    if is_held or dry_run:
+        Execution(variables.plan, target, progress=progress).run(dry_run=dry_run)
+        return
+    verifying, assigning = (progress and _half(progress, number) for number in range(2))
+    Execution(variables.plan, target, progress=verifying).run(dry_run="values")
+    Execution(variables.plan, target, progress=assigning).run()
+
+
+def _half(progress: Progress, number: int) -> Progress:
+    """The progress of one of two passes over the same bytes."""
+    return lambda done, total: progress(number * total + done, 2 * total)
 
 
 class _Assigning(Target):

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tfsaver.checkpoint.execution import Data, Execution, Sink, Target, as_array
+from tfsaver.checkpoint.execution import Data, Execution, Progress, Sink, Target, as_array
 from tfsaver.checkpoint.match_report import MatchReport
 from tfsaver.checkpoint.report import json_number
 from tfsaver.checkpoint.tensor_source import TensorSource
@@ -78,14 +78,14 @@ class Comparison(MatchReport):
         return {**super().to_json(), "different": [item.to_json() for item in self.different]}
 
 
-def compare_values(variables: Variables) -> tuple[DifferentValue, ...]:
+def compare_values(variables: Variables, *, progress: Progress | None = None) -> tuple[DifferentValue, ...]:
     """Those of the variables that do not have the values that they would get.
 
     Raises:
         DataLossError: The checkpoint is damaged.
     """
     comparing = _Comparing(variables.items)
-    Execution(variables.plan, comparing).run()
+    Execution(variables.plan, comparing, progress=progress).run()
     # What its type cannot hold no variable has, whatever it holds in its place.
     lost = [
         DifferentValue(variables.items[name].names[0], losses.num_refused, losses.num_elements, None)

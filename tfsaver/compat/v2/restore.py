@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal, TypeAlias
 
+from tfsaver.checkpoint.execution import DryRun, Progress
 from tfsaver.checkpoint.match_report import MatchReport
 from tfsaver.checkpoint.names.name_map import NameMap, NameMapLike, as_name_map
 from tfsaver.checkpoint.names.name_steps import RenameScope
@@ -47,14 +48,15 @@ def restore_source(
     select: Selection | None,
     cast: bool,
     strict: bool,
-    dry_run: bool,
+    dry_run: DryRun,
+    progress: Progress | None = None,
 ) -> MatchReport:
     """Restores from an open source; `tfsaver.restore` has the arguments and the errors."""
     plan = _Plan(target, source, mapping, by, scope, select, cast)
     if strict and not plan.report.ok:
         raise RestoreError(str(plan.report), report=plan.report)
     variables = plan.variables()
-    assign(variables, dry_run=dry_run)
+    assign(variables, dry_run=dry_run, progress=progress)
     return dataclasses.replace(plan.report, losses=dict(variables.plan.losses()))
 
 
@@ -67,10 +69,11 @@ def compare_source(
     scope: str | tuple[str, str] | None,
     select: Selection | None,
     cast: bool,
+    progress: Progress | None = None,
 ) -> Comparison:
     """Compares with an open source; `tfsaver.compare` has the arguments and the errors."""
     plan = _Plan(target, source, mapping, by, scope, select, cast)
-    return Comparison(**vars(plan.report), different=compare_values(plan.variables()))
+    return Comparison(**vars(plan.report), different=compare_values(plan.variables(), progress=progress))
 
 
 class _Plan:

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Hashable, Iterator, Mapping
 from typing import Any, Generic, Literal, NamedTuple, TypeAlias, TypeVar
 
-from tfsaver.checkpoint.execution import Data, Execution, Part, Sink, Target, as_array
+from tfsaver.checkpoint.execution import Data, Execution, Part, Progress, Sink, Target, as_array
 from tfsaver.checkpoint.tensor_source import Array, TensorSource
 from tfsaver.errors import DataLossError, InvalidArgumentError, nearest_names
 from tfsaver.framework.tensor_info import TensorInfo
@@ -56,13 +56,20 @@ def check_framework(framework: str | None) -> None:
         raise InvalidArgumentError(f"framework {framework!r} is none of {', '.join(map(repr, FRAMEWORKS))}{hint}")
 
 
-def read_tensors(source: TensorSource, wanted: Mapping[_Slot, WantedTensor], framework: str | None) -> dict[_Slot, Any]:
+def read_tensors(
+    source: TensorSource,
+    wanted: Mapping[_Slot, WantedTensor],
+    framework: str | None,
+    *,
+    progress: Progress | None = None,
+) -> dict[_Slot, Any]:
     """The tensors that are wanted, each made what it was or what `framework` says.
 
     Args:
         source: The checkpoint.
         wanted: What is to be read, by where the caller wants it.
         framework: numpy, torch, jax; None for what each was.
+        progress: Called with the bytes done and the bytes in all.
 
     Raises:
         MissingExtraError: PyTorch or JAX is needed and is not there.
@@ -70,7 +77,7 @@ def read_tensors(source: TensorSource, wanted: Mapping[_Slot, WantedTensor], fra
         DataLossError: A tensor is damaged, or cannot have been what it is said to have been.
     """
     leaves = _Leaves(source, wanted, framework)
-    Execution(source, leaves).run()
+    Execution(source, leaves, progress=progress).run()
     return {slot: leaves.made[slot] for slot in wanted}
 
 

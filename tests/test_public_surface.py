@@ -1,0 +1,168 @@
+"""The public functions have the same options under the same words, and SECURITY.md knows all of them."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tfsaver
+from tfsaver.compat.export import export_saved_model
+from tfsaver.saved_model import exporter
+
+OPTIONS = ("trusted", "progress", "overwrite", "dry_run", "select")
+# What is no entry point: types that functions return, take or raise.
+TYPES = {
+    "DiffReport",
+    "MatchReport",
+    "RestoreReport",
+    "Retention",
+    "SaverError",
+    "Selection",
+    "VerifyReport",
+    "WriteReport",
+}
+ENTRY_POINTS = [name for name in tfsaver.__all__ if name != "__version__" and name not in TYPES]
+
+READS = "it writes nothing"
+WHOLE = "it is about all of a checkpoint"
+INDEX = "it reads an index, which takes no time to speak of"
+OWN = "it reads no file of somebody else"
+TENSORFLOW = "TensorFlow's function of this name has its options, and it has no other option here"
+MODEL = "tensors of a SavedModel are chosen by its graph"
+NEW_DIRECTORY = "a SavedModel never replaces one: servers load directories that do not change"
+GRAPH = "its time goes into the graph, of which there are no bytes to count"
+SESSION = "it is a Saver of TensorFlow's, with its options"
+
+# Why an entry point lacks an option.
+REASONS: dict[str, dict[str, str]] = {
+    "BundleWriter": {
+        "trusted": OWN,
+        "progress": "the caller adds one tensor at a time",
+        "overwrite": "it replaces a bundle in one step, as the Saver does",
+        "dry_run": "the caller need not add anything",
+        "select": "the caller adds what it chooses",
+    },
+    "CheckpointReader": {
+        "trusted": "load_checkpoint makes it, and takes it",
+        "progress": INDEX,
+        "overwrite": READS,
+        "dry_run": READS,
+        "select": "a reader is a mapping: the caller reads what it chooses",
+    },
+    "Saver": {
+        "trusted": "restore_latest takes it; save and restore get a path from the caller",
+        "progress": SESSION,
+        "overwrite": "a Saver replaces checkpoints",
+        "dry_run": SESSION,
+    },
+    "checkpoint_exists": {
+        "trusted": "it follows no name in a file",
+        "progress": INDEX,
+        "overwrite": READS,
+        "dry_run": READS,
+        "select": WHOLE,
+    },
+    "compare": {"overwrite": READS, "dry_run": READS},
+    "diagnose": {"overwrite": READS, "dry_run": READS, "select": WHOLE},
+    "diff": {"overwrite": READS, "dry_run": READS},
+    "edit_saved_model": {
+        "progress": GRAPH,
+        "overwrite": NEW_DIRECTORY,
+        "dry_run": "nothing is written before save",
+        "select": MODEL,
+    },
+    "export_saved_model": {
+        "progress": GRAPH,
+        "overwrite": NEW_DIRECTORY,
+        "dry_run": "everything is checked before anything is written, and a version that is not wanted can be removed",
+        "select": MODEL,
+    },
+    "freeze_saved_model": {"progress": GRAPH, "overwrite": READS, "dry_run": READS, "select": MODEL},
+    "get_checkpoint_state": {"progress": INDEX, "overwrite": READS, "dry_run": READS, "select": WHOLE},
+    "latest_checkpoint": {"overwrite": READS, "dry_run": READS, "select": WHOLE},
+    "list_variables": {"progress": INDEX, "overwrite": READS, "dry_run": READS, "select": TENSORFLOW},
+    "load": {"overwrite": READS, "dry_run": READS},
+    "load_checkpoint": {"progress": INDEX, "overwrite": READS, "dry_run": READS, "select": "a reader is a mapping"},
+    "load_saved_model": {"progress": INDEX, "overwrite": READS, "dry_run": READS, "select": MODEL},
+    "load_variable": {"progress": TENSORFLOW, "overwrite": READS, "dry_run": READS, "select": "name says which tensor"},
+    "merge_bundles": {
+        "progress": "it renames files and copies no tensor",
+        "overwrite": "it is the end of a sharded save, which replaces checkpoints",
+        "dry_run": "it is the end of a sharded save",
+        "select": "its data files keep all of their tensors",
+    },
+    "merge_saved_models": {
+        "progress": GRAPH,
+        "overwrite": NEW_DIRECTORY,
+        "dry_run": "everything is checked before anything is written, and a version that is not wanted can be removed",
+        "select": MODEL,
+    },
+    "restore": {"overwrite": "it writes to variables"},
+    "salvage": {"overwrite": "what is left of a checkpoint never replaces another one", "select": WHOLE},
+    "save": {"trusted": OWN, "select": "the caller passes the tree that it chooses"},
+    "save_checkpoint": {"trusted": OWN, "select": "the caller passes the mapping that it chooses"},
+    "split": {"select": "parts says which tensor goes where"},
+    "verify": {"overwrite": READS, "dry_run": READS, "select": "a checksum of the index covers tensors of any name"},
+}
+
+
+def parameters(name: str) -> dict[str, inspect.Parameter]:
+    return dict(inspect.signature(getattr(tfsaver, name)).parameters)
+
+
+@pytest.mark.parametrize("name", ENTRY_POINTS)
+def test_every_option_is_there_or_has_a_reason(name: str) -> None:
+    absent = {option for option in OPTIONS if option not in parameters(name)}
+    assert absent == set(REASONS.get(name, {}))
+
+
+@pytest.mark.parametrize("name", ENTRY_POINTS)
+def test_signature_hides_nothing(name: str) -> None:
+    for parameter in parameters(name).values():
+        assert parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+        assert parameter.annotation is not parameter.empty
+
+
+def test_options_have_one_meaning() -> None:
+    annotations: dict[str, set[str]] = {}
+    for name in ENTRY_POINTS:
+        for option, parameter in parameters(name).items():
+            if option in ("overwrite", "dry_run", "durable", "verified", "num_shards", "mapping", "target"):
+                annotations.setdefault(option, set()).add(str(parameter.annotation))
+            if option in OPTIONS and name not in ("Saver", "select"):
+                assert parameter.kind is parameter.KEYWORD_ONLY
+    # The target of a restore is a program's.
+    assert annotations.pop("target") == {"file_io.PathLike", "Any"}
+    assert {option: len(each) for option, each in annotations.items()} == dict.fromkeys(annotations, 1)
+
+
+def test_words_of_earlier_releases_are_gone() -> None:
+    words = {"path", "prefix", "source_path", "include", "exclude", "selection", "out", "export_dir"}
+    found = {(name, each) for name in ENTRY_POINTS for each in words & parameters(name).keys()}
+    assert found == {("BundleWriter", "prefix")}
+
+
+def test_export_has_the_signature_of_the_exporter() -> None:
+    def facts(function: Any) -> dict[str, Any]:
+        return {name: (each.kind, each.default) for name, each in inspect.signature(function).parameters.items()}
+
+    assert facts(export_saved_model) == facts(exporter.export_saved_model)
+
+
+def security_rows() -> dict[str, str]:
+    """Entry points in the table of SECURITY.md, and what it says of trusted=."""
+    text = (Path(tfsaver.__file__).parents[1] / "SECURITY.md").read_text("utf-8")
+    table = text[text.index("### Entry points") :].split("\n\n")[1]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
+    return {name: trusted for called, _, trusted in cells for name in re.findall(r"`(\w+)`", called)}
+
+
+def test_security_names_every_entry_point() -> None:
+    rows = security_rows()
+    assert set(rows) == set(ENTRY_POINTS)
+    for name, trusted in rows.items():
+        assert trusted.startswith("yes") is ("trusted" in parameters(name)), name
