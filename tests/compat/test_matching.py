@@ -50,6 +50,10 @@ def test_every_mismatch_is_in_one_error(variables: dict[str, Any], tmp_path: pat
         "  tensor_name = bias; expected dtype float does not equal original dtype double",
         "  tensor_name = kernel; Assign requires shapes of both tensors to match. lhs shape= [3,4] rhs shape= [4,3]"
         " (variable, checkpoint)",
+        "These would fit (name in the checkpoint: name here); mapping= takes this as it stands:",
+        "{",
+        "    'kernel': Renamed(name='kernel', transpose=(1, 0)),",
+        "}",
     ]
 
 

@@ -20,6 +20,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from tfsaver.checkpoint.losses import Losses
+from tfsaver.checkpoint.names.name_steps import Renamed
 from tfsaver.checkpoint.report import Report
 from tfsaver.checkpoint.wanted_tensor import WantedTensor
 from tfsaver.framework.tensor_shape import Shape
@@ -157,13 +158,15 @@ class MatchReport(Report):
         unexpected: The names of tensors that are not wanted.
         withheld: The names of tensors that fit and are not restored, because others of their group do not fit.
         full_names: What variables were called, by key, if the checkpoint was written from objects; otherwise None.
-        mapping: From the names of unexpected tensors to those of the missing ones that they fit and most likely are; pass it
-            as `mapping` to restore with it.
+        mapping: From the names of tensors to those that are wanted and that they are by evidence: a name or scope in
+            common, with the dtype and the shape, or one order of the axes (a `Renamed`). `mapping=` takes it as it stands.
         ambiguous: What is wanted and may be one tensor or another.
         left: The names of what is not there and not needed: it keeps its value.
         notes: What else the caller should know, in sentences.
         losses: What each cast tensor lost, by name.
         defaults: The names of what is not there and has a value that the caller gave.
+        guesses: The same for tensors that fit and whose names are merely similar, or the only ones of their dtype and shape.
+            They are never in `mapping`; `accept_guesses=True` takes them.
         is_unexpected_wrong: Whether an unexpected tensor is an error.
     """
 
@@ -175,13 +178,14 @@ class MatchReport(Report):
     unexpected: tuple[str, ...]
     withheld: tuple[str, ...]
     full_names: Mapping[str, str] | None
-    mapping: Mapping[str, str]
+    mapping: Mapping[str, str | Renamed]
     ambiguous: tuple[AmbiguousTensor, ...] = ()
     left: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     losses: Mapping[str, Losses] = dataclasses.field(default_factory=dict)
     defaults: tuple[str, ...] = ()
     is_unexpected_wrong: bool = False
+    guesses: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def fits(self) -> bool:
@@ -256,9 +260,19 @@ class MatchReport(Report):
                 old_name = self.full_names.get(name) if self.full_names else None
                 yield f"  {name}" + (f" ({old_name})" if old_name else "")
         if self.mapping:
-            yield "Tensors of these other names would fit (name in the checkpoint: name here):"
+            yield "These would fit (name in the checkpoint: name here); mapping= takes this as it stands:"
             yield "{"
-            for key, name in self.mapping.items():
+            for key, target in self.mapping.items():
+                yield f"    {key!r}: {target!r},"
+            yield "}"
+        if self.guesses:
+            all_of_them = ", or accept_guesses=True takes all" if self.version else ""
+            yield (
+                "Guesses: these fit, but neither a name nor a scope says that they are meant (name in the checkpoint: name "
+                f"here); check each, then pass it in mapping={all_of_them}:"
+            )
+            yield "{"
+            for key, name in self.guesses.items():
                 yield f"    {key!r}: {name!r},"
             yield "}"
         yield from (f"note: {note}" for note in self.notes)
@@ -281,7 +295,11 @@ class MatchReport(Report):
             "left": list(self.left),
             "defaults": list(self.defaults),
             "full_names": None if self.full_names is None else dict(self.full_names),
-            "mapping": dict(self.mapping),
+            "mapping": {
+                key: name if isinstance(name, str) else {"name": name.name, "transpose": list(name.transpose or ())}
+                for key, name in self.mapping.items()
+            },
+            "guesses": dict(self.guesses),
             "losses": [{"name": name, **losses.to_json()} for name, losses in self.losses.items()],
             "notes": list(self.notes),
         }

@@ -3,6 +3,7 @@
     Take           a tensor of a source, as it is
     Constant       an array
     Rearrange      a slice of another tensor, its axes in another order
+    Reshape        another tensor's elements in another shape
     Elementwise    a function of the elements in the same places of one tensor or several: a cast, a sum, a mean
     Join           tensors one after the other along an axis
     Gather         slices of one tensor, of which several sources have some
@@ -129,6 +130,29 @@ class Rearrange(Recipe):
             extents[axis] = (self._part.extents[axis][0] + start, length)
         part: Array = self._of.make(TensorSlice(tuple(extents))).transpose(self._axes)
         return part
+
+
+class Reshape(Recipe):
+    """Another tensor's elements, in the same order, in another shape.
+
+    Args:
+        of: The other tensor.
+        shape: The shape, of as many elements.
+    """
+
+    def __init__(self, of: Recipe, shape: Shape) -> None:
+        self._of = of
+        self.dtype, self.shape = of.dtype, tuple(shape)
+
+    def losses(self) -> Iterator[Losses]:
+        return self._of.losses()
+
+    def make(self, region: TensorSlice) -> Array:
+        whole = self._of.make(TensorSlice.full(len(self._of.shape)).resolve(self._of.shape)).reshape(self.shape)
+        return whole if region.shape == self.shape else whole[region.indices].copy()
+
+    def pieces(self, stored: TensorSlice | None) -> Iterator[Array]:
+        return self._of.pieces(None) if stored is None else super().pieces(stored)
 
 
 class Elementwise(Recipe):

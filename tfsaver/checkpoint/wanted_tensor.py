@@ -32,3 +32,10 @@ class WantedTensor:
     full_shape: Shape | None = None
     tensor_slice: TensorSlice | None = None
     group: Hashable = None
+
+
+def is_compatible(shape: Shape, wanted: PartialShape) -> bool:
+    """Whether a shape is the wanted one as far as that is known."""
+    if wanted is None:
+        return True
+    return len(shape) == len(wanted) and all(theirs in (None, ours) for ours, theirs in zip(shape, wanted, strict=True))

@@ -28,6 +28,7 @@ def restore(
     scope: str | tuple[str, str] | None = None,
     select: Select = None,
     cast: bool = False,
+    accept_guesses: bool = False,
     strict: bool = True,
     dry_run: DryRun = False,
     verified: bool = False,
@@ -48,6 +49,8 @@ def restore(
         select: The variables of the target to restore: a `Selection`, or patterns of which one must occur in a name; None
             for all.
         cast: Whether numbers of another dtype are converted.
+        accept_guesses: Whether tensors are taken that fit and whose names are merely similar, or that are the only ones of
+            their dtype and shape: the `guesses` of a report.
         strict: Whether it is an error that something is missing, ambiguous or of another dtype or shape. Otherwise the rest
             is restored.
         dry_run: If true, nothing is assigned: the report comes from metadata and from values that a cast could lose.
@@ -84,6 +87,7 @@ def restore(
                 scope=scope,
                 select=_rules(select),
                 cast=cast,
+                accept_guesses=accept_guesses,
                 strict=strict,
                 dry_run=dry_run,
                 progress=progress,
@@ -110,6 +114,7 @@ def compare(
     scope: str | tuple[str, str] | None = None,
     select: Select = None,
     cast: bool = False,
+    accept_guesses: bool = False,
     trusted: bool = True,
     progress: Progress | None = None,
 ) -> Comparison:
@@ -125,7 +130,15 @@ def compare(
     """
     with open_source(checkpoint, trusted=trusted) as source:
         return compare_source(
-            target, source, mapping=mapping, by=by, scope=scope, select=_rules(select), cast=cast, progress=progress
+            target,
+            source,
+            mapping=mapping,
+            by=by,
+            scope=scope,
+            select=_rules(select),
+            cast=cast,
+            accept_guesses=accept_guesses,
+            progress=progress,
         )
 
 

@@ -8,7 +8,7 @@ from tfsaver.checkpoint.names.renames import most_likely
 
 
 def pair(names: list[str], others: list[str]) -> dict[str, str]:
-    return most_likely({name: {other: other for other in others} for name in names})
+    return most_likely({name: {other: other for other in others} for name in names}).all
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_graph_built_twice_finds_its_layers_in_order() -> None:
 
 def test_scope_in_front_of_thousands_is_seen_at_once() -> None:
     there = {f"block_{index}/kernel": f"block_{index}/kernel" for index in range(3000)}
-    assert most_likely({f"tower/{name}": there for name in there}) == {f"tower/{name}": name for name in there}
+    assert most_likely({f"tower/{name}": there for name in there}).all == {f"tower/{name}": name for name in there}
 
 
 def test_no_tensor_is_given_to_two_names() -> None:
@@ -60,7 +60,7 @@ def test_names_that_have_nothing_to_do_with_each_other_are_no_pair() -> None:
 
 
 def test_candidates_are_judged_by_the_name_they_come_with() -> None:
-    assert most_likely({"dense/kernel": {"net/k": "dense/kernel_1", "net/b": "other"}}) == {"dense/kernel": "net/k"}
+    assert most_likely({"dense/kernel": {"net/k": "dense/kernel_1", "net/b": "other"}}).all == {"dense/kernel": "net/k"}
 
 
 def test_variable_is_meant_and_not_its_moving_average() -> None:

@@ -61,7 +61,7 @@ def test_report_says_all_that_is_wrong_and_what_may_help(tmp_path: pathlib.Path)
         "Not wanted, but in the checkpoint (2):",
         "  dense/weights",
         "  gamma",
-        "Tensors of these other names would fit (name in the checkpoint: name here):",
+        "These would fit (name in the checkpoint: name here); mapping= takes this as it stands:",
         "{",
         "    'dense/weights': 'dense/kernel',",
         "}",

@@ -18,27 +18,27 @@ def propose(missing: dict[str, PartialShape], there: dict[str, tuple[int, ...]],
     return Proposals(wanted, {name: name for name in source.names}, source.info)
 
 
-def test_only_tensor_of_a_shape_is_proposed_whatever_its_name() -> None:
+def test_only_tensor_of_a_shape_is_a_guess_whatever_its_name() -> None:
     missing = {"embedding/embeddings": (7, 3), "net/hidden/kernel": (3, 2), "net/hidden/bias": (2,)}
     there = {"words": (7, 3), "dense/kernel": (3, 2), "dense/offset": (2,)}
-    assert propose(missing, there).likely == dict(zip(missing, there, strict=True))
+    assert propose(missing, there).guesses == dict(zip(missing, there, strict=True))
 
 
 def test_tensor_that_two_may_be_is_not_proposed_for_its_shape() -> None:
-    assert propose({"query": (2,)}, {"stem": (2,), "foo": (2,)}).likely == {}
-    assert propose({"query": (2,), "gamma": (2,)}, {"stem": (2,)}).likely == {}
-    assert propose({"query": (2,), "gamma": (None,)}, {"stem": (2,)}).likely == {}
-    assert propose({"query": (2,), "gamma": None}, {"stem": (2,)}).likely == {}
+    assert propose({"query": (2,)}, {"stem": (2,), "foo": (2,)}).guesses == {}
+    assert propose({"query": (2,), "gamma": (2,)}, {"stem": (2,)}).guesses == {}
+    assert propose({"query": (2,), "gamma": (None,)}, {"stem": (2,)}).guesses == {}
+    assert propose({"query": (2,), "gamma": None}, {"stem": (2,)}).guesses == {}
 
 
 def test_scalar_or_other_dtype_is_not_proposed_for_its_shape() -> None:
-    assert propose({"query": ()}, {"stem": ()}).likely == {}
-    assert propose({"query": (2,)}, {"stem": (2,)}, "float64").likely == {}
+    assert propose({"query": ()}, {"stem": ()}).guesses == {}
+    assert propose({"query": (2,)}, {"stem": (2,)}, "float64").guesses == {}
 
 
 def test_moving_average_is_no_rival_of_its_variable() -> None:
     there = {"stem": (2,), "stem/ExponentialMovingAverage": (2,)}
-    assert propose({"query": (2,)}, there).likely == {"query": "stem"}
+    assert propose({"query": (2,)}, there).guesses == {"query": "stem"}
 
 
 def test_bias_of_a_tf1_lstm_cell_is_not_proposed_for_a_layer_of_keras() -> None:
@@ -46,7 +46,7 @@ def test_bias_of_a_tf1_lstm_cell_is_not_proposed_for_a_layer_of_keras() -> None:
     for words in ("kernel", "bias"), ("weights", "biases"):
         kernel, bias = (f"rnn/basic_lstm_cell/{word}" for word in words)
         found = propose({**layer, "out/kernel": (4, 2)}, {kernel: (9, 16), bias: (16,), "projection": (4, 2)})
-        assert found.likely == {"out/kernel": "projection"}
+        assert found.guesses == {"out/kernel": "projection"}
         assert "keras_lstm" in found.notes[0]
         assert "{'rnn/basic_lstm_cell': 'lstm/lstm_cell'}" in found.notes[0]
 
@@ -55,16 +55,16 @@ def test_biases_of_layers_that_are_no_such_cells_are_proposed() -> None:
     layer = {"lstm/lstm_cell/kernel": (5, 16), "lstm/lstm_cell/recurrent_kernel": (4, 16), "lstm/lstm_cell/bias": (16,)}
     renamed = {name.replace("lstm/", "model/lstm/", 1): shape for name, shape in layer.items()}
     found = propose(dict(layer), renamed)
-    assert found.likely == dict(zip(layer, renamed, strict=True)) and not found.notes
+    assert found.matches == dict(zip(layer, renamed, strict=True)) and not found.notes
     found = propose({"hidden/bias": (16,)}, {"rnn/basic_lstm_cell/kernel": (9, 16), "rnn/basic_lstm_cell/bias": (16,)})
-    assert found.likely == {"hidden/bias": "rnn/basic_lstm_cell/bias"} and not found.notes
+    assert found.guesses == {"hidden/bias": "rnn/basic_lstm_cell/bias"} and not found.notes
 
 
 def test_tensor_of_a_biases_shape_is_proposed_where_the_bias_cannot_be_meant() -> None:
     layer = {"lstm/lstm_cell/kernel": (5, 16), "lstm/lstm_cell/recurrent_kernel": (4, 16), "lstm/lstm_cell/bias": (16,)}
     cell = {"rnn/basic_lstm_cell/kernel": (9, 16), "rnn/basic_lstm_cell/bias": (16,)}
-    assert propose({**layer, "query": (16,)}, {**cell, "stem": (16,)}).likely == {"query": "stem"}
-    assert propose({**layer, "query": (16,)}, cell).likely == {}
+    assert propose({**layer, "query": (16,)}, {**cell, "stem": (16,)}).guesses == {"query": "stem"}
+    assert propose({**layer, "query": (16,)}, cell).guesses == {}
 
 
 def test_cell_of_other_rows_or_gates_is_no_cell_of_a_layer() -> None:

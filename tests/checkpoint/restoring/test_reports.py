@@ -29,6 +29,7 @@ def report(**fields: Any) -> MatchReport:
         "withheld": (),
         "full_names": None,
         "mapping": {},
+        "guesses": {},
     }
     return MatchReport(**{**empty, **fields})
 
@@ -61,7 +62,7 @@ def test_everything_that_is_wrong_is_counted_and_told() -> None:
         "Not wanted, but in the checkpoint (2):",
         "  bb",
         "  k1",
-        "Tensors of these other names would fit (name in the checkpoint: name here):",
+        "These would fit (name in the checkpoint: name here); mapping= takes this as it stands:",
         "{",
         "    'bb': 'b',",
         "}",
@@ -161,7 +162,7 @@ def test_report_on_objects_says_each_fault_by_keys_and_full_names() -> None:
         "  z is ambiguous: two are called so: 'k'",
         "Not wanted, but in the checkpoint (1):",
         "  u",
-        "Tensors of these other names would fit (name in the checkpoint: name here):",
+        "These would fit (name in the checkpoint: name here); mapping= takes this as it stands:",
         "{",
         "    'y': 'b',",
         "}",

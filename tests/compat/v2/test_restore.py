@@ -87,8 +87,13 @@ def test_missing_variable_without_a_name_is_missing_and_called_by_its_path(tf: A
     alone = tf.Module()
     alone.c = tf.Variable([0.0])
     report = tfsaver.restore(alone, path, strict=False)
-    assert [item.name for item in report.missing] == ["c"] and report.mapping == {"m/b": "c"}
-    assert tfsaver.restore(alone, path, mapping=report.mapping).ok and alone.c.numpy().tolist() == [3]
+    assert [item.name for item in report.missing] == ["c"] and not report.mapping and report.guesses == {"m/b": "c"}
+    assert "accept_guesses=True" in str(report)
+    with pytest.raises(RestoreError):
+        tfsaver.restore(alone, path, mapping=report.mapping)
+    taken = tfsaver.restore(alone, path, accept_guesses=True)
+    assert taken.ok and taken.matched[0].how == "guess" and alone.c.numpy().tolist() == [3]
+    assert tfsaver.compare(alone, path, accept_guesses=True) and not tfsaver.compare(alone, path)
 
 
 def test_report_on_a_view_names_the_checkpoint_that_it_stands_on(module: Any, checkpoint: str) -> None:

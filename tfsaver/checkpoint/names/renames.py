@@ -7,20 +7,22 @@
     dense_1/kernel, dense/kernel_2     -> dense/kernel                          a graph built twice numbers its names
     w/Adam_2                           -> w/Adam
 
-Names are compared word by word, where one may have words in front that the other has not: first as they are, then with the
-words that libraries renamed taken for one, then without numbers; at last by their letters. In each round the pairs that are
-most alike are settled first, and no tensor is given to two names. Where two candidates are equally alike, there is no
-telling, and none is taken. A variable and its moving average are no such two: the one is for a name without that word, the
-other for a name with it.
+Names are compared word by word, where one may have words in front that the other does not have: first as they are, then with
+the words that libraries renamed taken for one. These pairs are matches: a name or a scope is the same on both sides. What is
+compared after that is a guess: names without the numbers of their scopes (``dense_1`` may be another layer than
+``dense``), the role alone (``kernel`` may be any layer's), and spelling. In each round the most similar pairs are decided first, and no
+tensor is given to two names. Where two candidates are equally similar, neither is taken. A variable and its moving average do
+not compete: the one is for a name without that word, the other for a name with it.
 """
 
 from __future__ import annotations
 
+import collections
 import difflib
 import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 Words: TypeAlias = "tuple[str, ...]"
 # How alike, the name, the key.
@@ -47,6 +49,11 @@ _SYNONYMS = {
     "moving_var": "moving_variance",
     "running_var": "moving_variance",
 }
+# What variables of any layer are called: alone such a word says nothing about which layer it is.
+_ROLES = frozenset(
+    {*_SYNONYMS.values(), "gamma", "beta", "embeddings", "alpha", "scale", "offset", "depthwise_kernel", "pointwise_kernel"}
+    | {"recurrent_kernel", "depthwise_weights", "pointwise_weights", "variable", "Variable"}
+)
 _AVERAGE = "ExponentialMovingAverage"
 _IGNORED = frozenset({_AVERAGE, "VARIABLE_VALUE", "ATTRIBUTES"})
 # So much less alike are a variable and an average: it decides nothing but what would be a draw.
@@ -55,7 +62,24 @@ _NUMBERED = re.compile(r"_\d+\Z")
 _SEPARATORS = re.compile(r"[/.]+")
 
 
-def most_likely(candidates: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+class Likely(NamedTuple):
+    """Which key each name is likely to mean.
+
+    Attributes:
+        matches: The keys whose names, or scopes and roles, are the name's own.
+        guesses: The keys of other names that are merely similar; no key and no name that is in `matches`.
+    """
+
+    matches: dict[str, str]
+    guesses: dict[str, str]
+
+    @property
+    def all(self) -> dict[str, str]:
+        """Both."""
+        return {**self.matches, **self.guesses}
+
+
+def most_likely(candidates: Mapping[str, Mapping[str, str]]) -> Likely:
     """For each name the key that is most likely meant, where one is likely.
 
     Args:
@@ -69,11 +93,53 @@ def most_likely(candidates: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
     chosen: dict[str, str] = {}
     closed: set[str] = set()
     taken: set[str] = set()
-    for words_of in (_plain_words, _renamed_words, _unnumbered_words):
+    for words_of in (_plain_words, _renamed_words):
         _settle(list(_pairs_by_words(candidates, closed, taken, words_of)), chosen, closed, taken)
+    roles = _roles_of_several(candidates)
+    matches = {
+        name: chosen[name]
+        for name in candidates
+        if name in chosen and not _shared_roles(name, candidates[name][chosen[name]]) & roles
+    }
+    _settle(list(_pairs_by_words(candidates, closed, taken, _unnumbered_words)), chosen, closed, taken)
     compared = itertools.islice(_pairs_by_letters(candidates, closed, taken), _MAX_PAIRS)
     _settle([pair for pair in compared if pair[0] >= _MIN_LIKENESS], chosen, closed, taken)
-    return {name: chosen[name] for name in candidates if name in chosen}
+    guesses: dict[str, str] = {}
+    for name in candidates:
+        if name in chosen and name not in matches:
+            is_match = _is_of_one_scope(name, candidates[name][chosen[name]])
+            (matches if is_match else guesses)[name] = chosen[name]
+    return Likely({name: matches[name] for name in candidates if name in matches}, guesses)
+
+
+def scope_and_role(name: str) -> tuple[Words, str]:
+    """The words in front of a variable's last one, and what the last one means: ``weights`` and ``kernel`` are one role."""
+    words = _renamed_words(name)
+    return words[:-1], _NUMBERED.sub("", words[-1]) if words else ""
+
+
+def _shared_roles(name: str, other: str) -> frozenset[str]:
+    """The role that two names share where they share no more than that."""
+    words = min(_renamed_words(name), _renamed_words(other), key=len)
+    is_same = _renamed_words(name) == _renamed_words(other)
+    return frozenset(words if len(words) == 1 and words[0] in _ROLES and not is_same else ())
+
+
+def _roles_of_several(candidates: Mapping[str, Mapping[str, str]]) -> set[str]:
+    """The roles that several of the names have, or several of the candidates."""
+    keys = {key: other for pool in {id(pool): pool for pool in candidates.values()}.values() for key, other in pool.items()}
+    several: set[str] = set()
+    for names in (candidates, keys.values()):
+        counts = collections.Counter(scope_and_role(name)[1] for name in names if _AVERAGE not in name)
+        several |= {role for role, count in counts.items() if count > 1}
+    return several
+
+
+def _is_of_one_scope(name: str, other: str) -> bool:
+    """Whether names have the same scope and role, and differ in the number behind the role."""
+    (scope, role), (other_scope, other_role) = scope_and_role(name), scope_and_role(other)
+    size = min(len(scope), len(other_scope))
+    return bool(size) and role == other_role and scope[-size:] == other_scope[-size:]
 
 
 def _settle(pairs: Iterable[Pair], chosen: dict[str, str], closed: set[str], taken: set[str]) -> None:

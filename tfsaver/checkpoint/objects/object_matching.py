@@ -20,7 +20,6 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import NamedTuple
 
 from tfsaver.checkpoint.match_report import AmbiguousTensor, MatchedTensor, MatchReport, MismatchedTensor, MissingTensor
-from tfsaver.checkpoint.names import renames
 from tfsaver.checkpoint.names.name_map import NameMapLike, as_name_map
 from tfsaver.checkpoint.names.name_steps import Renamed
 from tfsaver.checkpoint.objects.object_graph import (
@@ -30,12 +29,12 @@ from tfsaver.checkpoint.objects.object_graph import (
     ObjectGraph,
     read_object_graph,
 )
-from tfsaver.checkpoint.restoring.matching import is_compatible, shape_text
+from tfsaver.checkpoint.restoring.matching import shape_text
+from tfsaver.checkpoint.restoring.proposals import Proposals
 from tfsaver.checkpoint.tensor_source import TensorSource
-from tfsaver.checkpoint.wanted_tensor import WantedTensor
+from tfsaver.checkpoint.wanted_tensor import WantedTensor, is_compatible
 from tfsaver.errors import nearest_names
 from tfsaver.framework.tensor_info import TensorInfo
-from tfsaver.framework.tensor_shape import Shape
 
 _SUFFIX = f"/.ATTRIBUTES/{VARIABLE_VALUE}"
 
@@ -127,17 +126,19 @@ def match_objects(
     spoken_of = {item.key for items in (matched, mismatched) for item in items}
     spoken_of |= {name for name, _ in ambiguous} | offers.left_out | DESCRIPTIONS
     unused = [name for name in source.names if name not in spoken_of]
-    mapping = _suggest(missing, unused, source, offers.full_names, graph.tensors)
+    mapping, guesses = _suggest(missing, unused, source, offers.full_names, graph.tensors)
+    likely = {target if isinstance(target, str) else target.name: name for name, target in {**mapping, **guesses}.items()}
     report = MatchReport(
         checkpoint=str(getattr(source, "prefix", None) or "the tensors"),
         version=None,
         matched=tuple(matched),
-        missing=tuple(_missing(missing, unused, offers.full_names, mapping)),
+        missing=tuple(_missing(missing, unused, offers.full_names, likely)),
         mismatched=tuple(mismatched),
         unexpected=tuple(unused),
         withheld=(),
         full_names=None,
-        mapping={name: key for key, name in mapping.items()},
+        mapping=mapping,
+        guesses=guesses,
         ambiguous=tuple(
             AmbiguousTensor(key, (name,), f"it is one of {len(keys)} variables called {full_name!r}")
             for (name, full_name), keys in ambiguous.items()
@@ -231,28 +232,19 @@ def _suggest(
     source: TensorSource,
     full_names: Mapping[str, str],
     tensors: Mapping[str, WantedTensor],
-) -> dict[str, str]:
-    """The unused tensor that each missing value most likely is, by key."""
-    if not missing or not unused:
-        return {}
+) -> tuple[dict[str, str | Renamed], dict[str, str]]:
+    """The unused tensors that missing values are by evidence, as a mapping, and those that may be guessed, by key."""
     words = {name: full_names.get(name) or name for name in unused}
-    kinds: dict[tuple[int, Shape], dict[str, str]] = {}
-    for name in unused:
-        info = source.info(name)
-        kinds.setdefault((info.dtype.data_type, tuple(info.shape)), {})[name] = words[name]
-    fitting: dict[str, Mapping[str, str]] = {}
     key_of_label: dict[str, str] = {}
+    wanted: dict[str, WantedTensor | None] = {}
     for key, attribute in missing.items():
         # Two variables of one name are judged by their paths.
         label = attribute.full_name if attribute.full_name not in key_of_label and attribute.full_name else key
         key_of_label[label] = key
-        wanted = tensors.get(key)
-        if wanted is None:
-            fitting[label] = words
-        elif wanted.shape is not None and None not in wanted.shape:
-            exact = tuple(size for size in wanted.shape if size is not None)
-            fitting[label] = kinds.setdefault((wanted.dtype.data_type, exact), {})
-    return {key_of_label[label]: name for label, name in renames.most_likely(fitting).items()}
+        wanted[label] = tensors.get(key)
+    proposals = Proposals(wanted, words, source.info)
+    mapping = {name: proposals.target(label, key_of_label[label]) for label, name in proposals.matches.items()}
+    return mapping, {name: key_of_label[label] for label, name in proposals.guesses.items()}
 
 
 def _missing(

@@ -10,16 +10,16 @@ variables were called (see `object_graph`).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from tfsaver.checkpoint.checkpoint_reader import CheckpointReader
 from tfsaver.checkpoint.match_report import MatchedTensor, MatchReport, MismatchedTensor, MissingTensor
-from tfsaver.checkpoint.names import renames
+from tfsaver.checkpoint.names.name_steps import Renamed
 from tfsaver.checkpoint.objects.object_graph import DESCRIPTIONS, read_object_graph
-from tfsaver.checkpoint.wanted_tensor import PartialShape, WantedTensor
+from tfsaver.checkpoint.restoring.proposals import Proposals, mapping_of_shapes
+from tfsaver.checkpoint.wanted_tensor import PartialShape, WantedTensor, is_compatible
 from tfsaver.errors import InvalidArgumentError, nearest_names
 from tfsaver.framework.tensor_info import TensorInfo
-from tfsaver.framework.tensor_shape import Shape
 from tfsaver.framework.tensor_slice import TensorSlice
 from tfsaver.framework.tensor_slice_set import TensorSliceSet
 
@@ -65,7 +65,12 @@ def match_tensors(wanted: Sequence[WantedTensor], reader: CheckpointReader, *, r
     used = {*keys_there, *DESCRIPTIONS}
     broken = {item.group for item in wanted if item.group is not None and item.name in missing.keys() | mismatched.keys()}
     unexpected = tuple(name for name in reader.names if name not in used)
-    likely = _suggest(missing, unexpected, reader, full_names or {}) if missing else {}
+    spellings = {key: (full_names or {}).get(key) or key for key in unexpected}
+    known = {item.name: (full_names or {}).get(item.key) or item.key for item in matched}
+    proposals = Proposals(missing, spellings, reader.info, known)
+    likely = {**proposals.matches, **proposals.guesses}
+    mapping: dict[str, str | Renamed] = {key: proposals.target(name) for name, key in proposals.matches.items()}
+    mapping.update(mapping_of_shapes(mismatched.values(), {item.name: item for item in wanted}, reader.info))
     return MatchReport(
         checkpoint=reader.prefix,
         version=reader.version,
@@ -75,7 +80,9 @@ def match_tensors(wanted: Sequence[WantedTensor], reader: CheckpointReader, *, r
         unexpected=unexpected,
         withheld=tuple(item.name for item in matched if item.wanted.group in broken),
         full_names=full_names,
-        mapping={key: name for name, key in likely.items()},
+        mapping=mapping,
+        guesses={key: name for name, key in proposals.guesses.items()},
+        notes=tuple(proposals.notes),
     )
 
 
@@ -120,13 +127,6 @@ class StoredTensor:
         return MatchedTensor(wanted, info.name, region.shape, num_bytes, self.slices is not None)
 
 
-def is_compatible(shape: Shape, wanted: PartialShape) -> bool:
-    """Whether a shape is the wanted one as far as that is known."""
-    if wanted is None:
-        return True
-    return len(shape) == len(wanted) and all(theirs in (None, ours) for ours, theirs in zip(shape, wanted, strict=True))
-
-
 def shape_text(shape: PartialShape) -> str:
     """A shape as TensorFlow's runtime prints it."""
     return "<unknown>" if shape is None else f"[{','.join('?' if size is None else str(size) for size in shape)}]"
@@ -143,40 +143,3 @@ def _near(
     alike = nearest_names(name, keys) if keys else ()
     alike = alike or nearest_names(name, (other for other in reader.names if other not in DESCRIPTIONS))
     return (*first, *(other for other in alike if other not in first))[:3]
-
-
-def _suggest(
-    missing: Mapping[str, WantedTensor], unexpected: Sequence[str], reader: CheckpointReader, full_names: Mapping[str, str]
-) -> dict[str, str]:
-    """The unexpected tensor that each missing one most likely is."""
-    return likely_tensors(missing, {key: full_names.get(key) or key for key in unexpected}, reader.info)
-
-
-def likely_tensors(
-    missing: Mapping[str, WantedTensor], candidates: Mapping[str, str], info_of: Callable[[str], TensorInfo]
-) -> dict[str, str]:
-    """For missing tensors, by name, the one that each most likely is: of its dtype and shape, and of a similar name.
-
-    Args:
-        missing: What is looked for.
-        candidates: The keys of the tensors in question, with the name that each is to be judged by.
-        info_of: What a key's tensor is.
-    """
-    kinds: dict[tuple[int, Shape], list[str]] = {}
-    for key in candidates:
-        info = info_of(key)
-        kinds.setdefault((info.dtype.data_type, tuple(info.shape)), []).append(key)
-    # One pool for all names of one kind, which it is built and searched for once.
-    pools: dict[tuple[int, PartialShape], dict[str, str]] = {}
-    fitting: dict[str, dict[str, str]] = {}
-    for name, wanted in missing.items():
-        kind = (wanted.dtype.data_type, wanted.full_shape if wanted.tensor_slice is not None else wanted.shape)
-        if kind not in pools:
-            pools[kind] = {
-                key: candidates[key]
-                for (data_type, stored), keys in kinds.items()
-                if data_type == kind[0] and is_compatible(stored, kind[1])
-                for key in keys
-            }
-        fitting[name] = pools[kind]
-    return renames.most_likely(fitting)

@@ -1,23 +1,34 @@
-"""The tensors that the missing variables of a program most likely are, for a mapping that a person looks at and pastes.
+"""The tensors that the missing variables of a program most likely are: the one place that judges evidence.
 
-    by name     dtype, shape, and a name that is alike                            see `names.renames`
-    the only    no other tensor that is left has the dtype and shape, and no other variable wants it; scalars excepted
-    never       the bias of a TF1 LSTM cell for that of a Keras LSTM layer: one shape, and another order of the gates
+    match      dtype, shape, and the name or the scope is the same on both sides     see `names.renames`
+               the scope of another variable of the layer: a bias goes where its kernel goes
+    recipe     the same evidence, and the shapes differ by axes of size 1, or by one order of the axes alone
+    guess      dtype and shape, and names that are merely similar, or nothing else of the dtype and shape on either side
+    never      the bias of a TF1 LSTM cell for that of a Keras LSTM layer: one shape, and another order of the gates
+
+Matches and recipes are what a report proposes as a mapping. Guesses stand apart, and only `accept_guesses` takes them. Two
+errors cannot be seen from names and shapes: two tensors of one shape whose names were exchanged, and a square matrix that
+was stored transposed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import itertools
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
+from tfsaver.checkpoint.match_report import MismatchedTensor
+from tfsaver.checkpoint.names import renames
+from tfsaver.checkpoint.names.name_steps import Renamed
 from tfsaver.checkpoint.optimizers.training_tensors import find_moving_averages
-from tfsaver.checkpoint.restoring.matching import is_compatible, likely_tensors
-from tfsaver.checkpoint.wanted_tensor import PartialShape, WantedTensor
+from tfsaver.checkpoint.wanted_tensor import PartialShape, WantedTensor, is_compatible
 from tfsaver.framework.tensor_info import TensorInfo
 from tfsaver.framework.tensor_shape import Shape
 
 _KERNELS = ("kernel", "weights")
 _BIASES = ("bias", "biases")
+# So many axes have 720 orders.
+_MAX_AXES = 6
 
 
 class _Layer(NamedTuple):
@@ -31,50 +42,253 @@ class Proposals:
     """What the missing variables may be.
 
     Args:
-        missing: What is looked for, by name.
+        missing: What is looked for, by name; None where any tensor will do.
         candidates: The keys of the tensors that nobody wants, with the name that each is to be judged by.
         info_of: What a key's tensor is.
+        known: Pairs that are decided, from the names wanted to the names of their tensors: a bias follows its kernel.
 
     Attributes:
-        likely: The key for each name for which there is a likely one.
+        matches: The key for each name for which there is evidence, those with a recipe among them.
+        recipes: The orders of axes that some of these need, by name; None where axes of size 1 are dropped or added.
+        guesses: The key for each other name for which there is one and no evidence.
         notes: What is not proposed, and why, in sentences.
     """
 
     def __init__(
         self,
-        missing: Mapping[str, WantedTensor],
+        missing: Mapping[str, WantedTensor | None],
         candidates: Mapping[str, str],
         info_of: Callable[[str], TensorInfo],
+        known: Mapping[str, str] | None = None,
     ) -> None:
-        self.likely: dict[str, str] = {}
+        self.matches: dict[str, str] = {}
+        self.recipes: dict[str, tuple[int, ...] | None] = {}
+        self.guesses: dict[str, str] = {}
         self.notes: list[str] = []
-        if not missing:
+        if not missing or not candidates:
             return
+        missing, candidates = self._without_cells(missing, candidates, info_of)
+        self._missing, self._candidates, self._info_of = missing, candidates, info_of
+        likely = renames.most_likely(_fitting(missing, candidates, info_of))
+        scopes = _Scopes(dict(known or {}), {name: candidates[key] for name, key in likely.matches.items()})
+        self.matches = {name: key for name, key in likely.matches.items() if scopes.allows(name, candidates[key])}
+        self._take_recipes()
+        self._follow(self.matches, _Scopes(dict(known or {}), self._spelled(self.matches)))
+        self.matches = {name: self.matches[name] for name in missing if name in self.matches}
+        self._guess(likely.all, _Scopes(dict(known or {}), self._spelled(self.matches)))
+
+    def target(self, name: str, label: str | None = None) -> str | Renamed:
+        """What a mapping says of the tensor of a name.
+
+        Args:
+            name: The name.
+            label: What the mapping calls it, where that is another name of the variable.
+        """
+        axes = self.recipes.get(name)
+        return label or name if axes is None else Renamed(label or name, axes)
+
+    def _spelled(self, keys: Mapping[str, str]) -> dict[str, str]:
+        return {name: self._candidates[key] for name, key in keys.items()}
+
+    def _open(self) -> tuple[dict[str, WantedTensor | None], dict[str, str]]:
+        """What is missing and what is there beside what is decided."""
+        taken = {*self.matches.values(), *self.guesses.values()}
+        missing = {
+            name: tensor for name, tensor in self._missing.items() if name not in self.matches and name not in self.guesses
+        }
+        return missing, {key: spelling for key, spelling in self._candidates.items() if key not in taken}
+
+    def _take_recipes(self) -> None:
+        """Names that agree where shapes differ by axes of size 1 or by an order of the axes."""
+        missing, candidates = self._open()
+        alike: dict[object, list[str]] = {}
+        for key, spelling in candidates.items():
+            alike.setdefault((renames.scope_and_role(spelling)[1], *_sizes(self._info_of(key).shape)), []).append(key)
+        pools: dict[str, dict[str, str]] = {}
+        for name, tensor in missing.items():
+            if tensor is None or tensor.tensor_slice is not None or tensor.shape is None or None in tensor.shape:
+                continue
+            keys = alike.get((renames.scope_and_role(name)[1], *_sizes(tensor.shape)), ())
+            pools[name] = {key: candidates[key] for key in keys if recipe_for(self._info_of(key), tensor) is not None}
+        scopes = _Scopes({}, self._spelled(self.matches))
+        for name, key in renames.most_likely({name: pool for name, pool in pools.items() if pool}).matches.items():
+            tensor = self._missing[name]
+            found = None if tensor is None else recipe_for(self._info_of(key), tensor)
+            if found is not None and scopes.allows(name, self._candidates[key]):
+                self.matches[name] = key
+                self.recipes[name] = found.axes
+
+    def _follow(self, pairs: dict[str, str], scopes: _Scopes) -> None:
+        """Takes what stands beside a variable whose tensor is known: of the same role, dtype and shape."""
+        missing, candidates = self._open()
+        by_place: dict[tuple[renames.Words, str], list[str]] = {}
+        for key, spelling in candidates.items():
+            by_place.setdefault(renames.scope_and_role(spelling), []).append(key)
+        claims: dict[str, list[str]] = {}
+        for name, tensor in missing.items():
+            scope, role = renames.scope_and_role(name)
+            if (there := scopes.of(scope)) is None or not role:
+                continue
+            keys = [key for key in by_place.get((there, role), ()) if _fits(self._info_of(key), tensor)]
+            if len(keys) == 1:
+                claims.setdefault(keys[0], []).append(name)
+        pairs.update((names[0], key) for key, names in claims.items() if len(names) == 1)
+
+    def _guess(self, similar: Mapping[str, str], scopes: _Scopes) -> None:
+        taken = set(self.matches.values())
+        found = {name: key for name, key in similar.items() if name not in self.matches and key not in taken}
+        alone = _only_ones(*self._open(), self._info_of)
+        found.update((name, key) for name, key in alone.items() if name not in found and key not in found.values())
+        found = {name: key for name, key in found.items() if scopes.allows(name, self._candidates[key])}
+        # A bias, whose shape says least, goes where its kernel goes, guess or not.
+        self.guesses = {name: key for name, key in found.items() if renames.scope_and_role(name)[1] != "bias"}
+        scopes = _Scopes({}, self._spelled(self.guesses))
+        self._follow(self.guesses, scopes)
+        taken = set(self.guesses.values())
+        for name, key in found.items():
+            if name not in self.guesses and key not in taken and scopes.allows(name, self._candidates[key]):
+                self.guesses[name] = key
+        self.guesses = {name: self.guesses[name] for name in self._missing if name in self.guesses}
+
+    def _without_cells(
+        self, missing: Mapping[str, WantedTensor | None], candidates: Mapping[str, str], info_of: Callable[[str], TensorInfo]
+    ) -> tuple[dict[str, WantedTensor | None], dict[str, str]]:
+        """What is left without biases of LSTM cells and the layers that these may be."""
         layers_of = _lstm_layers(missing)
         cells_of = _lstm_cells(candidates, info_of) if layers_of else {}
         pairs = {
             (bias, key): (layer, cell)
             for bias, layer in layers_of.items()
             for key, cell in cells_of.items()
-            if _is_cell_of(cell.kernel, layer.kernel, missing[bias].shape)
+            if _is_cell_of(cell.kernel, layer.kernel, _shape_of(missing[bias]))
         }
         if pairs:
             self.notes.append(_note_on_cells({cell.scope: layer.scope for layer, cell in pairs.values()}))
         biases, keys = ({pair[side] for pair in pairs} for side in (0, 1))
-        missing = {name: tensor for name, tensor in missing.items() if name not in biases}
-        candidates = {key: spelling for key, spelling in candidates.items() if key not in keys}
-        likely = likely_tensors(missing, candidates, info_of)
-        alone = _only_ones(missing, candidates, info_of)
-        taken = set(likely.values())
-        for name in missing:
-            if name in likely:
-                self.likely[name] = likely[name]
-            elif name in alone and alone[name] not in taken:
-                self.likely[name] = alone[name]
+        return (
+            {name: tensor for name, tensor in missing.items() if name not in biases},
+            {key: spelling for key, spelling in candidates.items() if key not in keys},
+        )
+
+
+class _Scopes:
+    """Which scope of the checkpoint each scope of the program is.
+
+    Args:
+        known: Pairs of names that are certain.
+        found: Pairs of names of which a scope's first in the order of roles counts: its kernel, most often.
+    """
+
+    def __init__(self, known: Mapping[str, str], found: Mapping[str, str]) -> None:
+        self._of: dict[renames.Words, set[renames.Words]] = {}
+        for pairs in (known, found):
+            these: dict[renames.Words, set[renames.Words]] = {}
+            for name, spelling in pairs.items():
+                (scope, role), (there, other) = renames.scope_and_role(name), renames.scope_and_role(spelling)
+                if scope and there and role == other and role != "bias":
+                    these.setdefault(scope, set()).add(there)
+            for scope, found_there in these.items():
+                self._of.setdefault(scope, found_there)
+
+    def of(self, scope: renames.Words) -> renames.Words | None:
+        """The one scope; None where there is none, or several."""
+        there = self._of.get(scope, set())
+        return next(iter(there)) if len(there) == 1 else None
+
+    def allows(self, name: str, spelling: str) -> bool:
+        """Whether a tensor may be a variable's, as far as the other variables of its layer are known."""
+        scope, there = renames.scope_and_role(name)[0], renames.scope_and_role(spelling)[0]
+        return scope not in self._of or there in self._of[scope]
+
+
+def mapping_of_shapes(
+    mismatched: Iterable[MismatchedTensor], wanted: Mapping[str, WantedTensor], info_of: Callable[[str], TensorInfo]
+) -> dict[str, str | Renamed]:
+    """The recipes that give tensors of the right names the shapes that are wanted, as a mapping of their keys."""
+    mapping: dict[str, str | Renamed] = {}
+    for item in mismatched:
+        tensor = wanted.get(item.name)
+        if item.fact != "shape" or tensor is None or tensor.tensor_slice is not None:
+            continue
+        recipe = recipe_for(info_of(item.key), tensor)
+        if recipe is not None and recipe.axes is not None:
+            mapping[item.key] = Renamed(item.name, recipe.axes)
+    return mapping
+
+
+class ShapeRecipe(NamedTuple):
+    """How a shape becomes another.
+
+    Attributes:
+        axes: The order that the axes are brought into; None where axes of size 1 are dropped or added.
+    """
+
+    axes: tuple[int, ...] | None
+
+
+def recipe_for(info: TensorInfo, wanted: WantedTensor) -> ShapeRecipe | None:
+    """The one way to give a tensor the wanted shape without changing a number; None where there is none, or several."""
+    stored, shape = tuple(info.shape), wanted.shape
+    if info.dtype.data_type != wanted.dtype.data_type or shape is None or None in shape or shape == stored or not shape:
+        return None
+    if drop_units(stored) == drop_units(shape):
+        return ShapeRecipe(None)
+    if len(stored) != len(shape) or len(shape) > _MAX_AXES or sorted(stored) != sorted(filter(None, shape)):
+        return None
+    orders = [axes for axes in itertools.permutations(range(len(stored))) if tuple(stored[axis] for axis in axes) == shape]
+    return ShapeRecipe(orders[0]) if len(orders) == 1 else None
+
+
+def drop_units(shape: Iterable[int | None]) -> tuple[int | None, ...]:
+    """A shape without its axes of size 1."""
+    return tuple(size for size in shape if size != 1)
+
+
+def _sizes(shape: Iterable[int | None]) -> list[int]:
+    """The sizes that shapes have in common which axes of size 1 or an order of the axes make equal."""
+    return sorted(size for size in shape if size is not None and size != 1)
+
+
+def _shape_of(tensor: WantedTensor | None) -> PartialShape:
+    if tensor is None:
+        return None
+    return tensor.full_shape if tensor.tensor_slice is not None else tensor.shape
+
+
+def _fits(info: TensorInfo, tensor: WantedTensor | None) -> bool:
+    if tensor is None:
+        return True
+    return info.dtype.data_type == tensor.dtype.data_type and is_compatible(tuple(info.shape), _shape_of(tensor))
+
+
+def _fitting(
+    missing: Mapping[str, WantedTensor | None], candidates: Mapping[str, str], info_of: Callable[[str], TensorInfo]
+) -> dict[str, Mapping[str, str]]:
+    """For each name the candidates of its dtype and shape; one mapping for all names of one kind."""
+    kinds: dict[tuple[int, Shape], list[str]] = {}
+    for key in candidates:
+        info = info_of(key)
+        kinds.setdefault((info.dtype.data_type, tuple(info.shape)), []).append(key)
+    pools: dict[tuple[int, PartialShape], dict[str, str]] = {}
+    fitting: dict[str, Mapping[str, str]] = {}
+    for name, tensor in missing.items():
+        if tensor is None:
+            fitting[name] = candidates
+            continue
+        kind = (tensor.dtype.data_type, _shape_of(tensor))
+        if kind not in pools:
+            pools[kind] = {
+                key: candidates[key]
+                for (data_type, stored), keys in kinds.items()
+                if data_type == kind[0] and is_compatible(stored, kind[1])
+                for key in keys
+            }
+        fitting[name] = pools[kind]
+    return fitting
 
 
 def _only_ones(
-    missing: Mapping[str, WantedTensor], candidates: Mapping[str, str], info_of: Callable[[str], TensorInfo]
+    missing: Mapping[str, WantedTensor | None], candidates: Mapping[str, str], info_of: Callable[[str], TensorInfo]
 ) -> dict[str, str]:
     """Of each name the tensor, where both are the only ones of their dtype and shape, and that is no scalar's."""
     shapes = {spelling: tuple(info_of(key).shape) for key, spelling in candidates.items()}
@@ -86,8 +300,9 @@ def _only_ones(
             keys.setdefault((info_of(key).dtype.data_type, shapes[spelling]), []).append(key)
     names: dict[tuple[int, PartialShape], list[str]] = {}
     for name, tensor in missing.items():
-        shape = tensor.full_shape if tensor.tensor_slice is not None else tensor.shape
-        names.setdefault((tensor.dtype.data_type, shape), []).append(name)
+        if tensor is None:
+            return {}
+        names.setdefault((tensor.dtype.data_type, _shape_of(tensor)), []).append(name)
     vague = [(data_type, shape) for data_type, shape in names if shape is None or None in shape]
     found = {}
     for (data_type, shape), fitting in keys.items():
@@ -99,12 +314,14 @@ def _only_ones(
     return found
 
 
-def _lstm_layers(missing: Mapping[str, WantedTensor]) -> dict[str, _Layer]:
+def _lstm_layers(missing: Mapping[str, WantedTensor | None]) -> dict[str, _Layer]:
     """The LSTM layers of Keras that are missing, by their biases."""
     layers = {}
     for name, tensor in missing.items():
         scope, _, word = name.rpartition("/")
         kernel, recurrent = (missing.get(f"{scope}/{other}") for other in ("kernel", "recurrent_kernel"))
+        if tensor is None:
+            continue
         if word == "bias" and kernel is not None and recurrent is not None and _is_of_gates(recurrent.shape, tensor.shape):
             layers[name] = _Layer(scope, kernel.shape)
     return layers

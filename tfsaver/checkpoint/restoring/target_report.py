@@ -16,11 +16,13 @@ from tfsaver.checkpoint.match_report import (
     MissingTensor,
 )
 from tfsaver.checkpoint.names.name_map import NameMap
+from tfsaver.checkpoint.names.name_steps import Renamed
 from tfsaver.checkpoint.names.rename_tables import TABLES
 from tfsaver.checkpoint.names.tensor_names import TensorNames, plain
-from tfsaver.checkpoint.restoring.matching import MAX_COMPARISONS, is_compatible
-from tfsaver.checkpoint.restoring.proposals import Proposals
+from tfsaver.checkpoint.restoring.matching import MAX_COMPARISONS
+from tfsaver.checkpoint.restoring.proposals import Proposals, mapping_of_shapes
 from tfsaver.checkpoint.restoring.target_matching import GLOBAL_STEP, STEPS, Matching, WantedVariable
+from tfsaver.checkpoint.wanted_tensor import is_compatible
 from tfsaver.errors import nearest_names
 
 _PAIRS_IN_TEXT = 12
@@ -60,11 +62,23 @@ def report_on(
     unexpected = tuple(key for key in names.keys if key not in used)
     taken = matching.state.tensors.union(found.key for found in matching.found.values())
     candidates = {key: names.spelling(key) for key in unexpected if key not in taken}
-    proposals = Proposals({name: item.tensor for name, item in missing.items()}, candidates, names.info)
-    likely = proposals.likely
+    judged = _judged_names(wanted)
+    labels = {judged[name]: name for name in missing}
+    known = {judged[item.name]: names.spelling(item.key) for item in matched}
+    proposals = Proposals({judged[name]: item.tensor for name, item in missing.items()}, candidates, names.info, known)
+    likely = {labels[name]: key for name, key in (*proposals.matches.items(), *proposals.guesses.items())}
     spelled = list(candidates.values())
     counts = Counter(spelled)
-    mapping = {candidates[key]: name for name, key in likely.items() if counts[candidates[key]] == 1}
+    mapping: dict[str, str | Renamed] = {}
+    guesses = {}
+    for name, key in likely.items():
+        if counts[candidates[key]] == 1:
+            if judged[name] in proposals.matches:
+                mapping[candidates[key]] = proposals.target(judged[name], name)
+            else:
+                guesses[candidates[key]] = name
+    by_label = {item.tensor.name: item.tensor for item in wanted}
+    mapping.update(mapping_of_shapes(mismatched.values(), by_label, names.info))
     ambiguous = {item.tensor.name: matching.ambiguous[item] for item in wanted if item in matching.ambiguous}
     return MatchReport(
         checkpoint=checkpoint,
@@ -79,6 +93,7 @@ def report_on(
         withheld=(),
         full_names=names.full_names,
         mapping=mapping,
+        guesses=guesses,
         ambiguous=tuple(ambiguous.values()),
         left=tuple(left),
         notes=(
@@ -88,6 +103,22 @@ def report_on(
             *_notes_on_tables(missing, candidates, names),
         ),
     )
+
+
+def _judged_names(wanted: Sequence[WantedVariable]) -> dict[str, str]:
+    """The name that each variable is judged by: the shortest that is the end of the name a report has, and no other's.
+
+    In Keras 3 a path begins with the model's name, which no old program had.
+    """
+    ends: dict[str, list[str]] = {}
+    owners: dict[str, set[str]] = {}
+    for item in wanted:
+        label = item.tensor.name
+        ends[label] = [name for name in (*item.names, *item.paths) if f"/{label}".endswith(f"/{name}")]
+        for name in (label, *item.names, *item.paths):
+            owners.setdefault(name, set()).add(label)
+    own = {label: [name for name in names if len(owners[name]) == 1] for label, names in ends.items()}
+    return {label: min(names, key=len, default=label) for label, names in own.items()}
 
 
 def _near(name: str, likely: str | None, names: Sequence[str], index: int) -> tuple[str, ...]:

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 from tfsaver.checkpoint.execution import DryRun, Progress
 from tfsaver.checkpoint.match_report import MatchReport
 from tfsaver.checkpoint.names.name_map import NameMap, NameMapLike, as_name_map
-from tfsaver.checkpoint.names.name_steps import RenameScope
+from tfsaver.checkpoint.names.name_steps import RenameByDict, RenameScope
 from tfsaver.checkpoint.names.tensor_names import TensorNames
 from tfsaver.checkpoint.objects.object_graph import ObjectGraph, read_object_graph
 from tfsaver.checkpoint.optimizers.optimizer_state import OptimizerState, find_optimizer_state
@@ -47,12 +47,13 @@ def restore_source(
     scope: str | tuple[str, str] | None,
     select: Selection | None,
     cast: bool,
+    accept_guesses: bool,
     strict: bool,
     dry_run: DryRun,
     progress: Progress | None = None,
 ) -> MatchReport:
     """Restores from an open source; `tfsaver.restore` has the arguments and the errors."""
-    plan = _Plan(target, source, mapping, by, scope, select, cast)
+    plan = _plan(target, source, mapping, by, scope, select, cast, accept_guesses)
     if strict and not plan.report.ok:
         raise RestoreError(str(plan.report), report=plan.report)
     variables = plan.variables()
@@ -69,11 +70,34 @@ def compare_source(
     scope: str | tuple[str, str] | None,
     select: Selection | None,
     cast: bool,
+    accept_guesses: bool,
     progress: Progress | None = None,
 ) -> Comparison:
     """Compares with an open source; `tfsaver.compare` has the arguments and the errors."""
-    plan = _Plan(target, source, mapping, by, scope, select, cast)
+    plan = _plan(target, source, mapping, by, scope, select, cast, accept_guesses)
     return Comparison(**vars(plan.report), different=compare_values(plan.variables(), progress=progress))
+
+
+def _plan(
+    target: Any,
+    source: TensorSource,
+    mapping: NameMapLike,
+    by: By,
+    scope: str | tuple[str, str] | None,
+    select: Selection | None,
+    cast: bool,
+    accept_guesses: bool,
+) -> _Plan:
+    """The plan, with the guesses of the first one taken for a mapping where the caller accepts them."""
+    plan = _Plan(target, source, mapping, by, scope, select, cast)
+    guesses = plan.report.guesses
+    if not accept_guesses or not guesses:
+        return plan
+    plan = _Plan(target, source, mapping, by, scope, select, cast, guesses)
+    guessed = set(guesses.values())
+    matched = tuple(item._replace(how="guess") if item.name in guessed else item for item in plan.report.matched)
+    plan.report = dataclasses.replace(plan.report, matched=matched)
+    return plan
 
 
 class _Plan:
@@ -88,6 +112,7 @@ class _Plan:
         scope: str | tuple[str, str] | None,
         select: Selection | None,
         cast: bool,
+        guesses: Mapping[str, str] | None = None,
     ) -> None:
         if by not in ("name", "shape"):
             raise InvalidArgumentError(f"by is 'name' or 'shape', not {by!r}")
@@ -104,6 +129,8 @@ class _Plan:
         elif scope is not None:
             step = RenameScope("/".join((*old_scope, "")), "/".join((*new_scope, "")), is_only=True)
             name_map = NameMap([step, *name_map.steps])
+        if guesses:
+            name_map = NameMap([*name_map.steps, RenameByDict(guesses)])
         names = TensorNames(source, graph, name_map, among)
         self._state = _state(source, graph)
         keys = {} if graph is None else keys_by_walking(descend(self._target.root, new_scope), graph, old_scope)
