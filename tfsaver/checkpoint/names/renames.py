@@ -7,12 +7,12 @@
     dense_1/kernel, dense/kernel_2     -> dense/kernel                          a graph built twice numbers its names
     w/Adam_2                           -> w/Adam
 
-Names are compared word by word, where one may have words in front that the other does not have: first as they are, then with
-the words that libraries renamed taken for one. These pairs are matches: a name or a scope is the same on both sides. What is
-compared after that is a guess: names without the numbers of their scopes (``dense_1`` may be another layer than
-``dense``), the role alone (``kernel`` may be any layer's), and spelling. In each round the most similar pairs are decided first, and no
-tensor is given to two names. Where two candidates are equally similar, neither is taken. A variable and its moving average do
-not compete: the one is for a name without that word, the other for a name with it.
+Names are compared word by word, where one may have words in front that the other does not have: first as they are, then
+with the words that libraries renamed taken for one. These pairs are matches: a name or a scope is the same on both sides.
+What is compared after that is a guess: names without the numbers of their scopes (``dense_1`` may be another layer than
+``dense``), the role alone (``kernel`` may be any layer's), and spelling. In each round the most similar pairs are decided
+first, and no tensor is given to two names. Where two candidates are equally similar, neither is taken. A variable and its
+moving average do not compete: the one is for a name without that word, the other for a name with it.
 """
 
 from __future__ import annotations
