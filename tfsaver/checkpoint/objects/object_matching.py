@@ -242,8 +242,8 @@ def _suggest(
         label = attribute.full_name if attribute.full_name not in key_of_label and attribute.full_name else key
         key_of_label[label] = key
         wanted[label] = tensors.get(key)
-    proposals = Proposals(wanted, words, source.info)
-    mapping = {name: proposals.target(label, key_of_label[label]) for label, name in proposals.matches.items()}
+    proposals = Proposals(wanted, words, source.info, labels=key_of_label)
+    mapping = {name: proposals.target(label) for label, name in proposals.matches.items()}
     return mapping, {name: key_of_label[label] for label, name in proposals.guesses.items()}
 
 

@@ -46,6 +46,7 @@ class Proposals:
         candidates: The keys of the tensors that nobody wants, with the name that each is to be judged by.
         info_of: What a key's tensor is.
         known: Pairs that are decided, from the names wanted to the names of their tensors: a bias follows its kernel.
+        labels: What mappings and notes call the names that are missing, where that is another name of the variable.
 
     Attributes:
         matches: The key for each name for which there is evidence, those with a recipe among them.
@@ -60,11 +61,13 @@ class Proposals:
         candidates: Mapping[str, str],
         info_of: Callable[[str], TensorInfo],
         known: Mapping[str, str] | None = None,
+        labels: Mapping[str, str] | None = None,
     ) -> None:
         self.matches: dict[str, str] = {}
         self.recipes: dict[str, tuple[int, ...] | None] = {}
         self.guesses: dict[str, str] = {}
         self.notes: list[str] = []
+        self._labels = labels or {}
         if not missing or not candidates:
             return
         missing, candidates = self._without_cells(missing, candidates, info_of)
@@ -77,15 +80,10 @@ class Proposals:
         self.matches = {name: self.matches[name] for name in missing if name in self.matches}
         self._guess(likely.all, _Scopes(dict(known or {}), self._spelled(self.matches)))
 
-    def target(self, name: str, label: str | None = None) -> str | Renamed:
-        """What a mapping says of the tensor of a name.
-
-        Args:
-            name: The name.
-            label: What the mapping calls it, where that is another name of the variable.
-        """
-        axes = self.recipes.get(name)
-        return label or name if axes is None else Renamed(label or name, axes)
+    def target(self, name: str) -> str | Renamed:
+        """What a mapping says of the tensor of a name."""
+        label, axes = self._labels.get(name, name), self.recipes.get(name)
+        return label if axes is None else Renamed(label, axes)
 
     def _spelled(self, keys: Mapping[str, str]) -> dict[str, str]:
         return {name: self._candidates[key] for name, key in keys.items()}
@@ -163,7 +161,10 @@ class Proposals:
             if _is_cell_of(cell.kernel, layer.kernel, _shape_of(missing[bias]))
         }
         if pairs:
-            self.notes.append(_note_on_cells({cell.scope: layer.scope for layer, cell in pairs.values()}))
+            scopes = {
+                cell.scope: self._labels.get(bias, bias).rpartition("/")[0] for (bias, _), (_, cell) in pairs.items()
+            }
+            self.notes.append(_note_on_cells(scopes))
         biases, keys = ({pair[side] for pair in pairs} for side in (0, 1))
         return (
             {name: tensor for name, tensor in missing.items() if name not in biases},

@@ -65,7 +65,7 @@ def report_on(
     judged = _judged_names(wanted)
     labels = {judged[name]: name for name in missing}
     known = {judged[item.name]: names.spelling(item.key) for item in matched}
-    proposals = Proposals({judged[name]: item.tensor for name, item in missing.items()}, candidates, names.info, known)
+    proposals = Proposals({judged[name]: item.tensor for name, item in missing.items()}, candidates, names.info, known, labels)
     likely = {labels[name]: key for name, key in (*proposals.matches.items(), *proposals.guesses.items())}
     spelled = list(candidates.values())
     counts = Counter(spelled)
@@ -74,7 +74,7 @@ def report_on(
     for name, key in likely.items():
         if counts[candidates[key]] == 1:
             if judged[name] in proposals.matches:
-                mapping[candidates[key]] = proposals.target(judged[name], name)
+                mapping[candidates[key]] = proposals.target(judged[name])
             else:
                 guesses[candidates[key]] = name
     by_label = {item.tensor.name: item.tensor for item in wanted}
