@@ -65,7 +65,8 @@ def report_on(
     judged = _judged_names(wanted)
     labels = {judged[name]: name for name in missing}
     known = {judged[item.name]: names.spelling(item.key) for item in matched}
-    proposals = Proposals({judged[name]: item.tensor for name, item in missing.items()}, candidates, names.info, known, labels)
+    open_ones = {judged[name]: item.tensor for name, item in missing.items()}
+    proposals = Proposals(open_ones, candidates, names.info, known, labels)
     likely = {labels[name]: key for name, key in (*proposals.matches.items(), *proposals.guesses.items())}
     spelled = list(candidates.values())
     counts = Counter(spelled)
