@@ -40,7 +40,9 @@ EXAMPLES: list[tuple[SaverError, str, type[Exception]]] = [
         KeyError,
     ),
     (errors.TensorNotFoundError("w", checkpoint="model"), "'w' not found in checkpoint 'model'", KeyError),
+    (errors.PathNotFoundError("run", what="directory"), "no directory 'run'", FileNotFoundError),
     (errors.InvalidArgumentError("no"), "no", ValueError),
+    (errors.NothingSelectedError("'w' is in no name"), "'w' is in no name", errors.NotFoundError),
     (errors.DuplicateKeyError("w", prefix="model"), "'w' was already added to 'model'", ValueError),
     (
         errors.ShapeMismatchError("w", expected=[None, 3], actual=(2, 4)),

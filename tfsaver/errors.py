@@ -7,10 +7,12 @@
     │   └── MissingSlicesError       ValueError           a partitioned tensor is not whole; an InvalidArgumentError too
     ├── NotFoundError                LookupError
     │   ├── CheckpointNotFoundError  FileNotFoundError    prefix, looked_for, found
+    │   ├── PathNotFoundError        FileNotFoundError    path: another file or directory
     │   └── TensorNotFoundError      KeyError             name, checkpoint, near
     ├── InvalidArgumentError         ValueError           the caller contradicts itself
     │   ├── DuplicateKeyError                             name, prefix
     │   ├── ShapeMismatchError                            name, expected, actual
+    │   ├── NothingSelectedError     LookupError          a pattern or a selection matches nothing
     │   ├── RestoreError             LookupError          report
     │   ├── PathConflictError        RuntimeError         two files of one save have one name
     │   └── UntrustedPathError                            directory, paths, source, remedy
@@ -46,7 +48,9 @@ __all__ = [
     "MissingSlicesError",
     "NoSpaceError",
     "NotFoundError",
+    "NothingSelectedError",
     "PathConflictError",
+    "PathNotFoundError",
     "RestoreError",
     "SaverError",
     "ShapeMismatchError",
@@ -205,6 +209,23 @@ class CheckpointNotFoundError(NotFoundError, FileNotFoundError):
         return f"no checkpoint at {self.prefix!r}: looked for {looked_for}; {self.found or 'nothing is there'}"
 
 
+class PathNotFoundError(NotFoundError, FileNotFoundError):
+    """A file or a directory is not there.
+
+    Attributes:
+        path: The path.
+        what: What it would be, such as ``directory``.
+    """
+
+    def __init__(self, path: str, *, what: str) -> None:
+        super().__init__(path)
+        self.path = path
+        self.what = what
+
+    def sentence(self) -> str:
+        return f"no {self.what} {self.path!r}"
+
+
 class TensorNotFoundError(NotFoundError, KeyError):
     """A checkpoint holds no tensor of that name.
 
@@ -271,6 +292,10 @@ class MissingSlicesError(DataLossError, InvalidArgumentError):
     It is both the checkpoint's fault (a save that was stopped, a rank's part that was not merged) and an argument that the
     checkpoint cannot serve, which is what TensorFlow calls it.
     """
+
+
+class NothingSelectedError(InvalidArgumentError, NotFoundError):
+    """A pattern matches no name, or a selection keeps nothing."""
 
 
 class RestoreError(InvalidArgumentError, NotFoundError):

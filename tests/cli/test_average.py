@@ -35,16 +35,18 @@ def test_newest_of_a_directory(cases: pathlib.Path, tmp_path: pathlib.Path, caps
     assert main(["average", directory, str(tmp_path / "out"), "--last", "2", "--with-meta"]) == 0
     assert "of 2 checkpoints" in capsys.readouterr().out
     assert (tmp_path / "out.meta").is_file()
-    assert main(["average", directory, str(tmp_path / "other"), "--last", "9"]) == 1
+    assert main(["average", directory, str(tmp_path / "other"), "--last", "9"]) == 3
     assert "names 3 checkpoints that are there, not 9" in capsys.readouterr().err
-    assert main(["average", directory, directory, str(tmp_path / "other"), "--last", "2"]) == 1
+    with pytest.raises(SystemExit) as stop:
+        main(["average", directory, directory, str(tmp_path / "other"), "--last", "2"])
+    assert stop.value.code == 2
     assert "--last takes one directory" in capsys.readouterr().err
 
 
 def test_different_checkpoints_are_an_error(
     runs: list[str], trained: str, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["average", runs[0], trained, str(tmp_path / "out")]) == 1
+    assert main(["average", runs[0], trained, str(tmp_path / "out")]) == 3
     assert "the checkpoints cannot be averaged: 10 problems" in capsys.readouterr().err
 
 

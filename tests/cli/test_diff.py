@@ -37,15 +37,15 @@ def test_differences_are_lines(pair: tuple[str, str], capsys: pytest.CaptureFixt
 
 
 def test_options_reach_the_comparison(pair: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["diff", *pair, "--include", "^w$", "--atol", "1", "-q"]) == 0
-    assert main(["diff", *pair, "--include", "^w$", "--rtol", "0.1", "-q"]) == 1
+    assert main(["diff", *pair, "--select", "^w$", "--atol", "1", "-q"]) == 0
+    assert main(["diff", *pair, "--select", "^w$", "--rtol", "0.1", "-q"]) == 1
     assert main(["diff", *pair, "--map", "gone=new\n", "--exclude", "^w$", "-q"]) == 0
     assert capsys.readouterr().out == ""
 
 
 def test_json_holds_every_fact(pair: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["diff", *pair, "--json"]) == 1
-    document = json.loads(capsys.readouterr().out)
+    document = json.loads(capsys.readouterr().out)["report"]
     assert (document["different"], document["only_in_a"], document["only_in_b"]) == (True, ["gone"], ["new\n"])
     assert document["tensors"] == [
         {
@@ -64,7 +64,7 @@ def test_json_holds_every_fact(pair: tuple[str, str], capsys: pytest.CaptureFixt
 
 
 def test_missing_checkpoint_is_an_error(pair: tuple[str, str], tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["diff", pair[0], str(tmp_path / "missing")]) == 1
+    assert main(["diff", pair[0], str(tmp_path / "missing")]) == 3
     assert "no checkpoint at" in capsys.readouterr().err
 
 

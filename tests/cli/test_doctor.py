@@ -61,7 +61,7 @@ def test_fix_and_clean(run, capsys):
     assert (status, errors) == (0, "")
     assert f"removed: {run}/model.ckpt-4.index.tempstate12, 5 B" in lines
     assert (
-        f"{run}/checkpoint is written anew: {run}/model.ckpt-2 is the newest of 2; the old one is {run}/checkpoint.old" in lines
+        f"{run}/checkpoint is rewritten: {run}/model.ckpt-2 is the newest of 2; the old one is {run}/checkpoint.old" in lines
     )
     assert f"  no longer listed: {run.parent}/before/model.ckpt-3" in lines
     assert latest_checkpoint(run) == str(run / "model.ckpt-2")
@@ -84,7 +84,7 @@ def test_leftover_of_a_moment_ago_stays(run, capsys):
 def test_checkpoints_in_no_list_are_listed_when_it_is_asked_for(tmp_path, capsys):
     save(tmp_path, 1, 2, state=False)
     _, lines, _ = doctor(capsys, tmp_path, "--fix")
-    assert "1 checkpoint in no list, left alone: --list-all lists them" in lines[-1]
+    assert "1 checkpoint in no list, left alone: --list-all adds them" in lines[-1]
     _, lines, _ = doctor(capsys, tmp_path, "--fix", "--list-all")
     assert "is the newest of 2" in lines[-1]
 
@@ -99,7 +99,7 @@ def test_nothing_sound_cannot_be_fixed(tmp_path, capsys):
 
 def test_json_holds_everything(run, capsys):
     status = main(["doctor", str(run), "--json", "--fix"])
-    document = json.loads(capsys.readouterr().out)
+    document = json.loads(capsys.readouterr().out)["report"]
     assert status == 0 and document["ok"] and document["newest_sound"] == str(run / "model.ckpt-2")
     assert document["newest"].endswith("before/model.ckpt-3") and document["state_file"] == str(run / "checkpoint")
     newest = document["checkpoints"][-1]
@@ -114,7 +114,7 @@ def test_json_holds_everything(run, capsys):
     assert document["fix"]["listed"] == [str(run / "model.ckpt-1"), str(run / "model.ckpt-2")]
     assert document["fix"]["kept_as"] == str(run / "checkpoint.old") and document["fix"]["changed"]
     assert main(["doctor", str(run), "--json"]) == 1
-    assert json.loads(capsys.readouterr().out)["fix"] is None
+    assert json.loads(capsys.readouterr().out)["report"]["fix"] is None
 
 
 def test_salvage_writes_what_is_left_and_lists_the_rest(run, capsys):
@@ -126,7 +126,7 @@ def test_salvage_writes_what_is_left_and_lists_the_rest(run, capsys):
     with load_checkpoint(out) as reader:
         assert reader["step"] == 3
     status, lines, errors = doctor(capsys, "--salvage", run / "model.ckpt-3", "--out", out)
-    assert (status, lines) == (1, []) and "is there already" in errors
+    assert (status, lines) == (3, []) and "is there already" in errors
 
 
 def test_salvage_of_a_sound_checkpoint_is_0(tmp_path, capsys):
@@ -137,9 +137,9 @@ def test_salvage_of_a_sound_checkpoint_is_0(tmp_path, capsys):
 
 def test_salvage_as_json(run, capsys):
     assert main(["doctor", "--salvage", str(run / "model.ckpt-3"), "--out", str(run / "o"), "--json"]) == 1
-    document = json.loads(capsys.readouterr().out)
-    assert (document["ok"], document["saved"], list(document["lost"])) == (False, ["step"], ["w"])
-    assert document["out"] == str(run / "o") and document["num_bytes"] == 8
+    document = json.loads(capsys.readouterr().out)["report"]
+    assert (document["ok"], [each["name"] for each in document["tensors"]], list(document["lost"])) == (False, ["step"], ["w"])
+    assert document["target"] == str(run / "o") and document["num_bytes"] == 8
 
 
 @pytest.mark.parametrize(
@@ -163,6 +163,6 @@ def test_arguments_that_make_no_sense_are_2(arguments, capsys):
     assert "usage: tfsaver" in capsys.readouterr().err
 
 
-def test_missing_directory_is_1(tmp_path, capsys):
+def test_missing_directory_is_3(tmp_path, capsys):
     status, lines, errors = doctor(capsys, tmp_path / "nowhere")
-    assert (status, lines) == (1, []) and errors == f"tfsaver: error: no directory '{tmp_path}/nowhere'\n"
+    assert (status, lines) == (3, []) and errors == f"tfsaver: error: no directory '{tmp_path}/nowhere'\n"

@@ -29,7 +29,7 @@ def inspect(capsys: pytest.CaptureFixture[str], *arguments: object) -> list[str]
 
 
 def inspect_json(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads("\n".join(inspect(capsys, "--json", *arguments)))
+    document: dict[str, Any] = json.loads("\n".join(inspect(capsys, "--json", *arguments)))["report"]
     return document
 
 
@@ -64,7 +64,6 @@ def test_columns_without_content_are_left_out(tmp_path: pathlib.Path, capsys: py
 def test_a_whole_checkpoint_as_json(trained: str, capsys: pytest.CaptureFixture[str]) -> None:
     document = inspect_json(capsys, trained)
     assert list(document) == [
-        "tfsaver",
         "checkpoint",
         "format",
         "byte_order",
@@ -77,7 +76,6 @@ def test_a_whole_checkpoint_as_json(trained: str, capsys: pytest.CaptureFixture[
         "without_optimizers",
         "errors",
     ]
-    assert document["tfsaver"] == tfsaver.__version__
     assert (document["checkpoint"], document["format"], document["byte_order"]) == (trained, "V2", "little")
     assert (document["num_shards"], document["object_based"], document["errors"]) == (1, False, [])
     assert document["files"] == [
@@ -110,20 +108,28 @@ def names_of(lines: list[str]) -> list[str]:
 
 
 def test_include_and_exclude_choose_by_expression(trained: str, capsys: pytest.CaptureFixture[str]) -> None:
-    lines = inspect(capsys, trained, "--include", "^dense", "--include", "step$", "--exclude", "Adam", "--exclude", "Exp")
+    lines = inspect(capsys, trained, "--select", "^dense", "--select", "step$", "--exclude", "Adam", "--exclude", "Exp")
     assert names_of(lines) == ["dense/bias", "dense/kernel", "global_step"]
     assert lines[-1] == "3 of 8 tensors, 17 parameters, 72 B"
-    assert inspect_json(capsys, trained, "--include", "bias")["totals"]["num_tensors"] == 1
+    assert inspect_json(capsys, trained, "--select", "bias")["totals"]["num_tensors"] == 1
 
 
 def test_slots_are_slots_even_when_their_variable_is_not_listed(trained: str, capsys: pytest.CaptureFixture[str]) -> None:
-    lines = inspect(capsys, trained, "--include", "Adam$")
+    lines = inspect(capsys, trained, "--select", "Adam$")
     assert lines[3].split() == ["dense/kernel/Adam", "float32", "[3,4]", "48", "B", "Adam"]
     assert lines[-1] == "without optimizer state: 0 tensors, 0 parameters, 0 B"
 
 
-def test_nothing_chosen_is_said(trained: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert inspect(capsys, trained, "--include", "nowhere")[2:] == ["0 of 8 tensors, 0 parameters, 0 B"]
+def test_a_pattern_that_matches_nothing_is_1(trained: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", trained, "--select", "dens/kernel"]) == 1
+    assert "did you mean 'dense/kernel'" in capsys.readouterr().err
+
+
+def test_the_earlier_name_of_select_works_and_warns(trained: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", trained, "--include", "^dense/bias$", "--include=^labels$"]) == 0
+    shown = capsys.readouterr()
+    assert names_of(shown.out.splitlines()) == ["dense/bias", "labels"]
+    assert shown.err == "tfsaver inspect: warning: --include is now --select\n" * 2
 
 
 def test_sort_by_size_puts_the_largest_first(trained: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -175,12 +181,12 @@ def test_large_values_are_abbreviated(tmp_path: pathlib.Path, capsys: pytest.Cap
 
 
 def test_statistics_tell_whether_numbers_are_sound(trained: str, capsys: pytest.CaptureFixture[str]) -> None:
-    lines = inspect(capsys, trained, "--stats", "--include", "^(dense/(bias|kernel)|labels)$")
+    lines = inspect(capsys, trained, "--stats", "--select", "^(dense/(bias|kernel)|labels)$")
     assert lines[2].split()[-5:] == ["min", "max", "mean", "nan", "inf"]
     assert lines[3].split() == ["dense/bias", "float32", "[4]", "16", "B", "1.5", "2.5", "2", "1", "1"]
     assert lines[4].split() == ["dense/kernel", "float32", "[3,4]", "48", "B", "0", "11", "5.5", "0", "0"]
     assert lines[5].split() == ["labels", "string", "[4]", "518", "B"]
-    tensors = inspect_json(capsys, trained, "--stats", "--include", "bias|labels")["tensors"]
+    tensors = inspect_json(capsys, trained, "--stats", "--select", "bias|labels")["tensors"]
     assert [tensor["statistics"] for tensor in tensors] == [
         {"min": 1.5, "max": 2.5, "mean": 2.0, "num_nan": 1, "num_infinite": 1},
         None,
@@ -269,9 +275,9 @@ def test_damaged_entry_does_not_hide_the_others(tmp_path: pathlib.Path, capsys: 
     assert names_of(shown.out.splitlines()) == ["a", "c"]
     assert shown.err.startswith("tfsaver: error: entry of 'b' in ")
     assert main(["inspect", "--json", str(tmp_path / "m")]) == 1
-    document = json.loads(capsys.readouterr().out)
+    document = json.loads(capsys.readouterr().out)["report"]
     assert len(document["tensors"]) == 2
-    assert document["errors"][0].startswith("entry of 'b' in ")
+    assert document["errors"][0]["message"].startswith("entry of 'b' in ")
 
 
 def test_keras_3_slots_name_their_variable(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -308,7 +314,7 @@ def test_every_real_checkpoint_is_listed(
         listed += 1
         with tfsaver.load_checkpoint(path) as reader:
             if options == ["--json"]:
-                assert [tensor["name"] for tensor in json.loads("\n".join(lines))["tensors"]] == reader.names
+                assert [tensor["name"] for tensor in json.loads("\n".join(lines))["report"]["tensors"]] == reader.names
             else:
                 assert sorted(names_of(lines)) == reader.names
     assert listed > 20

@@ -48,14 +48,13 @@ def test_version_is_the_package_s(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        [],
         ["frobnicate"],
         ["inspect"],
         ["verify"],
         ["inspect", ""],
         ["verify", "model", "\0"],
         ["inspect", "a", "b"],
-        ["inspect", "a", "--include", "("],
+        ["inspect", "a", "--select", "("],
         ["inspect", "a", "--exclude", "["],
         ["inspect", "a", "--sort", "colour"],
         ["inspect", "a", "--values"],
@@ -72,11 +71,11 @@ def test_arguments_that_make_no_sense_are_2(arguments: list[str], capsys: pytest
     assert "error: " in shown.err
 
 
-def test_missing_checkpoint_is_1_in_the_error_s_own_words(
+def test_missing_checkpoint_is_3_in_the_error_s_own_words(
     tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     missing = str(tmp_path / "missing")
-    assert program.main(["inspect", missing]) == 1
+    assert program.main(["inspect", missing]) == 3
     shown = capsys.readouterr()
     assert shown.out == ""
     assert shown.err.startswith(f"tfsaver: error: no checkpoint at {missing!r}: looked for {missing}.index")
@@ -93,14 +92,14 @@ def test_damaged_index_is_1(trained: str, tmp_path: pathlib.Path, capsys: pytest
     assert "stored CRC32C" in shown.err
 
 
-def test_error_of_the_operating_system_is_1_without_a_traceback(
+def test_error_of_the_operating_system_is_3_without_a_traceback(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(arguments: argparse.Namespace) -> int:
         raise PermissionError(13, "Permission denied", "/secret\n.index")
 
     monkeypatch.setattr(verify, "run", refuse)
-    assert program.main(["verify", "x"]) == 1
+    assert program.main(["verify", "x"]) == 3
     assert capsys.readouterr().err == "tfsaver: error: /secret\\x0a.index: Permission denied\n"
 
 

@@ -52,7 +52,7 @@ def test_objects_are_a_tree(prefix: str, capsys: pytest.CaptureFixture[str]) -> 
 
 def test_objects_are_records_in_json(prefix: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", "--objects", "--json", prefix]) == 0
-    objects = json.loads(capsys.readouterr().out)["objects"]
+    objects = json.loads(capsys.readouterr().out)["report"]["objects"]
     assert [item["path"] for item in objects] == [
         [],
         ["net"],
@@ -65,7 +65,7 @@ def test_objects_are_records_in_json(prefix: str, capsys: pytest.CaptureFixture[
     assert objects[2]["slots"] == [{"name": "m", "variable_id": 4, "node_id": 5}]
     assert objects[4]["values"] == [{"name": "VARIABLE_VALUE", "full_name": "dense/kernel", "key": f"net/a\n{VALUE}"}]
     assert main(["inspect", "--json", prefix]) == 0
-    assert "objects" not in json.loads(capsys.readouterr().out)
+    assert "objects" not in json.loads(capsys.readouterr().out)["report"]
 
 
 def test_checkpoint_of_names_has_no_objects(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -75,4 +75,4 @@ def test_checkpoint_of_names_has_no_objects(tmp_path: pathlib.Path, capsys: pyte
     assert captured.out == ""
     assert "written from names: it has no objects" in captured.err
     assert main(["inspect", "--objects", "--json", prefix]) == 0
-    assert json.loads(capsys.readouterr().out)["objects"] is None
+    assert json.loads(capsys.readouterr().out)["report"]["objects"] is None

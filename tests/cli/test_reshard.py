@@ -25,6 +25,6 @@ def test_shards_slices_and_formats(cases: pathlib.Path, tmp_path: pathlib.Path, 
 
 
 def test_what_v1_cannot_hold_is_an_error(cases: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["reshard", str(cases / "gen_tf2_object_bf16_fp8"), str(tmp_path / "out"), "--format", "v1"]) == 1
+    assert main(["reshard", str(cases / "gen_tf2_object_bf16_fp8"), str(tmp_path / "out"), "--format", "v1"]) == 3
     assert "a V1 checkpoint cannot hold" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())

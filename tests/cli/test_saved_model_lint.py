@@ -35,7 +35,7 @@ def sound_proto() -> schemas.SavedModel:
 def findings_of(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[str, dict[str, object]]:
     """By their codes."""
     _, lines = lint(capsys, "--json", *arguments)
-    return {finding["code"]: finding for finding in json.loads("\n".join(lines))["findings"]}
+    return {finding["code"]: finding for finding in json.loads("\n".join(lines))["report"]["findings"]}
 
 
 def test_a_sound_model_is_ok(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -62,7 +62,7 @@ def test_json_holds_everything(tmp_path: pathlib.Path, capsys: pytest.CaptureFix
     model.meta_graphs[0].graph_def.node.add(name="broken", op="Identity", input=["nowhere"])
     directory = write_model(tmp_path / "model", model)
     status, lines = lint(capsys, directory, "--json")
-    document = json.loads("\n".join(lines))
+    document = json.loads("\n".join(lines))["report"]
     assert (status, document["ok"], document["path"]) == (1, False, str(directory))
     found = next(finding for finding in document["findings"] if finding["place"] == "broken")
     assert list(found) == ["tags", "code", "severity", "place", "sentence"]

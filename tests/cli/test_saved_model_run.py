@@ -119,9 +119,9 @@ def test_an_input_without_a_value_makes_no_sense(text: str) -> None:
     assert stop.value.code == 2
 
 
-def fails(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+def fails(capsys: pytest.CaptureFixture[str], *arguments: object, code: int = 3) -> str:
     """The error of a run that never gets to TensorFlow."""
-    assert main(["saved-model", "run", *map(str, arguments)]) == 1
+    assert main(["saved-model", "run", *map(str, arguments)]) == code
     shown = capsys.readouterr()
     assert shown.out == ""
     return shown.err
@@ -129,8 +129,8 @@ def fails(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
 
 def test_what_cannot_be_run_says_why(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
     directory = write_model(tmp_path / "model")
-    assert "no signature 'nope'" in fails(capsys, directory, "--signature", "nope")
-    assert "no signature 'serving_default'" in fails(capsys, directory, "--tags", "")
+    assert "no signature 'nope'" in fails(capsys, directory, "--signature", "nope", code=1)
+    assert "no signature 'serving_default'" in fails(capsys, directory, "--tags", "", code=1)
     assert "sparse string [2]" in fails(capsys, directory, "--signature", "sparse", "--input", "ids=1")
     path = write_meta_graph(tmp_path / "graph", model_proto().meta_graphs[0])
     assert "only a SavedModel can be run" in fails(capsys, path)
@@ -158,7 +158,7 @@ from tfsaver.cli.main import main
 sys.exit(main(sys.argv[1:]))
 """
     done = run_process("saved-model", "run", str(directory), "--input", "x=[[1, 2, 3]]", code=code)
-    assert done.returncode == 1
+    assert done.returncode == 3
     expected = "tfsaver: error: running a SavedModel needs tensorflow: pip install 'tfsaver[tensorflow]'\n"
     assert done.stderr.decode() == expected
 
@@ -172,7 +172,7 @@ def test_a_signature_is_run(cases: pathlib.Path, tmp_path: pathlib.Path, capsys:
     np.save(tmp_path / "in.npy", np.array([[1.0], [2.0]]))
     output = tmp_path / "new" / "directory"
     assert main([*arguments, f"inputs=@{tmp_path}/in.npy", "--output", str(output), "--json"]) == 0
-    document = json.loads(capsys.readouterr().out)
+    document = json.loads(capsys.readouterr().out)["report"]
     assert document["outputs"] == [
         {"key": "outputs", "dtype": "float32", "shape": [2, 1], "value": [[3.5], [4.0]], "file": f"{output}/outputs.npy"}
     ]
@@ -193,7 +193,7 @@ def test_what_tensorflow_refuses_is_an_error_of_ours(cases: pathlib.Path, capsys
     pytest.importorskip("tensorflow")
     directory = cases / "sm_capi_UninitializedVariable"
     document = main(["saved-model", "show", str(directory), "--json"])
-    keys = [row["key"] for row in json.loads(capsys.readouterr().out)["graphs"][0]["signatures"]]
+    keys = [row["key"] for row in json.loads(capsys.readouterr().out)["report"]["graphs"][0]["signatures"]]
     assert document == 0 and keys
     error = fails(capsys, directory, "--signature", keys[0])
     assert error.startswith("tfsaver: error: ") and error.count("\n") == 1

@@ -86,7 +86,7 @@ def test_only_the_graph_of_the_tags_is_looked_at(risky: str, capsys: pytest.Capt
 
 def test_json_holds_everything(risky: str, capsys: pytest.CaptureFixture[str]) -> None:
     status, lines = scan(capsys, risky, "--json", "--allow", "ReadFile")
-    document = json.loads("\n".join(lines))
+    document = json.loads("\n".join(lines))["report"]
     assert (status, document["ok"], document["path"]) == (1, False, risky)
     assert document["findings"][0] == {
         "tags": ["serve"],

@@ -30,7 +30,7 @@ def show(capsys: pytest.CaptureFixture[str], *arguments: object) -> list[str]:
 
 
 def show_json(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads("\n".join(show(capsys, "--json", *arguments)))
+    document: dict[str, Any] = json.loads("\n".join(show(capsys, "--json", *arguments)))["report"]
     return document
 
 
@@ -102,7 +102,7 @@ def test_one_signature_alone(model: str, capsys: pytest.CaptureFixture[str]) -> 
 def test_json_holds_everything(model: str, capsys: pytest.CaptureFixture[str]) -> None:
     document = show_json(capsys, model)
     assert list(document) == [
-        "tfsaver", "path", "kind", "schema_version", "files", "graphs", "variables", "totals", "fingerprint", "errors",
+        "path", "kind", "schema_version", "files", "graphs", "variables", "totals", "fingerprint", "errors",
     ]  # fmt: skip
     graph = document["graphs"][0]
     assert (document["kind"], document["schema_version"], document["errors"]) == ("SavedModel", 1, [])
@@ -133,7 +133,7 @@ def test_damaged_variables_do_not_hide_the_graph(model: str, capsys: pytest.Capt
     assert "signature serving_default: tensorflow/serving/predict" in shown.out
     assert shown.err.startswith("tfsaver: error: ") and "sstable" in shown.err
     assert main(["saved-model", "show", model, "--json"]) == 1
-    document = json.loads(capsys.readouterr().out)
+    document = json.loads(capsys.readouterr().out)["report"]
     assert (document["variables"], document["fingerprint"]["computed"], len(document["errors"])) == ([], None, 1)
 
 

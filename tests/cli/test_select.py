@@ -13,8 +13,8 @@ from tfsaver.cli.main import main
 
 def test_patterns_and_slots(trained: str, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = str(tmp_path / "out")
-    assert main(["select", trained, out, "--include", "^dense/", "--exclude", "Average", "--without-optimizer", "--json"]) == 0
-    document = json.loads(capsys.readouterr().out)
+    assert main(["select", trained, out, "--select", "^dense/", "--exclude", "Average", "--without-optimizer", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)["report"]
     assert document["after"] == {"num_tensors": 2, "num_bytes": 64}
     assert [name for name, _ in tfsaver.list_variables(out)] == ["dense/bias", "dense/kernel"]
 
@@ -26,5 +26,5 @@ def test_without_patterns_everything_is_kept(trained: str, tmp_path: pathlib.Pat
 
 
 def test_pattern_without_a_name_is_an_error(trained: str, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["select", trained, str(tmp_path / "out"), "--include", "dnse/kernel"]) == 1
+    assert main(["select", trained, str(tmp_path / "out"), "--select", "dnse/kernel"]) == 1
     assert "did you mean 'dense/kernel'" in capsys.readouterr().err

@@ -31,7 +31,7 @@ def test_an_entry_that_leads_out_is_an_error_of_every_verb(
     run: Path, arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = [each.format(run=run, out=run.parent / "out.npz") for each in arguments]
-    assert main([*arguments, "--untrusted"]) == 1
+    assert main([*arguments, "--untrusted"]) == 3
     error = capsys.readouterr().err
     assert f"entry '{run.parent}/other/model-1' leads out of the directory, which is not trusted" in error
     assert not (run.parent / "out.npz").exists()
@@ -48,7 +48,7 @@ def test_a_link_that_leads_out_is_an_error_of_every_verb(
     os.replace(run / name, run.parent / "moved")
     os.symlink(run.parent / "moved", run / name)
     path = [str(run / "model-1"), "--out", str(run.parent / "saved")] if "--salvage" in arguments else [str(run)]
-    assert main([*arguments, *path, "--untrusted"]) == 1
+    assert main([*arguments, *path, "--untrusted"]) == 3
     assert f"{name} leads out of" in capsys.readouterr().err
     assert main([*arguments, *path]) == 0
 
@@ -70,7 +70,7 @@ def test_a_saved_model_that_is_a_link_is_an_error(
     os.symlink(tmp_path / "kept.pb", tmp_path / "export" / "saved_model.pb")
     main(["saved-model", verb, str(tmp_path / "export")])
     assert "not trusted" not in capsys.readouterr().err
-    assert main(["saved-model", verb, str(tmp_path / "export"), "--untrusted"]) == 1
+    assert main(["saved-model", verb, str(tmp_path / "export"), "--untrusted"]) == 3
     assert "saved_model.pb leads out of" in capsys.readouterr().err
 
 

@@ -54,7 +54,7 @@ def test_missing_checkpoint_does_not_stop_the_others(
     trained: str, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     status, lines, errors = verify(capsys, tmp_path / "missing", trained)
-    assert status == 1
+    assert status == 3
     assert lines == [f"{trained}: OK, 8 tensors, 738 B"]
     assert errors.startswith("tfsaver: error: no checkpoint at ")
     assert errors.count("\n") == 1
@@ -72,10 +72,10 @@ def test_json_holds_everything(
     trained: str, damaged: str, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     missing = str(tmp_path / "missing")
-    assert main(["verify", "--json", trained, damaged, missing]) == 1
-    document = json.loads(capsys.readouterr().out)
+    assert main(["verify", "--json", trained, damaged, missing]) == 3
+    document = json.loads(capsys.readouterr().out)["report"]
     sound, bad, lost = document["checkpoints"]
-    assert list(document) == ["tfsaver", "ok", "checkpoints"]
+    assert list(document) == ["ok", "checkpoints"]
     assert document["ok"] is False
     assert sound == {
         "path": trained,
@@ -89,12 +89,12 @@ def test_json_holds_everything(
     assert [problem["where"] for problem in bad["problems"]] == ["a", "c\n"]
     assert (bad["ok"], bad["error"], bad["num_bytes"]) == (False, None, 4)
     assert (lost["path"], lost["checkpoint"], lost["ok"]) == (missing, None, False)
-    assert lost["error"].startswith("no checkpoint at ")
+    assert lost["error"]["class"] == "CheckpointNotFoundError"
 
 
 def test_json_of_sound_checkpoints_is_ok(trained: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", "--json", trained]) == 0
-    assert json.loads(capsys.readouterr().out)["ok"] is True
+    assert json.loads(capsys.readouterr().out)["report"]["ok"] is True
 
 
 def test_checkpoint_for_newer_readers_is_an_error(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -110,7 +110,7 @@ def test_checkpoint_for_newer_readers_is_an_error(tmp_path: pathlib.Path, capsys
     tfsaver.save_checkpoint({"a": 1.0}, tmp_path / "m", durable=False)
     change_index(str(tmp_path / "m"), demand_newer)
     status, lines, errors = verify(capsys, tmp_path / "m")
-    assert (status, lines) == (1, [])
+    assert (status, lines) == (3, [])
     assert errors.startswith("tfsaver: error: ")
 
 

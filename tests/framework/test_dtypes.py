@@ -83,7 +83,7 @@ def test_other_numbers_are_unimplemented(number: int) -> None:
 
 
 def test_unknown_name_is_unimplemented() -> None:
-    with pytest.raises(UnimplementedError, match="'float33' is none that a checkpoint can hold; known: float32, "):
+    with pytest.raises(UnimplementedError, match="unknown dtype 'float33'; did you mean float32 or float64"):
         dtypes.from_name("float33")
 
 

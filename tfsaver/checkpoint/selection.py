@@ -27,7 +27,7 @@ from tfsaver.checkpoint.names.name_steps import split_attribute
 from tfsaver.checkpoint.objects.object_graph import DESCRIPTIONS, read_object_graph
 from tfsaver.checkpoint.optimizers.training_tensors import find_training_tensors
 from tfsaver.checkpoint.report import Report, count
-from tfsaver.errors import InvalidArgumentError, nearest_names
+from tfsaver.errors import InvalidArgumentError, NothingSelectedError, nearest_names
 from tfsaver.framework.tensor_shape import Shape
 
 __all__ = ["Select", "Selectable", "Selection", "SelectionReport"]
@@ -183,13 +183,13 @@ class Selection:
             full_names: For an object-based checkpoint, the names in the program by key (see `training_tensors`).
 
         Raises:
-            InvalidArgumentError: A pattern to include occurs in no name, nothing is kept, or what only the program knows
-                was asked for and not given.
+            NothingSelectedError: A pattern to include occurs in no name, or nothing is kept.
+            InvalidArgumentError: What only the program knows was asked for and not given.
         """
         reasons = self._reasons(tensors, trainable, in_collection, full_names)
         kept = tuple(name for name in tensors if name not in reasons)
         if tensors and not kept:
-            raise InvalidArgumentError(f"the selection keeps none of {count(len(tensors), 'tensor')}: {self}")
+            raise NothingSelectedError(f"the selection keeps none of {count(len(tensors), 'tensor')}: {self}")
         left_out = {name: reasons[name] for name in tensors if name in reasons}
         return SelectionReport(
             kept,
@@ -245,7 +245,7 @@ class Selection:
                 if not matching:
                     near = nearest_names(pattern.strip("^$"), {split_attribute(name)[0] for name in tensors})
                     hint = f"; did you mean {', '.join(map(repr, near))}?" if near else ""
-                    raise InvalidArgumentError(
+                    raise NothingSelectedError(
                         f"{pattern!r}, to be included, is in none of {count(len(tensors), 'name')}{hint}"
                     )
                 included |= matching

@@ -8,26 +8,28 @@ from typing import Any
 
 from tfsaver.checkpoint.objects.object_names import KINDS
 from tfsaver.cli import editing, live_objects, output
-from tfsaver.cli.arguments import add_untrusted, checkpoint_path, followed
+from tfsaver.cli.arguments import add_common, add_patterns, checkpoint_path, positive, selection_of
+from tfsaver.cli.outcome import Outcome
 from tfsaver.cli.text import escape
-from tfsaver.formats.registry import FORMATS, format_of_source
+from tfsaver.formats.registry import FORMATS
 from tfsaver.verbs.convert import convert
 
 NAME = "convert"
-HELP = "Write the tensors of a checkpoint as another file, or those of another file as a checkpoint."
+HELP = "Convert the tensors of a checkpoint to another format, or another format to a checkpoint."
 
 _FORMATS = "\n".join(f"  {row.name:<12} {row.description:<24} {' '.join(row.suffixes)}".rstrip() for row in FORMATS.values())
 _EPILOG = f"""\
-formats; without --to the suffix of NEW says which, and v2 is what it means when it says nothing:
+formats; without --to, the suffix of NEW says which, and without a known suffix it is V2:
 {_FORMATS}
 
 {editing.MAPPING_EPILOG}\
-With object, --like says which objects the tensors are for: a SavedModel of the model, with or without its variables, a
-checkpoint that tf.train.Checkpoint wrote, or file.py:function or package.module:function, which runs that function with
-TensorFlow: it returns the model, built, or a dict of objects. tf.train.Checkpoint(model=...) looks for a model under model.
+With the format object, --like names the objects that the tensors are for: a SavedModel of the model, with or without its
+variables, a checkpoint that tf.train.Checkpoint wrote, or file.py:function or package.module:function. A function is run
+with TensorFlow and returns the built model or a dict of objects. tf.train.Checkpoint(model=...) looks for a model under
+the name model.
 
-A tensor that NEW cannot hold is an error that names all such tensors, and nothing is written. A file is replaced in one
-step when it is complete; a directory or a checkpoint only with --overwrite.
+If NEW cannot hold a tensor, nothing is written and every such tensor is listed. A file appears under its name when it is
+complete, and replaces an older one; a directory or a checkpoint is replaced only with --overwrite.
 
 examples:
   tfsaver convert bert_model.ckpt bert.safetensors --essential
@@ -37,70 +39,63 @@ examples:
   tfsaver convert model.ckpt-1000 restored/ckpt --to object --like export/ --under model
   tfsaver convert model.ckpt-1000 restored/ckpt --to object --like train.py:make_checkpoint \\
       --allow-unused --default optimizer/_learning_rate=0.001
-
-exit codes: 0 converted, or could be (--dry-run), 1 not, the reason is on standard error, 2 the arguments make no sense
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the verb."""
-    parser.epilog = _EPILOG
-    parser.add_argument("old", metavar="OLD", type=checkpoint_path, help="a checkpoint, a SavedModel, or a file of a format")
-    parser.add_argument("new", metavar="NEW", type=checkpoint_path, help="the file to write; of a checkpoint, its prefix")
-    parser.add_argument("--from", dest="source_format", metavar="FORMAT", type=_format, choices=FORMATS, help="what OLD is")
+    parser.add_argument("old", metavar="OLD", type=checkpoint_path, help="a checkpoint, a SavedModel, or a file")
+    parser.add_argument("new", metavar="NEW", type=checkpoint_path, help="the file to write, or a checkpoint's prefix")
     parser.add_argument(
-        "--to", "--format", dest="format", metavar="FORMAT", type=_format, choices=FORMATS, help="what NEW is to be"
+        "--from", dest="source_format", metavar="FORMAT", type=_format, choices=FORMATS, help="the format of OLD"
+    )
+    parser.add_argument(
+        "--to", "--format", dest="format", metavar="FORMAT", type=_format, choices=FORMATS, help="the format of NEW"
     )
     editing.add_mapping(parser)
-    editing.add_patterns(parser, "only tensors in whose old name it is", "no tensors in whose old name it is")
-    parser.add_argument("--essential", action="store_true", help="without what only training needs, such as slots")
-    parser.add_argument("--dtype", metavar="TYPE", help="what floating-point tensors become, as in bfloat16")
+    add_patterns(parser, "only tensors whose old name matches; may be repeated", "no tensors whose old name matches")
+    parser.add_argument("--essential", action="store_true", help="leave out training state, such as optimizer slots")
+    parser.add_argument("--dtype", metavar="TYPE", type=editing.dtype, help="the type of float tensors, such as bf16")
     parser.add_argument(
-        "--names", choices=KINDS, default="path", help="what to call tensors of an object-based checkpoint (path)"
+        "--names", choices=KINDS, default="path", help="the names of an object-based checkpoint's tensors (path)"
     )
     parser.add_argument(
         "--like",
         metavar="MODEL",
         type=checkpoint_path,
-        help="with object and keras: what the model itself has written; with object also a function that makes it",
+        help="with object and keras: a file that the model wrote; with object also a function that makes it",
     )
-    parser.add_argument("--under", metavar="NAME", default="", help="with object: where the model is to be (the root)")
-    parser.add_argument("--allow-unused", action="store_true", help="with object: leave out tensors that no object is for")
+    parser.add_argument("--under", metavar="NAME", default="", help="with object: the path of the model (the root)")
+    parser.add_argument("--allow-unused", action="store_true", help="with object: leave out tensors without an object")
     parser.add_argument(
         "--default",
         metavar="NAME=VALUE",
         type=_name_and_value,
         action="append",
         default=[],
-        help="with object: a value for an object that OLD has nothing for",
+        help="with object: a value that OLD does not have",
     )
     parser.add_argument(
         "--metadata", metavar="KEY=TEXT", type=_key_and_text, action="append", default=[], help="with safetensors: format=pt"
     )
-    parser.add_argument("--shards", metavar="N", type=int, default=1, help="how many data files a checkpoint gets (1)")
-    add_untrusted(parser)
-    parser.add_argument("--overwrite", action="store_true", help="replace a directory or a checkpoint that is there")
-    parser.add_argument("--dry-run", action="store_true", help="write nothing, only say what would be")
-    parser.add_argument("-v", "--verbose", action="store_true", help="name every tensor, not the first ones of each kind")
-    parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
-    parser.add_argument("--json", action="store_true", help="what was done as one JSON object, every tensor in it")
+    parser.add_argument("--shards", metavar="N", type=positive, default=1, help="number of a checkpoint's data files (1)")
+    editing.add_writing(parser)
+    add_common(parser, epilog=f"{_EPILOG}\n{editing.REPORT}", verbose="name every tensor, not the first ones of each kind")
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Converts and says what was."""
+def run(arguments: argparse.Namespace) -> Outcome:
+    """Converts and reports."""
     like = arguments.like
     if like is not None and live_objects.is_function(like):
         like = live_objects.object_graph_of_function(like)
-    is_checkpoint = format_of_source(arguments.old, arguments.source_format).is_checkpoint
-    old = followed(arguments.old, arguments) if is_checkpoint else arguments.old
     with output.open_progress(escape(arguments.new)) as progress:
         report = convert(
-            old,
+            arguments.old,
             arguments.new,
             format=arguments.format,
             source_format=arguments.source_format,
             mapping=editing.mapping_of(arguments.mapping),
-            select=editing.selection_of(arguments),
+            select=selection_of(arguments),
             essential=arguments.essential,
             dtype=arguments.dtype,
             names=arguments.names,
@@ -112,9 +107,10 @@ def run(arguments: argparse.Namespace) -> int:
             num_shards=arguments.shards,
             overwrite=arguments.overwrite,
             dry_run=arguments.dry_run,
+            trusted=not arguments.untrusted,
             progress=progress,
         )
-    return editing.print_report(report, arguments)
+    return editing.reported(report, arguments)
 
 
 def _name_and_value(text: str) -> tuple[str, Any]:

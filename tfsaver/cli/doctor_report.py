@@ -1,23 +1,23 @@
-"""What ``tfsaver doctor`` prints: for people, and as JSON."""
+"""What ``tfsaver doctor`` reports: to people, and as JSON."""
 
 from __future__ import annotations
 
+import argparse
 import time
 from typing import Any
 
-from tfsaver._version import __version__
 from tfsaver.checkpoint.doctor.diagnosis import Diagnosis, Examined
 from tfsaver.checkpoint.doctor.leftovers import Cleaning
 from tfsaver.checkpoint.doctor.state_repair import StateRepair
 from tfsaver.checkpoint.write_report import WriteReport
-from tfsaver.cli import output, screen
+from tfsaver.cli import screen
 from tfsaver.cli.text import count, escape, escape_message, human_size
 
 
-def print_diagnosis(out: screen.Screen, diagnosis: Diagnosis) -> None:
-    """The checkpoints as a table, what is wrong, and a line that says it all."""
+def print_diagnosis(out: screen.Screen, diagnosis: Diagnosis, arguments: argparse.Namespace) -> None:
+    """The checkpoints as a table, what is wrong, and a summary."""
     directory = escape(diagnosis.directory or ".")
-    if diagnosis.checkpoints:
+    if diagnosis.checkpoints and not arguments.quiet:
         columns = [
             screen.Column("checkpoint", style="cyan"),
             screen.Column("format"),
@@ -28,14 +28,18 @@ def print_diagnosis(out: screen.Screen, diagnosis: Diagnosis) -> None:
             screen.Column("state"),
         ]
         out.table(columns, [_row(each) for each in diagnosis.checkpoints])
+        if arguments.verbose:
+            for path in (path for each in diagnosis.checkpoints for path in each.found.paths):
+                out.line(f"  {escape(path)}")
         out.line()
     for finding in diagnosis.findings:
-        if finding.kind != "leftover":
+        if finding.kind != "leftover" and (finding.is_problem or not arguments.quiet):
             where = escape(finding.where)
-            # The file is said once, where the message names it too.
             message = escape_message(finding.message)
             word = "PROBLEM" if finding.is_problem else "note"
             out.line(f"{word}: {where}: {message}", "red" if finding.is_problem else "")
+    if arguments.quiet and diagnosis.ok:
+        return
     newest = diagnosis.newest_sound
     problems = count(len(diagnosis.problems), "problem")
     summary = f"{directory}: {count(len(diagnosis.checkpoints), 'checkpoint')}, {problems}"
@@ -67,7 +71,7 @@ def _state(each: Examined) -> str:
 
 
 def print_cleaning(out: screen.Screen, cleaning: Cleaning, is_done: bool) -> None:
-    """The leftovers, and what became or would become of them."""
+    """The leftovers, and what happened to them or would."""
     for leftover in cleaning.removed:
         verb = "removed" if is_done else "left by a killed save"
         out.line(f"{verb}: {escape(leftover.path)}, {human_size(leftover.num_bytes)}")
@@ -77,57 +81,57 @@ def print_cleaning(out: screen.Screen, cleaning: Cleaning, is_done: bool) -> Non
         out.line(f"--clean removes {count(len(cleaning.removed), 'leftover')}, {human_size(cleaning.num_bytes)}")
 
 
-def print_repair(out: screen.Screen, repair: StateRepair) -> None:
-    """What was done to the state file."""
+def print_repair(out: screen.Screen, repair: StateRepair, is_dry: bool) -> None:
+    """What was done to the state file, or would be."""
     path = escape(repair.path)
     if not repair.is_changed:
         out.line(f"{path} is right already", "green")
     else:
         kept = f"; the old one is {escape(repair.kept_as)}" if repair.kept_as else ""
-        out.line(f"{path} is written anew: {escape(repair.newest)} is the newest of {len(repair.listed)}{kept}", "green")
+        done = "would be rewritten" if is_dry else "is rewritten"
+        out.line(f"{path} {done}: {escape(repair.newest)} is the newest of {len(repair.listed)}{kept}", "green")
     for text in repair.dropped:
         out.line(f"  no longer listed: {escape(text)}")
     if repair.unlisted:
         out.line(
-            f"  {count(len(repair.unlisted), 'checkpoint')} in no list, left alone: --list-all lists them, and a Saver may "
+            f"  {count(len(repair.unlisted), 'checkpoint')} in no list, left alone: --list-all adds them, and a Saver may "
             "then remove the oldest"
         )
 
 
-def print_json(diagnosis: Diagnosis, repair: StateRepair | None, cleaning: Cleaning, is_cleaned: bool) -> None:
+def to_json(
+    diagnosis: Diagnosis, repair: StateRepair | None, cleaning: Cleaning, is_cleaned: bool, is_ok: bool
+) -> dict[str, Any]:
     """All of it for a program."""
     state, newest = diagnosis.state, diagnosis.newest_sound
     leftovers = [(leftover, is_cleaned, None) for leftover in cleaning.removed]
     leftovers += [(leftover, False, reason) for leftover, reason in cleaning.kept]  # type: ignore[misc]
-    output.print_json(
-        {
-            "tfsaver": __version__,
-            "ok": diagnosis.ok or repair is not None,
-            "directory": diagnosis.directory,
-            "state_file": state.path if state.is_there else None,
-            "newest": state.newest and state.newest.text,
-            "newest_sound": newest and newest.found.prefix,
-            "checkpoints": [_checkpoint_record(each) for each in diagnosis.checkpoints],
-            "findings": [
-                {"kind": each.kind, "where": each.where, "message": each.message, "is_problem": each.is_problem}
-                for each in diagnosis.findings
-            ],
-            "leftovers": [
-                {"path": each.path, "num_bytes": each.num_bytes, "time": each.time, "removed": removed, "reason": reason}
-                for each, removed, reason in leftovers
-            ],
-            "fix": repair
-            and {
-                "path": repair.path,
-                "newest": repair.newest,
-                "listed": repair.listed,
-                "dropped": repair.dropped,
-                "unlisted": repair.unlisted,
-                "kept_as": repair.kept_as,
-                "changed": repair.is_changed,
-            },
-        }
-    )
+    return {
+        "ok": is_ok,
+        "directory": diagnosis.directory,
+        "state_file": state.path if state.is_there else None,
+        "newest": state.newest and state.newest.text,
+        "newest_sound": newest and newest.found.prefix,
+        "checkpoints": [_checkpoint_record(each) for each in diagnosis.checkpoints],
+        "findings": [
+            {"kind": each.kind, "where": each.where, "message": each.message, "is_problem": each.is_problem}
+            for each in diagnosis.findings
+        ],
+        "leftovers": [
+            {"path": each.path, "num_bytes": each.num_bytes, "time": each.time, "removed": removed, "reason": reason}
+            for each, removed, reason in leftovers
+        ],
+        "fix": repair
+        and {
+            "path": repair.path,
+            "newest": repair.newest,
+            "listed": repair.listed,
+            "dropped": repair.dropped,
+            "unlisted": repair.unlisted,
+            "kept_as": repair.kept_as,
+            "changed": repair.is_changed,
+        },
+    }
 
 
 def _checkpoint_record(each: Examined) -> dict[str, Any]:
@@ -154,7 +158,7 @@ def _checkpoint_record(each: Examined) -> dict[str, Any]:
     }
 
 
-def print_salvage(out: screen.Screen, report: WriteReport) -> None:
+def print_salvage(out: screen.Screen, report: WriteReport, arguments: argparse.Namespace) -> None:
     """What was saved and what was lost."""
     for sentence in report.damage:
         out.line(f"damaged: {escape_message(sentence)}", "red")
@@ -162,17 +166,14 @@ def print_salvage(out: screen.Screen, report: WriteReport) -> None:
         out.line(f"lost: {escape(name)}: {escape_message(reason)}", "red")
     for name, slices in report.partial.items():
         out.line(f"in part: {escape(name)}, without {', '.join(slices)}", "red")
+    if arguments.quiet:
+        return
+    if arguments.verbose:
+        for tensor in report.tensors or ():
+            out.line(f"saved: {escape(tensor.name)}")
     for note in report.notes:
         out.line(f"note: {escape_message(note)}")
     saved = count(report.after.num_tensors, "tensor")
     lost = f"{count(len(report.lost), 'tensor')} lost" if report.lost else "no tensor known to be lost"
     where = f" to {escape(report.target)}" if report.target is not None else ""
     out.line(f"{escape(report.sources[0])}: {saved} saved{where}, {human_size(report.num_bytes)}; {lost}", "bold")
-
-
-def print_salvage_json(report: WriteReport) -> None:
-    """All of it for a program."""
-    saved = [tensor.name for tensor in report.tensors or ()]
-    # Names of these fields from before all reports had the same.
-    earlier = {"checkpoint": report.sources[0], "out": report.target, "saved": saved}
-    output.print_json({"tfsaver": __version__, **report.to_json(), **earlier})

@@ -6,72 +6,58 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
-from tfsaver._version import __version__
 from tfsaver.checkpoint.checkpoint_reader import CheckpointReader, load_checkpoint
+from tfsaver.checkpoint.selection import Selectable
 from tfsaver.cli import output, screen, survey, values
-from tfsaver.cli.arguments import add_untrusted, checkpoint_path, regex
+from tfsaver.cli.arguments import add_common, add_patterns, checkpoint_path, selection_of
 from tfsaver.cli.objects import objects_lines, objects_records
+from tfsaver.cli.outcome import FOUND, OK, Outcome, error_record
 from tfsaver.cli.survey import Survey, TensorRow
 from tfsaver.cli.text import count, escape, human_size, shape_text, unescape
 
 NAME = "inspect"
-HELP = "List what a checkpoint holds, without reading its values unless they are asked for."
+HELP = "List a checkpoint's tensors. Values are read only if you ask for them."
 
 _EPILOG = """\
-Optimizer state is told by the .meta next to the checkpoint, by names, and by structure: companions of the variables'
-dtype and shape. What structure alone says is marked as inferred; --roles says what each tensor is and why. Names are printed
+Optimizer state is identified from the .meta file next to the checkpoint, from names, and from structure: companions of the
+variables' dtype and shape. What only structure says is marked as inferred. Names are printed
 with \\x00 for what is not printable and \\\\ for a backslash; --values takes them as they are printed.
 
---json prints one object, with a line for each field and for each record:
-  tfsaver             the version of this program
-  checkpoint          the prefix that PATH means
-  format              "V1" or "V2"
-  byte_order          "little" or "big"; null in V1
-  num_shards          data files
-  object_based        whether names are paths of an object graph (TensorFlow 2)
-  files               path, shard_id (null for an index), size (null where it is missing)
-  tensors             name, dtype, shape, num_parameters, num_bytes, pieces, optimizer (null, or name, slot, variable,
-                      inferred), role (null, "optimizer", "metric", "iterator" or "average"), average_of (null, or the
-                      variable); with --stats also statistics (null, or min, max, mean, num_nan, num_infinite); with
-                      --values also value
-  tensors.pieces      shard_id, offset, size (both null in V1), slice (null for all of the tensor, else "start,length"
-                      or "-" for each dimension, joined by ":")
-  totals              num_tensors, num_parameters, num_bytes of these tensors
-  optimizers          name, num_slots, num_variables, num_others, num_bytes
-  without_optimizers  the totals that remain
-  objects             with --objects: null, or of each object path (null where none leads to it), children (name: number
-                      in this list), values (name, full_name, key), slots (name, variable_id, node_id)
-  errors              of tensors whose entries are damaged
-A byte of a name that is not UTF-8 is a lone surrogate, \\udc80 to \\udcff. Sizes are bytes.
+examples:
+  tfsaver inspect model.ckpt-1000
+  tfsaver inspect export/ --select kernel --sort size
+  tfsaver inspect model.ckpt-1000 --values global_step
+
+The report in the JSON document; sizes are bytes:
+  checkpoint      the prefix of PATH
+  format          "V1" or "V2"
+  byte_order      "little" or "big"; null in V1
+  num_shards      number of data files
+  object_based    whether names are paths of an object graph (TensorFlow 2)
+  files           path, shard_id (null for an index), size (null if it is missing)
+  tensors         name, dtype, shape, num_parameters, num_bytes, pieces, optimizer (null, or name, slot, variable,
+                  inferred), role (null, "optimizer", "metric", "iterator" or "average"), average_of (null, or the
+                  variable); with --stats also statistics (null, or min, max, mean, num_nan, num_infinite); with --values
+                  also value
+  tensors.pieces  shard_id, offset, size (both null in V1), slice (null for a whole tensor, else "start,length" or "-" for
+                  each dimension, joined by ":")
+  totals          num_tensors, num_parameters, num_bytes of these tensors
+  optimizers      name, num_slots, num_variables, num_others, num_bytes
+  without_optimizers  the totals without optimizer state
+  objects         with --objects: null, or of each object path (null if none leads to it), children (name: number in this
+                  list), values (name, full_name, key), slots (name, variable_id, node_id)
+  errors          of each tensor whose entry is damaged: class, message, facts
+A byte of a name that is not UTF-8 is a lone surrogate, \\udc80 to \\udcff.
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the verb."""
-    parser.epilog = _EPILOG
-    parser.add_argument(
-        "path", metavar="PATH", type=checkpoint_path, help="a prefix, a directory, or one of a checkpoint's files"
-    )
-    add_untrusted(parser)
+    parser.add_argument("path", metavar="PATH", type=checkpoint_path, help="a prefix, a directory, or a checkpoint's file")
     chosen = parser.add_argument_group("which tensors")
-    chosen.add_argument(
-        "--include",
-        metavar="REGEX",
-        type=regex,
-        action="append",
-        default=[],
-        help="only names in which the expression is found; may be repeated",
-    )
-    chosen.add_argument(
-        "--exclude",
-        metavar="REGEX",
-        type=regex,
-        action="append",
-        default=[],
-        help="no names in which the expression is found; may be repeated",
-    )
+    add_patterns(chosen)
     chosen.add_argument("--sort", choices=("name", "size"), default="name", help="order; size is largest first")
-    shown = parser.add_argument_group("what of them")
+    shown = parser.add_argument_group("what to show")
     shown.add_argument(
         "--values",
         "--value",
@@ -80,32 +66,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="extend",
         help="the values of these tensors, instead of the list",
     )
-    shown.add_argument(
-        "--objects", action="store_true", help="the objects that a TensorFlow 2 checkpoint was written from, as a tree"
-    )
-    shown.add_argument(
-        "--roles", action="store_true", help="what each tensor is for, and why: state of training, an average, the model's"
-    )
-    shown.add_argument("--stats", action="store_true", help="minimum, maximum, mean, NaNs: reads every value")
-    shown.add_argument("--slices", action="store_true", help="the slices of partitioned variables one by one")
-    shown.add_argument(
-        "-v", "--verbose", action="store_true", help="slices, the variable of each slot, and the files with their sizes"
-    )
-    shown.add_argument("--json", action="store_true", help="one JSON object instead, described below")
+    shown.add_argument("--objects", action="store_true", help="the object graph of a TensorFlow 2 checkpoint, as a tree")
+    shown.add_argument("--stats", action="store_true", help="minimum, maximum, mean, NaNs; reads every value")
+    shown.add_argument("--roles", action="store_true", help="the role of each tensor (training, average, model), and why")
+    shown.add_argument("--slices", action="store_true", help="each slice of partitioned variables")
+    add_common(parser, epilog=_EPILOG, verbose="print slices, the variable of each slot, and the files with their sizes")
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Prints what was asked for; 1 when an entry of the index is damaged."""
+def run(arguments: argparse.Namespace) -> Outcome:
+    """Prints what was asked for; `FOUND` when an entry of the index is damaged."""
+    report = None
     with load_checkpoint(arguments.path, trusted=not arguments.untrusted) as reader:
         found = survey.take_survey(reader)
         rows = _chosen_rows(reader, found, arguments)
         if arguments.json:
-            output.print_json(_document(reader, found, rows, arguments))
-        else:
+            report = _document(reader, found, rows, arguments)
+        elif not arguments.quiet:
             _print(reader, found, rows, arguments)
     for error in found.errors:
         output.print_error(error)
-    return 1 if found.errors else 0
+    return Outcome(FOUND if found.errors else OK, report)
 
 
 def _chosen_rows(reader: CheckpointReader, found: Survey, arguments: argparse.Namespace) -> list[TensorRow]:
@@ -114,12 +94,10 @@ def _chosen_rows(reader: CheckpointReader, found: Survey, arguments: argparse.Na
         names = [_name_as_typed(text, reader) for text in arguments.values]
         # A name that is not there: the reader's own error says which are near.
         return [by_name[name] if name in by_name else _row_of(reader, name) for name in dict.fromkeys(names)]
-    rows = [
-        row
-        for row in found.rows
-        if (not arguments.include or any(wanted.search(row.info.name) for wanted in arguments.include))
-        and not any(unwanted.search(row.info.name) for unwanted in arguments.exclude)
-    ]
+    rows = found.rows
+    if (selection := selection_of(arguments)) is not None:
+        kept = set(selection.select({row.info.name: Selectable(row.info.shape, row.info.num_bytes) for row in rows}).kept)
+        rows = [row for row in rows if row.info.name in kept]
     return survey.sorted_rows(rows, arguments.sort)
 
 
@@ -270,7 +248,6 @@ def _document(
 ) -> dict[str, Any]:
     objects = {"objects": objects_records(reader)} if arguments.objects else {}
     return {
-        "tfsaver": __version__,
         "checkpoint": found.prefix,
         "format": found.version,
         "byte_order": found.byte_order,
@@ -282,7 +259,7 @@ def _document(
         "optimizers": [optimizer._asdict() for optimizer in survey.optimizer_totals(rows)],
         "without_optimizers": survey.totals(row for row in rows if row.optimizer is None)._asdict(),
         **objects,
-        "errors": [str(error) for error in found.errors],
+        "errors": [error_record(error) for error in found.errors],
     }
 
 

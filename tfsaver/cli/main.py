@@ -1,10 +1,9 @@
 """The program ``tfsaver``: which verb, with what arguments, and what an error comes to.
 
-    0     all is well
-    1     a problem was found: a damaged checkpoint, or none; the reason is on standard error or in the verb's output
-    2     the arguments make no sense
+The exit codes and the JSON document are those of `outcome`; besides these there are
+
     130   interrupted with Ctrl-C
-    141   the reader of the output went away, as ``head`` does
+    141   the reader of the output closed it, as ``head`` does
 
 A verb's module is imported only when the verb is asked for: ``tfsaver --help`` needs no numpy.
 """
@@ -16,66 +15,82 @@ import importlib
 import io
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 
 from tfsaver._version import __version__
-from tfsaver.cli.output import print_error
+from tfsaver.cli import outcome
+from tfsaver.cli.outcome import Outcome
+from tfsaver.cli.output import print_error, print_json
+from tfsaver.cli.parser import Parser, UsageError
+from tfsaver.cli.text import escape_message
 from tfsaver.errors import SaverError
 
-# Verb -> what the list of verbs says of it. The module is `tfsaver.cli.<verb>`, with _ for -.
+# Verb -> its line in the list of verbs. The module is `tfsaver.cli.<verb>`, with _ for -.
 VERBS = {
-    "inspect": "what a checkpoint holds: names, types, shapes, sizes, values",
-    "verify": "read every byte of checkpoints and check it",
-    "doctor": "what is wrong with a directory of checkpoints; mend it, salvage a damaged one",
-    "convert": "a checkpoint to safetensors, npz, torch, Keras or Orbax, and back",
-    "strip": "a checkpoint without optimizer slots and other training state",
-    "select": "some of a checkpoint's tensors",
-    "rename": "a checkpoint's tensors under other names",
-    "cast": "a checkpoint's numbers in another type, with what that costs",
-    "average": "the mean of several checkpoints",
-    "merge": "several checkpoints as one",
-    "split": "one checkpoint as several",
-    "diff": "what two checkpoints differ in",
-    "reshard": "the same tensors in more or fewer files, or in the other format",
-    "saved-model": "what a SavedModel offers, what it can do, what is wrong with it",
+    "inspect": "list a checkpoint's tensors: names, types, shapes, sizes, values",
+    "verify": "check every byte of checkpoints against its checksum",
+    "doctor": "diagnose a directory of checkpoints, repair its state file, salvage a damaged checkpoint",
+    "convert": "convert between checkpoints, safetensors, npz, torch, Keras and Orbax",
+    "strip": "remove optimizer slots and other training state",
+    "select": "write a part of a checkpoint's tensors",
+    "rename": "rename a checkpoint's tensors",
+    "cast": "change the type of a checkpoint's numbers, and report what that loses",
+    "average": "average several checkpoints",
+    "merge": "merge several checkpoints into one",
+    "split": "split one checkpoint into several",
+    "diff": "compare two checkpoints",
+    "reshard": "rewrite a checkpoint in another number of files, or as V1",
+    "saved-model": "show, scan, lint and run SavedModels",
 }
 
-_DESCRIPTION = "Look into TensorFlow's checkpoints and SavedModels, check and edit them, without TensorFlow."
-_EPILOG = """\
-A checkpoint may be given as its prefix (model.ckpt-1000), as one of its files, or as the directory of a SavedModel or
-of checkpoints, which means the latest; V1 and V2 alike.
+_DESCRIPTION = "Inspect, check and edit TensorFlow checkpoints and SavedModels, without TensorFlow."
+_EPILOG = f"""\
+A checkpoint is given as its prefix (model.ckpt-1000), as one of its files, as the directory of a SavedModel, or as a
+directory of checkpoints, which stands for the latest one. V1 and V2 are read alike.
 
 examples:
-  tfsaver inspect model.ckpt-1000                       every tensor, totals, what is optimizer state
-  tfsaver inspect export/ --include kernel --sort size  the kernels of a SavedModel, the largest first
-  tfsaver inspect model.ckpt-1000 --values global_step  the value of a tensor
-  tfsaver inspect model.ckpt-1000 --json                all of it for a program
-  tfsaver verify model.ckpt-*.index && deploy           go on only when every byte is sound
-  tfsaver doctor run/ --fix                             find the newest sound checkpoint and mend the state file
-  tfsaver strip model.ckpt-1000 stripped                without optimizer state: a third of the size
-  tfsaver diff model.ckpt-1000 model.ckpt-2000          what changed, with norms
-  tfsaver saved-model show export/                      signatures, variables, assets
-  tfsaver saved-model scan export/ && serve             go on only when the graph computes and does nothing else
+  tfsaver inspect model.ckpt-1000                      list tensors, totals and optimizer state
+  tfsaver inspect export/ --select kernel --sort size  list the kernels of a SavedModel, largest first
+  tfsaver inspect model.ckpt-1000 --values global_step  print the value of a tensor
+  tfsaver inspect model.ckpt-1000 --json               print all of it as JSON
+  tfsaver verify model.ckpt-*.index && deploy          deploy only if every byte is sound
+  tfsaver doctor run/ --fix                            find the newest sound checkpoint, repair the state file
+  tfsaver strip model.ckpt-1000 stripped               remove optimizer state, a third of the size is left
+  tfsaver diff model.ckpt-1000 model.ckpt-2000         list what changed, with norms
+  tfsaver saved-model show export/                     list signatures, variables and assets
+  tfsaver saved-model scan export/ && serve            serve only if the graph does nothing but compute
 
-exit codes: 0 all is well, 1 a problem was found, 2 the arguments make no sense
-"""
+{outcome.EXIT_CODES}"""
+
+
+class _Program(Parser):
+    """The parser above the verbs."""
+
+    def known_verbs(self) -> list[str]:
+        below = importlib.import_module("tfsaver.cli.saved_model").VERBS
+        return [*VERBS, *(f"saved-model {verb}" for verb in below)]
 
 
 def make_parser(verb: str | None = None) -> argparse.ArgumentParser:
     """The parser of the whole program, with the options of one verb."""
-    parser = argparse.ArgumentParser(
-        prog="tfsaver", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = _Program(prog="tfsaver", description=_DESCRIPTION, epilog=_EPILOG)
     parser.add_argument("--version", action="version", version=f"tfsaver {__version__}")
-    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
+    parser.set_defaults(run=_print_help, parser=parser)
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB", parser_class=Parser)
     for name, summary in VERBS.items():
-        sub_parser = verbs.add_parser(name, help=summary, formatter_class=argparse.RawDescriptionHelpFormatter)
+        sub_parser = verbs.add_parser(name, help=summary)
         if name == verb:
             module = importlib.import_module(f"tfsaver.cli.{name.replace('-', '_')}")
             sub_parser.description = module.HELP
+            sub_parser.set_defaults(run=module.run, parser=sub_parser)
             module.add_arguments(sub_parser)
-            sub_parser.set_defaults(run=module.run)
     return parser
+
+
+def _print_help(arguments: argparse.Namespace) -> Outcome:
+    arguments.parser.print_help()
+    return Outcome()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -88,12 +103,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code.
 
     Raises:
-        SystemExit: By argparse, for ``--help`` and for arguments that make no sense.
+        SystemExit: After ``--help``, ``--version`` and usage errors.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            # A name that the terminal's encoding has no characters for is no reason to stop.
+            # Names may have characters that the terminal's encoding lacks.
             stream.reconfigure(errors="backslashreplace")
     try:
         try:
@@ -101,7 +116,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         finally:
             sys.stdout.flush()
     except BrokenPipeError:
-        # Python would try to flush once more while it exits, and complain.
+        # Python flushes once more while it exits, and would complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except KeyboardInterrupt:
@@ -111,12 +126,39 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: list[str]) -> int:
     # Nothing before the verb takes a value.
     verb = next((argument for argument in arguments if not argument.startswith("-")), None)
-    namespace = make_parser(verb).parse_args(arguments)
+    parser = make_parser(verb)
     try:
-        status: int = namespace.run(namespace)
+        namespace = parser.parse_args(arguments)
+    except UsageError as error:
+        _report(_of_usage(error, parser), error.parser or parser, as_json="--json" in arguments)
+        raise SystemExit(outcome.USAGE) from None
+    parser = namespace.parser
+    try:
+        result: Outcome = namespace.run(namespace)
     except BrokenPipeError:
         raise
+    except UsageError as error:
+        _report(_of_usage(error, parser), parser, as_json=namespace.json)
+        raise SystemExit(outcome.USAGE) from None
     except (SaverError, OSError) as error:
         print_error(error)
-        return 1
-    return status
+        result = Outcome(outcome.exit_code_of(error), error=error)
+    except Exception as error:  # noqa: BLE001
+        # A fault of the program, or of a function that the caller named. 1, Python's own code for it, is a finding.
+        traceback.print_exc()
+        result = Outcome(outcome.FAILED, error=error)
+    _report(result, parser, as_json=getattr(namespace, "json", False))
+    return result.code
+
+
+def _of_usage(error: UsageError, parser: argparse.ArgumentParser) -> Outcome:
+    parser = error.parser or parser
+    parser.print_usage(sys.stderr)
+    print(f"{parser.prog}: error: {escape_message(str(error))}", file=sys.stderr)
+    return Outcome(outcome.USAGE, error=error)
+
+
+def _report(result: Outcome, parser: argparse.ArgumentParser, *, as_json: bool) -> None:
+    if as_json:
+        verb = parser.prog.partition(" ")[2] or None
+        print_json(outcome.envelope(verb, result))

@@ -8,19 +8,19 @@ from typing import Any
 from tfsaver.checkpoint.checkpoint_reader import CheckpointReader
 from tfsaver.checkpoint.objects.object_graph import read_object_graph
 from tfsaver.cli.text import escape, human_size, shape_text
-from tfsaver.errors import DataLossError, InvalidArgumentError
+from tfsaver.errors import DataLossError, NotFoundError
 
 
 def objects_lines(reader: CheckpointReader) -> Iterator[str]:
     """The objects as an indented tree.
 
     Raises:
-        InvalidArgumentError: The checkpoint was written from names.
+        NotFoundError: The checkpoint was written from names.
         DataLossError: The object graph is damaged.
     """
     graph = read_object_graph(reader)
     if graph is None:
-        raise InvalidArgumentError(f"{reader.prefix} was written from names: it has no objects")
+        raise NotFoundError(f"{reader.prefix} was written from names: it has no objects")
 
     def describe(key: str) -> str:
         if key not in reader:

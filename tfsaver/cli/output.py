@@ -49,14 +49,20 @@ def print_json(document: Mapping[str, Any]) -> None:
     # Imported here because plain output, which scripts call in loops, does without it.
     import json  # noqa: PLC0415
 
-    fields = []
-    for key, value in document.items():
+    def format_object(fields: Mapping[str, Any], indentation: str) -> str:
+        deeper = f"{indentation} "
+        lines = [f"{deeper}{json.dumps(key)}: {format_value(value, deeper)}" for key, value in fields.items()]
+        return "{\n" + ",\n".join(lines) + f"\n{indentation}}}"
+
+    def format_value(value: Any, indentation: str) -> str:
         if isinstance(value, list) and value and isinstance(value[0], dict):
-            records = ",\n".join(f"  {json.dumps(record)}" for record in value)
-            fields.append(f" {json.dumps(key)}: [\n{records}\n ]")
-        else:
-            fields.append(f" {json.dumps(key)}: {json.dumps(value)}")
-    print("{\n" + ",\n".join(fields) + "\n}")
+            records = ",\n".join(f"{indentation} {json.dumps(record)}" for record in value)
+            return f"[\n{records}\n{indentation}]"
+        if isinstance(value, dict) and any(isinstance(item, (list, dict)) for item in value.values()):
+            return format_object(value, indentation)
+        return json.dumps(value)
+
+    print(format_object(document, ""))
 
 
 def print_error(error: Exception) -> None:

@@ -11,23 +11,26 @@ from __future__ import annotations
 import argparse
 
 from tfsaver.cli import saved_model_lint, saved_model_run, saved_model_scan, saved_model_show
+from tfsaver.cli.outcome import EXIT_CODES, Outcome
+from tfsaver.cli.parser import Parser
 
 NAME = "saved-model"
-HELP = "Look into SavedModels and MetaGraphs as data: nothing of them is run, except by the verb that says so."
+HELP = "Show, scan and lint SavedModels and MetaGraphs as data; only the verb run executes them."
 
-_EPILOG = """\
-DIR may be the directory of a SavedModel, the directory of its versions (the highest one counts), the file saved_model.pb,
-or another file that holds a graph, such as a checkpoint's .meta file.
+_EPILOG = f"""\
+DIR is the directory of a SavedModel, the directory of its versions (the highest one counts), the file saved_model.pb, or
+another file that holds a graph, such as a checkpoint's .meta file.
 
 examples:
-  tfsaver saved-model show export/                     signatures, variables, assets
-  tfsaver saved-model show model.ckpt-1000.meta -v     the same of a graph that was never exported
-  tfsaver saved-model scan export/ && serve            go on only when the graph computes and does nothing else
-  tfsaver saved-model lint export/ --strict            dangling names, variables without values, missing assets
-  tfsaver saved-model run export/ --input x='[[1.0]]'  what the signature serving_default gives, by TensorFlow
-"""
+  tfsaver saved-model show export/                     list signatures, variables and assets
+  tfsaver saved-model show model.ckpt-1000.meta -v     the same for a graph that was never exported
+  tfsaver saved-model scan export/ && serve            serve only if the graph does nothing but compute
+  tfsaver saved-model lint export/ --strict            find dangling names, variables without values, missing assets
+  tfsaver saved-model run export/ --input x='[[1.0]]'  run the signature serving_default in TensorFlow
 
-_VERBS = {
+{EXIT_CODES}"""
+
+VERBS = {
     "show": saved_model_show,
     "scan": saved_model_scan,
     "lint": saved_model_lint,
@@ -38,17 +41,14 @@ _VERBS = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verbs below this one, each with its options."""
     parser.epilog = _EPILOG
-    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
-    for name, module in _VERBS.items():
-        sub_parser = verbs.add_parser(
-            name, help=module.HELP, description=module.HELP, formatter_class=argparse.RawDescriptionHelpFormatter
-        )
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB", parser_class=Parser)
+    for name, module in VERBS.items():
+        sub_parser = verbs.add_parser(name, help=module.HELP, description=module.HELP)
         module.add_arguments(sub_parser)
-        # Not `run`, which the program itself sets for the verb above.
-        sub_parser.set_defaults(run_below=module.run)
+        sub_parser.set_defaults(run=module.run, parser=sub_parser)
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """What the verb below does."""
-    status: int = arguments.run_below(arguments)
-    return status
+def run(arguments: argparse.Namespace) -> Outcome:
+    """Prints the help: no verb was given."""
+    arguments.parser.print_help()
+    return Outcome()

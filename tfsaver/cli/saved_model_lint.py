@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from tfsaver._version import __version__
 from tfsaver.cli import output
+from tfsaver.cli.arguments import add_common
+from tfsaver.cli.outcome import FOUND, OK, Outcome
 from tfsaver.cli.saved_model_source import ModelSource, add_source_arguments
 from tfsaver.cli.text import count, describe, escape, escape_message
 from tfsaver.errors import SaverError
@@ -24,16 +25,14 @@ NAME = "lint"
 HELP = "Find what keeps a SavedModel from being loaded or run, without running it."
 
 _EPILOG = """\
-An error keeps a program from loading or running the graph, a warning some programs, a note none. Each finding has a code,
-by which --ignore leaves it out. Variables are compared with the checkpoint, assets with the files, where these are there.
+An error keeps a program from loading or running the graph, a warning keeps some programs from it, a note none. Each finding
+has a code, and --ignore CODE leaves it out. Variables are compared with the checkpoint, and assets with the files, if these
+are there. The exit code is 1 if there is an error, or with --strict a warning.
 
---json prints one object:
-  tfsaver   the version of this program
+The report in the JSON document:
   path      the SavedModel's directory, or the graph's file
   ok        whether nothing was found that counts
   findings  tags (null for what belongs to no graph), code, severity ("error", "warning", "note"), place, sentence
-
-exit codes: 0 no error was found, 1 one was, or with --strict a warning, 2 the arguments make no sense
 """
 _STYLES = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: "dim"}
 
@@ -41,35 +40,37 @@ _STYLES = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: "di
 class _Row(NamedTuple):
     tags: tuple[str, ...] | None
     finding: Finding
+    is_ignored: bool
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the verb."""
-    parser.epilog = _EPILOG
     add_source_arguments(parser)
-    parser.add_argument("--strict", action="store_true", help="warnings count as errors do")
-    parser.add_argument("--ignore", metavar="CODE", action="append", default=[], help="a code to leave out; may be repeated")
-    parser.add_argument("-q", "--quiet", action="store_true", help="print no notes, and nothing of graphs without findings")
-    parser.add_argument("--json", action="store_true", help="one JSON object instead, described below")
+    parser.add_argument("--strict", action="store_true", help="let warnings count like errors")
+    parser.add_argument("--ignore", metavar="CODE", action="append", default=[], help="leave out a code; may be repeated")
+    add_common(
+        parser, epilog=_EPILOG, verbose="list ignored findings, too", quiet="print no notes, and nothing if all is well"
+    )
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Prints what is wrong; 1 when a program will not get past it."""
+def run(arguments: argparse.Namespace) -> Outcome:
+    """Prints what is wrong; `FOUND` when it keeps a program from loading or running the graph."""
     counting = {Severity.ERROR, Severity.WARNING} if arguments.strict else {Severity.ERROR}
+    report = None
     with ModelSource(arguments.path, trusted=not arguments.untrusted) as source:
         values = _values(source)
         assets = _asset_names(source)
-        rows = [_Row(None, finding) for finding in _lint_model(source)]
+        found: list[tuple[tuple[str, ...] | None, Finding]] = [(None, finding) for finding in _lint_model(source)]
         for graph in source.choose(arguments.tags) if source.meta_graphs else ():
-            rows += [_Row(graph.tags, finding) for finding in lint(graph.proto, values=values, asset_names=assets)]
-        rows = [row for row in rows if row.finding.code not in arguments.ignore]
-        is_ok = not any(row.finding.severity in counting for row in rows)
+            found += [(graph.tags, finding) for finding in lint(graph.proto, values=values, asset_names=assets)]
+        rows = [_Row(tags, finding, finding.code in arguments.ignore) for tags, finding in found]
+        counted = [row for row in rows if not row.is_ignored]
+        is_ok = not any(row.finding.severity in counting for row in counted)
         if arguments.json:
-            findings = [_record(row) for row in rows]
-            output.print_json({"tfsaver": __version__, "path": source.path, "ok": is_ok, "findings": findings})
+            report = {"path": source.path, "ok": is_ok, "findings": [_record(row) for row in counted]}
         else:
-            _print(source, rows, is_ok, arguments.quiet)
-    return 0 if is_ok else 1
+            _print(source, rows if arguments.verbose else counted, is_ok, arguments.quiet)
+    return Outcome(OK if is_ok else FOUND, report)
 
 
 def _values(source: ModelSource) -> dict[str, tuple[DType, Shape]] | None:
@@ -108,8 +109,6 @@ def _lint_model(source: ModelSource) -> Iterator[Finding]:
     """What is wrong beside the graphs."""
     for damage in source.errors:
         yield error("damaged-checkpoint", constants.VARIABLES_DIRECTORY, describe(damage))
-    for missing in source.missing_data():
-        yield error("missing-data", constants.VARIABLES_DIRECTORY, describe(missing))
     if source.model is None:
         return
     version = source.model.proto.saved_model_schema_version
@@ -141,12 +140,13 @@ def _print(source: ModelSource, rows: list[_Row], is_ok: bool, is_quiet: bool) -
     out = output.open_screen()
     path = escape(source.path)
     names_graphs = len(source.meta_graphs) > 1
-    for tags, finding in rows:
+    for tags, finding, is_ignored in rows:
         if finding.severity is Severity.NOTE and is_quiet:
             continue
         graph = f"{escape(format_tags(tags))}: " if names_graphs and tags is not None else ""
-        out.line(f"{path}: {graph}{escape_message(str(finding))}", _STYLES[finding.severity])
-    numbers = Counter(finding.severity for _, finding in rows)
+        note = " (ignored)" if is_ignored else ""
+        out.line(f"{path}: {graph}{escape_message(str(finding))}{note}", _STYLES[finding.severity])
+    numbers = Counter(row.finding.severity for row in rows if not row.is_ignored)
     found = ", ".join(count(numbers[severity], severity.value) for severity in Severity if numbers[severity])
     if not is_ok:
         out.line(f"{path}: WRONG, {found}", "bold red")

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from tfsaver._version import __version__
 from tfsaver.cli import output, saved_model_inputs, values
-from tfsaver.cli.arguments import checkpoint_path
+from tfsaver.cli.arguments import add_common, checkpoint_path
+from tfsaver.cli.outcome import Outcome
 from tfsaver.cli.saved_model_scan import allowed_names, is_allowed
 from tfsaver.cli.saved_model_source import ModelSource, add_source_arguments
 from tfsaver.cli.text import escape, shape_text
@@ -28,33 +28,29 @@ from tfsaver.saved_model.signature_def import Signature
 Array = np.ndarray[Any, Any]
 
 NAME = "run"
-HELP = "Run a signature of a SavedModel in TensorFlow, and print what it gives."
+HELP = "Run a signature of a SavedModel in TensorFlow, and print its outputs."
 
 _EPILOG = """\
-A graph is a program, and this verb runs it, with your rights. Before that it looks for what `scan` finds, and stops where
-that is anything: --allow names the operations that may run all the same, --allow '*' all.
+A graph is a program, and this verb runs it with your rights. It first looks for what `scan` finds, and refuses if that is
+anything: --allow names operations that may run, --allow '*' allows all.
 
-VALUE is written as in Python, 1.5 or [[1, 2], [3, 4]] or 'text'; its type is the signature's. @FILE.npy is an array in a
-file of numpy's. With --output, each of the signature's outputs is a file KEY.npy in that directory. A
-sparse output is three: KEY.values, KEY.indices, KEY.dense_shape.
+VALUE is a Python literal, such as 1.5 or [[1, 2], [3, 4]] or 'text'; its type is the signature's. @FILE.npy reads an array
+from a file. With --output, each output becomes a file KEY.npy in that directory. A sparse output is three: KEY.values,
+KEY.indices, KEY.dense_shape.
 
---json prints one object:
-  tfsaver    the version of this program
+The report in the JSON document:
   path       the SavedModel's directory
   signature  its key
-  outputs    key, dtype, shape, value (lists; "nan", "inf" and "-inf" as text; complex numbers as pairs), file (null, or the
-             path that it was written to)
-
-exit codes: 0 it ran, 1 it did not, 2 the arguments make no sense
+  outputs    key, dtype, shape, value (lists; "nan", "inf" and "-inf" as text; complex numbers as pairs), file (null, or its
+             path)
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the verb."""
-    parser.epilog = _EPILOG
     add_source_arguments(parser)
     parser.add_argument(
-        "--signature", metavar="KEY", default=constants.DEFAULT_SIGNATURE_KEY, help="which (default: %(default)s)"
+        "--signature", metavar="KEY", default=constants.DEFAULT_SIGNATURE_KEY, help="the signature (%(default)s)"
     )
     parser.add_argument(
         "--input",
@@ -64,17 +60,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         action="extend",
         default=[],
-        help="a value, or NAME=@FILE.npy; several, or by repeating the option",
+        help="the value of an input, or NAME=@FILE.npy; may be repeated",
     )
-    parser.add_argument("--output", metavar="DIR", type=checkpoint_path, help="where to write what it gives, as .npy files")
+    parser.add_argument("--output", metavar="DIR", type=checkpoint_path, help="write the outputs to .npy files in DIR")
     parser.add_argument(
-        "--allow", metavar="OP", action="append", default=[], help="an operation that may run, * for any text"
+        "--allow", metavar="OP", action="append", default=[], help="an operation that may run; * stands for any text"
     )
-    parser.add_argument("--json", action="store_true", help="one JSON object instead, described below")
+    add_common(parser, epilog=_EPILOG, verbose="print every element of the outputs")
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Prints what the signature gives."""
+def run(arguments: argparse.Namespace) -> Outcome:
+    """Prints the outputs of the signature."""
     with ModelSource(arguments.path, with_variables=False, trusted=not arguments.untrusted) as source:
         if source.model is None:
             raise InvalidArgumentError(f"{source.path}: only a SavedModel can be run: export the graph first")
@@ -92,15 +88,15 @@ def run(arguments: argparse.Namespace) -> int:
         _write(path, arrays[key])
     if arguments.json:
         outputs = [_record(key, array, files.get(key)) for key, array in arrays.items()]
-        document = {"tfsaver": __version__, "path": source.path, "signature": signature.key, "outputs": outputs}
-        output.print_json(document)
-        return 0
+        return Outcome(report={"path": source.path, "signature": signature.key, "outputs": outputs})
+    if arguments.quiet:
+        return Outcome()
     out = output.open_screen()
     for key, array in arrays.items():
         dtype = dtypes.from_numpy(array.dtype)
         out.line(f"{escape(key)}  {dtype}  {shape_text(array.shape)}", "bold")
-        out.line(escape(files[key]) if key in files else values.format_array(array, dtype))
-    return 0
+        out.line(escape(files[key]) if key in files else values.format_array(array, dtype, is_whole=arguments.verbose))
+    return Outcome()
 
 
 def _refuse_files_outside(model: SavedModel, graph: MetaGraph) -> None:

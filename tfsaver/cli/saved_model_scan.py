@@ -7,8 +7,9 @@ import fnmatch
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from tfsaver._version import __version__
 from tfsaver.cli import output
+from tfsaver.cli.arguments import add_common
+from tfsaver.cli.outcome import FOUND, OK, Outcome
 from tfsaver.cli.saved_model_keras import scan_keras_metadata
 from tfsaver.cli.saved_model_source import ModelSource, add_source_arguments
 from tfsaver.cli.text import count, escape, escape_message
@@ -19,20 +20,16 @@ NAME = "scan"
 HELP = "Find operations that read or write files, run code, or reach the network, in graphs and in their functions."
 
 _EPILOG = """\
-Weights are inert, a graph is a program: whoever runs it gives it the rights of the process. A SavedModel saves and restores
-its own variables and reads its own assets; that is expected, and no finding. Neither is what --allow names. A finding says
-what an operation can do, not that it does harm; where nothing is found, the graph only computes, as far as the operations
-are known that reach outside of it.
+Weights are inert, but a graph is a program that runs with the rights of its process. A SavedModel saves and restores its
+own variables and reads its own assets; that is expected and no finding, and neither is what --allow names. A finding says
+what an operation can do, not that it does harm. Without findings, the graph only computes, as far as tfsaver knows the
+operations that reach outside of it.
 
---json prints one object:
-  tfsaver   the version of this program
+The report in the JSON document:
   path      the SavedModel's directory, or the graph's file
   ok        whether nothing was found
   findings  tags (null for what belongs to no graph), op, place (the node; in a function, function/node), risk, reason,
-            values (the names of files and the like that the graph gives it), expected, allowed: a finding counts when it
-            is neither
-
-exit codes: 0 nothing was found, 1 something was, 2 the arguments make no sense
+            values (names of files and the like in the graph), expected, allowed: a finding counts if it is neither
 """
 
 
@@ -48,21 +45,22 @@ class _Row(NamedTuple):
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the verb."""
-    parser.epilog = _EPILOG
     add_source_arguments(parser)
     parser.add_argument(
         "--allow",
         metavar="OP",
         action="append",
         default=[],
-        help="an operation that is no finding, * for any text; several with commas, or by repeating the option",
+        help="operations that are no finding, separated by commas; * stands for any text; may be repeated",
     )
-    parser.add_argument("-v", "--verbose", action="store_true", help="also what is expected or allowed")
-    parser.add_argument("--json", action="store_true", help="one JSON object instead, described below")
+    add_common(
+        parser, epilog=_EPILOG, verbose="list what is expected or allowed, too", quiet="print only findings that count"
+    )
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Prints what was found; 1 when that is anything."""
+def run(arguments: argparse.Namespace) -> Outcome:
+    """Prints what was found; `FOUND` when that is anything."""
+    report = None
     allowed = allowed_names(arguments.allow)
     with ModelSource(arguments.path, with_variables=False, trusted=not arguments.untrusted) as source:
         rows = [
@@ -74,11 +72,10 @@ def run(arguments: argparse.Namespace) -> int:
             rows += [_Row(None, finding, is_allowed(finding.op, allowed)) for finding in scan_keras_metadata(source.path)]
         is_ok = not any(row.counts for row in rows)
         if arguments.json:
-            findings = [_record(row) for row in rows]
-            output.print_json({"tfsaver": __version__, "path": source.path, "ok": is_ok, "findings": findings})
+            report = {"path": source.path, "ok": is_ok, "findings": [_record(row) for row in rows]}
         else:
-            _print(source, rows, arguments.verbose)
-    return 0 if is_ok else 1
+            _print(source, rows, arguments)
+    return Outcome(OK if is_ok else FOUND, report)
 
 
 def allowed_names(texts: Iterable[str]) -> list[str]:
@@ -105,12 +102,12 @@ def _record(row: _Row) -> dict[str, Any]:
     }
 
 
-def _print(source: ModelSource, rows: list[_Row], verbose: bool) -> None:
+def _print(source: ModelSource, rows: list[_Row], arguments: argparse.Namespace) -> None:
     out = output.open_screen()
     path = escape(source.path)
     names_graphs = len(source.meta_graphs) > 1
     for row in rows:
-        if row.counts or verbose:
+        if row.counts or arguments.verbose:
             graph = f"{escape(format_tags(row.tags))}: " if names_graphs and row.tags is not None else ""
             note = "" if row.counts else " (allowed)" if row.is_allowed else " (expected)"
             out.line(f"{path}: {graph}{escape_message(str(row.finding))}{note}", "red" if row.counts else "dim")
@@ -125,5 +122,5 @@ def _print(source: ModelSource, rows: list[_Row], verbose: bool) -> None:
     if found:
         kinds = ", ".join(dict.fromkeys(str(row.finding.risk) for row in rows if row.counts))
         out.line(f"{path}: FOUND, {count(found, 'place')} that can do more than compute: {kinds}", "bold red")
-    else:
+    elif not arguments.quiet:
         out.line(f"{path}: OK, nothing that can do more than compute{rest}", "green")

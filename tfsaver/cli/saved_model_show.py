@@ -7,12 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tfsaver import schemas
-from tfsaver._version import __version__
 from tfsaver.cli import output, saved_model_survey, screen
+from tfsaver.cli.arguments import add_common
+from tfsaver.cli.outcome import FOUND, OK, Outcome, error_record
 from tfsaver.cli.saved_model_functions import open_shape_text, traced_functions
 from tfsaver.cli.saved_model_source import ModelSource, add_source_arguments
 from tfsaver.cli.saved_model_survey import GraphRow, ModelSurvey
-from tfsaver.cli.text import count, describe, escape, human_size, shape_text
+from tfsaver.cli.text import count, escape, human_size, shape_text
 from tfsaver.errors import NotFoundError, nearest_names
 from tfsaver.saved_model.loader import MetaGraph, format_tags
 from tfsaver.saved_model.signature_def import Signature, SignatureTensor
@@ -21,60 +22,57 @@ NAME = "show"
 HELP = "List the graphs of a SavedModel with their signatures, assets and variables."
 
 _EPILOG = """\
-A size that is open is a ? in a shape, a shape whose rank is open is [...].
+In a shape, ? is an unknown size; [...] is a shape of unknown rank.
 
---json prints one object, with a line for each field and for each record:
-  tfsaver         the version of this program
+The report in the JSON document:
   path            the SavedModel's directory, or the graph's file
   kind            "SavedModel", or "graph" for a file with a graph alone
   schema_version  of the SavedModel; null for a graph alone
-  files           path, size (null where it is missing)
+  files           path, size (null if it is missing)
   graphs          tags, tensorflow_version, tensorflow_git_version, num_nodes, num_functions, num_function_nodes, init_op
                   (null, or its name), signatures, assets (tensor, path, size), ops (how many nodes by operation, those of
                   functions included), collections (how many entries by name), objects (null, or num_objects; kinds and
                   classes: how many by name), functions (name, arguments, result, concrete_function)
   graphs.signatures
                   key, method_name, inputs and outputs: key, kind ("dense", "sparse", or a class such as
-                  "RaggedTensorSpec"), tensors (names), dtype (null where none is given), shape (null where its rank is
-                  open, null for an open size), has_default
-  variables       name, program_name ("" where it is not known), dtype, shape, num_parameters, num_bytes
+                  "RaggedTensorSpec"), tensors (names), dtype (null if there is none), shape (null if its rank is
+                  unknown, null for an unknown size), has_default
+  variables       name, program_name ("" if unknown), dtype, shape, num_parameters, num_bytes
   totals          num_variables, num_parameters, num_bytes
   fingerprint     stored and computed, each null or graph_def_program_hash, signature_def_hash, saved_object_graph_hash,
                   checkpoint_hash, saved_model_checksum as text, singleprint, uuid
-  errors          of what is damaged
-
-exit codes: 0 shown, 1 a part is damaged or what was asked for is not there, 2 the arguments make no sense
+  errors          of what is damaged: class, message, facts
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the verb."""
-    parser.epilog = _EPILOG
     add_source_arguments(parser)
     parser.add_argument("--signature", metavar="KEY", help="only this signature, and nothing else")
-    parser.add_argument(
-        "-v", "--verbose", "--all", action="store_true", help="every variable, file, operation and function by its name"
-    )
-    parser.add_argument("--json", action="store_true", help="one JSON object instead, described below")
+    parser.add_argument("--all", dest="verbose", action="store_true", help="the same as -v")
+    add_common(parser, epilog=_EPILOG, verbose="name every variable, file, operation and function")
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Prints what was asked for; 1 when a part of it is damaged."""
+def run(arguments: argparse.Namespace) -> Outcome:
+    """Prints what was asked for; `FOUND` when a part of it is damaged."""
+    report = None
     with ModelSource(arguments.path, trusted=not arguments.untrusted) as source:
         graphs = source.choose(arguments.tags)
         if arguments.signature is not None:
             graphs = _with_signature(source, graphs, arguments.signature)
         survey = saved_model_survey.take_survey(source, graphs)
         if arguments.json:
-            output.print_json(_document(source, survey, arguments.signature))
+            report = _document(source, survey, arguments.signature)
+        elif arguments.quiet:
+            pass
         elif arguments.signature is not None:
             _print_one_signature(graphs, arguments.signature)
-            return 0
+            return Outcome()
         else:
             _print(source, survey, arguments.verbose)
     for error in survey.errors:
         output.print_error(error)
-    return 1 if survey.errors else 0
+    return Outcome(FOUND if survey.errors else OK, report)
 
 
 def _with_signature(source: ModelSource, graphs: Sequence[MetaGraph], key: str) -> list[MetaGraph]:
@@ -223,7 +221,6 @@ def _document(source: ModelSource, survey: ModelSurvey, signature: str | None) -
     ]
     computed = saved_model_survey.computed_fingerprint(source, survey)
     return {
-        "tfsaver": __version__,
         "path": source.path,
         "kind": "SavedModel" if model is not None else "graph",
         "schema_version": model.proto.saved_model_schema_version if model is not None else None,
@@ -232,7 +229,7 @@ def _document(source: ModelSource, survey: ModelSurvey, signature: str | None) -
         "variables": variables,
         "totals": survey.totals()._asdict(),
         "fingerprint": {"stored": _fingerprint_record(survey.fingerprint), "computed": _fingerprint_record(computed)},
-        "errors": [describe(error) for error in survey.errors],
+        "errors": [error_record(error) for error in survey.errors],
     }
 
 

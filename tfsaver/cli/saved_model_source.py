@@ -14,7 +14,7 @@ import argparse
 from types import TracebackType
 
 from tfsaver.checkpoint.checkpoint_reader import load_checkpoint
-from tfsaver.cli.arguments import add_untrusted, checkpoint_path
+from tfsaver.cli.arguments import checkpoint_path
 from tfsaver.errors import CheckpointNotFoundError, NotFoundError, SaverError
 from tfsaver.lib import file_io
 from tfsaver.lib.confinement import Confinement
@@ -129,10 +129,9 @@ def add_source_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "path", metavar="DIR", type=checkpoint_path, help="a SavedModel's directory, saved_model.pb, or a .meta file"
     )
-    add_untrusted(parser)
     parser.add_argument(
         "--tags",
         metavar="TAG,TAG",
         type=tags_argument,
-        help="only the graph with exactly these tags; '' for the one without any",
+        help="only the graph with exactly these tags; '' for the one without tags",
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,10 +29,11 @@ class Statistics(NamedTuple):
     num_infinite: int
 
 
-def format_array(array: Array, dtype: DType) -> str:
-    """A tensor as numpy writes it, with the middle of large ones left out; strings as text where they are text."""
+def format_array(array: Array, dtype: DType, *, is_whole: bool = False) -> str:
+    """A tensor as numpy writes it; strings as text where they are text. The middle of a large one is left out."""
+    threshold = sys.maxsize if is_whole else THRESHOLD
     return np.array2string(
-        _plain(array), threshold=THRESHOLD, max_line_width=120, separator=" ", formatter=_formatter(dtype)
+        _plain(array), threshold=threshold, max_line_width=120, separator=" ", formatter=_formatter(dtype)
     )
 
 

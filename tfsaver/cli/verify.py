@@ -5,68 +5,67 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from tfsaver._version import __version__
 from tfsaver.checkpoint.verify import VerifyReport, verify_checkpoint
 from tfsaver.cli import output, screen
-from tfsaver.cli.arguments import add_untrusted, checkpoint_path, followed
+from tfsaver.cli.arguments import add_common, checkpoint_path
+from tfsaver.cli.outcome import FOUND, OK, Outcome, error_record, exit_code_of
 from tfsaver.cli.text import count, describe, escape, escape_message, human_size
 from tfsaver.errors import SaverError
 
 NAME = "verify"
-HELP = "Read every byte of checkpoints, index and data, and report everything that is wrong."
+HELP = "Check every byte of checkpoints, index and data, and report all damage."
 
 _EPILOG = """\
-Each problem is a line of its own on standard output: the checkpoint, the tensor or the file, what is wrong. A path at
-which there is no checkpoint is an error on standard error, and the other paths are still verified.
+Each problem is a line on standard output: the checkpoint, the tensor or the file, and what is wrong. A path without a
+checkpoint is an error on standard error; the other paths are still verified, and the exit code is 3.
 
---json prints one object:
-  tfsaver      the version of this program
-  ok           whether all checkpoints are sound
-  checkpoints  path, checkpoint (the prefix that it means; null when none was found), ok, num_tensors, num_bytes,
-               problems (where, error), error (null, or why it could not be verified)
+examples:
+  tfsaver verify model.ckpt-1000
+  tfsaver verify model.ckpt-*.index && deploy
 
-exit codes: 0 all sound, 1 a problem was found or a checkpoint was not, 2 the arguments make no sense
+The report in the JSON document:
+  ok              whether all checkpoints are sound
+  checkpoints     path, checkpoint (the prefix; null if there is none), ok, num_tensors, num_bytes, problems (where,
+                  error), error (null, or why it could not be verified: class, message, facts)
 """
+_PROBLEMS_IN_TEXT = 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the verb."""
-    parser.epilog = _EPILOG
     parser.add_argument(
-        "paths",
-        metavar="PATH",
-        type=checkpoint_path,
-        nargs="+",
-        help="a prefix, a directory, or one of a checkpoint's files",
+        "paths", metavar="PATH", type=checkpoint_path, nargs="+", help="a prefix, a directory, or a checkpoint's file"
     )
-    add_untrusted(parser)
-    parser.add_argument("-q", "--quiet", action="store_true", help="print problems only, nothing of sound checkpoints")
-    parser.add_argument("--json", action="store_true", help="one JSON object instead, described below")
+    add_common(
+        parser,
+        epilog=_EPILOG,
+        verbose=f"list every problem, not the first {_PROBLEMS_IN_TEXT} of each checkpoint",
+        quiet="print only problems",
+    )
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Prints what is wrong; 1 when anything is."""
+def run(arguments: argparse.Namespace) -> Outcome:
+    """Prints what is wrong; `FOUND` when there is damage."""
     out = output.open_screen()
-    records = []
+    results = []
     for path in arguments.paths:
-        record = _Result(path)
+        result = _Result(path)
         try:
             with output.open_progress(escape(path)) as progress:
-                record.report = verify_checkpoint(followed(path, arguments), progress=progress)
+                result.report = verify_checkpoint(path, trusted=not arguments.untrusted, progress=progress)
         except BrokenPipeError:
             raise
         except (SaverError, OSError) as error:
-            record.error = error
-        records.append(record)
-        if record.error is not None:
-            output.print_error(record.error)
-        if record.report is not None and not arguments.json:
-            _print(out, record.report, arguments.quiet)
-    is_sound = all(record.is_sound for record in records)
+            result.error = error
+            output.print_error(error)
+        results.append(result)
+        if result.report is not None and not arguments.json:
+            _print(out, result.report, arguments)
+    report = None
     if arguments.json:
-        document = {"tfsaver": __version__, "ok": is_sound, "checkpoints": [record.document() for record in records]}
-        output.print_json(document)
-    return 0 if is_sound else 1
+        report = {"ok": all(result.code == OK for result in results), "checkpoints": [each.to_json() for each in results]}
+    errors = [result.error for result in results if result.error is not None]
+    return Outcome(max(result.code for result in results), report, errors[0] if errors else None)
 
 
 class _Result:
@@ -78,26 +77,31 @@ class _Result:
         self.error: Exception | None = None
 
     @property
-    def is_sound(self) -> bool:
-        return self.report is not None and self.report.ok
+    def code(self) -> int:
+        if self.error is not None:
+            return exit_code_of(self.error)
+        return OK if self.report is not None and self.report.ok else FOUND
 
-    def document(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         if self.report is not None:
             return {"path": self.path, **self.report.to_json(), "error": None}
         facts = {**VerifyReport("").to_json(), "checkpoint": None, "ok": False}
-        return {"path": self.path, **facts, "error": self.error and describe(self.error)}
+        return {"path": self.path, **facts, "error": self.error and error_record(self.error)}
 
 
-def _print(out: screen.Screen, report: VerifyReport, is_quiet: bool) -> None:
+def _print(out: screen.Screen, report: VerifyReport, arguments: argparse.Namespace) -> None:
     prefix = escape(report.prefix)
-    for problem in report.problems:
-        # The place is said once, where the error says it too.
+    shown = report.problems if arguments.verbose else report.problems[:_PROBLEMS_IN_TEXT]
+    for problem in shown:
+        # Many errors name the place themselves.
         sentence = describe(problem.error)
         where = "" if problem.where == report.prefix or sentence.startswith(problem.where) else f"{escape(problem.where)}: "
         out.line(f"{prefix}: {where}{escape_message(sentence)}", "red")
+    if len(shown) < len(report.problems):
+        out.line(f"{prefix}: and {len(report.problems) - len(shown):,} more problems; -v lists them", "red")
     tensors, size = count(report.num_tensors, "tensor"), human_size(report.num_bytes)
     if report.problems:
         problems = count(len(report.problems), "problem")
         out.line(f"{prefix}: DAMAGED, {problems}; {tensors} read, {size} of them sound", "bold red")
-    elif not is_quiet:
+    elif not arguments.quiet:
         out.line(f"{prefix}: OK, {tensors}, {size}", "green")

@@ -20,7 +20,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from tfsaver.errors import UnimplementedError
+from tfsaver.errors import UnimplementedError, nearest_names
 from tfsaver.lib.cached_property import cached_property
 
 # name, data_type, size, swap, values, in_v1
@@ -59,6 +59,21 @@ _TABLE: tuple[tuple[str, int, int, int, str, bool], ...] = (
     ("uint2", 32, 1, 1, "int_val", False),
     ("float4_e2m1fn", 33, 1, 1, "float8_val", False),
 )
+
+# What people call some of them: `float` is TensorFlow's and torch's, not Python's.
+ALIASES = {
+    "half": "float16",
+    "fp16": "float16",
+    "f16": "float16",
+    "bf16": "bfloat16",
+    "float": "float32",
+    "single": "float32",
+    "fp32": "float32",
+    "f32": "float32",
+    "double": "float64",
+    "fp64": "float64",
+    "f64": "float64",
+}
 
 # Bits of a byte that carry a value, for the types that do not use all.
 _NUM_BITS = {"int4": 4, "uint4": 4, "int2": 2, "uint2": 2, "float4_e2m1fn": 4}
@@ -161,8 +176,18 @@ def from_name(name: str) -> DType:
     try:
         return _BY_NAME[name]
     except KeyError:
-        known = ", ".join(_BY_NAME)
-        raise UnimplementedError(f"dtype {name!r} is none that a checkpoint can hold; known: {known}") from None
+        near = dict.fromkeys(ALIASES.get(each, each) for each in nearest_names(name.lower(), [*_BY_NAME, *ALIASES]))
+        hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(_BY_NAME)}"
+        raise UnimplementedError(f"unknown dtype {name!r}; {hint}") from None
+
+
+def from_word(word: str) -> DType:
+    """The type that a person names: as `from_name`, and by its `ALIASES`, such as ``bf16`` or ``half``.
+
+    Raises:
+        UnimplementedError: No such type.
+    """
+    return from_name(ALIASES.get(word.lower(), word))
 
 
 @functools.lru_cache(256)

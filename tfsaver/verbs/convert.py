@@ -35,7 +35,7 @@ from tfsaver.checkpoint.objects.object_names import NamesKind, keys_of_readable_
 from tfsaver.checkpoint.selection import Select, Selectable, as_selection, select_of_patterns
 from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.checkpoint.write_report import Contents, LeftOut, WriteReport, WrittenTensor
-from tfsaver.errors import InvalidArgumentError, UnimplementedError
+from tfsaver.errors import InvalidArgumentError, NothingSelectedError, UnimplementedError
 from tfsaver.formats.registry import Format, FormatName, format_of_source, format_of_target
 from tfsaver.framework.dtypes import DType
 from tfsaver.graph.training_state import training_state
@@ -265,7 +265,7 @@ def _choose(
             if key in tensors:
                 left_out[origin.names[key]] = LeftOut(reason, tensors.pop(key).num_bytes)
         if not tensors and origin.names:
-            raise InvalidArgumentError(f"{origin.path} holds nothing but what only training needs")
+            raise NothingSelectedError(f"{origin.path} holds nothing but what only training needs")
     if select is not None:
         # Patterns see the names that people read.
         by_name = {origin.names[key]: tensor for key, tensor in tensors.items()}

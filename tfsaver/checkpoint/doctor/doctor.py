@@ -16,7 +16,7 @@ from tfsaver.checkpoint.latest_verified import Progress, is_of_the_process
 from tfsaver.checkpoint.retention_file import LEDGER_SUFFIX, read_ledger
 from tfsaver.checkpoint.untrusted import refuse_directory
 from tfsaver.checkpoint.verify import verify_checkpoint
-from tfsaver.errors import NotFoundError, SaverError
+from tfsaver.errors import PathNotFoundError, SaverError
 from tfsaver.lib import file_io
 
 
@@ -40,12 +40,12 @@ def diagnose(
         progress: Called with the checkpoint that is read, the bytes done and the bytes there are.
 
     Raises:
-        NotFoundError: There is no such directory.
+        PathNotFoundError: There is no such directory.
         OSError: The process lacks memory or descriptors to read it.
     """
     directory = path_or_empty(directory)
     if directory and not file_io.is_directory(directory):
-        raise NotFoundError(f"no directory {directory!r}")
+        raise PathNotFoundError(directory, what="directory")
     if not trusted:
         refuse_directory(directory, latest_filename)
     state = read_state_file(directory, latest_filename)

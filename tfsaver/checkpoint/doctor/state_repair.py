@@ -43,13 +43,16 @@ class StateRepair(NamedTuple):
     is_changed: bool
 
 
-def repair_state_file(diagnosis: Diagnosis, *, list_all: bool = False, durable: bool = True) -> StateRepair:
+def repair_state_file(
+    diagnosis: Diagnosis, *, list_all: bool = False, dry_run: bool = False, durable: bool = True
+) -> StateRepair:
     """Writes the state file that a directory should have.
 
     Args:
         diagnosis: Of the directory, as it is now.
         list_all: Lists the checkpoints too that neither the state file nor the retention ledger knows. A Saver that takes
             up the list may remove the oldest of them.
+        dry_run: If true, nothing is written; the report says what would be.
         durable: Whether to return only once the disk has it.
 
     Raises:
@@ -65,6 +68,8 @@ def repair_state_file(diagnosis: Diagnosis, *, list_all: bool = False, durable: 
         each.found.prefix for each in diagnosis.checkpoints if each.is_usable and each.found.prefix not in known
     ]
     latest_filename = file_io.split(state.path)[1]
+    if dry_run:
+        return StateRepair(state.path, paths[-1], paths, dropped, unlisted, None, _must_change(diagnosis, paths))
     with directory_lock(diagnosis.directory):
         if not _must_change(diagnosis, paths):
             return StateRepair(state.path, paths[-1], paths, dropped, unlisted, None, False)

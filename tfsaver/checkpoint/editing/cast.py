@@ -21,7 +21,7 @@ from tfsaver.checkpoint.plan import Plan, as_plan
 from tfsaver.checkpoint.recipes import Elementwise
 from tfsaver.checkpoint.selection import Selection, occurrence_of
 from tfsaver.checkpoint.tensor_source import Array, TensorSource
-from tfsaver.errors import InvalidArgumentError
+from tfsaver.errors import InvalidArgumentError, NothingSelectedError
 from tfsaver.framework import dtypes
 from tfsaver.framework.dtypes import DType
 
@@ -68,14 +68,14 @@ def casted(
 
 
 def as_dtype(dtype: Any) -> DType:
-    """A type of numbers, from a numpy type or from TensorFlow's name for it.
+    """A type of numbers, from a numpy type, from TensorFlow's name for it, or from an alias such as ``bf16`` or ``half``.
 
     Raises:
         InvalidArgumentError: It is no type of numbers.
         UnimplementedError: It is none that a checkpoint can hold.
     """
     if isinstance(dtype, (DType, str)):
-        found = dtype if isinstance(dtype, DType) else dtypes.from_name(dtype)
+        found = dtype if isinstance(dtype, DType) else dtypes.from_word(dtype)
     else:
         try:
             found = dtypes.from_numpy(np.dtype(dtype))
@@ -94,7 +94,7 @@ def _names_to_cast(source: Plan, dtype: DType, include: str | Sequence[str], exc
     included = [occurrence_of(pattern) for pattern in patterns.include] if include else []
     for pattern, is_in in zip(patterns.include, included, strict=False):
         if not any(map(is_in, names)):
-            raise InvalidArgumentError(f"{pattern!r}, to be cast, is in none of {len(names):,} names")
+            raise NothingSelectedError(f"{pattern!r}, to be cast, is in none of {len(names):,} names")
     # What a tensor is costs more to know than its name.
     if include:
         names = [name for name in names if any(is_in(name) for is_in in included)]

@@ -20,7 +20,7 @@ from tfsaver.checkpoint.plan import Plan, as_plan, tensor_names
 from tfsaver.checkpoint.selection import Selectable, Selection, SelectionReport, as_selection, occurs_in
 from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.checkpoint.write_report import LeftOut, WriteReport, contents_of
-from tfsaver.errors import InvalidArgumentError
+from tfsaver.errors import NothingSelectedError
 from tfsaver.framework.tensor_shape import num_elements
 
 SAVE_COUNTER = "save_counter/.ATTRIBUTES/VARIABLE_VALUE"
@@ -67,7 +67,7 @@ def report_of_selection(
         rest.update(counter)
     kept = tuple(name for name in names if name not in reasons)
     if names and not kept:
-        raise InvalidArgumentError(f"nothing is kept of {len(names):,} tensors")
+        raise NothingSelectedError(f"nothing is kept of {len(names):,} tensors")
     return SelectionReport(
         kept,
         {name: reasons[name] for name in names if name in reasons},
