@@ -63,6 +63,7 @@ EXAMPLES: list[tuple[SaverError, str, type[Exception]]] = [
         ValueError,
     ),
     (errors.AlreadyExistsError("model"), "model", FileExistsError),
+    (errors.StorageError("gs://b/m", "read", "no route", 3), "gs://b/m: read: no route (3 attempts)", OSError),
     (
         errors.CheckpointReplacedError("model", what="its index is another file"),
         "the checkpoint 'model' was replaced while it was read: its index is another file; open it again to read the new one",

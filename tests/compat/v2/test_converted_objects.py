@@ -168,7 +168,7 @@ def test_function_that_is_not_there_is_an_error(
     old: str, program: pathlib.Path, tmp_path: pathlib.Path, like: str, words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("tensorflow")
-    assert main(["convert", old, str(tmp_path / "new"), "--to", "object", "--like", like.format(program)]) == 1
+    assert main(["convert", old, str(tmp_path / "new"), "--to", "object", "--like", like.format(program)]) == 3
     assert words in capsys.readouterr().err
 
 
