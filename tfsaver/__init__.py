@@ -67,6 +67,12 @@ if TYPE_CHECKING:
     from tfsaver.verbs.convert import convert as convert
     from tfsaver.verbs.diff import diff as diff
     from tfsaver.verbs.merge import merge as merge
+    from tfsaver.verbs.ranks import PendingSave as PendingSave
+    from tfsaver.verbs.ranks import ShardWriter as ShardWriter
+    from tfsaver.verbs.ranks import abandon as abandon
+    from tfsaver.verbs.ranks import commit as commit
+    from tfsaver.verbs.ranks import load_slices as load_slices
+    from tfsaver.verbs.ranks import pending as pending
     from tfsaver.verbs.rename import rename as rename
     from tfsaver.verbs.reshard import reshard as reshard
     from tfsaver.verbs.restore import compare as compare
@@ -120,6 +126,12 @@ _HOMES = {
     "select": ("tfsaver.verbs.select", "select"),
     "split": ("tfsaver.verbs.split", "split"),
     "strip": ("tfsaver.verbs.strip", "strip"),
+    "PendingSave": ("tfsaver.verbs.ranks", "PendingSave"),
+    "ShardWriter": ("tfsaver.verbs.ranks", "ShardWriter"),
+    "abandon": ("tfsaver.verbs.ranks", "abandon"),
+    "commit": ("tfsaver.verbs.ranks", "commit"),
+    "load_slices": ("tfsaver.verbs.ranks", "load_slices"),
+    "pending": ("tfsaver.verbs.ranks", "pending"),
     "verify": ("tfsaver.checkpoint.verify", "verify_checkpoint"),
 }
 _MODULES = frozenset(
@@ -146,17 +158,21 @@ __all__ = [
     "CheckpointReader",
     "DiffReport",
     "MatchReport",
+    "PendingSave",
     "RestoreReport",
     "Retention",
     "Saver",
     "SaverError",
     "Selection",
+    "ShardWriter",
     "VerifyReport",
     "WriteReport",
     "__version__",
+    "abandon",
     "average",
     "cast",
     "checkpoint_exists",
+    "commit",
     "compare",
     "convert",
     "diagnose",
@@ -170,10 +186,12 @@ __all__ = [
     "load",
     "load_checkpoint",
     "load_saved_model",
+    "load_slices",
     "load_variable",
     "merge",
     "merge_bundles",
     "merge_saved_models",
+    "pending",
     "rename",
     "reshard",
     "restore",

@@ -34,7 +34,7 @@ from tfsaver.tensor_bundle.cleaning import clean_directory
 from tfsaver.tensor_bundle.entry import BundleEntry
 from tfsaver.tensor_bundle.header import BundleHeader
 from tfsaver.tensor_bundle.mapped_writes import mapped_writes
-from tfsaver.tensor_bundle.placement import file_names, place_bundle
+from tfsaver.tensor_bundle.placement import FileNames, file_names, place_bundle
 
 Writes: TypeAlias = Literal["direct", "gathered", "overlapped"]
 
@@ -118,7 +118,7 @@ class BundleWriter:
             raise InvalidArgumentError(f"byte_order is {byte_order!r}, 'little' or 'big' is needed")
         self.prefix = file_io.as_path(prefix)
         self._header = BundleHeader(num_shards, byte_order)
-        self._names = file_names(self.prefix, num_shards)
+        self._names = self._file_names()
         self._durable = durable
         self._entries: dict[bytes, BundleEntry] = {}
         self._finished = False
@@ -134,7 +134,7 @@ class BundleWriter:
             if not file_io.is_remote(self.prefix):
                 check_free_space(self.prefix, expected_size)
             for shard_id in range(num_shards):
-                path = naming.data_path(self.prefix, shard_id, self._names.num_shards)
+                path = self._data_path(shard_id)
                 # A core for each file's thread, and one for the caller.
                 self._shards.append(_Shard(path, writes, num_shards < num_usable_cores(), durable))
         except BaseException:
@@ -256,9 +256,7 @@ class BundleWriter:
         try:
             for shard in self._shards:
                 shard.complete(self._durable)
-            entries = [(key, self._entries[key].encode()) for key in sorted(self._entries)]
-            temporaries = [shard.temporary for shard in self._shards]
-            place_bundle(self.prefix, temporaries, self._header, entries, durable=self._durable, names=self._names)
+            self._place([shard.temporary for shard in self._shards])
         except BaseException:
             self.discard()
             raise
@@ -266,6 +264,18 @@ class BundleWriter:
             shard.release()
         self._finished = True
         return self.prefix
+
+    def _file_names(self) -> FileNames:
+        return file_names(self.prefix, self._header.num_shards)
+
+    def _data_path(self, shard_id: int) -> str:
+        """The name that a data file gets."""
+        return naming.data_path(self.prefix, shard_id, self._names.num_shards)
+
+    def _place(self, data_paths: list[str]) -> None:
+        """Makes what was written visible; the data files are whole."""
+        entries = [(key, self._entries[key].encode()) for key in sorted(self._entries)]
+        place_bundle(self.prefix, data_paths, self._header, entries, durable=self._durable, names=self._names)
 
     def discard(self) -> None:
         """Removes what was written so far; the prefix is then as it was."""
