@@ -403,7 +403,7 @@ class _Save:
                         raise DataLossError(f"{path}: {file.size:,} bytes, {said}")
 
     def note_old(self, old: int | None) -> None:
-        """Notes how many shards the bundle has that the commit replaces: it goes even if the commit is stopped in between."""
+        """Notes the number of shards of the bundle that is replaced, which goes even if the commit is stopped in between."""
         if old is not None:
             file_io.write_file(file_io.join(self._directory, _REPLACED), str(old).encode())
 
