@@ -18,6 +18,7 @@ OPTIONS = ("trusted", "progress", "overwrite", "dry_run", "select")
 TYPES = {
     "DiffReport",
     "MatchReport",
+    "PendingSave",
     "RestoreReport",
     "Retention",
     "SaverError",
@@ -35,6 +36,7 @@ TENSORFLOW = "TensorFlow's function of this name has its options, and it has no 
 MODEL = "tensors of a SavedModel are chosen by its graph"
 NEW_DIRECTORY = "a SavedModel never replaces one: servers load directories that do not change"
 GRAPH = "its time goes into the graph, of which there are no bytes to count"
+PARTS = "it is about all parts of a save"
 SESSION = "it is a Saver of TensorFlow's, with its options"
 
 # Why an entry point lacks an option.
@@ -59,6 +61,23 @@ REASONS: dict[str, dict[str, str]] = {
         "overwrite": "a Saver replaces checkpoints",
         "dry_run": SESSION,
     },
+    "ShardWriter": {
+        "trusted": OWN,
+        "progress": "the caller adds one tensor at a time",
+        "overwrite": "it replaces nothing: commit does",
+        "dry_run": "the caller need not commit",
+        "select": "the caller adds what it chooses",
+    },
+    "abandon": {"trusted": OWN, "progress": INDEX, "overwrite": PARTS, "dry_run": "pending lists what goes", "select": PARTS},
+    "commit": {
+        "trusted": OWN,
+        "progress": INDEX,
+        "overwrite": "it is the end of a save by ranks, which replaces checkpoints",
+        "dry_run": "it changes nothing unless all parts are there and fit",
+        "select": PARTS,
+    },
+    "load_slices": {"progress": "regions are parts", "overwrite": READS, "dry_run": READS, "select": "regions names tensors"},
+    "pending": {"trusted": OWN, "progress": INDEX, "overwrite": READS, "dry_run": READS, "select": PARTS},
     "checkpoint_exists": {
         "trusted": "it follows no name in a file",
         "progress": INDEX,
@@ -143,7 +162,7 @@ def test_options_have_one_meaning() -> None:
 def test_words_of_earlier_releases_are_gone() -> None:
     words = {"path", "prefix", "source_path", "include", "exclude", "selection", "out", "export_dir"}
     found = {(name, each) for name in ENTRY_POINTS for each in words & parameters(name).keys()}
-    assert found == {("BundleWriter", "prefix")}
+    assert found == {("BundleWriter", "prefix"), ("ShardWriter", "prefix"), ("load_slices", "out")}
 
 
 def test_export_has_the_signature_of_the_exporter() -> None:

@@ -204,14 +204,14 @@ class PendingSave(NamedTuple):
 
 
 def commit(
-    prefix: file_io.PathLike, *, world_size: int, save_id: str | int, wait: float = 0.0, durable: bool = True
+    checkpoint: file_io.PathLike, *, world_size: int, save_id: str | int, wait: float = 0.0, durable: bool = True
 ) -> str:
     """Makes a checkpoint of the parts that all ranks have written: its index appears, or nothing does.
 
     Any process may call it, several times and after it was stopped at any point.
 
     Args:
-        prefix: The checkpoint's path without suffix.
+        checkpoint: The checkpoint's path without suffix.
         world_size: How many parts there are.
         save_id: What the ranks called the save.
         wait: How many seconds to wait for parts that are missing.
@@ -227,7 +227,7 @@ def commit(
         DataLossError: Slices overlap or leave a hole, or a part's data are not what its manifest says.
         CheckpointReplacedError: Another save was committed meanwhile.
     """
-    save = _Save(file_io.as_path(prefix), _checked_id(save_id))
+    save = _Save(file_io.as_path(checkpoint), _checked_id(save_id))
     if save.is_committed():
         return save.prefix
     parts = save.wait_for(world_size, wait)
@@ -253,9 +253,9 @@ def commit(
     return save.prefix
 
 
-def pending(prefix: file_io.PathLike) -> list[PendingSave]:
-    """The saves of a prefix whose parts are not committed, by their names."""
-    text = file_io.as_path(prefix)
+def pending(checkpoint: file_io.PathLike) -> list[PendingSave]:
+    """The saves of a checkpoint's name whose parts are not committed, by their names."""
+    text = file_io.as_path(checkpoint)
     found = []
     for save_id in file_io.list_directory(f"{text}{_DIRECTORY}"):
         save = _Save(text, save_id)
@@ -265,9 +265,9 @@ def pending(prefix: file_io.PathLike) -> list[PendingSave]:
     return found
 
 
-def abandon(prefix: file_io.PathLike, *, save_id: str | int) -> None:
+def abandon(checkpoint: file_io.PathLike, *, save_id: str | int) -> None:
     """Removes the parts of a save that is not to be committed; it is no error when there are none."""
-    save = _Save(file_io.as_path(prefix), _checked_id(save_id))
+    save = _Save(file_io.as_path(checkpoint), _checked_id(save_id))
     parts = list(save.manifests())
     used = _old_num_shards(save.prefix)
     for part in parts:
