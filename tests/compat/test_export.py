@@ -179,13 +179,24 @@ def test_errors_are_those_of_other_sources(tf: Any, session: Any, tmp_path: path
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_is_no_variable_is_named(
+def test_a_mutable_table_comes_with_what_it_holds(
     tf: Any, session: Any, tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    words = tf.compat.v1.placeholder(tf.string, [None], name="words")
     table = tf.lookup.experimental.MutableHashTable(tf.string, tf.int64, -1, name="table")
-    found = table.lookup(tf.constant(["a"]))
-    export_saved_model(session, tmp_path / "model", inputs=[], outputs=[found], durable=False)
-    assert "What is no variable is exported without its content: table" in caplog.text
+    found = tf.identity(table.lookup(words), name="found")
+    session.run(table.insert(words, [7, 8]), {words: ["a", "b"]})
+    path = export_saved_model(session, tmp_path / "model", outputs=[found], durable=False)
+    assert serve(tf, path, "found:0", {"words:0": ["b", "c"]}).tolist() == [8, -1]
+    assert not caplog.text
+
+
+def test_a_table_whose_content_cannot_be_read_is_refused(tf: Any, session: Any, tmp_path: pathlib.Path) -> None:
+    words = tf.compat.v1.placeholder(tf.string, [None], name="words")
+    table = tf.lookup.experimental.MutableHashTable(tf.string, tf.int64, -1, name="table", checkpoint=False)
+    session.run(table.insert(words, [7]), {words: ["a"]})
+    with pytest.raises(InvalidArgumentError, match="table 'table' .* has no content when a program starts"):
+        export_saved_model(session, tmp_path / "model", outputs=[table.lookup(words)], durable=False)
 
 
 def test_options_are_those_of_the_exporter() -> None:

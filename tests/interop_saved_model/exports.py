@@ -4,6 +4,9 @@
     meta_graph   a MetaGraphDef, and a mapping of values
     graph        a GraphDef, which has no collections, and a checkpoint
     session      a live session; in the process that has it
+    saved_model  the export of the first, exported again
+    frozen       the same, frozen: a GraphDef without variables
+    unfrozen     that with variables again
     builder      a live session, exported by TensorFlow's own builder: for comparison
 
 Once all exports of a model are made, everything that they were made from is removed.
@@ -19,21 +22,25 @@ from typing import Any, NamedTuple, TypeAlias
 from tests.interop.guest_process import GuestProcess
 from tfsaver import schemas
 from tfsaver.checkpoint.checkpoint_reader import load_checkpoint
+from tfsaver.graph.unfreezing import unfreeze_graph
 from tfsaver.saved_model.exporter import export_saved_model
+from tfsaver.saved_model.freezing import freeze_saved_model
 
-# The functions of guest/models.py.
+# The functions of guest/models.py; those whose content is not in variables alone.
+TABLE_MODELS = ("tables", "filled_tables", "path_in_a_variable", "local_variables")
 MODELS = (
     "reference",
     "resource",
     "partitioned_reference",
     "partitioned_resource",
-    "tables",
+    *TABLE_MODELS,
     "control_flow_v1",
     "control_flow_v2",
     "sparse",
     "ragged",
 )
 WITHOUT_TENSORFLOW = ("prefix", "meta_graph", "graph")
+EXPORTED_AGAIN = ("saved_model", "frozen", "unfrozen")
 TAGS = ["serve"]
 
 Values = dict[str, list[Any]]
@@ -93,7 +100,7 @@ def export_from_every_source(maker: GuestProcess, model: str, directory: Path, l
     """
     made = directory / "made"
     made.mkdir(parents=True)
-    paths = {kind: str(directory / kind) for kind in (*WITHOUT_TENSORFLOW, *live)}
+    paths = {kind: str(directory / kind) for kind in (*WITHOUT_TENSORFLOW, *EXPORTED_AGAIN, *live)}
     answer = maker.ask("make", kind=model, directory=str(made), exports={kind: paths[kind] for kind in live})
     prefix = made / "model.ckpt"
     meta_graph = schemas.MetaGraphDef.FromString(Path(f"{prefix}.meta").read_bytes())
@@ -104,8 +111,16 @@ def export_from_every_source(maker: GuestProcess, model: str, directory: Path, l
     arguments: dict[str, Any] = {"signatures": signatures, "durable": False}
     export_saved_model(prefix, paths["prefix"], **arguments)
     export_saved_model(meta_graph, paths["meta_graph"], variables=values, **arguments)
-    export_saved_model(graph, paths["graph"], variables=prefix, **arguments)
+    # A GraphDef does not say which variables are local.
+    of_graph = {"init_op": "initialize_local_variables"} if model == "local_variables" else {}
+    export_saved_model(graph, paths["graph"], variables=prefix, **of_graph, **arguments)
     shutil.rmtree(made)
+    export_saved_model(paths["prefix"], paths["saved_model"], durable=False)
+    frozen = freeze_saved_model(paths["prefix"])
+    assert not {node.op for node in frozen.node} & {"VarHandleOp", "VariableV2", "RestoreV2"}
+    export_saved_model(frozen, paths["frozen"], **arguments)
+    unfrozen = unfreeze_graph(frozen, min_size=1)
+    export_saved_model(unfrozen.meta_graph, paths["unfrozen"], variables=unfrozen.values, **arguments)
     described = {
         key: Signature(
             {name: (tensor, value) for name, (tensor, value) in each["feeds"].items()},

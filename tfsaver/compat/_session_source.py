@@ -2,7 +2,8 @@
 
 No node is added: values are fetched by the tensors that are there. A value is fetched when it is asked for, so that what an
 export leaves out (the slots of an optimizer) never leaves the session. Local variables have no value here: what initializes
-them goes along.
+them goes along. A mutable table has its keys and values here if the graph has the node that reads them, which TensorFlow
+makes with the table.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from tfsaver.compat._transfer import Array
 from tfsaver.errors import TensorNotFoundError, nearest_names
 from tfsaver.framework.dtypes import DType
 from tfsaver.framework.tensor_shape import Shape
+from tfsaver.framework.tensor_util import as_tensor
 from tfsaver.graph.graph_variable import GraphVariable
+from tfsaver.graph.tables import EXPORT_OPS
 from tfsaver.graph.variables import find_variables
 from tfsaver.lib.cached_property import cached_property
 from tfsaver.saved_model.sources import ExportSource
@@ -53,14 +56,17 @@ def session_source(session: Any) -> ExportSource:
     exported = export_meta_graph(graph=graph, graph_def=graph.as_graph_def(add_shapes=True))
     meta_graph = schemas.MetaGraphDef.FromString(exported.SerializeToString())
     keys = _tensorflow.tf.compat.v1.GraphKeys
-    objects = [item.name for item in graph.get_collection(keys.SAVEABLE_OBJECTS)]
+    values = SessionVariables(session, meta_graph)
+    objects = [item.name for item in graph.get_collection(keys.SAVEABLE_OBJECTS) if not values.has_table(item.op)]
     if objects:
         _logger.warning("What is no variable is exported without its content: %s", ", ".join(objects))
-    return ExportSource(meta_graph, SessionVariables(session, meta_graph), what="the session's graph")
+    return ExportSource(meta_graph, values, what="the session's graph")
 
 
 class SessionVariables(Mapping[str, Array]):
     """The values of a session's variables by their names in a checkpoint; parts of a tensor also by those of their nodes.
+
+    Those of a mutable table are here as the name of its node with ``-keys`` and ``-values`` behind it.
 
     Args:
         session: The session.
@@ -84,16 +90,30 @@ class SessionVariables(Mapping[str, Array]):
                 self._whole[variable.node] = binding
             else:
                 self._whole[variable.name] = binding
+        self._tables: dict[str, tuple[Any, int]] = {}
+        self._read_tables: dict[Any, tuple[Array, ...]] = {}
+        for operation in graph.get_operations():
+            if operation.type in EXPORT_OPS.values() and _can_be_run(operation):
+                for position, part in enumerate(("keys", "values")):
+                    self._tables.setdefault(f"{operation.inputs[0].op.name}-{part}", (operation, position))
+
+    def has_table(self, table: Any) -> bool:
+        """Whether the content of what a saveable object saves is that of a table, and is here."""
+        handle = getattr(table, "resource_handle", None)
+        return handle is not None and f"{handle.op.name}-keys" in self._tables
 
     @cached_property
     def _names(self) -> dict[str, None]:
-        return dict.fromkeys([*self._whole, *self._parts])
+        return dict.fromkeys([*self._whole, *self._parts, *self._tables])
 
     def dtype_and_shape(self, name: str) -> tuple[DType, Shape]:
         """Type and shape of a value; it is fetched for that only where the graph does not say."""
         if name in self._parts:
             variable, binding = self._parts[name][0]
             return binding.dtype, tuple(variable.full_shape or ())
+        if name in self._tables:
+            array, dtype = as_tensor(self[name], name)
+            return dtype, array.shape
         binding = self._binding(name)
         shape = binding.variable.shape
         if shape is None or None in shape:
@@ -107,7 +127,16 @@ class SessionVariables(Mapping[str, Array]):
             near = nearest_names(name, self._names)
             raise TensorNotFoundError(name, checkpoint="the session", near=near) from None
 
+    def _table(self, name: str) -> Array:
+        operation, position = self._tables[name]
+        if operation not in self._read_tables:
+            # Keys and values are in one order only if one run gives both.
+            self._read_tables[operation] = tuple(self._session.run(list(operation.outputs)))
+        return self._read_tables[operation][position]
+
     def __getitem__(self, name: str) -> Array:
+        if name in self._tables:
+            return self._table(name)
         if name not in self._parts:
             ((binding, value),) = _transfer.fetch(self._session, [self._binding(name)])
             return value.copy() if binding.changes_in_place else value
@@ -134,9 +163,13 @@ def _value_of(variable: Any) -> Any:
     readers = (
         consumer.outputs[0]
         for consumer in variable.consumers()
-        if consumer.type == "ReadVariableOp" and not consumer.control_inputs and consumer._get_control_flow_context() is None
+        if consumer.type == "ReadVariableOp" and _can_be_run(consumer)
     )
     return next(readers, variable)
+
+
+def _can_be_run(operation: Any) -> bool:
+    return not operation.control_inputs and operation._get_control_flow_context() is None
 
 
 def _local_nodes(graph: Any) -> set[str]:

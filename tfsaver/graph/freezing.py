@@ -1,11 +1,16 @@
 """A graph whose variables are constants: a GraphDef that needs no checkpoint, no Saver and no initialization but of tables.
 
+    HashTableV2 T <- InitializeTableV2, LookupTableImportV2, a call of the init op          what fills T stays
+    MutableHashTableV2 T <- LookupTableImportV2 <- RestoreV2                                keys and values are constants
+    local variable <- Assign <- value                                                       its readers read the value
+
 Only what the outputs need is in it, and only variables that are read can be frozen: a graph that changes them when its
 outputs are computed is refused. The other way is `unfreezing`.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -21,13 +26,23 @@ from tfsaver.errors import (
 )
 from tfsaver.framework import dtypes
 from tfsaver.graph import node_builder
+from tfsaver.graph.collection_defs import node_list
 from tfsaver.graph.frozen_body import FrozenBody
 from tfsaver.graph.functions import library_functions
 from tfsaver.graph.graph_variable import GraphVariable
 from tfsaver.graph.node_builder import Array
-from tfsaver.graph.pruning import is_table_initializer, needed_nodes, prune_graph, signature_tensors
-from tfsaver.graph.tensor_names import FreeNames, node_of
-from tfsaver.graph.variables import find_variables, graph_and_meta_graph
+from tfsaver.graph.pruning import (
+    INIT_OP_SIGNATURE,
+    TRAIN_OP_SIGNATURE,
+    init_operations,
+    needed_nodes,
+    prune_graph,
+    signature_tensors,
+)
+from tfsaver.graph.saver_keys import ASSIGN_OPS
+from tfsaver.graph.tables import GraphTables, constant_fill, type_of
+from tfsaver.graph.tensor_names import FreeNames, is_control, node_of
+from tfsaver.graph.variables import find_variables, graph_and_meta_graph, iterate_variable_defs
 
 # What one serialized message can be.
 _MAX_SIZE = (1 << 31) - 1
@@ -36,10 +51,17 @@ _MAX_DEPTH = 48
 # Each function may have a twin for each way in which it is called, and n functions can be called in 2**n ways. All twins
 # together take at most this often what the functions take.
 _MAX_GROWTH = 16
+# What gives another value each time.
+_RANDOM = ("Random", "ParameterizedTruncatedNormal", "TruncatedNormal", "Multinomial", "StatefulRandom", "StatefulUniform",
+           "StatefulStandardNormal", "StatefulTruncatedNormal", "Timestamp", "Placeholder")
 
 
 def freeze_graph(
-    graph: schemas.MetaGraphDef | schemas.GraphDef, values: Mapping[str, Array], outputs: Iterable[str] = ()
+    graph: schemas.MetaGraphDef | schemas.GraphDef,
+    values: Mapping[str, Array],
+    outputs: Iterable[str] = (),
+    *,
+    empty_tables: Iterable[str] = (),
 ) -> schemas.GraphDef:
     """A graph of what `outputs` need, with constants for variables.
 
@@ -48,9 +70,10 @@ def freeze_graph(
     Args:
         values: The variables' values by their names in the checkpoint: a reader of one will do.
         outputs: Tensors or operations; those of all signatures when there are none.
+        empty_tables: Lookup tables that may be empty when a program starts; any other that nothing fills is an error.
 
     Raises:
-        InvalidArgumentError: No outputs, a value of another type, or values of 2 GiB together.
+        InvalidArgumentError: No outputs, a table that nothing fills, a value of another type, or values of 2 GiB together.
         ShapeMismatchError: A value of another shape.
         NotFoundError: A variable has no value, or an output is not in the graph.
         UnimplementedError: A node that is needed changes a variable, or takes its handle where no value can stand; or
@@ -59,15 +82,45 @@ def freeze_graph(
     graph_def, meta_graph = graph_and_meta_graph(graph)
     roots = [outputs] if isinstance(outputs, str) else list(outputs)
     if not roots and meta_graph is not None:
-        roots = [name for signature in meta_graph.signature_def.values() for name in signature_tensors(signature)]
-    needed = needed_nodes(graph_def, roots)
-    roots += [
-        node.name for node in graph_def.node if is_table_initializer(node) and node_of(node.input[0]) in needed
-    ]
-    frozen = prune_graph(graph_def, roots)
+        roots = [
+            name
+            for key, signature in meta_graph.signature_def.items()
+            if key not in (INIT_OP_SIGNATURE, TRAIN_OP_SIGNATURE)
+            for name in signature_tensors(signature)
+        ]
+    started = _Start(graph_def, meta_graph)
+    candidates = find_variables(graph)
+    local = started.local_variables(candidates, values)
+    added: list[schemas.NodeDef] = []
+    restored: set[str] = set()
+    filling: list[str] = []
+    while True:
+        reached = needed_nodes(graph_def, [*roots, *filling])
+        tables = [table for table in started.tables.tables if table in reached]
+        for table in started.tables.restored([each for each in tables if each not in restored], values):
+            restored.add(table.node)
+            added += constant_fill(table, values, started.tables.nodes, started.names)
+        fills = {table: started.fills(table) for table in tables if table not in restored}
+        initial_values = [variable.initial_value for name, variable in local.items() if name in reached]
+        found = [*(name for names in fills.values() for name in names), *initial_values]
+        if found == filling:
+            break
+        filling = found
+    empty = [table for table, names in fills.items() if not names]
+    started.tables.check_filled(empty, reached, empty_tables, "the graph")
+    filled = schemas.GraphDef()
+    filled.CopyFrom(graph_def)
+    filled.node.extend(added)
+    for node in filled.node:
+        if node.op in ASSIGN_OPS and node_of(node.input[0]) in local and len(node.input) > 1:
+            _pass_on(node)
+    roots += [*(name for names in fills.values() for name in names), *(node.name for node in added)]
+    local = {name: variable for name, variable in local.items() if name in reached}
+    frozen = prune_graph(filled, [*roots, *initial_values])
     kept = {node.name for node in frozen.node}
-    variables = {variable.node: variable for variable in find_variables(graph) if variable.node in kept}
-    constants = _constants(variables.values(), values)
+    variables = {variable.node: variable for variable in candidates if variable.node in kept}
+    constants = _constants((variable for name, variable in variables.items() if name not in local), values)
+    constants.update((name, _initial_value(variable, frozen)) for name, variable in local.items())
     library = _Library(frozen)
     body = FrozenBody(
         frozen.node,
@@ -85,6 +138,65 @@ def freeze_graph(
     frozen.node.extend(body.added)
     # Functions that were called with handles are not called any more.
     return prune_graph(frozen, roots)
+
+
+class _Start:
+    """What gives a graph's tables and local variables their content when a program starts."""
+
+    def __init__(self, graph_def: schemas.GraphDef, meta_graph: schemas.MetaGraphDef | None) -> None:
+        self.tables = GraphTables(graph_def)
+        self.names = FreeNames(self.tables.nodes)
+        init_ops = [name for name in init_operations(meta_graph) if node_of(name) in self.tables.nodes] if meta_graph else []
+        self._done = needed_nodes(graph_def, init_ops) if init_ops else set()
+        self._filled = self.tables.filled_by(self._done)
+        self._listed = [node_of(each) for each in node_list(meta_graph, "table_initializer")] if meta_graph else []
+        local = [each for key, each in iterate_variable_defs(meta_graph) if key == "local_variables"]
+        self._local = {node_of(each.variable_name) for each in local}
+
+    def fills(self, table: str) -> list[str]:
+        """The operations that fill a table: those of the init op, else those that start it."""
+        return self._filled.get(table) or self.tables.start_fills(table, self._listed)
+
+    def local_variables(
+        self, variables: Iterable[GraphVariable], values: Mapping[str, Array]
+    ) -> dict[str, GraphVariable]:
+        """The variables that have no value in a checkpoint, but an initial one whenever a program starts."""
+        assigned: dict[str, list[str]] = {}
+        for name in sorted(self._done):
+            node = self.tables.nodes[name]
+            if node.op in ASSIGN_OPS and len(node.input) > 1:
+                assigned.setdefault(node_of(node.input[0]), []).append(node.input[1])
+        found = {}
+        for variable in variables:
+            first = assigned.get(variable.node, [variable.initial_value] if variable.node in self._local else [])
+            if variable.name not in values and len(first) == 1 and first[0]:
+                found[variable.node] = dataclasses.replace(variable, initial_value=first[0])
+        return found
+
+
+def _pass_on(assign: schemas.NodeDef) -> None:
+    """Makes an initializer do nothing: other nodes may wait for it, or use the value."""
+    is_value = assign.op == "Assign"
+    inputs = [*(list(assign.input)[1:2] if is_value else ()), *(each for each in assign.input if is_control(each))]
+    attrs = {"T": node_builder.of_type(type_of(assign, "T"))} if is_value else {}
+    assign.CopyFrom(node_builder.node("Identity" if is_value else "NoOp", assign.name, inputs, attrs, device=assign.device))
+
+
+def _initial_value(variable: GraphVariable, graph_def: schemas.GraphDef) -> schemas.NodeDef:
+    """What a local variable becomes that nothing changes: the value that it begins with.
+
+    Raises:
+        UnimplementedError: The value is another one whenever it is computed.
+    """
+    nodes = {node.name: node for node in graph_def.node}
+    for name in needed_nodes(graph_def, [variable.initial_value]):
+        if nodes[name].op.startswith(_RANDOM) or name == variable.node:
+            why = "itself" if name == variable.node else f"the {nodes[name].op} {name!r}"
+            raise UnimplementedError(
+                f"local variable {variable.node!r}: its initial value needs {why}, for which no constant can stand"
+            )
+    data_type = node_builder.of_type(variable.dtype.data_type)
+    return node_builder.node("Identity", variable.node, [variable.initial_value], {"T": data_type}, device=variable.device)
 
 
 def _constants(variables: Iterable[GraphVariable], values: Mapping[str, Array]) -> dict[str, schemas.NodeDef]:

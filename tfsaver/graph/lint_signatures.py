@@ -9,7 +9,13 @@ from tfsaver.errors import SaverError
 from tfsaver.graph.collection_defs import asset_files, dangling_entries, node_list
 from tfsaver.graph.findings import Finding, error, note, shown, warning
 from tfsaver.graph.op_defs import data_type_name, num_outputs, output_type
-from tfsaver.graph.pruning import INIT_OP_COLLECTIONS, INIT_OP_SIGNATURE, TRAIN_OP_SIGNATURE, tensor_info_names
+from tfsaver.graph.pruning import (
+    INIT_OP_COLLECTIONS,
+    INIT_OP_SIGNATURE,
+    TRAIN_OP_SIGNATURE,
+    init_operations,
+    tensor_info_names,
+)
 from tfsaver.graph.tensor_names import node_of, output_index
 from tfsaver.lib.cached_property import cached_property
 
@@ -46,13 +52,7 @@ class SignatureLint:
 
     def init_ops(self) -> list[str]:
         """The operation that a loader runs after it has restored."""
-        if INIT_OP_SIGNATURE in self._meta_graph.signature_def:
-            outputs = self._meta_graph.signature_def[INIT_OP_SIGNATURE].outputs
-            return [outputs[INIT_OP_SIGNATURE].name] if INIT_OP_SIGNATURE in outputs else []
-        for key in INIT_OP_COLLECTIONS:
-            if found := node_list(self._meta_graph, key):
-                return found
-        return []
+        return init_operations(self._meta_graph)
 
     def _lint_operation_signature(self, key: str, signature: schemas.SignatureDef) -> Iterator[Finding]:
         if key not in signature.outputs:

@@ -9,16 +9,16 @@ from tfsaver.checkpoint.objects.object_graph import OBJECT_GRAPH_KEY
 from tfsaver.errors import SaverError
 from tfsaver.framework.dtypes import DType
 from tfsaver.framework.tensor_shape import Shape
-from tfsaver.graph.collection_defs import node_list
+from tfsaver.graph.collection_defs import asset_files, node_list
 from tfsaver.graph.findings import Finding, error, note, shown, warning
 from tfsaver.graph.graph_variable import GraphVariable
 from tfsaver.graph.lint_signatures import SignatureLint
-from tfsaver.graph.pruning import is_table_initializer
-from tfsaver.graph.saver_keys import ASSIGN_OPS, saver_keys
+from tfsaver.graph.saver_keys import ASSIGN_OPS, saver_keys, strings_of
+from tfsaver.graph.tables import FILE_INPUTS, STATIC_TABLES, GraphTables
 from tfsaver.graph.tensor_names import node_of
 from tfsaver.graph.variables import find_variables
 
-_STATIC_TABLES = frozenset({"HashTable", "HashTableV2", "AnonymousHashTable"})
+_PASSING = frozenset({"Identity", "ReadVariableOp", "PlaceholderWithDefault"})
 _ATTRIBUTE_KEY = "/.ATTRIBUTES/"
 
 
@@ -147,21 +147,52 @@ def _lint_restored(
 def _lint_tables(
     meta_graph: schemas.MetaGraphDef, nodes: Mapping[str, schemas.NodeDef], signatures: SignatureLint
 ) -> Iterator[Finding]:
-    fillers: dict[str, list[str]] = {}
-    for node in nodes.values():
-        if is_table_initializer(node):
-            fillers.setdefault(node_of(node.input[0]), []).append(node.name)
-    init_ops = signatures.init_ops()
-    started = signatures.reach([node_of(name) for name in [*init_ops, *node_list(meta_graph, "table_initializer")]])
+    tables = GraphTables(meta_graph.graph_def)
+    init_ops = [*signatures.init_ops(), *node_list(meta_graph, "table_initializer")]
+    started = signatures.reach([node_of(name) for name in init_ops])
+    restored = signatures.reach([node_of(meta_graph.saver_def.restore_op_name)])
+    filled = tables.filled_by(started | restored)
     handed = {
         node_of(reference) for name in started for reference in nodes[name].input if "f" in nodes[name].attr
     }
-    for node in nodes.values():
-        if node.op not in _STATIC_TABLES or node.name in handed:
+    for table, node in tables.tables.items():
+        if table in filled or table in handed:
             continue
-        if node.name not in fillers:
-            yield warning("empty-table", node.name, "is a table that nothing fills")
-        elif not started.intersection(fillers[node.name]):
-            is_needed = node.name in signatures.needed_by_signatures
+        if not tables.fillers(table):
+            yield warning("empty-table", table, "is a table that nothing fills")
+        elif node.op in STATIC_TABLES:
+            is_needed = table in signatures.needed_by_signatures
             finding = error if is_needed else warning
-            yield finding("empty-table", node.name, "is a table, and the init op does not fill it")
+            yield finding("empty-table", table, "is a table, and the init op does not fill it")
+        elif not signatures.needed_by_signatures.isdisjoint(each.name for each in tables.fillers(table)):
+            yield note("empty-table", table, "is a table that begins empty, and that requests fill")
+        elif table in signatures.needed_by_signatures:
+            yield warning("empty-table", table, "is a table, and neither the Saver nor the init op fills it")
+    yield from _lint_paths(meta_graph, nodes, started)
+
+
+def _lint_paths(
+    meta_graph: schemas.MetaGraphDef, nodes: Mapping[str, schemas.NodeDef], started: set[str]
+) -> Iterator[Finding]:
+    """Files that are read when a model starts, and are none of its assets."""
+    if not meta_graph.signature_def:
+        # In a graph that was only trained, paths are those of the machine that trained it.
+        return
+    try:
+        assets = {node_of(asset.tensor_info.name) for asset in asset_files(meta_graph)}
+    except SaverError:
+        return
+    for node in nodes.values():
+        position = FILE_INPUTS.get(node.op)
+        if position is None or node.name not in started or position >= len(node.input):
+            continue
+        name = node_of(node.input[position])
+        seen: set[str] = set()
+        while name not in assets | seen and name in nodes and nodes[name].op in _PASSING and nodes[name].input:
+            seen.add(name)
+            name = node_of(nodes[name].input[0])
+        if name in assets or name not in nodes:
+            continue
+        texts = strings_of(nodes[name])
+        path = shown(texts[0]) if texts else f"whose path {nodes[name].op} {shown(name)} gives"
+        yield warning("outside-file", node.name, f"reads the file {path}, which is none of the assets")

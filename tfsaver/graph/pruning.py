@@ -16,6 +16,7 @@ from tfsaver.errors import DataLossError, InvalidArgumentError, NotFoundError, n
 from tfsaver.graph.collection_defs import filtered_collections, node_list
 from tfsaver.graph.functions import needed_functions
 from tfsaver.graph.graph_variable import VARIABLE_OPS
+from tfsaver.graph.tables import IMPORT_OPS, INITIALIZE_OPS, is_restored
 from tfsaver.graph.tensor_names import COLOCATION, node_of
 from tfsaver.graph.variables import variable_defs
 
@@ -90,6 +91,14 @@ def prune_meta_graph(
     )
     _forget_unused(pruned)
     return pruned
+
+
+def init_operations(meta_graph: schemas.MetaGraphDef) -> list[str]:
+    """The operation that a loader runs after it has restored; several in a damaged graph."""
+    if INIT_OP_SIGNATURE in meta_graph.signature_def:
+        outputs = meta_graph.signature_def[INIT_OP_SIGNATURE].outputs
+        return [outputs[INIT_OP_SIGNATURE].name] if INIT_OP_SIGNATURE in outputs else []
+    return next((found for key in INIT_OP_COLLECTIONS if (found := node_list(meta_graph, key))), [])
 
 
 def needed_nodes(graph_def: schemas.GraphDef, outputs: Iterable[str]) -> set[str]:
@@ -171,7 +180,7 @@ def _add_initializers(
     definitions = variable_defs(meta_graph)
     tables: dict[str, list[str]] = {}
     for node in nodes.values():
-        if is_table_initializer(node):
+        if node.op in INITIALIZE_OPS | IMPORT_OPS and node.input and not is_restored(nodes, node):
             tables.setdefault(node_of(node.input[0]), []).append(node.name)
     # What initializes one variable may need another.
     found = list(needed)
@@ -185,11 +194,6 @@ def _add_initializers(
                 waiting += [node_of(each) for each in names if node_of(each) in nodes]
             added += _reach(nodes, waiting, needed)
         found = added
-
-
-def is_table_initializer(node: schemas.NodeDef) -> bool:
-    """Whether a node fills the table that is its first input."""
-    return bool(node.input) and (node.op.startswith("InitializeTable") or node.op.startswith("LookupTableImport"))
 
 
 def _extract(graph_def: schemas.GraphDef, needed: Collection[str]) -> schemas.GraphDef:

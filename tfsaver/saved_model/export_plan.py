@@ -13,9 +13,9 @@ from tfsaver.errors import DataLossError, InvalidArgumentError
 from tfsaver.graph import devices, pruning
 from tfsaver.graph.default_attrs import strip_default_attrs
 from tfsaver.graph.findings import Severity
-from tfsaver.graph.graph_variable import GraphVariable
 from tfsaver.graph.lint import lint
 from tfsaver.graph.save_restore import with_saver
+from tfsaver.graph.tables import GraphTables, RestoredTable
 from tfsaver.graph.tensor_names import node_of
 from tfsaver.graph.variables import find_variables
 from tfsaver.saved_model import (
@@ -31,7 +31,6 @@ from tfsaver.saved_model import (
 from tfsaver.saved_model.exported_variables import ChosenValues, ExportedVariables
 from tfsaver.saved_model.graph_tensors import PLACEHOLDER_OPS, GraphTensors
 from tfsaver.saved_model.loader import as_tags, find_init_op
-from tfsaver.saved_model.restored_tables import RestoredTable
 from tfsaver.saved_model.sources import ExportSource
 
 _MAX_NAMED = 8
@@ -67,6 +66,7 @@ class ExportRequest(NamedTuple):
     prune: bool = True
     clear_devices: bool = True
     strip_default_attrs: bool = True
+    empty_tables: Iterable[str] = ()
 
 
 def plan_export(source: ExportSource, request: ExportRequest) -> ExportPlan:
@@ -97,13 +97,14 @@ def plan_export(source: ExportSource, request: ExportRequest) -> ExportPlan:
     meta_graph.signature_def.clear()
     for key, signature in signatures.items():
         meta_graph.signature_def[key].CopyFrom(signature)
-    variables, tables = _initialize(meta_graph, source, init_op, request.prune)
+    held = exported_assets.hold_paths(meta_graph, source.variables, source.assets, request.assets)
+    variables, tables = _initialize(meta_graph, source, request, init_op)
     if request.prune:
         meta_graph = pruning.prune_meta_graph(meta_graph, keep_initializers=False)
     meta_graph = with_saver(meta_graph, variables.restored)
     restored_tables.add_tables(meta_graph, tables)
     exported_variables.write_collections(meta_graph, variables)
-    asset_sources = exported_assets.write_exported_assets(meta_graph, source, request.assets)
+    asset_sources = exported_assets.write_exported_assets(meta_graph, source, request.assets, held)
     if request.strip_default_attrs:
         meta_graph = strip_default_attrs(meta_graph, portable=True)
     del meta_graph.meta_info_def.tags[:]
@@ -204,41 +205,55 @@ def _listed(names: list[str]) -> str:
 
 
 def _initialize(
-    meta_graph: schemas.MetaGraphDef, source: ExportSource, init_op: str | None, prune: bool
+    meta_graph: schemas.MetaGraphDef, source: ExportSource, request: ExportRequest, init_op: str | None
 ) -> tuple[ExportedVariables, list[RestoredTable]]:
     """Gives the graph an init op for what it keeps; finds the variables among that, and the tables in the checkpoint."""
     # The names in the checkpoint stand in the nodes of the Saver that the graph has now.
     candidates = find_variables(meta_graph)
+    tables = GraphTables(meta_graph.graph_def)
     local = initialization.local_variables(meta_graph)
-    roots = [name for signature in meta_graph.signature_def.values() for name in pruning.signature_tensors(signature)]
-    roots += [init_op] if init_op else []
-    if not roots and prune:
+    signature_roots = [name for each in meta_graph.signature_def.values() for name in pruning.signature_tensors(each)]
+    roots = signature_roots + ([init_op] if init_op else [])
+    if not roots and request.prune:
         raise InvalidArgumentError(f"{source.what}: neither signatures nor an init op: there is nothing to export")
-    if not prune:
+    if not request.prune:
         roots = [node.name for node in meta_graph.graph_def.node]
     done = pruning.needed_nodes(meta_graph.graph_def, [init_op]) if init_op else set()
     started = initialization.assigned_variables(meta_graph, done)
-    operations: list[str] = []
+    filled = set(tables.filled_by(done))
+    made: dict[str, list[str]] = {}
     while True:
+        operations = [each for found in made.values() for each in found]
         kept = pruning.needed_nodes(meta_graph.graph_def, [*roots, *operations])
         chosen = exported_variables.choose_variables(
             [variable for variable in candidates if variable.node in kept], source.variables, local, started, source.what
         )
-        found = _initializers(meta_graph, kept, chosen.initialized)
-        if found == operations:
+        kept_tables = [table for table in tables.tables if table in kept]
+        restored = [
+            each
+            for each in tables.restored(kept_tables, source.variables)
+            if each.node not in filled or all(name in source.variables for name in each.names)
+        ]
+        is_restored = {each.node for each in restored}
+        open_tables = [table for table in kept_tables if table not in filled | is_restored]
+        found = {
+            **initialization.variable_initializers(chosen.initialized),
+            **initialization.fillers(tables, meta_graph, open_tables),
+        }
+        if found == made:
             break
-        operations = found
-    left = [name for name in operations if name not in done]
-    initialization.set_init_op(meta_graph, initialization.add_group(meta_graph, ([init_op] if init_op else []) + left))
-    # The names of a table's tensors stand in the old Saver, which pruning takes away.
-    tables = restored_tables.find_restored_tables({node.name: node for node in meta_graph.graph_def.node}, kept)
-    names = {**chosen.values.keys_of_source, **restored_tables.check_tables(tables, source.variables, source.what)}
-    return chosen._replace(values=ChosenValues(source.variables, names)), tables
-
-
-def _initializers(meta_graph: schemas.MetaGraphDef, kept: set[str], initialized: list[GraphVariable]) -> list[str]:
-    tables = initialization.initializers(GraphTensors(meta_graph), meta_graph, kept)
-    return [*initialization.variable_initializers(initialized), *tables]
+        made = found
+    needed = pruning.needed_nodes(meta_graph.graph_def, [*signature_roots, *operations]) if signature_roots else set()
+    empty = [table for table in open_tables if table in needed and table not in made]
+    tables.check_filled(empty, kept, request.empty_tables, source.what)
+    names = restored_tables.check_tables(restored, source.variables, source.what)
+    if not chosen.restored:
+        # A graph without variables has no Saver.
+        made.update(restored_tables.fill_from_constants(meta_graph, restored, source.variables))
+        restored, names = [], {}
+    initialization.add_start(meta_graph, init_op, made)
+    names = {**chosen.values.keys_of_source, **names}
+    return chosen._replace(values=ChosenValues(source.variables, names)), restored
 
 
 def _init_op(meta_graph: schemas.MetaGraphDef, given: Any) -> str | None:

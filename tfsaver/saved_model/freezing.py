@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 
 from tfsaver import schemas
+from tfsaver.graph import node_builder
 from tfsaver.graph.freezing import freeze_graph
+from tfsaver.graph.tensor_names import node_of
 from tfsaver.lib import file_io
 from tfsaver.lib.renamed_options import renamed_options
 from tfsaver.saved_model.loader import load_saved_model
@@ -17,9 +20,13 @@ def freeze_saved_model(
     outputs: Iterable[str] = (),
     *,
     tags: Iterable[str] | str | None = None,
+    empty_tables: Iterable[str] = (),
     trusted: bool = True,
 ) -> schemas.GraphDef:
     """The graph of a SavedModel with constants for its variables.
+
+    Nobody feeds a GraphDef the paths of its assets: they are constants in it, with the files' paths in the SavedModel. What
+    fills tables stays, and has to be run first.
 
     The way back is `graph.unfreezing.unfreeze_graph`, whose graph and values `export_saved_model` takes.
 
@@ -27,12 +34,23 @@ def freeze_saved_model(
         saved_model: The SavedModel.
         outputs: Tensors or operations to keep; those of all signatures when there are none.
         tags: Which of several graphs.
+        empty_tables: Lookup tables that may be empty when a program starts; any other that nothing fills is an error.
         trusted: If false, a symbolic link that leads out of the model's directory is an error.
 
     Raises:
+        InvalidArgumentError: Nothing fills a table.
         CheckpointNotFoundError: There is no SavedModel.
         NotFoundError: No graph has these tags, a variable has no value, or an output is not in the graph.
         UnimplementedError: The graph changes its variables when it is run.
     """
     with load_saved_model(saved_model, trusted=trusted) as model:
-        return freeze_graph(model.meta_graph(tags).proto, model.variables, outputs)
+        chosen = model.meta_graph(tags)
+        meta_graph = schemas.MetaGraphDef()
+        meta_graph.CopyFrom(chosen.proto)
+        paths = {node_of(tensor): asset for tensor, asset in chosen.assets.items()}
+        for node in meta_graph.graph_def.node:
+            if node.name in paths:
+                asset = paths[node.name]
+                asset = asset if "://" in asset else os.path.abspath(asset)
+                node.CopyFrom(node_builder.string_const(node.name, asset, device=node.device))
+        return freeze_graph(meta_graph, model.variables, outputs, empty_tables=empty_tables)

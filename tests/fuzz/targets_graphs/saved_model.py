@@ -17,7 +17,7 @@ from tests.fuzz.memory_files import FOLDER, mount
 from tfsaver import schemas
 from tfsaver.errors import SaverError
 from tfsaver.graph.op_risks import scan
-from tfsaver.saved_model import fingerprint, initialization
+from tfsaver.saved_model import exported_assets, fingerprint
 from tfsaver.saved_model.graph_tensors import GraphTensors
 from tfsaver.saved_model.loader import SavedModel, load_saved_model
 from tfsaver.saved_model.object_graph import object_graph_of_saved_model
@@ -68,7 +68,7 @@ def _show(model: SavedModel) -> None:
         for path in (_attempt(lambda meta_graph=meta_graph: meta_graph.assets) or {}).values():
             assert path.startswith(f"{FOLDER}/assets/") and ".." not in path.split("/")
         _attempt(lambda meta_graph=meta_graph: meta_graph.init_op)
-        list(initialization.file_tensors(meta_graph.graph_def.node))
+        list(exported_assets.file_tensors(meta_graph.graph_def.node))
     assert model.signatures is not None
 
 

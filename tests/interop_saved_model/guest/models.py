@@ -8,14 +8,16 @@ import os
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.ops import lookup_ops
 
 tf1 = tf.compat.v1
 X = np.array([[0.5, -1.0, 2.0], [1.0, 0.25, -0.5]], np.float32)
 
 # signatures: {key: (inputs by key, outputs by key)}; feeds: {key of an input: its value}, the same for all signatures.
-# train: an operation that changes the variables, and what it is fed.
-Model = collections.namedtuple("Model", "signatures feeds train train_feeds")
-Model.__new__.__defaults__ = (None, None)
+# train: an operation that changes the variables, and what it is fed. start: what is run after the variables' initializers,
+# each by itself, and in the place of the initializers of tables and local variables.
+Model = collections.namedtuple("Model", "signatures feeds train train_feeds start")
+Model.__new__.__defaults__ = (None, None, None)
 
 
 def _dense(x, width, name, use_resource, seed):
@@ -93,6 +95,71 @@ def tables(directory):
     named = labels.lookup(ids)
     outputs = {"embedded": embedded, "label": tf.identity(named, name="label")}
     return Model({"serving_default": ({"words": words}, outputs)}, {"words": np.array([b"fox", b"the", b"cat"], object)})
+
+
+def filled_tables(directory):
+    """Tables from constants, with words beyond them, filled while training, filled at start, and of the dense kind."""
+    words = tf1.placeholder(tf.string, [None], name="words")
+    keys, numbers = tf.constant(["the", "quick", "fox"]), tf.constant([5, 6, 7], tf.int64)
+    constants = tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(keys, numbers), -1)
+    vocabulary = tf.lookup.StaticVocabularyTable(tf.lookup.KeyValueTensorInitializer(keys, numbers), 3)
+    trained = lookup_ops.MutableHashTable(tf.string, tf.int64, -2, name="trained")
+    started = lookup_ops.MutableHashTable(tf.string, tf.float32, [0.0, 0.5], name="started", checkpoint=False)
+    dense = tf.lookup.experimental.DenseHashTable(tf.int64, tf.int64, -3, empty_key=-10, deleted_key=-11, name="dense")
+    start = started.insert(keys, tf.constant([[1.5, 2.5], [3.5, 4.5], [5.5, 6.5]]))
+    fill = dense.insert(numbers, numbers * 100)
+    found = constants.lookup(words)
+    weight = tf1.get_variable("weight", initializer=np.array([3], np.int64), use_resource=True)
+    outputs = {
+        "constants": tf.add(found, weight, name="from_constants"),
+        "vocabulary": tf.identity(vocabulary.lookup(words), name="from_vocabulary"),
+        "trained": tf.identity(trained.lookup(words), name="from_trained"),
+        "started": tf.identity(started.lookup(words), name="from_started"),
+        "dense": tf.identity(dense.lookup(found), name="from_dense"),
+    }
+    fed_keys, fed_values = tf1.placeholder(tf.string, [None]), tf1.placeholder(tf.int64, [None])
+    feeds = {fed_keys: np.array([b"fox", b"cat"], object), fed_values: [70, 90]}
+    operations = [tf1.tables_initializer(), start, fill]
+    return Model(
+        {"serving_default": ({"words": words}, outputs)}, {"words": np.array([b"fox", b"the", b"cat"], object)},
+        trained.insert(fed_keys, fed_values), feeds, operations,
+    )
+
+
+def path_in_a_variable(directory):
+    """A vocabulary whose path is held by one variable, and another whose path is joined to a variable's."""
+    with open(os.path.join(directory, "index.txt"), "w") as file:
+        file.write("alpha\nbravo\n")
+    with open(os.path.join(directory, "other.txt"), "w") as file:
+        file.write("kilo\nlima\n")
+    ids = tf1.placeholder(tf.int64, [None], name="ids")
+    path = tf1.get_variable("path", initializer=tf.constant(os.path.join(directory, "index.txt")), trainable=False,
+                            use_resource=False)
+    folder = tf1.get_variable("folder", initializer=tf.constant(directory), trainable=False, use_resource=True)
+    outputs = {}
+    for key, tensor in (("index", path), ("other", tf.strings.join([folder, "other.txt"], os.sep))):
+        columns = tf.int64, tf.lookup.TextFileIndex.LINE_NUMBER, tf.string, tf.lookup.TextFileIndex.WHOLE_LINE
+        table = tf.lookup.StaticHashTable(tf.lookup.TextFileInitializer(tensor, *columns), "?")
+        outputs[key] = tf.identity(table.lookup(ids), name="from_" + key)
+    return Model({"serving_default": ({"ids": ids}, outputs)}, {"ids": np.array([1, 9, 0])})
+
+
+def local_variables(directory):
+    """A local variable that is looked up in a table, which is filled from another local variable."""
+    x = tf1.placeholder(tf.int64, [None], name="x")
+    with tf1.variable_scope("local", use_resource=True):
+        keys = tf1.get_local_variable("keys", initializer=np.array([4, 5], np.int64))
+        with tf1.control_dependencies(None):
+            initializer = tf.lookup.KeyValueTensorInitializer(keys.read_value(), keys.read_value() * 10)
+            table = tf.lookup.StaticHashTable(initializer, -1)
+            found = table.lookup(tf.constant([5, 6], tf.int64))
+        offsets = tf1.get_local_variable("offsets", initializer=found, use_resource=False)
+    tf.group(keys.initializer, offsets.initializer, name="initialize_local_variables")
+    scale = tf1.get_variable("scale", initializer=np.int64(2), use_resource=False)
+    y = tf.add(tf.expand_dims(x * scale, 1), offsets, name="y")
+    outputs = {"y": y, "found": tf.identity(table.lookup(x), name="found")}
+    start = [keys.initializer, tf1.tables_initializer(), offsets.initializer]
+    return Model({"serving_default": ({"x": x}, outputs)}, {"x": np.array([5, 7])}, start=start)
 
 
 def _control_flow():

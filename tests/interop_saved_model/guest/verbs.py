@@ -43,7 +43,9 @@ def make(kind, directory, exports):
     with tf.Graph().as_default() as graph, tf1.Session(config=_ONE_THREAD) as session:
         tf1.set_random_seed(7)
         model = getattr(models, kind)(directory)
-        session.run([tf1.global_variables_initializer(), tf1.local_variables_initializer(), tf1.tables_initializer()])
+        session.run(tf1.global_variables_initializer())
+        for operation in model.start or [tf1.local_variables_initializer(), tf1.tables_initializer()]:
+            session.run(operation)
         for _ in range(3 if model.train is not None else 0):
             session.run(model.train, model.train_feeds)
         tf1.train.Saver().save(session, prefix)
