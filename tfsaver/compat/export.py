@@ -42,6 +42,7 @@ def export_saved_model(
     prune: bool = True,
     clear_devices: bool = True,
     strip_default_attrs: bool = True,
+    empty_tables: Iterable[str] = (),
     durable: bool = True,
     trusted: bool | None = None,
 ) -> str:
@@ -113,6 +114,7 @@ def export_saved_model(
         prune=prune,
         clear_devices=clear_devices,
         strip_default_attrs=strip_default_attrs,
+        empty_tables=empty_tables,
         durable=durable,
         trusted=trusted,
     )
