@@ -79,6 +79,7 @@ def export_saved_model(
         clear_devices: Whether nodes forget the devices that they were made for.
         strip_default_attrs: Whether to leave out attributes that only say the default, so that older programs can load the
             graph too.
+        empty_tables: Lookup tables that may be empty when a server starts; any other table that nothing fills is an error.
         durable: Whether to return only once disks have the bytes.
         trusted: By default, a file that the source's graph names is an error unless it is in the source's directory: a graph
             can name any file of this machine. True copies such files. False also refuses state files and symbolic links

@@ -2,8 +2,8 @@
 
 Protos in; new protos or findings out: no function here changes what it is given, none reads a file, none needs TensorFlow.
 
-`variables` finds a graph's variables and the names of their values in a checkpoint, `tables` its lookup tables and what fills
-them, `save_restore` makes the nodes that save and restore variables. `pruning` keeps what some outputs need; `devices`,
-`default_attrs` and `freezing` make graphs for other places to run in. `lint` says what is wrong with a graph, `op_risks` what
-it can do to the machine that runs it.
+`variables` finds a graph's variables and the names of their values in a checkpoint, `tables` its lookup tables and what
+fills them, `save_restore` makes the nodes that save and restore variables. `pruning` keeps what some outputs need;
+`devices`, `default_attrs` and `freezing` make graphs for other places to run in. `lint` says what is wrong with a graph,
+`op_risks` what it can do to the machine that runs it.
 """
