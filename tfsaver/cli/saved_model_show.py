@@ -13,11 +13,14 @@ from tfsaver.cli.outcome import FOUND, OK, Outcome, error_record
 from tfsaver.cli.saved_model_functions import open_shape_text, traced_functions
 from tfsaver.cli.saved_model_source import ModelSource, add_source_arguments
 from tfsaver.cli.saved_model_survey import GraphRow, ModelSurvey
-from tfsaver.cli.text import count, escape, human_size, shape_text
+from tfsaver.cli.text import count, escape, escape_message, human_size, shape_text
 from tfsaver.errors import NotFoundError, nearest_names
 from tfsaver.saved_model.loader import MetaGraph, format_tags
+from tfsaver.saved_model.proposal import Proposal, ProposedTensor
 from tfsaver.saved_model.signature_def import Signature, SignatureTensor
 
+# Of the candidates, as many as a screen takes; -v has all.
+_MAX_PROPOSED = 5
 NAME = "show"
 HELP = "List the graphs of a SavedModel with their signatures, assets and variables."
 
@@ -32,7 +35,9 @@ The report in the JSON document:
   graphs          tags, tensorflow_version, tensorflow_git_version, num_nodes, num_functions, num_function_nodes, init_op
                   (null, or its name), signatures, assets (tensor, path, size), ops (how many nodes by operation, those of
                   functions included), collections (how many entries by name), objects (null, or num_objects; kinds and
-                  classes: how many by name), functions (name, arguments, result, concrete_function)
+                  classes: how many by name), proposal (null where there are signatures or objects, or inputs,
+                  other_inputs and outputs: name, dtype, shape; fixed_inputs; call), functions (name, arguments, result,
+                  concrete_function)
   graphs.signatures
                   key, method_name, inputs and outputs: key, kind ("dense", "sparse", or a class such as
                   "RaggedTensorSpec"), tensors (names), dtype (null if there is none), shape (null if its rank is
@@ -133,9 +138,30 @@ def _print_graph(out: screen.Screen, row: GraphRow, source: ModelSource, verbose
         _print_details(out, row)
     if not graph.signatures:
         out.line("no signatures")
+    if row.proposal is not None:
+        _print_proposal(out, row.proposal, source.file, verbose)
     for signature in graph.signatures.values():
         out.line()
         _print_signature(out, signature)
+
+
+def _print_proposal(out: screen.Screen, proposal: Proposal, path: str, verbose: bool) -> None:
+    """What the graph may be exported with, the likeliest first."""
+    if not proposal.inputs and not proposal.other_inputs and not proposal.outputs:
+        return
+    out.line()
+    rows = [["input", *_proposed(tensor)] for tensor in proposal.inputs]
+    rows += [["not needed", *_proposed(tensor)] for tensor in proposal.other_inputs[: None if verbose else _MAX_PROPOSED]]
+    rows += [["output?", *_proposed(tensor)] for tensor in proposal.outputs[: None if verbose else _MAX_PROPOSED]]
+    columns = [screen.Column("", style="dim"), screen.Column("dtype", style="cyan")]
+    out.line("likely inputs and outputs, the likeliest output first:", "bold")
+    out.table([*columns, screen.Column("shape", style="green"), screen.Column("tensor")], rows)
+    if call := proposal.call(repr(path)):
+        out.line(f"next: {escape_message(call)}")
+
+
+def _proposed(tensor: ProposedTensor) -> list[str]:
+    return [tensor.dtype or "?", open_shape_text(tensor.shape), escape(tensor.name)]
 
 
 def _print_details(out: screen.Screen, row: GraphRow) -> None:
@@ -225,7 +251,7 @@ def _document(source: ModelSource, survey: ModelSurvey, signature: str | None) -
         "kind": "SavedModel" if model is not None else "graph",
         "schema_version": model.proto.saved_model_schema_version if model is not None else None,
         "files": [file._asdict() for file in survey.files],
-        "graphs": [_graph_record(row, signature) for row in survey.graphs],
+        "graphs": [_graph_record(row, signature, source.file) for row in survey.graphs],
         "variables": variables,
         "totals": survey.totals()._asdict(),
         "fingerprint": {"stored": _fingerprint_record(survey.fingerprint), "computed": _fingerprint_record(computed)},
@@ -233,7 +259,7 @@ def _document(source: ModelSource, survey: ModelSurvey, signature: str | None) -
     }
 
 
-def _graph_record(row: GraphRow, key: str | None) -> dict[str, Any]:
+def _graph_record(row: GraphRow, key: str | None, path: str) -> dict[str, Any]:
     graph = row.graph
     signatures = [found for found in graph.signatures.values() if key is None or found.key == key]
     objects = graph.object_graph
@@ -250,8 +276,19 @@ def _graph_record(row: GraphRow, key: str | None) -> dict[str, Any]:
         "ops": row.ops,
         "collections": row.collections,
         "objects": row.objects and row.objects._asdict(),
+        "proposal": row.proposal and _proposal_record(row.proposal, path),
         "functions": [function._asdict() for function in traced_functions(objects)] if objects is not None else [],
     }
+
+
+def _proposal_record(proposal: Proposal, path: str) -> dict[str, Any]:
+    tensors = {
+        "inputs": proposal.inputs,
+        "other_inputs": proposal.other_inputs,
+        "outputs": proposal.outputs,
+    }
+    record: dict[str, Any] = {key: [tensor._asdict() for tensor in value] for key, value in tensors.items()}
+    return {**record, "fixed_inputs": proposal.fixed_inputs, "call": proposal.call(repr(path))}
 
 
 def _signature_record(signature: Signature) -> dict[str, Any]:

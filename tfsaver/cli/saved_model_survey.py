@@ -20,6 +20,7 @@ from tfsaver.framework.tensor_shape import num_elements
 from tfsaver.lib import file_io
 from tfsaver.saved_model import fingerprint
 from tfsaver.saved_model.loader import MetaGraph
+from tfsaver.saved_model.proposal import Proposal, propose
 
 # A SavedModel has two levels of directories; links that lead in circles have more.
 _MAX_DEPTH = 6
@@ -71,7 +72,7 @@ class Objects(NamedTuple):
 
 @dataclass
 class GraphRow:
-    """A graph at a glance."""
+    """A graph at a glance; `proposal` is for a graph without signatures and objects."""
 
     graph: MetaGraph
     num_nodes: int
@@ -82,6 +83,7 @@ class GraphRow:
     assets: list[AssetRow]
     collections: dict[str, int]
     objects: Objects | None
+    proposal: Proposal | None
 
 
 @dataclass
@@ -157,7 +159,12 @@ def _graph_row(graph: MetaGraph, survey: ModelSurvey) -> GraphRow:
         assets=[AssetRow(tensor, ModelFile(path, _size(path))) for tensor, path in assets.items()],
         collections=collections,
         objects=_objects(graph),
+        proposal=_proposal(graph),
     )
+
+
+def _proposal(graph: MetaGraph) -> Proposal | None:
+    return None if graph.signatures or graph.object_graph is not None else propose(graph.proto)
 
 
 def _objects(graph: MetaGraph) -> Objects | None:

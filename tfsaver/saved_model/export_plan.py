@@ -18,6 +18,7 @@ from tfsaver.graph.save_restore import with_saver
 from tfsaver.graph.tables import GraphTables, RestoredTable
 from tfsaver.graph.tensor_names import node_of
 from tfsaver.graph.variables import find_variables
+from tfsaver.lib import file_io
 from tfsaver.saved_model import (
     constants,
     exported_assets,
@@ -29,13 +30,10 @@ from tfsaver.saved_model import (
     tensor_requests,
 )
 from tfsaver.saved_model.exported_variables import ChosenValues, ExportedVariables
-from tfsaver.saved_model.graph_tensors import PLACEHOLDER_OPS, GraphTensors
+from tfsaver.saved_model.graph_tensors import GraphTensors
 from tfsaver.saved_model.loader import as_tags, find_init_op
+from tfsaver.saved_model.proposal import propose
 from tfsaver.saved_model.sources import ExportSource
-
-_MAX_NAMED = 8
-# What an operation that is run for its effect is called.
-_EFFECTS = ("Assign", "Save", "Apply", "ResourceApply", "VarIsInitialized", "IsVariableInitialized", "Merge", "Queue")
 
 
 class ExportPlan(NamedTuple):
@@ -154,7 +152,8 @@ def _signatures(meta_graph: schemas.MetaGraphDef, request: ExportRequest, what: 
         }
     graph = GraphTensors(meta_graph)
     if not asked and request.init_op is None and request.signatures is None:
-        raise InvalidArgumentError(f"{what} has no signatures: say which tensors are outputs. {_proposal(graph)}")
+        hint = propose(meta_graph).sentence(repr(what.removesuffix(".meta")) if file_io.exists(what) else "graph")
+        raise InvalidArgumentError(f"{what} has no signatures: say which tensors are outputs. {hint}")
     signatures = {key: make_signature(key, value, graph) for key, value in asked.items()}
     for key, signature in signatures.items():
         # What a source has already is its own affair: servers' own test models break this rule.
@@ -176,32 +175,8 @@ def make_signature(key: str, value: Any, graph: GraphTensors) -> schemas.Signatu
         for name, info in tensor_requests.as_tensor_infos(found, graph, f"signature {key!r}: input").items():
             signature.inputs[name].CopyFrom(info)
     if isinstance(value, Mapping) and not signature.outputs:
-        raise InvalidArgumentError(f"signature {key!r} has no outputs: {_proposal(graph)}")
+        raise InvalidArgumentError(f"signature {key!r} has no outputs: {propose(graph.meta_graph).sentence('graph')}")
     return signature
-
-
-def _proposal(graph: GraphTensors) -> str:
-    """Tensors that may be meant: what nothing else reads, and what is fed."""
-    read = {node_of(each) for node in graph.nodes.values() for each in node.input}
-    ends = [
-        name
-        for name, node in graph.nodes.items()
-        if name not in read
-        and node.input
-        and node.op not in ("NoOp", *PLACEHOLDER_OPS)
-        and not node.op.startswith(_EFFECTS)
-        and not name.startswith(("save/", "gradients/"))
-    ]
-    fed = [name for name, node in graph.nodes.items() if node.op in PLACEHOLDER_OPS and not name.startswith("save")]
-    if not ends:
-        return "The graph computes nothing that is not read by something else"
-    return f"Nothing reads {_listed(ends)}; " + (f"placeholders are {_listed(fed)}" if fed else "there are no placeholders")
-
-
-def _listed(names: list[str]) -> str:
-    """The last of some names: what a graph was made for stands at its end."""
-    more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
-    return ", ".join(names[-_MAX_NAMED:]) + more
 
 
 def _initialize(

@@ -70,6 +70,7 @@ class GraphTensors:
     """The tensors of a MetaGraphDef."""
 
     def __init__(self, meta_graph: schemas.MetaGraphDef) -> None:
+        self.meta_graph = meta_graph
         self._producer = meta_graph.graph_def.versions.producer
         self.nodes = {node.name: node for node in meta_graph.graph_def.node}
         self._definitions = op_defs(meta_graph)
