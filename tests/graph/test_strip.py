@@ -121,3 +121,18 @@ def test_real_checkpoints_lose_their_optimizers(
                 assert set(old.info(name).slices) == set(new.info(name).slices)
         assert not any("adam_" in name or name.endswith(("/Adam", "/Adagrad")) for name in new.names)
         assert ("global_step" in old) == ("global_step" in new)
+
+
+def test_selections_and_conversions_ask_the_meta_too(tmp_path: pathlib.Path) -> None:
+    graph = training_graph()
+    prefix = save_checkpoint(values(graph), tmp_path / "m", durable=False)
+    (tmp_path / "m.meta").write_bytes(graph.SerializeToString())
+    rule = tfsaver.Selection(without_optimizer=True)
+    stays = {"moving_mean", "steps", "w", "w/Momentum"}
+    tfsaver.select(prefix, tmp_path / "selected", rule, durable=False)
+    assert set(load_checkpoint(tmp_path / "selected").names) == stays
+    tfsaver.convert(prefix, tmp_path / "converted.npz", select=rule, durable=False)
+    tfsaver.convert(prefix, tmp_path / "essential.npz", essential=True, durable=False)
+    for name in ("converted.npz", "essential.npz"):
+        with np.load(tmp_path / name) as arrays:
+            assert set(arrays) == stays

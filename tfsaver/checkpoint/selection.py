@@ -173,6 +173,7 @@ class Selection:
         trainable: Collection[str] | None = None,
         in_collection: Collection[str] | None = None,
         full_names: Mapping[str, str] | None = None,
+        training: Mapping[str, str] | None = None,
     ) -> SelectionReport:
         """Decides about every tensor.
 
@@ -181,12 +182,13 @@ class Selection:
             trainable: The names of the variables that are trained, for `trainable_only`.
             in_collection: The names of the variables in the collection, for `collection`.
             full_names: For an object-based checkpoint, the names in the program by key (see `training_tensors`).
+            training: Why each tensor that only training needs is one, where a graph was asked; None for names and structure.
 
         Raises:
             NothingSelectedError: A pattern to include occurs in no name, or nothing is kept.
             InvalidArgumentError: What only the program knows was asked for and not given.
         """
-        reasons = self._reasons(tensors, trainable, in_collection, full_names)
+        reasons = self._reasons(tensors, trainable, in_collection, full_names, training)
         kept = tuple(name for name in tensors if name not in reasons)
         if tensors and not kept:
             raise NothingSelectedError(f"the selection keeps none of {count(len(tensors), 'tensor')}: {self}")
@@ -224,6 +226,7 @@ class Selection:
         trainable: Collection[str] | None,
         in_collection: Collection[str] | None,
         full_names: Mapping[str, str] | None,
+        training: Mapping[str, str] | None,
     ) -> dict[str, str]:
         """Why each tensor that is left out is left out."""
         reasons: dict[str, str] = {}
@@ -252,7 +255,10 @@ class Selection:
             leave_out((name for name in tensors if name not in included), "not included")
         for pattern in self.exclude:
             leave_out((name for name in tensors if occurs_in(pattern, name)), f"excluded by {pattern!r}")
-        if self.without_optimizer:
+        if self.without_optimizer and training is not None:
+            for name in tensors.keys() & training.keys():
+                leave_out([name], training[name])
+        elif self.without_optimizer:
             shapes = {name: tensor.shape for name, tensor in tensors.items() if tensor.shape is not None}
             dtypes = {name: tensor.dtype for name, tensor in tensors.items() if tensor.dtype is not None}
             for name, found in find_training_tensors(shapes, full_names, dtypes=dtypes).found.items():

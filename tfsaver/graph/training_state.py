@@ -18,6 +18,7 @@ from tfsaver.checkpoint.editing.select import selected
 from tfsaver.checkpoint.objects.object_graph import read_object_graph
 from tfsaver.checkpoint.optimizers.training_tensors import GraphEvidence, TrainingTensor, find_training_tensors
 from tfsaver.checkpoint.plan import tensor_names
+from tfsaver.checkpoint.selection import Select, Selection
 from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.errors import UnimplementedError
 from tfsaver.framework.tensor_info import TensorInfo
@@ -36,6 +37,15 @@ def training_state(source: TensorSource) -> dict[str, str]:
     tensors = source if len(readable) == len(source.names) else selected(source, readable)
     path = meta_graph_of(source)
     return find_state(tensors, None if path is None else load_training_state(path)).reasons
+
+
+def training_state_for(source: TensorSource, select: Select) -> dict[str, str] | None:
+    """What `training_state` gives, where a selection asks for it; else None.
+
+    Raises:
+        DataLossError: The `.meta` beside the checkpoint cannot be read.
+    """
+    return training_state(source) if isinstance(select, Selection) and select.without_optimizer else None
 
 
 def _is_tensor(source: TensorSource, name: str) -> bool:

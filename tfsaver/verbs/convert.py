@@ -38,7 +38,7 @@ from tfsaver.checkpoint.write_report import Contents, LeftOut, WriteReport, Writ
 from tfsaver.errors import InvalidArgumentError, NothingSelectedError, UnimplementedError
 from tfsaver.formats.registry import Format, FormatName, format_of_source, format_of_target
 from tfsaver.framework.dtypes import DType
-from tfsaver.graph.training_state import training_state
+from tfsaver.graph.training_state import training_state, training_state_for
 from tfsaver.lib import file_io
 from tfsaver.lib.renamed_options import renamed_options
 from tfsaver.verbs.objects import objects_of, values_by_key
@@ -269,7 +269,9 @@ def _choose(
     if select is not None:
         # Patterns see the names that people read.
         by_name = {origin.names[key]: tensor for key, tensor in tensors.items()}
-        report = as_selection(select).select(by_name)
+        training = training_state_for(origin.source, select)
+        named = training and {origin.names[key]: why for key, why in training.items() if key in origin.names}
+        report = as_selection(select).select(by_name, training=named)
         left_out.update({name: LeftOut(why, by_name[name].num_bytes) for name, why in report.left_out.items()})
         notes = report.notes
         kept = frozenset(report.kept)

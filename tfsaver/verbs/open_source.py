@@ -14,6 +14,7 @@ from tfsaver.checkpoint.tensor_source import TensorSource, as_source
 from tfsaver.errors import InvalidArgumentError
 from tfsaver.formats.atomic import downloaded
 from tfsaver.formats.registry import format_of_source
+from tfsaver.graph.training_state import training_state_for
 from tfsaver.lib import file_io
 from tfsaver.lib.confinement import Confinement
 
@@ -68,7 +69,9 @@ def open_sources(checkpoints: Iterable[Checkpoint], *, trusted: bool = True) -> 
 
 def choose(source: TensorSource, select: Select) -> TensorSource:
     """The tensors of a source that the caller selects; the source itself where nothing is selected."""
-    return source if select is None else selected(source, report_of_selection(source, select, {}).kept)
+    if select is None:
+        return source
+    return selected(source, report_of_selection(source, select, {}, training_state_for(source, select)).kept)
 
 
 def kind_of(source: TensorSource, description: str) -> str:

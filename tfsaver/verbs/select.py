@@ -8,6 +8,7 @@ from tfsaver.checkpoint.editing.select import report_of_selected, report_of_sele
 from tfsaver.checkpoint.execution import DryRun, Progress
 from tfsaver.checkpoint.selection import Select
 from tfsaver.checkpoint.write_report import WriteReport
+from tfsaver.graph.training_state import training_state_for
 from tfsaver.lib import file_io
 from tfsaver.lib.renamed_options import renamed_options
 from tfsaver.verbs.open_source import Checkpoint, open_source
@@ -49,7 +50,7 @@ def select(
         >>> print(tfsaver.select("model.ckpt-1000", "bert", "^bert/"))  # doctest: +SKIP
     """
     with open_source(checkpoint, trusted=trusted) as source:
-        selection = report_of_selection(source, select, {})
+        selection = report_of_selection(source, select, {}, training_state_for(source, select))
         plan = selected(source, selection.kept)
         written = write_result(
             plan,

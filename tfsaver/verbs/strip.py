@@ -76,7 +76,7 @@ def strip(
         if keep:
             kept = [occurrence_of(pattern) for pattern in as_selection(keep).include]
             left_out = {name: why for name, why in left_out.items() if not any(is_in(name) for is_in in kept)}
-        selection = report_of_selection(source, select, left_out)
+        selection = report_of_selection(source, select, left_out, found.reasons)
         plan = selected(source, selection.kept)
         written = write_result(
             plan,

@@ -280,6 +280,14 @@ def test_what_may_be_the_model_stays(extra: dict[str, tuple[int, ...]]) -> None:
         },
         {"a/kernel/z": (3,), "a/kernel/z_1": (2,), "b/kernel/z": (3,), "b/kernel/z_1": (2,), "a/bias/z": BIAS, "b/bias/z": BIAS},
         {"a/kernel/z": (3, 1), "a/kernel/z_1": (1, 2), "b/kernel/z": (3, 1), "b/kernel/z_1": (1, 2)},
+        {"a/kernel/head_adam": KERNEL, "a/kernel/head_adam_1": KERNEL, "beta1_power": (), "beta2_power": ()},
+        {
+            **{f"{name}/accumulator_{axis}": (3, 1) if axis == 0 else (1, 2) for name in TRAINED if "k" in name for axis in (0, 1)},
+            **companions("accumulator_0", of=["a/bias", "b/bias"]),
+        },
+        {**{f"Tuner/{s}/{name}": MODEL[name] for name in TRAINED for s in "mv"}, "iteration": (), "learning_rate": ()},
+        companions("grad_acc"),
+        {"precision/true_positives/count": (), "precision/false_positives/count": ()},
         {"accuracy/total": (), "accuracy/count": (), "auc/true_positives": (9,), "auc/false_positives": (9,)},
     ],
 )
@@ -342,3 +350,14 @@ def test_nothing_of_a_model_is_left_out_of_any_case(cases: pathlib.Path) -> None
         dtypes = {name: info.dtype.name for name, info in infos.items()}
         found = find_training_tensors({name: info.shape for name, info in infos.items()}, dtypes=dtypes).found
         assert [name for name in found if not known.search(name)] == [], path
+
+
+def test_averages_among_the_variables_of_a_keras_optimizer_stay() -> None:
+    averages = {f"adam/{name.replace('/', '_')}_average": MODEL[name] for name in TRAINED}
+    numbers = {"adam/iteration": (), "adam/learning_rate": ()}
+    assert find_training_tensors({**MODEL, **averages, **numbers}).found.keys() == numbers.keys()
+
+
+def test_vectors_of_adafactor_are_slots_next_to_its_rows_and_columns() -> None:
+    extra = {"a/kernel/vr": (3,), "a/kernel/vc": (2,), "a/bias/v": BIAS, "b/bias/v": BIAS}
+    assert find_training_tensors({**MODEL, **extra}).found.keys() == extra.keys()

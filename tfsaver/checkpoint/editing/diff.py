@@ -20,7 +20,7 @@ from tfsaver.checkpoint.editing.edit import describe
 from tfsaver.checkpoint.editing.rename import renamed
 from tfsaver.checkpoint.execution import Data, Execution, Part, Progress, Sink, Target
 from tfsaver.checkpoint.names.name_map import NameMapLike
-from tfsaver.checkpoint.objects.object_graph import TREE_KEY
+from tfsaver.checkpoint.objects.object_graph import TREE_KEY, read_object_graph
 from tfsaver.checkpoint.report import Report, count, json_number
 from tfsaver.checkpoint.selection import Select, Selectable, Selection, as_selection
 from tfsaver.checkpoint.tensor_source import TensorSource
@@ -181,7 +181,8 @@ def _names(source: TensorSource, selection: Selection | None) -> dict[str, None]
         return dict.fromkeys(source.names)
     infos = {name: source.info(name) for name in source.names}
     tensors = {name: Selectable(info.shape, info.num_bytes, info.dtype.name) for name, info in infos.items()}
-    return dict.fromkeys(selection.select(tensors).kept)
+    graph = read_object_graph(source)
+    return dict.fromkeys(selection.select(tensors, full_names=None if graph is None else graph.full_names_of_keys()).kept)
 
 
 class _Comparing(Target):

@@ -44,9 +44,18 @@ def selected(source: TensorSource, names: Collection[str]) -> Plan:
 
 
 def report_of_selection(
-    source: TensorSource, selection: Selection | str | Sequence[str] | None, left_out: Mapping[str, str]
+    source: TensorSource,
+    selection: Selection | str | Sequence[str] | None,
+    left_out: Mapping[str, str],
+    training: Mapping[str, str] | None = None,
 ) -> SelectionReport:
     """What of a source is kept and what is left out; see `select`.
+
+    Args:
+        source: The source.
+        selection: The rules; None for all.
+        left_out: What is left out besides, with the reasons.
+        training: For `without_optimizer`, what a graph was asked about; see `Selection.select`.
 
     Raises:
         InvalidArgumentError: A pattern is in no name, or nothing is kept.
@@ -61,7 +70,8 @@ def report_of_selection(
         rules = as_selection(selection)
         graph = read_object_graph(source)
         counter = {SAVE_COUNTER: rest.pop(SAVE_COUNTER)} if SAVE_COUNTER in rest and not _is_excluded(rules) else {}
-        report = rules.select(rest, full_names=None if graph is None else graph.full_names_of_keys())
+        full_names = None if graph is None else graph.full_names_of_keys()
+        report = rules.select(rest, full_names=full_names, training=training)
         reasons.update(report.left_out)
         notes = report.notes
         rest.update(counter)

@@ -68,7 +68,7 @@ FACTORED = frozenset({"Adafactor", "DietAdam", "Shampoo"})
 
 STEP_POWERS = frozenset({"beta1_power", "beta2_power"})
 # Scalars that scale a loss, and the scalars that stand next to one.
-LOSS_SCALES = frozenset({"current_loss_scale", "loss_scale"})
+LOSS_SCALES = frozenset({"current_loss_scale", "dynamic_loss_scale", "loss_scale"})
 LOSS_SCALE_COUNTS = frozenset({"good_steps", "bad_steps", "num_good_steps", "num_bad_steps"})
 RATES = frozenset({"learning_rate", "_learning_rate", "lr"})
 COUNTERS = frozenset({"iter", "iterations", "iteration", "_iterations"})

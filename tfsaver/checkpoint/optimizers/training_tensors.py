@@ -348,15 +348,18 @@ def _is_of_average(name: str) -> bool:
 
 
 def _names_optimizer(name: str) -> bool:
-    return _OPTIMIZER_PARTS.search(name) is not None or not _OPTIMIZER_WORDS.isdisjoint(_words(name))
+    if _OPTIMIZER_PARTS.search(name) is not None or _ACCUMULATORS.search(name) is not None:
+        return True
+    return not _OPTIMIZER_WORDS.isdisjoint(_words(name))
 
 
 class _Companion(NamedTuple):
-    """A tensor that is called like a variable with one more name behind."""
+    """A tensor that is called like a variable with one more name behind; `is_whole` unless it lacks dimensions."""
 
     name: str
     tail: str
     variable: str
+    is_whole: bool
 
 
 class _Inference:
@@ -430,9 +433,10 @@ class _Inference:
             for scope in (scope for scope in _scopes_of(name) if scope in scopes):
                 rest = name[len(scope) + 1 :] if scope else name
                 for slot, variable in _keras_readings(rest, flat):
-                    if self._is_same(name, variable) and not _is_of_average(slot):
-                        self._add(name, scope or "optimizer", slot, variable)
+                    if self._is_same(name, variable):
                         used.add(scope)
+                        if not _is_of_average(slot):
+                            self._add(name, scope or "optimizer", slot, variable)
                         break
                 if name in self._found:
                     break
@@ -463,11 +467,10 @@ class _Inference:
         groups: dict[str, list[_Companion]] = {}
         for name in self._rest():
             head, _, tail = name.rpartition("/")
-            if (variable := self._variable_of(name, head)) is not None:
-                groups.setdefault(_base(tail), []).append(_Companion(name, tail, variable))
+            if (owner := self._variable_of(name, head)) is not None:
+                groups.setdefault(_base(tail), []).append(_Companion(name, tail, *owner))
         variables = {base: frozenset(member.variable for member in members) for base, members in groups.items()}
         for base, members in groups.items():
-            exact = {member.variable for member in members if self._is_exact(member)}
             if not _NEVER_SLOTS.isdisjoint(_words(base)) or any(self._is_statistic(name) for name in variables[base]):
                 continue
             known = self._evidence
@@ -476,33 +479,32 @@ class _Inference:
             by_graph = known is not None and any(member.name in known.state for member in members)
             if known is not None:
                 members = [member for member in members if member.variable in known.trained]
-            if not by_graph and not self._covers(variables[base]):
-                continue
-            if by_graph or self._is_numbered(members) or _names_optimizer(base) or self._has_pair(base, variables):
+            is_numbered, is_named = self._is_numbered(members), _names_optimizer(base)
+            is_likely = (is_numbered or is_named or self._has_pair(base, variables)) and self._covers(variables[base])
+            if by_graph or is_likely or (is_numbered and is_named):
                 for member in members:
                     self._add(member.name, base, member.tail, member.variable)
-            elif exact:
+            elif any(member.is_whole and self._shapes[member.name] for member in members):
                 self.questions[base] = tuple(member.name for member in members)
 
-    def _variable_of(self, name: str, head: str) -> str | None:
-        """The variable that a tensor may be a slot of: that of the name before its last, or of the longest end of it."""
+    def _variable_of(self, name: str, head: str) -> tuple[str, bool] | None:
+        """The variable that a tensor may be a slot of, and whether it is whole.
+
+        It is called like the tensor without its last name, or like the longest end of that.
+        """
         shape = self._shapes[name]
         while True:
             for variable in dict.fromkeys((head, _PART.sub("", head))):
                 if not self._is_variable(variable):
                     continue
                 whole = self._shapes[variable]
-                is_part = variable != head and _is_part(shape, whole)
-                if shape == whole or is_part or _is_factored(shape, whole):
+                is_whole = shape == whole or (variable != head and _is_part(shape, whole))
+                if is_whole or _is_factored(shape, whole):
                     same = self._dtypes.get(variable) == self._dtypes.get(name)
-                    return variable if same else None
+                    return (variable, is_whole) if same else None
             _, slash, head = head.partition("/")
             if not slash:
                 return None
-
-    def _is_exact(self, member: _Companion) -> bool:
-        whole = self._shapes[member.variable]
-        return self._shapes[member.name] == whole or _is_part(self._shapes[member.name], whole)
 
     def _is_statistic(self, variable: str) -> bool:
         return variable.rpartition("/")[2] in _STATISTICS
@@ -512,7 +514,7 @@ class _Inference:
         counts: dict[str, int] = {}
         for member in members:
             counts[member.variable] = counts.get(member.variable, 0) + 1
-        is_factored = any(not self._is_exact(member) for member in members)
+        is_factored = not all(member.is_whole for member in members)
         asked = [number for variable, number in counts.items() if not is_factored or len(self._shapes[variable]) > 1]
         return bool(asked) and min(asked) > 1
 
@@ -520,6 +522,9 @@ class _Inference:
         match = _MOMENT.fullmatch(base)
         if match is None:
             return False
+        if not match["stem"] and any(tensor.slot in ("vr", "vc") for tensor in self._found.values()):
+            # What Adafactor keeps of vectors, which it does not factor, and its first moments.
+            return True
         other = f"{base[: match.start('moment')]}{'v' if match['moment'] == 'm' else 'm'}"
         return variables.get(other) == variables[base]
 
@@ -544,11 +549,15 @@ def _keras_readings(rest: str, flat: Mapping[str, str | None]) -> Iterator[tuple
     first, slash, variable = rest.partition("/")
     if slash and first in KERAS_SLOTS:
         yield first, variable
-    if not slash:
+    # The numbers of tf_keras are in no scope, and its slots in the optimizer's.
+    second, slash, variable = variable.partition("/")
+    if slash and second in KERAS_SLOTS:
+        yield second, variable
+    if "/" not in rest:
         end = rest.rfind("_")
         while end > 0:
             variable = flat.get(rest[:end]) or ""
-            if rest[end + 1 :] in KERAS_SLOTS and variable:
+            if (rest[end + 1 :] in KERAS_SLOTS or rest[end + 1 :] == "average") and variable:
                 yield rest[end + 1 :], variable
             end = rest.rfind("_", 0, end)
 
@@ -607,6 +616,8 @@ def _metrics(shapes: Mapping[str, Shape], found: Mapping[str, TrainingTensor]) -
     metrics = {}
     for scope, names in scopes.items():
         is_total = set(names) == _TOTALS and all(shapes[name] == () for name in names.values())
+        # tf.metrics.precision: precision/true_positives/count
+        is_total = is_total or (scope.rpartition("/")[2] in _CONFUSIONS and set(names) == {"count"})
         is_confusion = len(names) > 1 and names.keys() <= _CONFUSIONS and len({shapes[name] for name in names.values()}) == 1
         if scope and (is_total or is_confusion):
             is_named = scope.startswith("keras_api/metrics/") or "/keras_api/metrics/" in scope
