@@ -346,3 +346,24 @@ def test_a_real_checkpoint_of_slices_and_slots(cases: pathlib.Path, capsys: pyte
         "optimizer state (Adagrad): 2 slots of 2 variables, 384 B",
         "without optimizer state: 4 tensors, 100 parameters, 416 B",
     ]
+
+
+def test_roles_say_what_each_tensor_is_and_why(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    companions = {"w": [1.0], "v": [2.0], "w/g_adam": [0.0], "v/g_adam": [0.0], "w/Adam": [0.0], "w/phase": [0.0]}
+    prefix = tfsaver.save_checkpoint(companions | {"accuracy/total": 1.0, "accuracy/count": 2.0}, tmp_path / "m", durable=False)
+    lines = inspect(capsys, prefix, "--roles")
+    assert lines[2].split() == ["name", "role", "why"]
+    roles = {line.split()[0]: " ".join(line.split()[1:]) for line in lines[3:11]}
+    assert roles == {
+        "accuracy/count": "metric sums of the metric accuracy, by inference",
+        "accuracy/total": "metric sums of the metric accuracy, by inference",
+        "v": "model",
+        "v/g_adam": "optimizer state of the optimizer g_adam, by inference",
+        "w": "model",
+        "w/Adam": "optimizer state of the optimizer Adam",
+        "w/g_adam": "optimizer state of the optimizer g_adam, by inference",
+        "w/phase": "model may be a slot or an average",
+    }
+    tensors = {tensor["name"]: tensor for tensor in inspect_json(capsys, prefix)["tensors"]}
+    assert tensors["w/g_adam"]["optimizer"] == {"name": "g_adam", "slot": "g_adam", "variable": "w", "inferred": True}
+    assert tensors["accuracy/total"]["role"] == "metric" and tensors["accuracy/total"]["optimizer"] is None

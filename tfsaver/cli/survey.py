@@ -10,15 +10,13 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from tfsaver.checkpoint.checkpoint_reader import CheckpointReader
-from tfsaver.checkpoint.editing.edit import meta_graph_of
 from tfsaver.checkpoint.objects.object_graph import OBJECT_GRAPH_KEY, full_names_of_keys
 from tfsaver.checkpoint.optimizers.training_tensors import TrainingTensor, find_moving_averages
 from tfsaver.checkpoint.tensor_slice_reader import TensorSliceReader
 from tfsaver.errors import SaverError
 from tfsaver.framework.tensor_info import TensorInfo
 from tfsaver.framework.tensor_shape import Shape, num_elements
-from tfsaver.graph.essential_variables import TrainingState, load_training_state
-from tfsaver.graph.training_state import find_state_among
+from tfsaver.graph.training_state import find_state_among, graph_state
 from tfsaver.lib import file_io
 
 
@@ -111,7 +109,7 @@ def take_survey(reader: CheckpointReader) -> Survey:
         except SaverError as error:
             survey.errors.append(error)
     shapes = {info.name: info.shape for info in infos}
-    found = find_state_among({info.name: info for info in infos}, _full_names(reader, shapes), _graph_state(reader))
+    found = find_state_among({info.name: info for info in infos}, _full_names(reader, shapes), graph_state(reader))
     averages = find_moving_averages(shapes)
     reasons = {name: "may be a slot or an average" for names in found.questions.values() for name in names} | found.reasons
     survey.rows = [
@@ -158,15 +156,6 @@ def _size(path: str) -> int | None:
         return file.size
     finally:
         file.close()
-
-
-def _graph_state(reader: CheckpointReader) -> TrainingState | None:
-    path = meta_graph_of(reader)
-    try:
-        return None if path is None else load_training_state(path)
-    except (SaverError, OSError):
-        # A checkpoint can be listed whatever lies next to it; `strip` says what is wrong with a .meta.
-        return None
 
 
 def _full_names(reader: CheckpointReader, shapes: dict[str, Shape]) -> dict[str, str] | None:

@@ -10,7 +10,7 @@ variables misses it; it takes eight bytes. Moving averages stay too: they are we
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from tfsaver.checkpoint.editing.edit import meta_graph_of
@@ -20,7 +20,7 @@ from tfsaver.checkpoint.optimizers.training_tensors import GraphEvidence, Traini
 from tfsaver.checkpoint.plan import tensor_names
 from tfsaver.checkpoint.selection import Select, Selection
 from tfsaver.checkpoint.tensor_source import TensorSource
-from tfsaver.errors import UnimplementedError
+from tfsaver.errors import SaverError, UnimplementedError
 from tfsaver.framework.tensor_info import TensorInfo
 from tfsaver.graph.essential_variables import TrainingState, load_training_state
 
@@ -102,8 +102,7 @@ def find_state_among(
     shapes = {name: info.shape for name, info in infos.items()}
     dtypes = {name: info.dtype.name for name, info in infos.items()}
     known = {name: why for name, why in (state.reasons if state else {}).items() if name in shapes}
-    evidence = None if state is None else GraphEvidence(state.trained, known, state.averages)
-    found, questions = find_training_tensors(shapes, full_names, dtypes=dtypes, evidence=evidence)
+    found, questions = find_training_tensors(shapes, full_names, dtypes=dtypes, evidence=evidence_of(state, shapes))
     for step in {_GLOBAL_STEP, *(state.global_steps if state else ())}:
         found.pop(step, None)
         known.pop(step, None)
@@ -116,6 +115,25 @@ def find_state_among(
         inferred,
         questions,
     )
+
+
+def graph_state(source: TensorSource) -> TrainingState | None:
+    """What the `.meta` next to a checkpoint says; None where there is none, or none that can be read.
+
+    For readers, which need it only to know better; `strip` says what is wrong with a `.meta`.
+    """
+    path = meta_graph_of(source)
+    try:
+        return None if path is None else load_training_state(path)
+    except (SaverError, OSError):
+        return None
+
+
+def evidence_of(state: TrainingState | None, names: Collection[str]) -> GraphEvidence | None:
+    """What a graph says, as evidence about a checkpoint's tensors of these names."""
+    if state is None:
+        return None
+    return GraphEvidence(state.trained, frozenset(name for name in state.reasons if name in names), state.averages)
 
 
 def _by_graph(name: str, state: TrainingState | None) -> TrainingTensor:

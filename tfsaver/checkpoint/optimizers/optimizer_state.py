@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tfsaver.checkpoint.optimizers.optimizer_table import COUNTERS, RATES, spell_numbered
-from tfsaver.checkpoint.optimizers.training_tensors import find_training_tensors
+from tfsaver.checkpoint.optimizers.training_tensors import GraphEvidence, find_training_tensors
 from tfsaver.framework.tensor_shape import Shape
 
 # The least power whose logarithm still says the step: below, float32 has few digits left, and then none.
@@ -35,6 +35,8 @@ class OptimizerState(NamedTuple):
         rates: The tensors that are learning rates.
         beta_powers: The tensors of the powers of beta1 and of beta2; None where there are none, or several.
         tensors: All tensors that only training needs.
+        inferred: Those of them of which structure alone says it.
+        is_known: Whether nothing of it was inferred, or left open, which a graph may say better.
     """
 
     slots: Mapping[str, Mapping[str, list[str]]]
@@ -42,10 +44,15 @@ class OptimizerState(NamedTuple):
     rates: tuple[str, ...]
     beta_powers: tuple[str, str] | None
     tensors: frozenset[str]
+    inferred: frozenset[str]
+    is_known: bool
 
 
 def find_optimizer_state(
-    shapes: Mapping[str, Shape], full_names: Mapping[str, str] | None = None, dtypes: Mapping[str, str] | None = None
+    shapes: Mapping[str, Shape],
+    full_names: Mapping[str, str] | None = None,
+    dtypes: Mapping[str, str] | None = None,
+    evidence: GraphEvidence | None = None,
 ) -> OptimizerState:
     """Looks for optimizers in a checkpoint, by the names of its tensors.
 
@@ -53,8 +60,9 @@ def find_optimizer_state(
         shapes: The shape of every tensor, by name.
         full_names: What the variables were called, by key, in an object-based checkpoint.
         dtypes: The name of the dtype of every tensor.
+        evidence: What the graph says of the variables, where it was asked.
     """
-    found = find_training_tensors(shapes, full_names, dtypes=dtypes).found
+    found, questions = find_training_tensors(shapes, full_names, dtypes=dtypes, evidence=evidence)
     kept: dict[str, list[tuple[str, str]]] = {}
     counters, rates = [], []
     powers: dict[str, list[str]] = {"beta1_power": [], "beta2_power": []}
@@ -74,7 +82,9 @@ def find_optimizer_state(
             spellings.setdefault(spelling, []).append(key)
     one, two = powers.values()
     beta_powers = (one[0], two[0]) if len(one) == len(two) == 1 else None
-    return OptimizerState(slots, tuple(counters), tuple(rates), beta_powers, frozenset(found))
+    inferred = frozenset(name for name, tensor in found.items() if tensor.is_inferred)
+    is_known = not questions and not inferred
+    return OptimizerState(slots, tuple(counters), tuple(rates), beta_powers, frozenset(found), inferred, is_known)
 
 
 def steps_from_powers(power1: float, power2: float, beta1: float, beta2: float) -> int | None:

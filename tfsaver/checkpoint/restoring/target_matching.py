@@ -281,7 +281,8 @@ class Matching:
             keys = [key for spelling in slot.spellings for key in there.get(spelling, ()) if key in free]
             if len(keys) == 1:
                 # What turns the variable turns its slot.
-                self.found[item] = Found(keys[0], owner.transpose, f"slot of {owner.key}")
+                told = ", by inference" if keys[0] in self.state.inferred else ""
+                self.found[item] = Found(keys[0], owner.transpose, f"slot of {owner.key}{told}")
             elif keys:
                 self._doubt(item, keys, f"several optimizers have this slot for {owner.key}")
 

@@ -32,6 +32,7 @@ from tfsaver.compat.v2.object_walk import descend, keys_below, keys_by_walking, 
 from tfsaver.compat.v2.target_variable import TargetVariable, name_of
 from tfsaver.compat.v2.targets import Target
 from tfsaver.errors import InvalidArgumentError, RestoreError
+from tfsaver.graph.training_state import evidence_of, graph_state
 
 __all__ = ["compare_source", "restore_source"]
 
@@ -211,7 +212,11 @@ def _state(source: TensorSource, graph: ObjectGraph | None) -> OptimizerState:
     infos = {name: source.info(name) for name in source.names}
     shapes = {name: tuple(info.shape) for name, info in infos.items()}
     dtypes = {name: info.dtype.name for name, info in infos.items()}
-    return find_optimizer_state(shapes, None if graph is None else graph.full_names_of_keys(), dtypes)
+    full_names = None if graph is None else graph.full_names_of_keys()
+    state = find_optimizer_state(shapes, full_names, dtypes)
+    # The graph is asked only where names do not say all: it may be large.
+    evidence = None if state.is_known else evidence_of(graph_state(source), shapes)
+    return state if evidence is None else find_optimizer_state(shapes, full_names, dtypes, evidence)
 
 
 def _notes_on_scopes(root: Any, graph: ObjectGraph, wanted: set[int], num_found: int) -> Iterator[str]:
