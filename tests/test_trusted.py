@@ -27,6 +27,7 @@ ACTS: dict[str, Act] = {
     "list_variables": lambda given, out, trusted: tfsaver.list_variables(given, trusted=trusted),
     "load": lambda given, out, trusted: tfsaver.load(given, trusted=trusted),
     "load_checkpoint": lambda given, out, trusted: tfsaver.load_checkpoint(given, trusted=trusted),
+    "load_slices": lambda given, out, trusted: tfsaver.load_slices(given, {"w": np.s_[1:3]}, trusted=trusted),
     "load_variable": lambda given, out, trusted: tfsaver.load_variable(given, "w", trusted=trusted),
     "merge": lambda given, out, trusted: tfsaver.merge([{"x": W}, given], out, trusted=trusted, durable=False),
     "rename": lambda given, out, trusted: tfsaver.rename(given, out, {"w": "v"}, trusted=trusted, durable=False),

@@ -9,7 +9,7 @@ Every name is imported when it is first used, so that ``import tfsaver`` itself 
 TensorFlow. The packages, from the bottom up: `errors`, `schemas`, `lib` (bytes and files), `table` (sorted string tables),
 `framework` (tensors), `tensor_bundle` (V2), `checkpoint` (both formats, plans and executions), `graph` (graphs as data),
 `saved_model`, `formats` (foreign files), `targets` (trees of tensors), `compat` (TensorFlow's own interfaces), `verbs`
-(what a person calls), `cli`.
+(what a person calls), `cli`, `testing` (checks for sources and targets of your own).
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from tfsaver import table as table
     from tfsaver import targets as targets
     from tfsaver import tensor_bundle as tensor_bundle
+    from tfsaver import testing as testing
     from tfsaver import verbs as verbs
     from tfsaver.checkpoint.checkpoint_management import checkpoint_exists as checkpoint_exists
     from tfsaver.checkpoint.checkpoint_management import get_checkpoint_state as get_checkpoint_state
@@ -149,6 +150,7 @@ _MODULES = frozenset(
         "table",
         "targets",
         "tensor_bundle",
+        "testing",
         "verbs",
     }
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
@@ -36,6 +36,7 @@ from tfsaver.errors import (
     SaverError,
     UnimplementedError,
 )
+from tfsaver.testing import is_same
 
 # Several times what any of the sources has, whatever its index says.
 MAX_SIZE = 64 * 1024
@@ -145,13 +146,7 @@ def _plain(name: str) -> str:
 
 
 def _are_same(values: Values, wanted: Values) -> bool:
-    return values.keys() == wanted.keys() and all(_is_same(values[name], np.asarray(wanted[name])) for name in wanted)
-
-
-def _is_same(value: Any, wanted: Any) -> bool:
-    if value.dtype != wanted.dtype or value.shape != wanted.shape:
-        return False
-    return bool(value.tolist() == wanted.tolist() if value.dtype == object else value.tobytes() == wanted.tobytes())
+    return values.keys() == wanted.keys() and all(is_same(values[name], wanted[name]) for name in wanted)
 
 
 def _differences(values: Values, source: Source) -> list[str]:
@@ -163,7 +158,7 @@ def _differences(values: Values, source: Source) -> list[str]:
             found.append(f"{name!r} is {'too many' if name in values else 'missing'}")
             continue
         value = values[name]
-        which = [label for label, wanted in contents.items() if _is_same(value, np.asarray(wanted[name]))]
+        which = [label for label, wanted in contents.items() if is_same(value, wanted[name])]
         found.append(f"{name!r} is {which[0] if which else f'another value: {value.dtype} {value.shape} {value.tobytes()[:12]!r}'}")
     return found
 

@@ -22,10 +22,10 @@ import numpy as np
 import tfsaver
 from tests.conformance.guests import guest
 from tests.conformance.sources import BIAS, KERNEL, NEW, OLD, OLDER, SHAPE, STEP, Kind, Source, Values
-from tfsaver.checkpoint.editing.edit import open_sources
 from tfsaver.checkpoint.plan import as_plan, same_names
 from tfsaver.checkpoint.recipes import Elementwise, Gather, Join, Rearrange, Recipe
 from tfsaver.framework.tensor_slice import TensorSlice
+from tfsaver.verbs.open_source import open_sources
 
 
 class ReportedError(Exception):

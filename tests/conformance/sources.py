@@ -328,7 +328,7 @@ def write_directory(source: Source, directory: Path, content: Content) -> Any:
     if source.kind in (Kind.V1, Kind.V2):
         is_v1 = source.kind is Kind.V1
         older = {source.key(name): np.zeros_like(value) for name, value in OLD.items()}
-        tfsaver.save_checkpoint(older, directory / OLDER, format="V1" if is_v1 else "v2", durable=False)
+        tfsaver.save_checkpoint(older, directory / OLDER, format="V1" if is_v1 else "V2", durable=False)
         state = f'model_checkpoint_path: "{source.location}"\nall_model_checkpoint_paths: "{OLDER}"\n'
         (directory / "checkpoint").write_text(f'{state}all_model_checkpoint_paths: "{source.location}"\n', "utf-8")
     return source.write(directory, content)
