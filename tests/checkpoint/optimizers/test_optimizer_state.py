@@ -50,3 +50,16 @@ def test_steps_are_told_from_the_powers_of_the_betas(num_steps: int) -> None:
 
 def test_powers_that_are_zero_say_nothing() -> None:
     assert steps_from_powers(0.0, 0.0, 0.9, 0.999) is None
+
+
+def test_momentum_of_other_programs_is_not_taken_for_that_of_tf_train() -> None:
+    value = "/.ATTRIBUTES/VARIABLE_VALUE"
+    objects = {f"{path}{value}": (2,) for path in ("w", "w/.OPTIMIZER_SLOT/momentum/momentum")}
+    assert find_optimizer_state(objects).slots[f"w{value}"].keys() == {"momentum"}
+    in_graph = {"w": (2,), "b": (3,), "momentum/w/momentum": (2,), "momentum/b/momentum": (3,)}
+    numbers = {"momentum/iter": (), "momentum/decay": ()}
+    assert find_optimizer_state({**in_graph, **numbers}).slots["w"].keys() == {"momentum"}
+    own_name = {"w": (2,), "b": (3,), "w/my_momentum": (2,), "b/my_momentum": (3,)}
+    assert find_optimizer_state(own_name).slots["w"].keys() == {"my_momentum"}
+    two = {"w": (2,), "b": (3,), "w/g_adam": (2,), "b/g_adam": (3,), "w/g_adam_1": (2,), "b/g_adam_1": (3,)}
+    assert find_optimizer_state(two).slots["w"] == {"Adam:0": ["w/g_adam"], "Adam:1": ["w/g_adam_1"]}

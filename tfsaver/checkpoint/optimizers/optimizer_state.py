@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tfsaver.checkpoint.optimizers.optimizer_table import COUNTERS, RATES, spell_numbered
-from tfsaver.checkpoint.optimizers.training_tensors import GraphEvidence, find_training_tensors
+from tfsaver.checkpoint.optimizers.training_tensors import GraphEvidence, TrainingTensor, find_training_tensors
 from tfsaver.framework.tensor_shape import Shape
 
 # The least power whose logarithm still says the step: below, float32 has few digits left, and then none.
@@ -64,10 +64,13 @@ def find_optimizer_state(
     """
     found, questions = find_training_tensors(shapes, full_names, dtypes=dtypes, evidence=evidence)
     kept: dict[str, list[tuple[str, str]]] = {}
+    slots: dict[str, dict[str, list[str]]] = {}
     counters, rates = [], []
     powers: dict[str, list[str]] = {"beta1_power": [], "beta2_power": []}
     for key, tensor in found.items():
-        if tensor.variable is not None:
+        if tensor.variable is not None and not _is_called_after_optimizer(key, tensor):
+            slots.setdefault(tensor.variable, {}).setdefault(tensor.slot, []).append(key)
+        elif tensor.variable is not None:
             kept.setdefault(tensor.variable, []).append((tensor.slot, key))
         elif tensor.slot in COUNTERS:
             counters.append(key)
@@ -75,7 +78,6 @@ def find_optimizer_state(
             rates.append(key)
         elif tensor.slot in powers:
             powers[tensor.slot].append(key)
-    slots: dict[str, dict[str, list[str]]] = {}
     for variable, tensors in kept.items():
         spellings = slots.setdefault(variable, {})
         for spelling, (_, key) in zip(spell_numbered([slot for slot, _ in tensors]), tensors, strict=True):
@@ -106,3 +108,10 @@ def steps_from_powers(power1: float, power2: float, beta1: float, beta2: float) 
     if not counts or min(counts) < least or max(counts) - min(counts) > max(1.0, _TOLERANCE * max(counts)):
         return None
     return max(round(counts[0]), 0)
+
+
+def _is_called_after_optimizer(key: str, tensor: TrainingTensor) -> bool:
+    """Whether it is a numbered slot of `tf.train`, w/Adam_1; not Keras's momentum/w/momentum."""
+    number = tensor.slot.removeprefix(tensor.optimizer)
+    is_numbered = tensor.slot.startswith(tensor.optimizer) and (not number or number.removeprefix("_").isdigit())
+    return is_numbered and key.endswith(f"/{tensor.slot}") and not key.startswith(f"{tensor.optimizer}/")

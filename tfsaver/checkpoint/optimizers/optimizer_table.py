@@ -172,10 +172,10 @@ def spellings_of_slots(class_names: Collection[str]) -> dict[str, tuple[str, ...
 
 
 def spell_numbered(slots: Sequence[str]) -> list[str]:
-    """The spellings of the slots that a checkpoint has of one variable, such as ``Adam`` and ``Adam_1``.
+    """The spellings of a variable's slots that are called after their optimizer, such as ``Adam`` and ``Adam_1``.
 
     An optimizer with a name of its own is spelled as the one whose name is in it, when it has as many slots: the second of
-    ``g_adam`` and ``g_adam_1`` is ``Adam:1``.
+    ``g_adam`` and ``g_adam_1`` is ``Adam:1``. Momentum is not: see above.
     """
     by_optimizer: dict[str, list[tuple[int, str]]] = {}
     for slot in slots:
@@ -200,7 +200,10 @@ def _known_name(optimizer: str, num_slots: int) -> str | None:
     inside = [
         name
         for name, orders in _ORDERS.items()
-        if name.lower() in optimizer.lower() and any(len(order) == num_slots for order in orders)
+        # What another optimizer calls momentum may be sums of gradients or of steps.
+        if name != "Momentum"
+        and name.lower() in optimizer.lower()
+        and any(len(order) == num_slots for order in orders)
     ]
     return max(inside, key=len, default=None)
 
