@@ -15,6 +15,7 @@ from tfsaver.cli.saved_model_source import ModelSource, add_source_arguments
 from tfsaver.cli.saved_model_survey import GraphRow, ModelSurvey
 from tfsaver.cli.text import count, escape, escape_message, human_size, shape_text
 from tfsaver.errors import NotFoundError, nearest_names
+from tfsaver.framework.tensor_info import TensorInfo
 from tfsaver.saved_model.loader import MetaGraph, format_tags
 from tfsaver.saved_model.proposal import Proposal, ProposedTensor
 from tfsaver.saved_model.signature_def import Signature, SignatureTensor
@@ -43,6 +44,7 @@ The report in the JSON document:
                   "RaggedTensorSpec"), tensors (names), dtype (null if there is none), shape (null if its rank is
                   unknown, null for an unknown size), has_default
   variables       name, program_name ("" if unknown), dtype, shape, num_parameters, num_bytes
+  constants       name, dtype, shape, num_bytes of the weights of a frozen graph
   totals          num_variables, num_parameters, num_bytes
   fingerprint     stored and computed, each null or graph_def_program_hash, signature_def_hash, saved_object_graph_hash,
                   checkpoint_hash, saved_model_checksum as text, singleprint, uuid
@@ -206,6 +208,7 @@ def _print_variables(out: screen.Screen, survey: ModelSurvey, verbose: bool) -> 
     rows = survey.variables
     if not rows:
         out.line("no variables")
+        _print_constants(out, survey.constants, verbose)
         return
     if verbose:
         columns = [screen.Column("variable"), screen.Column("dtype", style="cyan"), screen.Column("shape", style="green")]
@@ -221,6 +224,21 @@ def _print_variables(out: screen.Screen, survey: ModelSurvey, verbose: bool) -> 
     total = survey.totals()
     parameters = count(total.num_parameters, "parameter")
     out.line(f"{count(total.num_variables, 'variable')}, {parameters}, {human_size(total.num_bytes)}", "bold")
+
+
+def _print_constants(out: screen.Screen, constants: list[TensorInfo], verbose: bool) -> None:
+    """The weights of a frozen graph."""
+    if not constants:
+        return
+    if verbose:
+        columns = [screen.Column("constant"), screen.Column("dtype", style="cyan"), screen.Column("shape", style="green")]
+        lines = [
+            [escape(info.name), info.dtype.name, shape_text(info.shape), human_size(info.num_bytes)] for info in constants
+        ]
+        out.table([*columns, screen.Column("size", is_number=True)], lines)
+        out.line()
+    total = human_size(sum(info.num_bytes for info in constants))
+    out.line(f"{count(len(constants), 'constant')} as weights, {total}", "bold")
 
 
 def _print_fingerprint(out: screen.Screen, source: ModelSource, survey: ModelSurvey, verbose: bool) -> None:
@@ -253,6 +271,10 @@ def _document(source: ModelSource, survey: ModelSurvey, signature: str | None) -
         "files": [file._asdict() for file in survey.files],
         "graphs": [_graph_record(row, signature, source.file) for row in survey.graphs],
         "variables": variables,
+        "constants": [
+            {"name": info.name, "dtype": info.dtype.name, "shape": info.shape, "num_bytes": info.num_bytes}
+            for info in survey.constants
+        ],
         "totals": survey.totals()._asdict(),
         "fingerprint": {"stored": _fingerprint_record(survey.fingerprint), "computed": _fingerprint_record(computed)},
         "errors": [error_record(error) for error in survey.errors],

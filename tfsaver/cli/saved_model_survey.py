@@ -19,6 +19,7 @@ from tfsaver.framework.tensor_info import TensorInfo
 from tfsaver.framework.tensor_shape import num_elements
 from tfsaver.lib import file_io
 from tfsaver.saved_model import fingerprint
+from tfsaver.saved_model.graph_constants import GraphConstants
 from tfsaver.saved_model.loader import MetaGraph
 from tfsaver.saved_model.proposal import Proposal, propose
 
@@ -88,10 +89,11 @@ class GraphRow:
 
 @dataclass
 class ModelSurvey:
-    """A SavedModel, or a graph alone, at a glance."""
+    """A SavedModel, or a graph alone, at a glance; `constants` are the weights of a graph without a checkpoint."""
 
     graphs: list[GraphRow] = field(default_factory=list)
     variables: list[VariableRow] = field(default_factory=list)
+    constants: list[TensorInfo] = field(default_factory=list)
     files: list[ModelFile] = field(default_factory=list)
     fingerprint: schemas.FingerprintDef | None = None
     errors: list[Exception] = field(default_factory=list)
@@ -118,6 +120,9 @@ def take_survey(source: ModelSource, graphs: list[MetaGraph]) -> ModelSurvey:
         info = survey.attempt(lambda name=name: source.variables.info(name), None)  # type: ignore[misc]
         if info is not None:
             survey.variables.append(VariableRow(name, source.variables.program_name(name), info))
+    if source.model is None and source.variables.checkpoint is None:
+        constants = GraphConstants(source.meta_graphs[0].graph_def, source.path)
+        survey.constants = [constants.info(name) for name in constants]
     survey.files = list(_files(source))
     model = source.model
     if model is not None:

@@ -41,6 +41,7 @@ from tfsaver.framework.dtypes import DType
 from tfsaver.graph.training_state import training_state, training_state_for
 from tfsaver.lib import file_io
 from tfsaver.lib.renamed_options import renamed_options
+from tfsaver.saved_model.graph_constants import GraphConstants
 from tfsaver.verbs.objects import objects_of, values_by_key
 from tfsaver.verbs.open_source import Checkpoint, open_source
 
@@ -235,6 +236,8 @@ def _opened(checkpoint: Checkpoint, source_format: str | None, names: str, trust
     with open_source(checkpoint, format=source_format, trusted=trusted) as opened:
         if isinstance(opened, CheckpointReader):
             kind = f"{opened.version} checkpoint"
+        elif isinstance(opened, GraphConstants):
+            kind = "constants of a graph"
         graph = read_object_graph(opened)
         if graph is None:
             yield _Origin(opened, path, kind, None, {name: name for name in opened.names})

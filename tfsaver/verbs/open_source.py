@@ -17,6 +17,7 @@ from tfsaver.formats.registry import format_of_source
 from tfsaver.graph.training_state import training_state_for
 from tfsaver.lib import file_io
 from tfsaver.lib.confinement import Confinement
+from tfsaver.saved_model.graph_constants import open_graph_constants
 
 # What every verb takes as its checkpoint.
 Checkpoint: TypeAlias = "file_io.PathLike | TensorSource | Mapping[str, Any]"
@@ -32,7 +33,7 @@ def open_source(
     """Opens a checkpoint for the length of a `with` block; a source that is already open stays open.
 
     Args:
-        checkpoint: A path, an open source, or arrays by name.
+        checkpoint: A path, an open source, or arrays by name. The constants of a frozen graph are tensors.
         format: The format of a path whose name does not say it.
         trusted: If false, a name in a file that leads out of the file's directory is an error.
 
@@ -44,6 +45,10 @@ def open_source(
         yield as_source(checkpoint)
         return
     path = file_io.as_path(checkpoint)
+    if format is None and (constants := open_graph_constants(path)) is not None:
+        Confinement.around(path, trusted).check(path)
+        yield constants
+        return
     row = format_of_source(path, format)
     if row.is_checkpoint:
         with load_checkpoint(path, trusted=trusted) as reader:
