@@ -220,7 +220,7 @@ def test_directory_is_refused_for_anything_that_leads_out(tmp_path: pathlib.Path
         refuse_directory(run)
     assert str(caught.value) == f"{run}/notes leads out of {run}, which is not trusted"
     monkeypatch.chdir(run)
-    with pytest.raises(InvalidArgumentError, match="^notes leads out of ., which is not trusted"):
+    with pytest.raises(InvalidArgumentError, match="^notes leads out of the working directory, which is not trusted"):
         refuse_directory("")
     os.remove(run / "notes")
     (run / "other").write_text('model_checkpoint_path: "../run2/m"')
