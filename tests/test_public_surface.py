@@ -89,13 +89,12 @@ REASONS: dict[str, dict[str, str]] = {
     "diagnose": {"overwrite": READS, "dry_run": READS, "select": WHOLE},
     "diff": {"overwrite": READS, "dry_run": READS},
     "edit_saved_model": {
-        "progress": GRAPH,
+        "progress": "save of the editor takes it",
         "overwrite": NEW_DIRECTORY,
         "dry_run": "nothing is written before save",
         "select": MODEL,
     },
     "export_saved_model": {
-        "progress": GRAPH,
         "overwrite": NEW_DIRECTORY,
         "dry_run": "everything is checked before anything is written, and a version that is not wanted can be removed",
         "select": MODEL,
@@ -115,7 +114,6 @@ REASONS: dict[str, dict[str, str]] = {
         "select": "its data files keep all of their tensors",
     },
     "merge_saved_models": {
-        "progress": GRAPH,
         "overwrite": NEW_DIRECTORY,
         "dry_run": "everything is checked before anything is written, and a version that is not wanted can be removed",
         "select": MODEL,
@@ -123,7 +121,7 @@ REASONS: dict[str, dict[str, str]] = {
     "restore": {"overwrite": "it writes to variables"},
     "salvage": {"overwrite": "what is left of a checkpoint never replaces another one", "select": WHOLE},
     "save": {"trusted": OWN, "select": "the caller passes the tree that it chooses"},
-    "save_checkpoint": {"trusted": OWN, "select": "the caller passes the mapping that it chooses"},
+    "save_checkpoint": {"select": "the caller passes the mapping that it chooses"},
     "split": {"select": "parts says which tensor goes where"},
     "verify": {"overwrite": READS, "dry_run": READS, "select": "a checksum of the index covers tensors of any name"},
 }

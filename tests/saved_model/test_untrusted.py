@@ -12,7 +12,7 @@ import pytest
 import tfsaver
 from tests.saved_model.graphs import VALUES, dense
 from tfsaver import schemas
-from tfsaver.errors import UntrustedPathError
+from tfsaver.errors import InvalidArgumentError, UntrustedPathError
 from tfsaver.graph.node_builder import string_const
 from tfsaver.saved_model.loader import load_saved_model
 
@@ -165,3 +165,28 @@ def test_links_of_an_untrusted_model_stop_merging_and_freezing(private: Path, tm
         with pytest.raises(UntrustedPathError, match="variables.data-00000-of-00001 leads out of"):
             act(False)
         assert act(True)
+
+
+def test_links_that_have_no_end_are_an_error(tmp_path: Path) -> None:
+    model = saved_model(tmp_path / "source", tmp_path / "source" / "vocab.txt")
+    (model / "a").mkdir()
+    (model / "b").mkdir()
+    os.symlink("../b", model / "a" / "x")
+    os.symlink("../a", model / "b" / "y")
+    with tfsaver.edit_saved_model(model) as edit, pytest.raises(InvalidArgumentError, match="a directory that it is in"):
+        edit.save(tmp_path / "edited", durable=False)
+
+
+def test_exports_and_edits_report_progress(tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    size = sum(value.nbytes for value in VALUES.values())
+    options: dict[str, Any] = {"progress": lambda done, total: told.append((done, total)), "durable": False}
+    exported = tfsaver.export_saved_model(dense(), tmp_path / "export", outputs=["layer/y"], variables=VALUES, **options)
+    assert told[-1] == (size, size)
+    told.clear()
+    tfsaver.merge_saved_models([exported], tmp_path / "merged", **options)
+    assert told[-1] == (size, size)
+    told.clear()
+    with tfsaver.edit_saved_model(exported) as edit:
+        edit.save(tmp_path / "edited", **options)
+    assert told[-1] == (size, size)

@@ -26,6 +26,7 @@ def save_checkpoint(
     dry_run: DryRun = False,
     durable: bool = True,
     object_graph: Any = None,
+    trusted: bool = True,
     progress: Progress | None = None,
 ) -> str:
     """Writes tensors as a checkpoint that TensorFlow reads, in the order of their names.
@@ -48,6 +49,7 @@ def save_checkpoint(
             ObjectGraph, its bytes, a dict or list (of dicts and lists) of names in the mapping, or the path of another
             object-based checkpoint or SavedModel whose objects these are. A tensor is for the variable of that key, full
             name or path; `for_objects` says how they are found, and can leave some out.
+        trusted: If false, and `object_graph` is a path, a name in a file that leads out of its directory is an error.
         progress: Called with the bytes done and the bytes in all.
 
     Returns:
@@ -74,6 +76,6 @@ def save_checkpoint(
     if object_graph is not None:
         if to.format == "V1":
             raise InvalidArgumentError("object_graph with format 'V1': TensorFlow restores objects from V2 alone")
-        source = for_objects(source, as_object_graph(object_graph)).plan
+        source = for_objects(source, as_object_graph(object_graph, trusted=trusted)).plan
     Execution(source, to, progress=progress).run(dry_run=dry_run)
     return to.path

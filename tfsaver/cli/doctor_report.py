@@ -58,16 +58,8 @@ def _row(each: Examined) -> list[str]:
         time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(found.time)),
         human_size(found.num_bytes),
         "" if found.meta_graph is None else "yes",
-        _state(each),
+        each.state,
     ]
-
-
-def _state(each: Examined) -> str:
-    if each.damage:
-        return "damaged"
-    if each.error is not None:
-        return "unreadable"
-    return "sound" if each.is_read else "not read"
 
 
 def print_cleaning(out: screen.Screen, cleaning: Cleaning, is_done: bool) -> None:
@@ -103,20 +95,11 @@ def to_json(
     diagnosis: Diagnosis, repair: StateRepair | None, cleaning: Cleaning, is_cleaned: bool, is_ok: bool
 ) -> dict[str, Any]:
     """All of it for a program."""
-    state, newest = diagnosis.state, diagnosis.newest_sound
     leftovers = [(leftover, is_cleaned, None) for leftover in cleaning.removed]
     leftovers += [(leftover, False, reason) for leftover, reason in cleaning.kept]  # type: ignore[misc]
     return {
+        **diagnosis.to_json(),
         "ok": is_ok,
-        "directory": diagnosis.directory,
-        "state_file": state.path if state.is_there else None,
-        "newest": state.newest and state.newest.text,
-        "newest_sound": newest and newest.found.prefix,
-        "checkpoints": [_checkpoint_record(each) for each in diagnosis.checkpoints],
-        "findings": [
-            {"kind": each.kind, "where": each.where, "message": each.message, "is_problem": each.is_problem}
-            for each in diagnosis.findings
-        ],
         "leftovers": [
             {"path": each.path, "num_bytes": each.num_bytes, "time": each.time, "removed": removed, "reason": reason}
             for each, removed, reason in leftovers
@@ -131,30 +114,6 @@ def to_json(
             "kept_as": repair.kept_as,
             "changed": repair.is_changed,
         },
-    }
-
-
-def _checkpoint_record(each: Examined) -> dict[str, Any]:
-    found = each.found
-    return {
-        "prefix": found.prefix,
-        "format": found.version,
-        "step": found.step,
-        "time": found.time,
-        "num_bytes": found.num_bytes,
-        "meta_graph": found.meta_graph,
-        "state": _state(each),
-        "num_tensors": each.num_tensors if each.is_read else None,
-        "damage": [
-            {
-                "message": damage.message,
-                "file": damage.path,
-                "offset": damage.offset,
-                "size": damage.size,
-                "tensors": list(damage.tensors),
-            }
-            for damage in each.damage
-        ],
     }
 
 

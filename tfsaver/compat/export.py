@@ -12,6 +12,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 
+from tfsaver.checkpoint.execution import Progress
 from tfsaver.compat import _tensorflow
 from tfsaver.compat._session_source import is_session, session_source
 from tfsaver.compat.v1.saved_model.utils import tensor_info
@@ -45,6 +46,7 @@ def export_saved_model(
     empty_tables: Iterable[str] = (),
     durable: bool = True,
     trusted: bool | None = None,
+    progress: Progress | None = None,
 ) -> str:
     """Exports a graph for serving.
 
@@ -84,6 +86,7 @@ def export_saved_model(
         trusted: By default, a file that the source's graph names is an error unless it is in the source's directory: a graph
             can name any file of this machine. True copies such files. False also refuses state files and symbolic links
             that lead out of the directory.
+        progress: Called with the bytes of variables done and the bytes in all.
 
     Returns:
         The directory of the SavedModel.
@@ -118,6 +121,7 @@ def export_saved_model(
         empty_tables=empty_tables,
         durable=durable,
         trusted=trusted,
+        progress=progress,
     )
 
 

@@ -22,6 +22,7 @@ from types import TracebackType
 from typing import Any
 
 from tfsaver import schemas
+from tfsaver.checkpoint.execution import Progress
 from tfsaver.checkpoint.save import save_checkpoint
 from tfsaver.checkpoint.verify import verify_checkpoint
 from tfsaver.errors import AlreadyExistsError, DataLossError
@@ -86,13 +87,15 @@ class SavedModelBuilder:
         directory = file_io.join(self.directory, constants.VARIABLES_DIRECTORY)
         return file_io.join(directory, constants.VARIABLES_FILE_NAME)
 
-    def write_variables(self, values: Mapping[str, Any], *, num_shards: int = 1) -> None:
+    def write_variables(
+        self, values: Mapping[str, Any], *, num_shards: int = 1, progress: Progress | None = None
+    ) -> None:
         """Writes the variables; their values are taken from the mapping one at a time.
 
         Raises:
             WriteError: The system refuses it, or there is no room.
         """
-        save_checkpoint(values, self.variables_prefix, num_shards=num_shards, durable=self._durable)
+        save_checkpoint(values, self.variables_prefix, num_shards=num_shards, durable=self._durable, progress=progress)
 
     def add_assets(self, sources: Mapping[str, str]) -> None:
         """Copies files to ``assets/``: paths by the names that they shall have there."""

@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any, TypeAlias
 
 from tfsaver import schemas
+from tfsaver.checkpoint.execution import Progress
 from tfsaver.errors import InvalidArgumentError, NotFoundError, UnimplementedError, nearest_names
 from tfsaver.graph import default_attrs, devices
 from tfsaver.lib import file_io
@@ -242,29 +243,37 @@ class SavedModelEditor:
         self._variables.keep(kept)
         self._asset_sources = asset_sources
 
+    @renamed_options(export_dir="target")
     def save(
-        self, export_dir: file_io.PathLike, *, as_text: bool | None = None, versioned: bool = False, durable: bool = True
+        self,
+        target: file_io.PathLike,
+        *,
+        as_text: bool | None = None,
+        versioned: bool = False,
+        durable: bool = True,
+        progress: Progress | None = None,
     ) -> str:
         """Writes the changed model, with all other files of the old one, in one atomic step.
 
         Args:
-            export_dir: As `export_saved_model` has it; another directory than the old one's.
+            target: As `export_saved_model` has it; another directory than the old one's.
             as_text: Whether to write ``saved_model.pbtxt``; by default as the old one.
-            versioned: Whether `export_dir` is the directory of a server's versions.
+            versioned: Whether `target` is the directory of a server's versions.
             durable: Whether to return only once disks have the bytes.
+            progress: Called with the bytes of variables done and the bytes in all.
 
         Returns:
             The directory of the new SavedModel.
 
         Raises:
-            AlreadyExistsError: Something is at `export_dir` already.
+            AlreadyExistsError: Something is at `target` already.
             UntrustedPathError: The old model is not trusted, and symbolic links lead out of it.
         """
         old = self._model.directory
         text = directory_files.is_text(old) if as_text is None else as_text
-        with SavedModelBuilder(export_dir, versioned=versioned, durable=durable) as builder:
+        with SavedModelBuilder(target, versioned=versioned, durable=durable) as builder:
             if self._variables.has_checkpoint:
-                builder.write_variables(self._variables.by_key())
+                builder.write_variables(self._variables.by_key(), progress=progress)
             builder.add_files(self._other_files(old))
             if self._model.fingerprint is not None:
                 builder.add_fingerprint(self.proto)

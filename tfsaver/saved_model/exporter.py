@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tfsaver import schemas
+from tfsaver.checkpoint.execution import Progress
 from tfsaver.lib import file_io
 from tfsaver.saved_model import assets as asset_files
 from tfsaver.saved_model import constants, export_plan, sources, tensor_requests
@@ -41,6 +42,7 @@ def export_saved_model(
     empty_tables: Iterable[str] = (),
     durable: bool = True,
     trusted: bool | None = None,
+    progress: Progress | None = None,
 ) -> str:
     """Exports a graph for serving.
 
@@ -79,6 +81,7 @@ def export_saved_model(
         trusted: By default, a file that the source's graph names is an error unless it is in the source's directory: a graph
             can name any file of this machine. True copies such files. False also refuses state files and symbolic links
             that lead out of the directory.
+        progress: Called with the bytes of variables done and the bytes in all.
 
     Returns:
         The directory of the SavedModel.
@@ -101,7 +104,7 @@ def export_saved_model(
         extra = asset_files.arrange_extra_assets(extra_assets or {})
         with SavedModelBuilder(target, versioned=versioned, durable=durable) as builder:
             if plan.variables.restored:
-                builder.write_variables(plan.variables.values)
+                builder.write_variables(plan.variables.values, progress=progress)
             builder.add_assets(plan.asset_sources)
             builder.add_extra_assets(extra)
             model = schemas.SavedModel(saved_model_schema_version=constants.SCHEMA_VERSION, meta_graphs=[plan.meta_graph])

@@ -12,6 +12,7 @@ from typing import Any
 
 from tfsaver import schemas
 from tfsaver.checkpoint.checkpoint_reader import CheckpointReader
+from tfsaver.checkpoint.execution import Progress
 from tfsaver.errors import InvalidArgumentError, UnimplementedError
 from tfsaver.lib import file_io
 from tfsaver.lib.renamed_options import renamed_options
@@ -30,6 +31,7 @@ def merge_saved_models(
     versioned: bool = False,
     durable: bool = True,
     trusted: bool = True,
+    progress: Progress | None = None,
 ) -> str:
     """Writes a SavedModel with the graphs of several.
 
@@ -42,6 +44,7 @@ def merge_saved_models(
         versioned: Whether `target` is the directory of a server's versions.
         durable: Whether to return only once disks have the bytes.
         trusted: If false, a symbolic link that leads out of a model's directory is an error.
+        progress: Called with the bytes of variables done and the bytes in all.
 
     Returns:
         The directory of the SavedModel.
@@ -64,7 +67,7 @@ def merge_saved_models(
         values = _merge_variables(models)
         with SavedModelBuilder(target, versioned=versioned, durable=durable) as builder:
             if values:
-                builder.write_variables(values)
+                builder.write_variables(values, progress=progress)
             builder.add_assets(asset_sources)
             return builder.finish(merged, as_text=as_text)
 

@@ -29,12 +29,13 @@ _ROOM_FOR_PATH = 32
 _MIN_ROOM = 100_000
 
 
-def object_graph_like(path: str | os.PathLike[str], *, under: Sequence[str] = ()) -> ObjectGraph:
+def object_graph_like(path: str | os.PathLike[str], *, under: Sequence[str] = (), trusted: bool = True) -> ObjectGraph:
     """The objects of a SavedModel, or of a checkpoint that was written from objects.
 
     Args:
         path: The SavedModel's directory, which need not have its variables; or what names a checkpoint.
         under: Where its root is to be, as in ``("model",)`` for what `tf.train.Checkpoint(model=...)` restores.
+        trusted: If false, a name in a file that leads out of the file's directory is an error.
 
     Raises:
         CheckpointNotFoundError: There is neither.
@@ -43,8 +44,8 @@ def object_graph_like(path: str | os.PathLike[str], *, under: Sequence[str] = ()
     """
     directory = file_io.as_path(path)
     if saved_model_file.find_saved_model(directory) is None:
-        return checkpoints.object_graph_like(directory, under=under)
-    model = load_saved_model(directory)
+        return checkpoints.object_graph_like(directory, under=under, trusted=trusted)
+    model = load_saved_model(directory, trusted=trusted)
     if model.variables.checkpoint is not None:
         with model.variables.checkpoint as reader:
             return checkpoints.object_graph_like(reader, under=under)

@@ -26,7 +26,7 @@ import re
 import time
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -96,7 +96,7 @@ class ShardWriter(BundleWriter):
         rank: int,
         world_size: int,
         save_id: str | int,
-        byte_order: str = "little",
+        byte_order: Literal["little", "big"] = "little",
         durable: bool = True,
     ) -> None:
         if world_size < 1 or not 0 <= rank < world_size:

@@ -107,7 +107,7 @@ class BundleWriter:
         prefix: file_io.PathLike,
         *,
         num_shards: int = 1,
-        byte_order: str = "little",
+        byte_order: Literal["little", "big"] = "little",
         durable: bool = True,
         writes: Writes = "direct",
         expected_size: int = 0,

@@ -196,7 +196,7 @@ def convert(
         chosen = _choose(origin, select, essential, is_object=written.name == "object")
         objects = None
         if written.name == "object" and like is not None:
-            objects = _Objects(objects_of(like, under), allow_unused, defaults or {})
+            objects = _Objects(objects_of(like, under, trusted=trusted), allow_unused, defaults or {})
         edited = _edit(origin, chosen, written, mapping, dtype, objects)
         to = _target(
             path,

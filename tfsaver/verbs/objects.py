@@ -24,7 +24,7 @@ from tfsaver.framework import tensor_util
 from tfsaver.saved_model.object_graph import object_graph_like
 
 
-def objects_of(like: Any, under: str | Sequence[str] = ()) -> ObjectGraph:
+def objects_of(like: Any, under: str | Sequence[str] = (), *, trusted: bool = True) -> ObjectGraph:
     """The objects that a caller means.
 
     Args:
@@ -32,6 +32,7 @@ def objects_of(like: Any, under: str | Sequence[str] = ()) -> ObjectGraph:
             graph or its bytes.
         under: Where their root is to be: ``model`` for what `tf.train.Checkpoint(model=...)` restores. A path has a slash
             between its names, or is a sequence of them.
+        trusted: If false, a name in a file that leads out of the file's directory is an error.
 
     Raises:
         InvalidArgumentError: It is no such thing.
@@ -40,7 +41,7 @@ def objects_of(like: Any, under: str | Sequence[str] = ()) -> ObjectGraph:
     """
     path = [name for name in under.split("/") if name] if isinstance(under, str) else list(under)
     if isinstance(like, (str, os.PathLike)):
-        return object_graph_like(like, under=path)
+        return object_graph_like(like, under=path, trusted=trusted)
     graph = as_object_graph(like)
     return with_save_counter(moved_under(graph, path)) if path else graph
 

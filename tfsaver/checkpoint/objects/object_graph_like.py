@@ -38,7 +38,9 @@ _COUNTER_DTYPE = dtypes.from_name("int64")
 _SLOT = "/.OPTIMIZER_SLOT/"
 
 
-def object_graph_like(checkpoint: str | os.PathLike[str] | CheckpointReader, *, under: Sequence[str] = ()) -> ObjectGraph:
+def object_graph_like(
+    checkpoint: str | os.PathLike[str] | CheckpointReader, *, under: Sequence[str] = (), trusted: bool = True
+) -> ObjectGraph:
     """The objects that another checkpoint was written from, with the dtypes and shapes of its tensors.
 
     Args:
@@ -53,7 +55,7 @@ def object_graph_like(checkpoint: str | os.PathLike[str] | CheckpointReader, *, 
         DataLossError: It is damaged.
     """
     if not isinstance(checkpoint, CheckpointReader):
-        with load_checkpoint(checkpoint) as reader:
+        with load_checkpoint(checkpoint, trusted=trusted) as reader:
             return object_graph_like(reader, under=under)
     graph = read_object_graph(checkpoint)
     if graph is None:
@@ -63,7 +65,7 @@ def object_graph_like(checkpoint: str | os.PathLike[str] | CheckpointReader, *, 
     return with_save_counter(moved_under(graph, under))
 
 
-def as_object_graph(value: Any) -> ObjectGraph:
+def as_object_graph(value: Any, *, trusted: bool = True) -> ObjectGraph:
     """A graph of objects out of what a caller may give for one; the module says what that is.
 
     Raises:
@@ -76,7 +78,7 @@ def as_object_graph(value: Any) -> ObjectGraph:
     if isinstance(value, bytes):
         return parse_object_graph(value)
     if isinstance(value, (str, os.PathLike, CheckpointReader)):
-        return object_graph_like(value)
+        return object_graph_like(value, trusted=trusted)
     if isinstance(value, (Mapping, Sequence)):
         return object_graph_of_names(value)
     kinds = "an ObjectGraph, its bytes, a dict or list of names, or the path of a checkpoint that has one"
