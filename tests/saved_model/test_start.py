@@ -41,7 +41,8 @@ def lookup(table_op: str, *nodes: schemas.NodeDef) -> schemas.GraphDef:
 
 
 def fill(op: str, name: str, keys: str = "keys", values: str = "values") -> schemas.NodeDef:
-    return node(op, name, ["T", keys, values], **FILL)
+    types = {"Tkey": STRING, "Tval": LONG} if op == "InitializeTableV2" else FILL
+    return node(op, name, ["T", keys, values], **types)
 
 
 def export(tmp_path: Path, graph: Any, **options: Any) -> schemas.MetaGraphDef:

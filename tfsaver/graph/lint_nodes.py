@@ -12,8 +12,8 @@ from tfsaver.framework import dtypes
 from tfsaver.framework.tensor_util import decode_values, make_ndarray
 from tfsaver.graph.findings import Finding, error, shown, warning
 from tfsaver.graph.functions import called_functions, functions_in, library_functions
-from tfsaver.graph.op_defs import data_type_name, num_outputs
-from tfsaver.graph.tensor_names import COLOCATION, is_control, node_of, output_index
+from tfsaver.graph.op_defs import data_type_name, input_type, is_reference, num_inputs, num_outputs, output_type
+from tfsaver.graph.tensor_names import COLOCATION, data_inputs, is_control, node_of, output_index
 
 _NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*")
 _FUNCTION_NODE_NAME = re.compile(r"[A-Za-z0-9._][A-Za-z0-9_.\\/>-]*")
@@ -78,6 +78,13 @@ class _Body:
 
     def _lint_inputs(self, node: schemas.NodeDef, place: str) -> Iterator[Finding]:
         after_control = False
+        op_def = self._known.get(node.op)
+        wanted = num_inputs(node, op_def) if op_def is not None else None
+        given = len(data_inputs(node))
+        if wanted is not None and given != wanted:
+            yield error("wrong-number-of-inputs", place, f"a {node.op} takes {wanted:,} inputs here, and is given {given:,}")
+            op_def = None
+        position = -1
         for reference in node.input:
             source = node_of(reference)
             if is_control(reference):
@@ -91,6 +98,9 @@ class _Body:
                 yield error("dangling-input", place, f"its input {shown(reference)} is not there")
             elif self._function is None:
                 yield from self._lint_output(reference, source, place)
+                position += 1
+                if op_def is not None:
+                    yield from self._lint_type(node, op_def, position, reference, place)
 
     def _lint_output(self, reference: str, source: str, place: str) -> Iterator[Finding]:
         index = output_index(reference)
@@ -104,6 +114,25 @@ class _Body:
         if count is not None and index >= count:
             sentence = f"its input {shown(reference)} is beyond the {count} outputs of {shown(source)}"
             yield error("no-such-output", place, sentence)
+
+    def _lint_type(
+        self, node: schemas.NodeDef, op_def: schemas.OpDef, position: int, reference: str, place: str
+    ) -> Iterator[Finding]:
+        """What flows along an edge is what the operation at its end takes."""
+        source = self.by_name[node_of(reference)]
+        index, source_def = output_index(reference), self._known.get(source.op)
+        if index is None or source_def is None:
+            return
+        wanted, given = input_type(node, op_def, position), output_type(source, source_def, index)
+        if wanted is None or not wanted.data_type or not given:
+            return
+        if wanted.data_type != given:
+            takes, gives = data_type_name(wanted.data_type), data_type_name(given)
+            sentence = f"its input {shown(reference)} is {gives}, and a {node.op} takes {takes} as {shown(wanted.name)}"
+            yield error("wrong-input-type", place, sentence)
+        elif wanted.is_ref and is_reference(source, source_def, index) is False:
+            sentence = f"its input {shown(reference)} is a value, and a {node.op} takes a reference to a variable"
+            yield error("value-for-reference", place, sentence)
 
     def _lint_attrs(self, node: schemas.NodeDef, place: str) -> Iterator[Finding]:
         op_def = self._known.get(node.op)

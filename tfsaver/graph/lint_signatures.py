@@ -23,6 +23,8 @@ _RESERVED = (INIT_OP_SIGNATURE, TRAIN_OP_SIGNATURE)
 _PREFIX = "__saved_model"
 # How often the whole graph is walked for all signatures together. Few models have more than ten.
 _MAX_WALKS = 32
+# GraphDefs before this version had scalars for placeholders of any shape.
+_SCALAR_PLACEHOLDERS = 24
 _FED_OPS = frozenset({"Placeholder", "PlaceholderV2"})
 
 
@@ -38,6 +40,7 @@ class SignatureLint:
         self._meta_graph = meta_graph
         self._nodes = nodes
         self._known = known
+        self._producer = meta_graph.graph_def.versions.producer
         self._steps = _MAX_WALKS * (len(nodes) + sum(len(node.input) for node in nodes.values()) + 1)
 
     def lint(self, asset_names: Collection[str] | None) -> Iterator[Finding]:
@@ -70,6 +73,8 @@ class SignatureLint:
         for direction, tensors in (("input", signature.inputs), ("output", signature.outputs)):
             for name, info in sorted(tensors.items()):
                 yield from self._lint_tensor(info, f"{key}.{direction}s[{name}]")
+                if direction == "input":
+                    yield from self._lint_fed_shape(info, f"{key}.inputs[{name}]")
         yield from self._lint_feeds(key, signature)
 
     def _lint_tensor(self, info: schemas.TensorInfo, place: str) -> Iterator[Finding]:
@@ -82,6 +87,20 @@ class SignatureLint:
             if size < -1:
                 yield error("negative-shape", place, f"has a size of {size} in its shape")
                 break
+
+    def _lint_fed_shape(self, info: schemas.TensorInfo, place: str) -> Iterator[Finding]:
+        """What a signature lets callers feed, its placeholder takes."""
+        node = self._nodes.get(node_of(info.name)) if info.WhichOneof("encoding") == "name" else None
+        if node is None or node.op not in _FED_OPS or not info.HasField("tensor_shape") or "shape" not in node.attr:
+            return
+        shape = node.attr["shape"].shape
+        if shape.unknown_rank or (not shape.dim and self._producer < _SCALAR_PLACEHOLDERS):
+            return
+        taken, said = [dim.size for dim in shape.dim], [dim.size for dim in info.tensor_shape.dim]
+        fits = len(taken) == len(said) and all(size in (-1, other) for size, other in zip(taken, said, strict=True))
+        if info.tensor_shape.unknown_rank or not fits:
+            wide = "any shape" if info.tensor_shape.unknown_rank else str(said)
+            yield error("wider-than-placeholder", place, f"takes {wide}, and the placeholder {shown(node.name)} {taken}")
 
     def _lint_name(self, name: str, info: schemas.TensorInfo, place: str) -> Iterator[Finding]:
         node = self._nodes.get(node_of(name))

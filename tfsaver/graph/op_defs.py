@@ -1,13 +1,15 @@
-"""What operations take, give and leave open: OpDefs, from a graph's own list and from a table of ours.
+"""What operations take, give and leave open: OpDefs, from a graph's own list and from TensorFlow's registry.
 
 A MetaGraphDef lists the operations that it uses as they were in the TensorFlow that wrote it. A bare GraphDef says nothing
-of them; for such, and for nodes that are added to a graph, the table has those that saving, restoring and freezing need:
+of them; for such, and for nodes that are added to a graph, `op_defs.txt` has all operations of TensorFlow 1.15 and 2.21:
 
     Name(inputs) -> outputs stateful | attributes
 
     x: T        a tensor of the type in the attribute T        x: &T       a reference to one
     x: N*T      N of them                                      x: [T]      one for each of a list of types
     +           an operation or attribute that TensorFlow 1.15 does not know
+
+`.ci/op_defs.py` writes that file. A row is parsed when it is asked for.
 """
 
 from __future__ import annotations
@@ -15,86 +17,97 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
 
 from tfsaver import schemas
 from tfsaver.framework import dtypes
-
-_TABLE = r"""
-Add(x: T, y: T) -> z: T | T: type
-AddV2(x: T, y: T) -> z: T | T: type
-Assign(ref: &T, value: T) -> output_ref: &T | T: type, validate_shape: bool = true, use_locking: bool = true
-AssignVariableOp(resource: resource, value: dtype) stateful | dtype: type, +validate_shape: bool = false
-Cast(x: SrcT) -> y: DstT | SrcT: type, DstT: type, Truncate: bool = false
-Const() -> output: dtype | value: tensor, dtype: type
-+DisableCopyOnRead(resource: resource) stateful
-HashTableV2() -> table_handle: resource stateful
-    | container: string = "", shared_name: string = "", use_node_name_sharing: bool = false,
-      key_dtype: type, value_dtype: type
-GatherV2(params: Tparams, indices: Tindices, axis: Taxis) -> output: Tparams
-    | batch_dims: int = 0, Tparams: type, Tindices: type, Taxis: type
-Identity(input: T) -> output: T | T: type
-InitializeTableFromTextFileV2(table_handle: resource, filename: string) stateful
-    | key_index: int, value_index: int, vocab_size: int = -1, delimiter: string = "\t", +offset: int = 0
-IsVariableInitialized(ref: &dtype) -> is_initialized: bool | dtype: type
-LookupTableExportV2(table_handle: resource) -> keys: Tkeys, values: Tvalues stateful | Tkeys: type, Tvalues: type
-LookupTableFindV2(table_handle: resource, keys: Tin, default_value: Tout) -> values: Tout stateful
-    | Tin: type, Tout: type
-LookupTableImportV2(table_handle: resource, keys: Tin, values: Tout) stateful | Tin: type, Tout: type
-MatMul(a: T, b: T) -> product: T
-    | transpose_a: bool = false, transpose_b: bool = false, T: type, +grad_a: bool = false, +grad_b: bool = false
-MergeV2Checkpoints(checkpoint_prefixes: string, destination_prefix: string) stateful
-    | delete_old_dirs: bool = true, +allow_missing_files: bool = false
-Mul(x: T, y: T) -> z: T | T: type
-MutableHashTableV2() -> table_handle: resource stateful
-    | container: string = "", shared_name: string = "", use_node_name_sharing: bool = false,
-      key_dtype: type, value_dtype: type
-NoOp()
-Pack(values: N*T) -> output: T | N: int, T: type, axis: int = 0
-PartitionedCall(args: [Tin]) -> output: [Tout]
-    | Tin: list(type), Tout: list(type), f: func, config: string = "", config_proto: string = "", executor_type: string = ""
-Placeholder() -> output: dtype | dtype: type, shape: shape = unknown
-PlaceholderWithDefault(input: dtype) -> output: dtype | dtype: type, shape: shape
-ReadVariableOp(resource: resource) -> value: dtype stateful | dtype: type
-Reshape(tensor: T, shape: Tshape) -> output: T | T: type, Tshape: type = int32
-Restore(file_pattern: string, tensor_name: string) -> tensor: dt stateful | dt: type, preferred_shard: int = -1
-RestoreSlice(file_pattern: string, tensor_name: string, shape_and_slice: string) -> tensor: dt stateful
-    | dt: type, preferred_shard: int = -1
-RestoreV2(prefix: string, tensor_names: string, shape_and_slices: string) -> tensors: [dtypes] stateful | dtypes: list(type)
-Save(filename: string, tensor_names: string, data: [T]) stateful | T: list(type)
-SaveSlices(filename: string, tensor_names: string, shapes_and_slices: string, data: [T]) stateful | T: list(type)
-SaveV2(prefix: string, tensor_names: string, shape_and_slices: string, tensors: [dtypes]) stateful | dtypes: list(type)
-Select(condition: bool, t: T, e: T) -> output: T | T: type
-Shape(input: T) -> output: out_type | T: type, out_type: type = int32
-ShardedFilename(basename: string, shard: int32, num_shards: int32) -> filename: string
-ShardedFilespec(basename: string, num_shards: int32) -> filename: string
-StatefulPartitionedCall(args: [Tin]) -> output: [Tout] stateful
-    | Tin: list(type), Tout: list(type), f: func, config: string = "", config_proto: string = "", executor_type: string = ""
-StaticRegexFullMatch(input: string) -> output: bool | pattern: string
-StringJoin(inputs: N*string) -> output: string | N: int, separator: string = ""
-VarHandleOp() -> resource: resource stateful
-    | container: string = "", shared_name: string = "", +debug_name: string = "",
-      dtype: type, shape: shape, +allowed_devices: list(string) = []
-VarIsInitializedOp(resource: resource) -> is_initialized: bool stateful
-Variable() -> ref: &dtype stateful | shape: shape, dtype: type, container: string = "", shared_name: string = ""
-VariableV2() -> ref: &dtype stateful | shape: shape, dtype: type, container: string = "", shared_name: string = ""
-"""
 
 _REFERENCE = 100
 # A file brings definitions of its own. None that TensorFlow has comes near this; of what has more, nothing is known, since
 # every node of such an operation would be compared with all of it.
 _MAX_ENTRIES = 256
-_SPACES = re.compile(r"\n +")
 
 
-def op_defs(meta_graph: schemas.MetaGraphDef | None = None) -> dict[str, schemas.OpDef]:
-    """The operations that are known for a graph: its own list before the table."""
-    known = dict(table())
+class OpDefs(Mapping[str, schemas.OpDef]):
+    """Operations by their names: those of a graph before those of the table.
+
+    Args:
+        own: The graph's; None for one of which nothing is known.
+    """
+
+    def __init__(self, own: Mapping[str, schemas.OpDef | None]) -> None:
+        self._own = own
+
+    def __getitem__(self, name: str) -> schemas.OpDef:
+        op_def = self._own[name] if name in self._own else table()[name]
+        if op_def is None:
+            raise KeyError(name)
+        return op_def
+
+    def __iter__(self) -> Iterator[str]:
+        yield from (name for name, op_def in self._own.items() if op_def is not None)
+        yield from (name for name in table() if name not in self._own)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+def op_defs(meta_graph: schemas.MetaGraphDef | None = None) -> OpDefs:
+    """The operations that are known for a graph: its own list and its functions before the table."""
+    own: dict[str, schemas.OpDef | None] = {}
     if meta_graph is not None:
+        for function in meta_graph.graph_def.library.function:
+            own[function.signature.name] = function.signature
         for op_def in meta_graph.meta_info_def.stripped_op_list.op:
-            known.pop(op_def.name, None)
-            if max(len(op_def.attr), len(op_def.input_arg), len(op_def.output_arg)) <= _MAX_ENTRIES:
-                known[op_def.name] = op_def
-    return known
+            entries = max(len(op_def.attr), len(op_def.input_arg), len(op_def.output_arg))
+            own[op_def.name] = op_def if entries <= _MAX_ENTRIES else None
+    return OpDefs(own)
+
+
+class InputType(NamedTuple):
+    """What an input of a node must be.
+
+    Attributes:
+        name: The argument's name.
+        data_type: Its type.
+        is_ref: Whether only a reference will do.
+    """
+
+    name: str
+    data_type: int
+    is_ref: bool
+
+
+def input_type(node: schemas.NodeDef, op_def: schemas.OpDef, index: int) -> InputType | None:
+    """What one of a node's inputs must be; None where its attributes do not say."""
+    for arg in op_def.input_arg:
+        run = _run(node, op_def, arg)
+        if run is None:
+            return None
+        types, count = run
+        if index < len(types) * count:
+            return InputType(arg.name, int(types[index % len(types)]) % _REFERENCE, arg.is_ref)
+        index -= len(types) * count
+    return None
+
+
+def num_inputs(node: schemas.NodeDef, op_def: schemas.OpDef) -> int | None:
+    """How many tensors a node takes; None where its attributes do not say."""
+    runs = [_run(node, op_def, arg) for arg in op_def.input_arg]
+    return None if None in runs else sum(len(run[0]) * run[1] for run in runs if run is not None)
+
+
+def is_reference(node: schemas.NodeDef, op_def: schemas.OpDef, index: int) -> bool | None:
+    """Whether one of a node's outputs is a reference; None where its attributes do not say."""
+    for arg in op_def.output_arg:
+        run = _run(node, op_def, arg)
+        if run is None:
+            return None
+        if index < len(run[0]) * run[1]:
+            return bool(arg.is_ref)
+        index -= len(run[0]) * run[1]
+    return None
 
 
 def num_outputs(node: schemas.NodeDef, op_def: schemas.OpDef) -> int | None:
@@ -117,16 +130,26 @@ def _output_runs(node: schemas.NodeDef, op_def: schemas.OpDef) -> list[tuple[Seq
     """The types, and how often they are repeated: as a list of all they would be as many as a damaged number says."""
     runs: list[tuple[Sequence[int], int]] = []
     for output in op_def.output_arg:
-        if output.type_list_attr:
-            if output.type_list_attr not in node.attr:
-                return None
-            runs.append((node.attr[output.type_list_attr].list.type, 1))
-            continue
-        data_type = _type_attr(node, op_def, output.type_attr) if output.type_attr else output.type
-        if data_type is None or (output.number_attr and output.number_attr not in node.attr):
+        run = _run(node, op_def, output)
+        if run is None:
             return None
-        runs.append(([data_type], max(node.attr[output.number_attr].i, 0) if output.number_attr else 1))
+        runs.append(run)
     return runs
+
+
+def _run(
+    node: schemas.NodeDef, op_def: schemas.OpDef, arg: schemas.OpDef.ArgDef
+) -> tuple[Sequence[int], int] | None:
+    if arg.type_list_attr:
+        attr = node.attr[arg.type_list_attr] if arg.type_list_attr in node.attr else _default_of(op_def, arg.type_list_attr)
+        return None if attr is None else (attr.list.type, 1)
+    data_type = _type_attr(node, op_def, arg.type_attr) if arg.type_attr else arg.type
+    if data_type is None:
+        return None
+    if not arg.number_attr:
+        return [data_type], 1
+    number = node.attr[arg.number_attr] if arg.number_attr in node.attr else _default_of(op_def, arg.number_attr)
+    return None if number is None else ([data_type], max(number.i, 0))
 
 
 def data_type_name(data_type: int) -> str:
@@ -138,29 +161,52 @@ def data_type_name(data_type: int) -> str:
 def _type_attr(node: schemas.NodeDef, op_def: schemas.OpDef, name: str) -> int | None:
     if name in node.attr:
         return int(node.attr[name].type)
-    for attr in op_def.attr:
-        if attr.name == name and attr.HasField("default_value"):
-            return int(attr.default_value.type)
-    return None
+    default = _default_of(op_def, name)
+    return None if default is None else int(default.type)
+
+
+def _default_of(op_def: schemas.OpDef, name: str) -> schemas.AttrValue | None:
+    return next((attr.default_value for attr in op_def.attr if attr.name == name and attr.HasField("default_value")), None)
+
+
+class _Table(Mapping[str, schemas.OpDef]):
+    """The rows of the file by their names, parsed when they are asked for."""
+
+    def __init__(self, rows: Mapping[str, str]) -> None:
+        self.rows = rows
+        self._parsed: dict[str, schemas.OpDef] = {}
+
+    def __getitem__(self, name: str) -> schemas.OpDef:
+        if name not in self._parsed:
+            self._parsed[name] = _parse(self.rows[name].removeprefix("+"))
+        return self._parsed[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.rows
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+@functools.cache
+def _rows() -> Mapping[str, str]:
+    text = Path(__file__).with_name("op_defs.txt").read_text(encoding="utf-8")
+    return {row.partition("(")[0].removeprefix("+"): row for row in text.splitlines()}
 
 
 @functools.cache
 def table() -> Mapping[str, schemas.OpDef]:
     """The table's operations, with what TensorFlow 2.21 knows of them."""
-    rows = _SPACES.sub(" ", _TABLE.strip()).splitlines()
-    parsed = (_parse(row.removeprefix("+")) for row in rows)
-    return {op_def.name: op_def for op_def in parsed}
+    return _Table(_rows())
 
 
 @functools.cache
 def new_attrs() -> Mapping[str, frozenset[str]]:
     """Of operations that TensorFlow 1.15 has, the attributes that it does not know."""
-    found = {}
-    for row in _SPACES.sub(" ", _TABLE.strip()).splitlines():
-        names = re.findall(r"\+(\w+):", row)
-        if names:
-            found[row.partition("(")[0]] = frozenset(names)
-    return found
+    return {name: frozenset(names) for name, row in _rows().items() if (names := re.findall(r"[ ]\+(\w+):", row))}
 
 
 def _parse(row: str) -> schemas.OpDef:
@@ -203,17 +249,30 @@ def _attrs(text: str) -> Iterator[schemas.OpDef.AttrDef]:
 
 
 def _default(kind: str, text: str) -> schemas.AttrValue:
+    if text.startswith("proto:"):
+        return schemas.AttrValue.FromString(bytes.fromhex(text.removeprefix("proto:")))
     if kind == "bool":
         return schemas.AttrValue(b=text == "true")
     if kind == "int":
         return schemas.AttrValue(i=int(text))
+    if kind == "float":
+        return schemas.AttrValue(f=float(text))
     if kind == "type":
         return schemas.AttrValue(type=_TYPES[text])
     if kind == "shape":
         return schemas.AttrValue(shape=schemas.TensorShapeProto(unknown_rank=True))
     if kind.startswith("list"):
-        return schemas.AttrValue(list={})
-    return schemas.AttrValue(s=text[1:-1].encode().decode("unicode_escape").encode())
+        items = text[1:-1].split()
+        if kind == "list(type)":
+            return schemas.AttrValue(list={"type": [_TYPES[item] for item in items]})
+        if kind == "list(string)":
+            return schemas.AttrValue(list={"s": map(_text, items)})
+        return schemas.AttrValue(list={"f": map(float, items)} if kind == "list(float)" else {"i": map(int, items)})
+    return schemas.AttrValue(s=_text(text))
+
+
+def _text(text: str) -> bytes:
+    return text[1:-1].encode("ascii").decode("unicode_escape").encode("latin-1")
 
 
 _TYPES = {dtype.name: dtype.data_type for dtype in dtypes.ALL}

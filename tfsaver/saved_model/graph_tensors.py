@@ -1,7 +1,6 @@
 """What is known of a graph's tensors without running it: that they exist, their types, their shapes.
 
-Types follow from a node's attributes by the definition of its operation. A MetaGraphDef brings the definitions along; for a
-bare GraphDef there is a table here of the operations that outputs of models usually are. Shapes stand in ``_output_shapes``,
+Types follow from a node's attributes by the definition of its operation. Shapes stand in ``_output_shapes``,
 which MetaGraphDefs have, and in the attributes of placeholders, constants and variables.
 """
 
@@ -19,38 +18,6 @@ PLACEHOLDER_OPS = frozenset({"Placeholder", "PlaceholderV2", "PlaceholderWithDef
 _WITH_SHAPE = (*PLACEHOLDER_OPS, "VariableV2")
 _SCALAR_PLACEHOLDERS = 24
 _REFERENCE = 100
-
-# Operations whose outputs all have the type of one attribute, by the attribute.
-_BY_ATTRIBUTE = {
-    "dtype": """Const Placeholder PlaceholderV2 PlaceholderWithDefault Variable VariableV2 ReadVariableOp ResourceGather
-        RandomUniform RandomStandardNormal TruncatedNormal Empty ParameterizedTruncatedNormal""",
-    "T": """Abs Acos Add AddN AddV2 Asin Assign Atan AvgPool BatchMatMul BatchMatMulV2 BatchToSpaceND BiasAdd Ceil
-        ClipByValue Concat ConcatV2 Conv2D Conv2DBackpropInput Conv3D Cos Cosh CropAndResize DepthToSpace
-        DepthwiseConv2dNative Div Einsum Elu EnsureShape Erf Exp ExpandDims Fill Floor FloorDiv FloorMod GatherNd Identity
-        IdentityN LRN LeakyRelu Log Log1p LogSoftmax MatMul Max MaxPool Maximum Mean Min Minimum Mirror MirrorPad Mod Mul
-        Neg NonMaxSuppression OneHot Pack Pad PadV2 Pow PreventGradient Prod RealDiv Reciprocal Relu Relu6 Reshape
-        ResizeNearestNeighbor Reverse ReverseV2 Rint Round Rsqrt Select SelectV2 Selu Sigmoid Sign Sin Sinh Slice Snapshot
-        Softmax Softplus Softsign SpaceToBatchND SpaceToDepth Split SplitV Sqrt Square SquaredDifference Squeeze
-        StopGradient StridedSlice Sub Sum Switch Tan Tanh Tile Transpose Unpack Where3 ZerosLike OnesLike""",
-    "Tparams": "Gather GatherV2",
-    "DstT": "Cast",
-    "output_type": "ArgMax ArgMin",
-    "out_type": "Shape Size StringToNumber DecodeRaw",
-    "Tout": "PartitionedCall StatefulPartitionedCall If StatelessIf LookupTableFindV2",
-}
-_ATTRIBUTES = {op: attribute for attribute, ops in _BY_ATTRIBUTE.items() for op in ops.split()}
-# What such an attribute is where default values have been taken out.
-_DEFAULTS = {"output_type": schemas.DT_INT64, "out_type": schemas.DT_INT32, "StringToNumber": schemas.DT_FLOAT}
-_FIXED = {
-    schemas.DT_BOOL: """All Any Equal Greater GreaterEqual InTopK InTopKV2 IsFinite IsInf IsNan Less LessEqual LogicalAnd
-        LogicalNot LogicalOr NotEqual""",
-    schemas.DT_STRING: "AsString EncodeJpeg EncodePng ReduceJoin ReduceJoinV2 StringJoin Substr EncodeBase64 StringLower",
-    schemas.DT_FLOAT: "ResizeBilinear ResizeBicubic",
-    schemas.DT_INT32: "Rank",
-    schemas.DT_INT64: "Where StringToHashBucketFast StringToHashBucket",
-}
-_FIXED_TYPES = {op: data_type for data_type, ops in _FIXED.items() for op in ops.split()}
-
 
 class GraphTensor(NamedTuple):
     """A tensor of a graph.
@@ -74,7 +41,6 @@ class GraphTensors:
         self._producer = meta_graph.graph_def.versions.producer
         self.nodes = {node.name: node for node in meta_graph.graph_def.node}
         self._definitions = op_defs(meta_graph)
-        self._definitions.update((each.signature.name, each.signature) for each in meta_graph.graph_def.library.function)
 
     def node(self, name: str) -> schemas.NodeDef:
         """The node that a tensor or an operation belongs to.
@@ -109,33 +75,12 @@ class GraphTensors:
     def _num_outputs(self, node: schemas.NodeDef) -> int | None:
         """How many outputs a node has; None where it cannot be known."""
         definition = self._definitions.get(node.op)
-        if definition is not None:
-            return num_outputs(node, definition)
-        attribute = _ATTRIBUTES.get(node.op, "")
-        if attribute in node.attr:
-            if node.attr[attribute].WhichOneof("value") == "list":
-                return len(node.attr[attribute].list.type)
-            if node.op in ("Split", "SplitV", "Unpack"):
-                return int(node.attr["num" if node.op == "Unpack" else "num_split"].i)
-            return 2 if node.op == "Switch" else 1
-        return 1 if node.op in _FIXED_TYPES or self._default(node) else None
+        return num_outputs(node, definition) if definition is not None else None
 
     def _output_type(self, node: schemas.NodeDef, index: int) -> int:
         """The type of an output; 0 where it is not known."""
         definition = self._definitions.get(node.op)
-        if definition is not None:
-            return output_type(node, definition, index) or 0
-        if node.op in _FIXED_TYPES:
-            return _FIXED_TYPES[node.op]
-        attribute = _ATTRIBUTES.get(node.op, "")
-        if attribute in node.attr:
-            value = node.attr[attribute]
-            return int(value.list.type[index] if value.WhichOneof("value") == "list" else value.type)
-        return self._default(node)
-
-    @staticmethod
-    def _default(node: schemas.NodeDef) -> int:
-        return _DEFAULTS.get(node.op, _DEFAULTS.get(_ATTRIBUTES.get(node.op, ""), 0))
+        return (output_type(node, definition, index) or 0) if definition is not None else 0
 
 
 def _shape(node: schemas.NodeDef, index: int, producer: int) -> tuple[int | None, ...] | None:
