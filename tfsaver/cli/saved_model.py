@@ -1,21 +1,28 @@
-"""``tfsaver saved-model``: what a SavedModel holds, what it can do, what is wrong with it, and a run of it.
+"""``tfsaver saved-model``: show, scan, lint and run SavedModels; export, freeze and unfreeze graphs.
 
-Each verb below it is a module of its own, of the same form as the verbs above: `saved_model_show`, `saved_model_scan`,
-`saved_model_lint`, `saved_model_run`. `saved_model_source` opens what they look at; `saved_model_survey` and
-`saved_model_functions` gather what `show` tells, `saved_model_keras` finds Python code for `scan`, `saved_model_inputs`
-reads values for `run`.
+Each verb below it is a module of its own, of the same form as the verbs above. `saved_model_source` opens what they look
+at; `saved_model_survey` and `saved_model_functions` gather what `show` tells, `saved_model_keras` finds Python code for
+`scan`, `saved_model_inputs` reads values for `run`.
 """
 
 from __future__ import annotations
 
 import argparse
 
-from tfsaver.cli import saved_model_lint, saved_model_run, saved_model_scan, saved_model_show
+from tfsaver.cli import (
+    saved_model_export,
+    saved_model_freeze,
+    saved_model_lint,
+    saved_model_run,
+    saved_model_scan,
+    saved_model_show,
+    saved_model_unfreeze,
+)
 from tfsaver.cli.outcome import EXIT_CODES, Outcome
 from tfsaver.cli.parser import Parser
 
 NAME = "saved-model"
-HELP = "Show, scan and lint SavedModels and MetaGraphs as data; only the verb run executes them."
+HELP = "Show, scan, lint, export and freeze SavedModels and graphs as data; only the verb run executes them."
 
 _EPILOG = f"""\
 DIR is the directory of a SavedModel, the directory of its versions (the highest one counts), the file saved_model.pb, or
@@ -27,6 +34,9 @@ examples:
   tfsaver saved-model scan export/ && serve            serve only if the graph does nothing but compute
   tfsaver saved-model lint export/ --strict            find dangling names, variables without values, missing assets
   tfsaver saved-model run export/ --input x='[[1.0]]'  run the signature serving_default in TensorFlow
+  tfsaver saved-model export model.ckpt-1000 export --output softmax
+  tfsaver saved-model freeze export/ frozen.pb         one GraphDef with constants for variables
+  tfsaver saved-model unfreeze frozen.pb model.ckpt    a checkpoint and its .meta of a frozen graph
 
 {EXIT_CODES}"""
 
@@ -35,6 +45,9 @@ VERBS = {
     "scan": saved_model_scan,
     "lint": saved_model_lint,
     "run": saved_model_run,
+    "export": saved_model_export,
+    "freeze": saved_model_freeze,
+    "unfreeze": saved_model_unfreeze,
 }
 
 

@@ -109,6 +109,8 @@ def _lint_model(source: ModelSource) -> Iterator[Finding]:
     """What is wrong beside the graphs."""
     for damage in source.errors:
         yield error("damaged-checkpoint", constants.VARIABLES_DIRECTORY, describe(damage))
+    for missing in source.missing_data():
+        yield error("missing-data", constants.VARIABLES_DIRECTORY, describe(missing))
     if source.model is None:
         return
     version = source.model.proto.saved_model_schema_version

@@ -45,6 +45,7 @@ def export_saved_model(
     strip_default_attrs: bool = True,
     empty_tables: Iterable[str] = (),
     durable: bool = True,
+    dry_run: bool = False,
     trusted: bool | None = None,
     progress: Progress | None = None,
 ) -> str:
@@ -83,6 +84,7 @@ def export_saved_model(
             graph too.
         empty_tables: Lookup tables that may be empty when a server starts; any other table that nothing fills is an error.
         durable: Whether to return only once disks have the bytes.
+        dry_run: Whether to check everything that is known without reading values, and write nothing; returns `target`.
         trusted: By default, a file that the source's graph names is an error unless it is in the source's directory: a graph
             can name any file of this machine. True copies such files. False also refuses state files and symbolic links
             that lead out of the directory.
@@ -120,6 +122,7 @@ def export_saved_model(
         strip_default_attrs=strip_default_attrs,
         empty_tables=empty_tables,
         durable=durable,
+        dry_run=dry_run,
         trusted=trusted,
         progress=progress,
     )

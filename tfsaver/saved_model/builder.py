@@ -64,12 +64,9 @@ class SavedModelBuilder:
         self._is_remote = file_io.is_remote(self._target)
         self._temporary = contextlib.ExitStack()
         self._made_directories: list[str] = []
-        if not versioned:
-            _check_free(self._target)
-        if versioned:
-            self._next_version()
+        check_target(self._target, versioned=versioned)
         if self._is_remote:
-            self.directory = self._next_version() if versioned else self._target
+            self.directory = _next_version(self._target) if versioned else self._target
             file_io.make_directory(self.directory, durable=durable)
             return
         target = file_io.join(self._target, "new") if versioned else self._target
@@ -181,7 +178,7 @@ class SavedModelBuilder:
 
     def _rename(self) -> None:
         while True:
-            target = self._next_version() if self._versioned else self._target
+            target = _next_version(self._target) if self._versioned else self._target
             try:
                 file_io.replace(self.directory, target)
             except OSError as error:
@@ -196,22 +193,35 @@ class SavedModelBuilder:
                 self._target = target
                 return
 
-    def _next_version(self) -> str:
-        """A path above all versions that are there: a server, like `load_saved_model`, takes the highest."""
-        there = max(map(int, list_versions(self._target)), default=0)
-        version = max(int(time.time()), there + 1)
-        if version > _MAX_VERSION:
-            raise AlreadyExistsError(
-                f"{self._target} holds version {there}: a server cannot read a higher number, so a new version would "
-                "never be served; rename that directory, or export to another one"
-            )
-        return file_io.join(self._target, str(version))
-
     def __enter__(self) -> SavedModelBuilder:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.discard()
+
+
+def check_target(target: str, *, versioned: bool) -> None:
+    """Checks that a SavedModel can appear in a place, before anything is written.
+
+    Raises:
+        AlreadyExistsError: Something is there, or a version has the highest number that there is.
+    """
+    if versioned:
+        _next_version(target)
+    else:
+        _check_free(target)
+
+
+def _next_version(directory: str) -> str:
+    """A path above all versions that are there: a server, like `load_saved_model`, takes the highest."""
+    there = max(map(int, list_versions(directory)), default=0)
+    version = max(int(time.time()), there + 1)
+    if version > _MAX_VERSION:
+        raise AlreadyExistsError(
+            f"{directory} holds version {there}: a server cannot read a higher number, so a new version would "
+            "never be served; rename that directory, or export to another one"
+        )
+    return file_io.join(directory, str(version))
 
 
 def _check_free(directory: str) -> None:

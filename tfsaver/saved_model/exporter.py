@@ -17,7 +17,7 @@ from tfsaver.checkpoint.execution import Progress
 from tfsaver.lib import file_io
 from tfsaver.saved_model import assets as asset_files
 from tfsaver.saved_model import constants, export_plan, sources, tensor_requests
-from tfsaver.saved_model.builder import SavedModelBuilder
+from tfsaver.saved_model.builder import SavedModelBuilder, check_target
 
 
 def export_saved_model(
@@ -41,6 +41,7 @@ def export_saved_model(
     strip_default_attrs: bool = True,
     empty_tables: Iterable[str] = (),
     durable: bool = True,
+    dry_run: bool = False,
     trusted: bool | None = None,
     progress: Progress | None = None,
 ) -> str:
@@ -78,6 +79,7 @@ def export_saved_model(
             graph too.
         empty_tables: Lookup tables that may be empty when a server starts; any other table that nothing fills is an error.
         durable: Whether to return only once disks have the bytes.
+        dry_run: Whether to check everything that is known without reading values, and write nothing; returns `target`.
         trusted: By default, a file that the source's graph names is an error unless it is in the source's directory: a graph
             can name any file of this machine. True copies such files. False also refuses state files and symbolic links
             that lead out of the directory.
@@ -102,6 +104,9 @@ def export_saved_model(
     try:
         plan = export_plan.plan_export(opened, request)
         extra = asset_files.arrange_extra_assets(extra_assets or {})
+        if dry_run:
+            check_target(file_io.as_path(target), versioned=versioned)
+            return file_io.as_path(target)
         with SavedModelBuilder(target, versioned=versioned, durable=durable) as builder:
             if plan.variables.restored:
                 builder.write_variables(plan.variables.values, progress=progress)
