@@ -41,7 +41,7 @@ The report in the JSON document:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the verb."""
-    parser.add_argument("source", metavar="SOURCE", type=checkpoint_path, help="a SavedModel, or a checkpoint with its .meta")
+    parser.add_argument("source", metavar="SOURCE", type=checkpoint_path, help="a SavedModel, or a checkpoint")
     parser.add_argument("out", metavar="OUT", type=checkpoint_path, help="the file to write")
     parser.add_argument(
         "--output",

@@ -34,7 +34,7 @@ The report in the JSON document:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the verb."""
     parser.add_argument("source", metavar="GRAPH", type=checkpoint_path, help="a file with a frozen graph")
-    parser.add_argument("target", metavar="TARGET", type=checkpoint_path, help="the prefix of the checkpoint, or the directory")
+    parser.add_argument("target", metavar="TARGET", type=checkpoint_path, help="the checkpoint, or the directory")
     parser.add_argument("--saved-model", action="store_true", help="write a SavedModel; needs --output")
     parser.add_argument(
         "--output", metavar="TENSOR", action="append", default=[], help="an output of the SavedModel; may be repeated"
