@@ -163,6 +163,27 @@ def test_words_of_earlier_releases_are_gone() -> None:
     assert found == {("BundleWriter", "prefix"), ("ShardWriter", "prefix"), ("load_slices", "out")}
 
 
+def test_page_of_renamed_options_has_each_of_them() -> None:
+    text = (Path(tfsaver.__file__).parents[1] / "docs" / "renamed_options.md").read_text("utf-8")
+    said: dict[str, set[str]] = {}
+    for line in text[: text.index("\n## ")].splitlines():
+        if line.startswith("| `"):
+            functions, before, now = (cell.strip() for cell in line.strip("|").split("|"))
+            for name in re.findall(r"`(\w+)`", functions):
+                said.setdefault(name, set()).update(re.findall(r"(\w+)=", before))
+                assert set(re.findall(r"`(\w+)=", now)) <= parameters(name).keys(), line
+    assert said == {name: set(old) for name in ENTRY_POINTS if (old := getattr(getattr(tfsaver, name), "earlier_options", ()))}
+
+
+def test_earlier_option_works_and_warns(tmp_path: Path) -> None:
+    with pytest.warns(DeprecationWarning, match="save_checkpoint: mapping= is now checkpoint="):
+        prefix = tfsaver.save_checkpoint(mapping={"w": [1.0]}, target=tmp_path / "model")  # type: ignore[call-arg]
+    with pytest.warns(DeprecationWarning, match="load_checkpoint: path= is now checkpoint="):
+        assert tfsaver.load_checkpoint(path=prefix).names == ["w"]  # type: ignore[call-arg]
+    with pytest.raises(tfsaver.SaverError, match="path is the earlier name of checkpoint, and both are given"):
+        tfsaver.load_checkpoint(checkpoint=prefix, path=prefix)  # type: ignore[call-arg]
+
+
 def test_export_has_the_signature_of_the_exporter() -> None:
     def facts(function: Any) -> dict[str, Any]:
         return {name: (each.kind, each.default) for name, each in inspect.signature(function).parameters.items()}

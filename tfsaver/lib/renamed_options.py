@@ -18,7 +18,8 @@ def renamed_options(
 ) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
     """A decorator for a function whose options have new names.
 
-    The function keeps its signature: editors and type checkers know the new names alone.
+    The function keeps its signature: editors and type checkers know the new names alone. The old ones are its
+    `earlier_options`.
 
     Args:
         replace: Changes the options of a call in place, where the new option is not the old one under another name.
@@ -38,6 +39,7 @@ def renamed_options(
                     options[names[old]] = options.pop(old)
             return function(*args, **options)
 
+        call.earlier_options = frozenset(old_names)  # type: ignore[attr-defined]
         return call
 
     return decorate

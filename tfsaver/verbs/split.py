@@ -9,11 +9,9 @@ from tfsaver.checkpoint.editing.split import Rules, deal_out
 from tfsaver.checkpoint.execution import DryRun, Progress
 from tfsaver.checkpoint.write_report import WriteReport, contents_of
 from tfsaver.lib import file_io
-from tfsaver.lib.renamed_options import renamed_options
 from tfsaver.verbs.open_source import Checkpoint, open_source
 
 
-@renamed_options(prefix="target")
 def split(
     checkpoint: Checkpoint,
     parts: Rules,
