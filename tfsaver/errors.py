@@ -465,6 +465,20 @@ class MissingExtraError(SaverError, ImportError):
         return f"{self.purpose} needs {self.package}: pip install 'tfsaver[{self.extra}]'"
 
 
+def raise_problems(what: str, problems: Sequence[str], hint: str = "") -> None:
+    """Raises one error that lists all problems, if there are any.
+
+    Raises:
+        InvalidArgumentError: There is a problem.
+    """
+    if len(problems) == 1:
+        raise InvalidArgumentError(f"{what}: {problems[0]}" + (f" ({hint})" if hint else ""))
+    if problems:
+        lines = (f"  {problem}" for problem in problems)
+        title = f"{what}: {len(problems)} problems" + (f" ({hint})" if hint else "")
+        raise InvalidArgumentError.of_lines([title, *lines])
+
+
 def nearest_names(name: str, names: Iterable[str], *, limit: int = 3) -> tuple[str, ...]:
     """The names that look most like `name`, best first; for the hint in an error.
 

@@ -17,6 +17,7 @@ from tfsaver.checkpoint.editing.cast import casted
 from tfsaver.checkpoint.editing.merge import merged
 from tfsaver.checkpoint.editing.rename import renamed
 from tfsaver.checkpoint.editing.select import selected
+from tfsaver.checkpoint.names.name_map import as_name_map
 from tfsaver.checkpoint.plan import Plan, as_plan
 from tfsaver.tensor_bundle.bundle_index import BundleIndex
 from tfsaver.tensor_bundle.writer import BundleWriter
@@ -61,10 +62,10 @@ def _merged_parts(readers: Sequence[CheckpointReader]) -> Plan:
 BUILDERS: dict[str, tuple[Callable[[Sequence[CheckpointReader]], Plan], int]] = {
     "as_plan": (lambda readers: as_plan(readers[0]), 0),
     "select": (lambda readers: selected(readers[0], readers[0].names[5:]), 0),
-    "rename none": (lambda readers: renamed(readers[0], [("nothing$", "x")]).plan, 0),
-    "rename few": (lambda readers: renamed(readers[0], [("^a_000/", "first/"), ("nothing", "x")]).plan, 0),
+    "rename none": (lambda readers: renamed(readers[0], as_name_map([("nothing$", "x")], allow_unmatched=True)).plan, 0),
+    "rename few": (lambda readers: renamed(readers[0], as_name_map([("^a_000/", "first/"), ("nothing", "x")], allow_unmatched=True)).plan, 0),
     "rename by dict": (lambda readers: renamed(readers[0], {"weights": "kernel"}).plan, 0),
-    "rename by table": (lambda readers: renamed(readers[0], "slim-to-keras").plan, 0),
+    "rename by table": (lambda readers: renamed(readers[0], as_name_map("slim-to-keras", allow_unmatched=True)).plan, 0),
     "cast": (lambda readers: casted(readers[0], "float16"), 1),
     "cast by pattern": (lambda readers: casted(readers[0], "int64", include="_000/kernel_0[0-2]$", exclude="2$"), 2),
     "cast of a plan": (lambda readers: casted(renamed(readers[0], [("^a_000/", "first/")]).plan, "float16"), 1),

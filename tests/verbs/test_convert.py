@@ -131,6 +131,8 @@ def test_report_says_what_went_and_what_did_not(trained: str, tmp_path: Path) ->
         "    global_step",
         "cast:      3 tensors",
         *(f"    {name}: {report.losses[name]}" for name in ("fc.weight", "copy", "fc.bias")),
+        "note: rule 'dense/kernel$': 1 of 2 names",
+        "note: names: 1 of 2 names",
     ]
     assert report.renamed == {"dense/bias": ("copy", "fc.bias"), "dense/kernel": ("fc.weight",)}
     with np.load(tmp_path / "x.npz") as loaded:
@@ -145,7 +147,7 @@ def test_report_says_what_went_and_what_did_not(trained: str, tmp_path: Path) ->
         "dtype": "float16",
         "shape": [4, 3],
         "num_bytes": 24,
-        "is_transposed": True,
+        "changes": ["transposed [1, 0]"],
     }
     assert {item["name"] for item in document["left_out"]} == set(_TRAINED) - {"dense/kernel", "dense/bias"}
 

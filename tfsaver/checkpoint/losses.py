@@ -21,8 +21,8 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from tfsaver.checkpoint.names.name_steps import raise_problems
 from tfsaver.checkpoint.report import json_number
+from tfsaver.errors import raise_problems
 from tfsaver.framework.array_pieces import Array
 from tfsaver.framework.dtypes import DType
 

@@ -37,7 +37,7 @@ class MatchedTensor(NamedTuple):
         shape: The shape of what is read: the tensor's, or the slice's.
         num_bytes: What that takes in memory, strings at what the file stores for them.
         is_stored_sliced: Whether the checkpoint has the tensor in slices.
-        transpose: The order that the axes of what is read are brought into; None leaves them.
+        changes: What a mapping does to it before, for people.
         how: What it was found by: its ``name``, a ``mapping``, its ``shape``, ...
     """
 
@@ -46,7 +46,7 @@ class MatchedTensor(NamedTuple):
     shape: Shape
     num_bytes: int
     is_stored_sliced: bool
-    transpose: tuple[int, ...] | None = None
+    changes: tuple[str, ...] = ()
     how: str = "name"
 
     @property
@@ -55,8 +55,8 @@ class MatchedTensor(NamedTuple):
         return self.wanted.name
 
     def __str__(self) -> str:
-        transposed = "" if self.transpose is None else f", transposed {list(self.transpose)}"
-        return f"{self.name} gets {self.key} {self.wanted.dtype} {list(self.shape)} by {self.how}{transposed}"
+        told = f"{self.name} gets {self.key} {self.wanted.dtype} {list(self.shape)} by {self.how}"
+        return ", ".join([told, *self.changes])
 
     def to_json(self) -> dict[str, Any]:
         """Returns the facts in types that JSON has."""
@@ -68,7 +68,7 @@ class MatchedTensor(NamedTuple):
             "shape": list(self.shape),
             "slice": None if part is None else str(part),
             "num_bytes": self.num_bytes,
-            "transpose": None if self.transpose is None else list(self.transpose),
+            "changes": list(self.changes),
             "how": self.how,
         }
 
@@ -296,7 +296,7 @@ class MatchReport(Report):
             "defaults": list(self.defaults),
             "full_names": None if self.full_names is None else dict(self.full_names),
             "mapping": {
-                key: name if isinstance(name, str) else {"name": name.name, "transpose": list(name.transpose or ())}
+                key: name if isinstance(name, str) else name.to_json()
                 for key, name in self.mapping.items()
             },
             "guesses": dict(self.guesses),

@@ -24,11 +24,17 @@ import numpy as np
 
 from tfsaver.checkpoint.losses import Losses
 from tfsaver.checkpoint.tensor_source import Array, TensorSource
+from tfsaver.framework import array_pieces
 from tfsaver.framework.array_pieces import blocks, cut, flat, recut
 from tfsaver.framework.dtypes import DType
-from tfsaver.framework.tensor_shape import Shape
+from tfsaver.framework.tensor_shape import Shape, num_elements
 from tfsaver.framework.tensor_slice import TensorSlice
 from tfsaver.framework.tensor_slice_set import TensorSliceSet
+
+# How many pieces a panel is at least and at most (32 MiB and 256 MiB of float32), and how many panels there are in between.
+_MIN_PANEL = 8
+_MAX_PANEL = 64
+_MAX_PANELS = 16
 
 
 class Recipe(abc.ABC):
@@ -57,6 +63,16 @@ class Recipe(abc.ABC):
     def pieces(self, stored: TensorSlice | None) -> Iterator[Array]:
         """The elements in C order, cut after `PIECE_ELEMENTS`; see `TensorSource.pieces`."""
         return cut(self.make((stored or TensorSlice.full(len(self.shape))).resolve(self.shape)))
+
+    def _panels(self) -> Iterator[Array]:
+        """The elements in C order, of which a bounded number is in memory.
+
+        A panel is made of regions whose bytes are not one run, and a source that compares checksums walks through all of
+        its tensor for each: at most `_MAX_PANELS` times, until panels reach their largest size.
+        """
+        size = max(_MIN_PANEL, min(_MAX_PANEL, -(-num_elements(self.shape) // (_MAX_PANELS * array_pieces.PIECE_ELEMENTS))))
+        panels = blocks(self.shape, size * array_pieces.PIECE_ELEMENTS)
+        return recut(flat(self.make(panel)) for panel in panels)
 
 
 class Take(Recipe):
@@ -90,15 +106,19 @@ class Constant(Recipe):
     """An array.
 
     Args:
-        value: The array.
+        value: The array, or a function that makes it when it is first needed.
         dtype: The type under which it is stored.
+        shape: Its shape, where it is made later.
     """
 
-    def __init__(self, value: Array, dtype: DType) -> None:
+    def __init__(self, value: Array | Callable[[], Array], dtype: DType, shape: Shape | None = None) -> None:
         self._value = value
-        self.dtype, self.shape = dtype, value.shape
+        self.dtype = dtype
+        self.shape = value.shape if shape is None and isinstance(value, np.ndarray) else tuple(shape or ())
 
     def make(self, region: TensorSlice) -> Array:
+        if not isinstance(self._value, np.ndarray):
+            self._value = self._value()
         # The dots keep a scalar an array.
         indices: tuple[Any, ...] = (*region.indices, ...)
         part: Array = self._value[indices].copy()
@@ -131,6 +151,12 @@ class Rearrange(Recipe):
         part: Array = self._of.make(TensorSlice(tuple(extents))).transpose(self._axes)
         return part
 
+    def pieces(self, stored: TensorSlice | None) -> Iterator[Array]:
+        is_everything = self.shape == self._of.shape and self._axes == tuple(range(len(self.shape)))
+        if stored is None and is_everything:
+            return self._of.pieces(None)
+        return self._panels() if stored is None else super().pieces(stored)
+
 
 class Reshape(Recipe):
     """Another tensor's elements, in the same order, in another shape.
@@ -143,13 +169,35 @@ class Reshape(Recipe):
     def __init__(self, of: Recipe, shape: Shape) -> None:
         self._of = of
         self.dtype, self.shape = of.dtype, tuple(shape)
+        self._groups = _groups(of.shape, self.shape) if num_elements(self.shape) else []
 
     def losses(self) -> Iterator[Losses]:
         return self._of.losses()
 
     def make(self, region: TensorSlice) -> Array:
-        whole = self._of.make(TensorSlice.full(len(self._of.shape)).resolve(self._of.shape)).reshape(self.shape)
-        return whole if region.shape == self.shape else whole[region.indices].copy()
+        if not num_elements(region.shape):
+            return np.empty(region.shape, self.dtype.numpy)
+        inner: list[tuple[int, int]] = []
+        # Of each group of axes: the elements that are read, and of these the first that is wanted.
+        lengths, starts = [], []
+        for old, new in self._groups:
+            sizes = [self.shape[axis] for axis in new]
+            extents = [region.extents[axis] for axis in new]
+            first = _position([start for start, _ in extents], sizes)
+            last = _position([start + length - 1 for start, length in extents], sizes)
+            read = _covering(first, last, [self._of.shape[axis] for axis in old])
+            inner += read
+            start = _position([begin for begin, _ in read], [self._of.shape[axis] for axis in old])
+            lengths.append(num_elements(tuple(length for _, length in read)))
+            starts.append(first - start)
+        block = np.ascontiguousarray(self._of.make(TensorSlice(tuple(inner)))).reshape(lengths)
+        strides: list[int] = []
+        for number, (_, new) in enumerate(self._groups):
+            sizes = [self.shape[axis] for axis in new]
+            strides += (num_elements(tuple(sizes[axis + 1 :])) * block.strides[number] for axis in range(len(new)))
+        corner = block[tuple(slice(start, None) for start in starts)]
+        part: Array = np.lib.stride_tricks.as_strided(corner, region.shape, strides, writeable=False).copy()
+        return part
 
     def pieces(self, stored: TensorSlice | None) -> Iterator[Array]:
         return self._of.pieces(None) if stored is None else super().pieces(stored)
@@ -224,6 +272,14 @@ class Join(Recipe):
             return self._of[0].make(_along(region, self._axis, 0, 0))
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=self._axis)
 
+    def pieces(self, stored: TensorSlice | None) -> Iterator[Array]:
+        if stored is not None:
+            return super().pieces(stored)
+        # One after the other where nothing with more than one index is in front of the axis.
+        if num_elements(self.shape[: self._axis]) == 1:
+            return recut(piece.copy() for each in self._of for piece in each.pieces(None))
+        return self._panels()
+
 
 class Gather(Recipe):
     """The slices of one partitioned tensor, of which several sources have some.
@@ -265,6 +321,48 @@ class Gather(Recipe):
             if each == stored:
                 return of.pieces(next(one for one in of.slices() if one.resolve(self.shape) == each))
         return recut(flat(self.make(block)) for block in blocks(self.shape))
+
+
+def _groups(old: Shape, new: Shape) -> list[tuple[list[int], list[int]]]:
+    """Axes of two shapes that together have as many elements, in the fewest pieces: (8, 6) and (8, 2, 3) are two groups."""
+    groups: list[tuple[list[int], list[int]]] = []
+    i = j = 0
+    while i < len(old) or j < len(new):
+        left, right = [i] if i < len(old) else [], [j] if j < len(new) else []
+        before, after = (old[i] if left else 1), (new[j] if right else 1)
+        while before != after:
+            if before < after:
+                left.append(i := left[-1] + 1 if left else i)
+                before *= old[i]
+            else:
+                right.append(j := right[-1] + 1 if right else j)
+                after *= new[j]
+        i = left[-1] + 1 if left else i
+        j = right[-1] + 1 if right else j
+        groups.append((left, right))
+    return groups
+
+
+def _position(index: Sequence[int], shape: Sequence[int]) -> int:
+    """How many elements are before an index in C order."""
+    position = 0
+    for each, size in zip(index, shape, strict=True):
+        position = position * size + each
+    return position
+
+
+def _covering(first: int, last: int, shape: Sequence[int]) -> list[tuple[int, int]]:
+    """The smallest region that has all elements between two positions, one after the other."""
+    extents: list[tuple[int, int]] = []
+    rest = num_elements(tuple(shape))
+    for axis, size in enumerate(shape):
+        rest //= size
+        begin, end = first // rest, last // rest
+        extents.append((begin, end - begin + 1))
+        if begin != end:
+            return [*extents, *((0, each) for each in shape[axis + 1 :])]
+        first, last = first % rest, last % rest
+    return extents
 
 
 def _losses_of(recipes: Iterable[Recipe]) -> Iterator[Losses]:

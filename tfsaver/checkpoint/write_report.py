@@ -47,12 +47,12 @@ class WrittenTensor(NamedTuple):
     """A tensor that was written.
 
     Attributes:
-        old_name: Its name in the source; the copies of one tensor share it.
+        old_name: Its name in the source, which its copies share; of a tensor that several became, the names of all.
         name: Its name in the target.
         dtype: Its dtype in the target.
         shape: Its shape in the target.
         num_bytes: The size of its values there.
-        is_transposed: Whether its axes are in another order than in the source.
+        changes: What a mapping did to it besides renaming, for people.
         old_dtype: Its dtype in the source.
     """
 
@@ -61,18 +61,17 @@ class WrittenTensor(NamedTuple):
     dtype: DType
     shape: Shape
     num_bytes: int
-    is_transposed: bool
+    changes: tuple[str, ...]
     old_dtype: DType
 
     def __str__(self) -> str:
         old = "" if self.old_name == self.name else f"{self.old_name} -> "
-        transposed = ", transposed" if self.is_transposed else ""
-        return f"{old}{self.name} {self.dtype} {list(self.shape)}{transposed}"
+        return ", ".join([f"{old}{self.name} {self.dtype} {list(self.shape)}", *self.changes])
 
     def to_json(self) -> dict[str, Any]:
         """Returns the facts in types that JSON has."""
         dtypes = {"dtype": self.dtype.name, "old_dtype": self.old_dtype.name}
-        return {**self._asdict(), **dtypes, "shape": list(self.shape)}
+        return {**self._asdict(), **dtypes, "shape": list(self.shape), "changes": list(self.changes)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -210,7 +209,7 @@ class WriteReport(Report):
         casts = Counter((item.old_dtype.name, item.dtype.name) for item in tensors if item.old_dtype != item.dtype)
         changes = [
             *_numbers(renamed=sum(item.old_name != item.name for item in tensors)),
-            *_numbers(transposed=sum(item.is_transposed for item in tensors)),
+            *(f"{number:,} {word}" for word, number in sorted(Counter(_words(tensors)).items())),
             *(f"{number:,} cast from {old} to {new}" for (old, new), number in sorted(casts.items())),
         ]
         yield f"written:   {self.after}" + (f"; {', '.join(changes)}" if changes else "")
@@ -228,6 +227,13 @@ def contents_of(sources: Iterable[TensorSource]) -> Contents:
     """Returns how much the sources hold together."""
     sizes = [source.info(name).num_bytes for source in sources for name in source.names]
     return Contents(len(sizes), sum(sizes))
+
+
+def _words(tensors: Iterable[WrittenTensor]) -> Iterator[str]:
+    """What was done to tensors, in a word for each kind of change of each."""
+    for item in tensors:
+        # A cast is counted by its types.
+        yield from {change.split()[0] for change in item.changes} - {"cast"}
 
 
 def _numbers(**numbers: int) -> list[str]:

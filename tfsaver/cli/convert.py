@@ -95,6 +95,7 @@ def run(arguments: argparse.Namespace) -> Outcome:
             format=arguments.format,
             source_format=arguments.source_format,
             mapping=editing.mapping_of(arguments.mapping),
+            allow_unmatched=arguments.allow_unmatched,
             select=selection_of(arguments),
             essential=arguments.essential,
             dtype=arguments.dtype,

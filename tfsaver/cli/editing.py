@@ -10,6 +10,7 @@ from tfsaver.checkpoint.checkpoint_target import CheckpointFormat
 from tfsaver.checkpoint.editing.cast import as_dtype
 from tfsaver.checkpoint.execution import DryRun
 from tfsaver.checkpoint.names.name_map import as_name_map
+from tfsaver.checkpoint.names.name_map_file import value_of_text
 from tfsaver.checkpoint.write_report import WriteReport
 from tfsaver.cli import output
 from tfsaver.cli.arguments import add_common, checkpoint_path, positive
@@ -54,9 +55,14 @@ META_NOT_COPIED = (
 MAPPING_EPILOG = """\
 --map and --rule may be repeated, and apply one after the other, from the old name to the new one:
   --map old=new, --map old=  a name and its new one; without a new one the tensor is left out
+  --map 'old={to="new", transpose=true, reshape=[8, -1], cast="float16"}'
+                             a tensor that is changed as well, in a table of TOML
+  --map 'qkv={split=["q", "k", "v"], axis=1}', --map 'qkv={concat=["q", "k", "v"], axis=-1}'
+                             one tensor becomes several, several become one
   --map names.toml           a .toml or .json file
   --map rnn-cells            a ready table; an unknown name lists them
-  --rule 'weights$' kernel   a regular expression, and what replaces its matches
+  --rule 'weights$' kernel   a regular expression, and what replaces its matches, or a table of TOML:
+                             --rule 'kernel$' '{to="weight", transpose=true, when=2}'
 In an object-based checkpoint a name is a path (net/dense/kernel), and the object graph changes with it.
 
 """
@@ -101,6 +107,16 @@ def add_mapping(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="replace the matches of a pattern in every name",
     )
+    parser.add_argument(
+        "--allow-unmatched", action="store_true", help="a rule, a table, a name or a pattern may match nothing"
+    )
+
+
+def _value(text: str) -> Any:
+    try:
+        return value_of_text(text)
+    except InvalidArgumentError as error:
+        raise UsageError(f"argument --map, --rule: {error}") from error
 
 
 def mapping_of(given: Iterable[str | list[str]]) -> list[Any] | None:
@@ -112,15 +128,17 @@ def mapping_of(given: Iterable[str | list[str]]) -> list[Any] | None:
     mappings: list[Any] = []
     for item in given:
         if isinstance(item, list):
-            mappings.append(tuple(item))
+            pattern, replacement = item
+            mappings.append((pattern, _value(replacement) if replacement.startswith("{") else replacement))
             continue
+        # A name that has the sign itself is for a file.
         old, separator, new = item.partition("=")
         if not separator:
             mappings.append(item)
             continue
         if not mappings or not isinstance(mappings[-1], dict):
             mappings.append({})
-        mappings[-1][old] = new or None
+        mappings[-1][old] = _value(new) if new.startswith(("{", "[")) else new or None
     try:
         as_name_map(mappings)
     except InvalidArgumentError as error:

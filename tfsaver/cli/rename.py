@@ -41,6 +41,7 @@ def run(arguments: argparse.Namespace) -> Outcome:
             arguments.out,
             mapping,
             select=selection_of(arguments),
+            allow_unmatched=arguments.allow_unmatched,
             **editing.write_options(arguments, progress),
         )
     return editing.reported(report, arguments)

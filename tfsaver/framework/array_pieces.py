@@ -45,20 +45,26 @@ def recut(arrays: Iterable[Array]) -> Iterator[Array]:
         yield waiting[0] if len(waiting) == 1 else np.concatenate(waiting)
 
 
-def blocks(shape: Shape) -> Iterator[TensorSlice]:
-    """Parts of a tensor, none of more than `PIECE_ELEMENTS`, whose elements one after the other are the tensor's."""
-    if num_elements(shape) <= PIECE_ELEMENTS:
+def blocks(shape: Shape, max_elements: int | None = None) -> Iterator[TensorSlice]:
+    """Parts of a tensor whose elements one after the other are the tensor's.
+
+    Args:
+        shape: The tensor's shape.
+        max_elements: How many elements a part has at most; `PIECE_ELEMENTS` when None.
+    """
+    limit = max_elements or PIECE_ELEMENTS
+    if num_elements(shape) <= limit:
         if num_elements(shape):
             yield TensorSlice.full(len(shape)).resolve(shape)
         return
     row_elements = num_elements(shape[1:])
-    if row_elements > PIECE_ELEMENTS:
+    if row_elements > limit:
         for row in range(shape[0]):
-            for block in blocks(shape[1:]):
+            for block in blocks(shape[1:], limit):
                 yield TensorSlice(((row, 1), *block.extents))
         return
     rest = tuple((0, size) for size in shape[1:])
-    step = PIECE_ELEMENTS // row_elements
+    step = limit // row_elements
     for start in range(0, shape[0], step):
         yield TensorSlice(((start, min(step, shape[0] - start)), *rest))
 

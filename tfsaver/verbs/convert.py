@@ -16,12 +16,13 @@ from typing import Any
 
 from tfsaver.checkpoint.checkpoint_reader import CheckpointReader
 from tfsaver.checkpoint.editing.cast import casted
+from tfsaver.checkpoint.editing.edit import casts_of
 from tfsaver.checkpoint.editing.rename import renamed
 from tfsaver.checkpoint.editing.select import selected
 from tfsaver.checkpoint.execution import DryRun, Execution, Progress, Target
 from tfsaver.checkpoint.fitting import check_fits
 from tfsaver.checkpoint.losses import Losses
-from tfsaver.checkpoint.names.name_map import NameMapLike
+from tfsaver.checkpoint.names.name_map import NameMapLike, as_name_map
 from tfsaver.checkpoint.objects.object_based import for_objects
 from tfsaver.checkpoint.objects.object_graph import (
     DESCRIPTIONS,
@@ -84,8 +85,9 @@ class _Edited:
     losses: Mapping[str, Losses]
     old_names: Mapping[str, str]
     old_dtypes: Mapping[str, DType]
-    transposed: frozenset[str]
+    changes: Mapping[str, tuple[str, ...]]
     left_out: Mapping[str, LeftOut]
+    notes: tuple[str, ...]
 
     def tensors(self) -> tuple[WrittenTensor, ...]:
         """The tensors that were written."""
@@ -97,7 +99,7 @@ class _Edited:
                 info.dtype,
                 info.shape,
                 info.num_bytes,
-                info.name in self.transposed,
+                self.changes.get(info.name, ()),
                 self.old_dtypes.get(info.name, info.dtype),
             )
             for info in infos
@@ -114,6 +116,7 @@ def convert(
     mapping: NameMapLike = None,
     select: Select = None,
     essential: bool = False,
+    allow_unmatched: bool = False,
     dtype: str | None = None,
     names: NamesKind = "path",
     like: Any = None,
@@ -138,10 +141,11 @@ def convert(
         format: What to write: ``V2``, ``V1``, ``object``, ``safetensors``, ``npz``, ``torch``, ``keras``, ``orbax``. By
             default what the target's suffix says, and ``V2`` where it says nothing.
         source_format: What the source is, when its name does not say it.
-        mapping: From old names to new ones, with transposes; see `name_map`.
+        mapping: From old names to new ones, with changes of the tensors; see `name_map`.
         select: The tensors to take: a `Selection`, or patterns of which one must occur in an old name; None for all.
         essential: Whether what only training needs is left out: the state of optimizers, told from the `.meta` beside the
             checkpoint, where there is one, and from names.
+        allow_unmatched: Whether it is right that a rule, a table or a name of the mapping, or a pattern, matches nothing.
         dtype: What floating-point tensors become, as in ``bfloat16``.
         names: What to call the tensors of an object-based checkpoint: by ``path``, by ``full`` name, by ``key``.
         like: For ``object``, the objects: an object-based checkpoint or a SavedModel, with or without its variables, a
@@ -197,7 +201,8 @@ def convert(
         objects = None
         if written.name == "object" and like is not None:
             objects = _Objects(objects_of(like, under, trusted=trusted), allow_unused, defaults or {})
-        edited = _edit(origin, chosen, written, mapping, dtype, objects)
+        name_map = None if mapping is None else as_name_map(mapping, allow_unmatched=allow_unmatched)
+        edited = _edit(origin, chosen, written, name_map, dtype, objects)
         to = _target(
             path,
             written,
@@ -219,7 +224,7 @@ def convert(
             left_out=left_out,
             renamed=_renamed(tensors),
             losses=edited.losses,
-            notes=chosen.notes,
+            notes=(*chosen.notes, *edited.notes),
             source_format=origin.format,
             format=written.description,
             tensors=tensors,
@@ -312,25 +317,28 @@ def _edit(
         view = with_readable_names(view, {key: origin.names[key] for key in chosen.keys})
     old_names = {name: name for name in view.names}
     left_out: dict[str, LeftOut] = {}
-    transposed: set[str] = set()
+    changes: dict[str, tuple[str, ...]] = {}
+    notes: tuple[str, ...] = ()
+    old_dtypes: dict[str, DType] = {}
     if mapping is not None and objects is None:
         old = view
-        view, new_names = renamed(old, mapping)
-        targets = [(name, target) for name, items in new_names.items() for target in items]
-        old_names = {target.name: name for name, target in targets}
-        transposed = {target.name for _, target in targets if target.transpose is not None}
-        gone = [name for name, items in new_names.items() if not items]
-        left_out = {name: _left_out(old, name, "left out by the mapping") for name in gone}
+        renaming = renamed(old, mapping)
+        view = renaming.plan
+        made = renaming.new_names.made()
+        old_names = {name: name for name in view.names}
+        old_names.update((name, ", ".join(item.inputs) or "(constant)") for name, item in made.items())
+        changes = {name: item.changes for name, item in made.items() if item.is_changed}
+        gone = renaming.left_out("left out by the mapping")
+        left_out = {name: _left_out(old, name, why) for name, why in gone.items()}
+        notes = tuple(f"note: {note}" for note in renaming.new_names.notes())
+        old_dtypes = {name: old.info(item.inputs[0]).dtype for name, item in made.items() if item.is_changed and item.inputs}
     before = view
-    losses: Mapping[str, Losses] = {}
     if dtype is not None:
         # What cannot be read at all is said before anything asks for types.
         check_fits(view, f"a {written.description}", lambda _: None, is_text=False)
         view = casted(view, dtype, raises=False)
-        losses = dict(view.losses())
-    old_dtypes = {}
-    if dtype is not None:
-        old_dtypes = {name: before.info(name).dtype for name in before.names}
+        old_dtypes = {**{name: before.info(name).dtype for name in before.names}, **old_dtypes}
+    losses = casts_of(view)
     if objects is not None:
         keys = keys_of_readable_names(objects.graph)
         offered = view
@@ -342,7 +350,8 @@ def _edit(
             defaults=values_by_key(objects.graph, objects.defaults),
         )
         old_names = {item.name: item.key for item in found.matched}
-        transposed = {item.name for item in found.matched if item.transpose is not None}
+        changes = {item.name: item.changes for item in found.matched if item.changes}
+        notes = tuple(f"note: {note}" for note in found.notes)
         left_out = {name: _left_out(offered, name, "for none of the objects") for name in found.unexpected}
         old_dtypes = {name: old_dtypes[key] for name, key in old_names.items() if key in old_dtypes}
     elif written.name == "object" and origin.graph is None:
@@ -350,7 +359,7 @@ def _edit(
             f"{origin.path} was written from names: like (--like) says which objects its tensors are for, as an "
             "object-based checkpoint or a SavedModel of the model, or a nested dict of names"
         )
-    return _Edited(view, losses, old_names, old_dtypes, frozenset(transposed), left_out)
+    return _Edited(view, losses, old_names, old_dtypes, changes, left_out, notes)
 
 
 def _target(

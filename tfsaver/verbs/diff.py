@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tfsaver.checkpoint.editing.diff import DiffReport, compared
 from tfsaver.checkpoint.execution import Progress
-from tfsaver.checkpoint.names.name_map import NameMapLike
+from tfsaver.checkpoint.names.name_map import NameMapLike, as_name_map
 from tfsaver.checkpoint.selection import Select
 from tfsaver.lib.renamed_options import renamed_options
 from tfsaver.verbs.open_source import Checkpoint, open_source
@@ -20,6 +20,7 @@ def diff(
     ignore_dtype: bool = False,
     select: Select = None,
     mapping: NameMapLike = None,
+    allow_unmatched: bool = False,
     trusted: bool = True,
     progress: Progress | None = None,
 ) -> DiffReport:
@@ -33,6 +34,7 @@ def diff(
         ignore_dtype: Whether numbers of other types may be equal.
         select: The tensors to compare: a `Selection`, or patterns of which one must occur in a name; None for all.
         mapping: The names that the first one's tensors have in the other, see `name_map`.
+        allow_unmatched: Whether it is right that a rule, a table or a name of the mapping, or a pattern, matches nothing.
         trusted: If false, a name in a file that leads out of the file's directory is an error.
         progress: Called with the bytes of the first that are compared and the bytes in all.
 
@@ -48,6 +50,6 @@ def diff(
             atol=atol,
             ignore_dtype=ignore_dtype,
             select=select,
-            mapping=mapping,
+            mapping=None if mapping is None else as_name_map(mapping, allow_unmatched=allow_unmatched),
             progress=progress,
         )

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from tfsaver.checkpoint.losses import Losses, cast_array
-from tfsaver.checkpoint.names.name_steps import raise_problems, split_attribute
+from tfsaver.checkpoint.names.name_steps import split_attribute
 from tfsaver.checkpoint.objects.object_graph import ObjectGraph
 from tfsaver.checkpoint.objects.object_graph_like import as_object_graph, moved_under, with_save_counter
 from tfsaver.checkpoint.tensor_source import Array
 from tfsaver.checkpoint.wanted_tensor import WantedTensor
-from tfsaver.errors import nearest_names
+from tfsaver.errors import nearest_names, raise_problems
 from tfsaver.framework import tensor_util
 from tfsaver.saved_model.object_graph import object_graph_like
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from tfsaver.checkpoint.checkpoint_target import CheckpointFormat
-from tfsaver.checkpoint.editing.edit import describe, notes_on_tree, write_result
+from tfsaver.checkpoint.editing.edit import casts_of, describe, notes_on_tree, write_result
 from tfsaver.checkpoint.editing.rename import renamed
 from tfsaver.checkpoint.execution import DryRun, Progress
-from tfsaver.checkpoint.names.name_map import NameMapLike, Renamed
+from tfsaver.checkpoint.names.name_map import NameMapLike, as_name_map
 from tfsaver.checkpoint.selection import Select
 from tfsaver.checkpoint.write_report import LeftOut, WriteReport, contents_of
 from tfsaver.lib import file_io
@@ -21,6 +21,7 @@ def rename(
     mapping: NameMapLike,
     *,
     select: Select = None,
+    allow_unmatched: bool = False,
     format: CheckpointFormat = "V2",  # noqa: A002 - the word every saver uses for it
     num_shards: int = 1,
     overwrite: bool = False,
@@ -37,6 +38,7 @@ def rename(
         mapping: From old names to new ones: a dict, a list of rules, the name of a table, a path of a .toml or .json file, a
             function; see `name_map`.
         select: The tensors to take: a `Selection`, or patterns of which one must occur in a name; None for all.
+        allow_unmatched: Whether it is right that a rule, a table or a name of the mapping, or a pattern, matches nothing.
         format: ``V2``, or ``V1`` for programs that read nothing newer.
         num_shards: The number of data files.
         overwrite: Whether an existing checkpoint may be replaced; a source is never replaced.
@@ -54,7 +56,8 @@ def rename(
     """
     with open_source(checkpoint, trusted=trusted) as opened:
         source = choose(opened, select)
-        view, new_names = renamed(source, mapping)
+        renaming = renamed(source, as_name_map(mapping, allow_unmatched=allow_unmatched))
+        view, new_names = renaming
         written = write_result(
             view,
             target,
@@ -72,18 +75,10 @@ def rename(
             contents_of([source]),
             contents_of([view]),
             left_out={
-                old: LeftOut("the mapping says so", source.info(old).num_bytes)
-                for old, targets in new_names.items()
-                if not targets
+                old: LeftOut(why, source.info(old).num_bytes)
+                for old, why in renaming.left_out("the mapping says so").items()
             },
-            renamed={
-                old: tuple(_with_axes(target) for target in targets)
-                for old, targets in new_names.items()
-                if targets and targets != (Renamed(old),)
-            },
-            notes=notes_on_tree(view, [source]),
+            renamed=new_names.renamed(),
+            losses=casts_of(view),
+            notes=(*(f"note: {note}" for note in new_names.notes()), *notes_on_tree(view, [source])),
         )
-
-
-def _with_axes(target: Renamed) -> str:
-    return target.name if target.transpose is None else f"{target.name} transposed {list(target.transpose)}"

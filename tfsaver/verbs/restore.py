@@ -7,7 +7,7 @@ from typing import Any
 
 from tfsaver.checkpoint.execution import DryRun, Progress
 from tfsaver.checkpoint.match_report import MatchReport
-from tfsaver.checkpoint.names.name_map import NameMapLike
+from tfsaver.checkpoint.names.name_map import NameMapLike, as_name_map
 from tfsaver.checkpoint.selection import Select, Selection, as_selection, select_of_patterns
 from tfsaver.compat._restart import restore_newest
 from tfsaver.compat.v2.comparison import Comparison
@@ -24,6 +24,7 @@ def restore(
     checkpoint: Checkpoint,
     *,
     mapping: NameMapLike = None,
+    allow_unmatched: bool = False,
     by: By = "name",
     scope: str | tuple[str, str] | None = None,
     select: Select = None,
@@ -43,6 +44,7 @@ def restore(
         checkpoint: A path (V1, V2, a SavedModel's directory, a file of another format), an open source, or arrays by name.
         mapping: From names in the checkpoint to names in the target: a dict, rules, a file, the name of a ready table, or a
             function; see `tfsaver.checkpoint.names.name_map`. What it does not speak of keeps its name.
+        allow_unmatched: Whether it is right that a rule, a table or a name of the mapping, or a pattern, matches nothing.
         by: ``name``, or ``shape``: by dtype and shape, and by order where several have the same.
         scope: Words in front of the names in the checkpoint, which the target's do not have; or the words there and the
             words here. What is outside of it is left out. A mapping sees the names after this.
@@ -82,7 +84,7 @@ def restore(
             return restore_source(
                 target,
                 source,
-                mapping=mapping,
+                mapping=as_name_map(mapping, allow_unmatched=allow_unmatched),
                 by=by,
                 scope=scope,
                 select=_rules(select),
@@ -110,6 +112,7 @@ def compare(
     checkpoint: Checkpoint,
     *,
     mapping: NameMapLike = None,
+    allow_unmatched: bool = False,
     by: By = "name",
     scope: str | tuple[str, str] | None = None,
     select: Select = None,
@@ -132,7 +135,7 @@ def compare(
         return compare_source(
             target,
             source,
-            mapping=mapping,
+            mapping=as_name_map(mapping, allow_unmatched=allow_unmatched),
             by=by,
             scope=scope,
             select=_rules(select),

@@ -10,14 +10,20 @@ JSON; `tree_structure` has its form. There is no pickle: loading a file from any
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
 from tfsaver.checkpoint.execution import DryRun, Progress
-from tfsaver.checkpoint.names.name_map import NameMapLike, as_name_map
+from tfsaver.checkpoint.names.mapped_tensors import follow_with_slots
+from tfsaver.checkpoint.names.name_map import Infos, NameMap, NameMapLike, Spec, as_name_map
+from tfsaver.checkpoint.objects.object_graph import read_object_graph
+from tfsaver.checkpoint.plan import Plan
+from tfsaver.checkpoint.recipes import Recipe, Take
 from tfsaver.checkpoint.save import save_checkpoint
 from tfsaver.checkpoint.selection import Select, as_selection, occurrence_of
-from tfsaver.errors import InvalidArgumentError, nearest_names
+from tfsaver.checkpoint.tensor_source import TensorSource
+from tfsaver.errors import InvalidArgumentError, nearest_names, raise_problems
 from tfsaver.lib import file_io
 from tfsaver.lib.renamed_options import renamed_options
 from tfsaver.targets.trees import tensors as tree_tensors
@@ -25,7 +31,7 @@ from tfsaver.targets.trees.building import build
 from tfsaver.targets.trees.of_checkpoint import read_tree
 from tfsaver.targets.trees.plan import PlannedTree
 from tfsaver.targets.trees.structure import Branch, Leaf, Node, Value, node_names
-from tfsaver.targets.trees.tensors import Framework, WantedTensor, read_tensors
+from tfsaver.targets.trees.tensors import Framework, read_tensors
 from tfsaver.verbs.open_source import Checkpoint, open_source
 
 __all__ = ["load", "save"]
@@ -87,6 +93,7 @@ def load(
     framework: Framework | None = None,
     select: Select = None,
     mapping: NameMapLike = None,
+    allow_unmatched: bool = False,
     trusted: bool = True,
     progress: Progress | None = None,
 ) -> Any:
@@ -102,6 +109,7 @@ def load(
             to it joined by slashes; None for all. A dict then has only these, a sequence None in place of the others.
         mapping: Names of leaves to other names, in the forms that `as_name_map` takes. The result is then no tree but a
             dict of leaves by their new names.
+        allow_unmatched: Whether it is right that a rule, a table or a name of the mapping, or a pattern, matches nothing.
         trusted: If false, a name in a file that leads out of the file's directory is an error.
         progress: Called with the bytes read and the bytes in all.
 
@@ -120,13 +128,13 @@ def load(
         nodes = read_tree(reader)
         wanted = _wanted(nodes, select)
         if mapping is None:
-            tensors = {node_id: WantedTensor(node) for node_id in wanted if isinstance(node := nodes[node_id], Leaf)}
+            tensors = {node_id: node for node_id in wanted if isinstance(node := nodes[node_id], Leaf)}
             return build(nodes, read_tensors(reader, tensors, framework, progress=progress), wanted)
-        targets = _mapped(nodes, wanted, mapping)
-        mapped = {name: WantedTensor(node, axes) for name, node, axes in targets if isinstance(node, Leaf)}
-        values = {name: node.value for name, node, _ in targets if isinstance(node, Value)}
-        read = {**values, **read_tensors(reader, mapped, framework, progress=progress)}
-        return {name: read[name] for name, _, _ in targets}
+        mapped, source = _mapped(nodes, wanted, as_name_map(mapping, allow_unmatched=allow_unmatched), reader)
+        leaves = {name: node for name, node in mapped.items() if isinstance(node, Leaf)}
+        values = {name: node.value for name, node in mapped.items() if isinstance(node, Value)}
+        read = {**values, **read_tensors(source, leaves, framework, progress=progress)}
+        return {name: read[name] for name in mapped}
 
 
 def _wanted(nodes: Sequence[Node], select: Select) -> set[int]:
@@ -153,9 +161,9 @@ def _wanted(nodes: Sequence[Node], select: Select) -> set[int]:
 
 
 def _mapped(
-    nodes: Sequence[Node], wanted: set[int], mapping: NameMapLike
-) -> list[tuple[str, Value | Leaf, tuple[int, ...] | None]]:
-    """The leaves by their new names, with the order that the axes of each are brought into."""
+    nodes: Sequence[Node], wanted: set[int], name_map: NameMap, reader: TensorSource
+) -> tuple[dict[str, Value | Leaf], TensorSource]:
+    """The leaves by their new names, and the tensors that they then name."""
     leaves: dict[str, Value | Leaf] = {}
     for name, (node_id, node) in zip(node_names(nodes), enumerate(nodes), strict=True):
         if node_id not in wanted or isinstance(node, Branch):
@@ -163,5 +171,45 @@ def _mapped(
         if name in leaves:
             raise InvalidArgumentError(f"two leaves have the name {name!r}: a mapping cannot tell them apart")
         leaves[name] = node
-    renamed = as_name_map(mapping).apply(leaves)
-    return [(target.name, leaves[name], target.transpose) for name, targets in renamed.items() for target in targets]
+
+    def leaf_of(name: str) -> Leaf:
+        leaf = leaves[name]
+        if not isinstance(leaf, Leaf):
+            raise InvalidArgumentError(f"{name!r} is not a tensor, but {leaf.value!r}: it can be renamed, and nothing else")
+        return leaf
+
+    def spec_of(name: str) -> Spec:
+        info = reader.info(leaf_of(name).key)
+        return Spec(info.dtype, tuple(info.shape))
+
+    new_names = name_map.apply(Infos(list(leaves), spec_of))
+    if not new_names.is_renaming:
+        graph = read_object_graph(reader)
+        keys = {name: leaf.key for name, leaf in leaves.items() if isinstance(leaf, Leaf)}
+        follow_with_slots(reader, new_names, {} if graph is None else graph.full_names_of_keys(), keys)
+    made = new_names.made()
+    recipes: dict[str, Recipe] = {}
+    changed: dict[str, Leaf] = {}
+    problems: list[str] = []
+    for name, each in made.items():
+        if not each.is_changed:
+            continue
+        try:
+            inputs = [leaf_of(old) for old in each.inputs] or [Leaf("")]
+            if any(leaf.options.get("dtype") != inputs[0].options.get("dtype") for leaf in inputs):
+                raise InvalidArgumentError("they were of different types, which the file stores as one")
+            keeps = all(change.keeps_elements for _, changes in each.parts for change in changes)
+            if "dtype" in inputs[0].options and not keeps:
+                raise InvalidArgumentError(f"the file stores {inputs[0].options['dtype']} as another type")
+            key = next(key for number in itertools.count() if (key := f"{name} {number}") not in reader)
+            recipes[key] = each.recipe(lambda old: Take(reader, leaf_of(old).key))
+            changed[name] = inputs[0]._replace(key=key)
+        except InvalidArgumentError as error:
+            problems.append(f"{', '.join(map(repr, each.inputs)) or 'a constant'}, to become {name!r}: {error}")
+    raise_problems("the mapping does not fit the tensors", problems)
+    targets = [(target.name, leaves[name]) for name, several in new_names.items() for target in several]
+    found: dict[str, Value | Leaf] = {name: changed.get(name, leaf) for name, leaf in targets}
+    found.update((name, leaf) for name, leaf in changed.items() if name not in found)
+    plain = {leaf.key for name, leaf in found.items() if isinstance(leaf, Leaf) and name not in changed}
+    names = sorted({*plain, *recipes})
+    return found, Plan([reader], names, names, recipes=recipes) if recipes else reader

@@ -57,7 +57,7 @@ def test_everything_that_does_not_fit_is_said_at_once() -> None:
         renamed(source, {"a": "x", "b": "x", "typo": "y"})
     assert "'a' and 'b' both become 'x'" in str(caught.value)
     assert "'typo' names nothing" in str(caught.value)
-    with pytest.raises(InvalidArgumentError, match=r"'c' of shape \[3\] has not the 2 axes"):
+    with pytest.raises(InvalidArgumentError, match=r"'c', to become 'd': shape \[3\] does not have the 2 axes"):
         renamed(source, {"c": Renamed("d", (1, 0))})
 
 

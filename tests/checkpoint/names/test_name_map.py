@@ -22,8 +22,8 @@ KEY = "net/w/.ATTRIBUTES/VARIABLE_VALUE"
 def renamed(mapping: Any, *names: str) -> dict[str, Any]:
     """The new name of each, a list of several; with the axes where it is transposed."""
     result: dict[str, Any] = {}
-    for name, targets in as_name_map(mapping).apply(names).items():
-        values = [target.name if target.transpose is None else tuple(target) for target in targets]
+    for name, targets in as_name_map(mapping, allow_unmatched=True).apply(names).items():
+        values = [(target.name, *(change.axes for change in target.changes)) if target.changes else target.name for target in targets]
         result[name] = values[0] if len(values) == 1 else values
     return result
 
@@ -75,14 +75,15 @@ def test_single_rule_need_not_be_in_a_list() -> None:
 )
 def test_rule_can_carry_an_order_of_axes(transpose: Any, axes: Any) -> None:
     mapped = as_name_map([Rule("kernel$", "weight", transpose), ("^a/", "a.")]).apply(["a/kernel", "a/bias"])
-    assert mapped == {"a/kernel": (Renamed("a.weight", axes),), "a/bias": (Renamed("a.bias", None),)}
+    assert mapped == {"a/kernel": (Renamed("a.weight", axes),), "a/bias": (Renamed("a.bias"),)}
 
 
 def test_axes_of_rules_that_follow_each_other_are_of_what_the_one_before_made() -> None:
     first, second = (2, 0, 1), (1, 2, 0)
     array = np.arange(24).reshape(2, 3, 4)
     (target,) = as_name_map([Rule("w", "w", first), Rule("w", "w", (0, 2, 1))]).apply(["w"])["w"]
-    np.testing.assert_array_equal(array.transpose(target.transpose), array.transpose(first).transpose((0, 2, 1)))
+    [change] = target.changes
+    np.testing.assert_array_equal(array.transpose(change.axes), array.transpose(first).transpose((0, 2, 1)))
     assert renamed([Rule("w", "w", first), Rule("w", "w", second)], "w") == {"w": "w"}
 
 
@@ -95,7 +96,7 @@ def test_function_renames_and_leaves_out() -> None:
 
 
 def test_function_that_returns_no_name_is_an_error() -> None:
-    assert "a new name is a str, Renamed, a list of these, or None to leave the tensor out: 3" in problems(lambda name: 3, "w")[0]
+    assert "a new name is a str, Renamed, a dict with to, a list of these, or None to leave the tensor out: 3" in problems(lambda name: 3, "w")[0]
 
 
 def test_several_mappings_see_what_the_one_before_made() -> None:
@@ -132,7 +133,7 @@ def test_scope_that_nothing_is_in_is_a_problem() -> None:
 def test_all_that_is_wrong_is_said_at_once() -> None:
     mapping = {"a": "x", "b": "x", "c": "d", "conv/kernal": "k", "zzz": "z", "e": ""}
     assert problems(mapping, "a", "b", "c", "d", "e", "conv/kernel") == [
-        "the mapping does not fit the names: 5 problems",
+        "the mapping does not fit the names: 5 problems (allow_unmatched=True (--allow-unmatched) permits what matches nothing)",
         "'conv/kernal' names nothing; did you mean 'conv/kernel'?",
         "'zzz' names nothing",
         "'e': the new name is empty",
@@ -166,7 +167,7 @@ def test_malformed_rules_are_an_error_when_the_mapping_is_made() -> None:
     assert "invalid group reference 2" in lines[2] and "unknown group name 'q'" in lines[3]
 
 
-@pytest.mark.parametrize("mapping", [{"w": 3}, {"w": [3]}, {"w": True}, {5: "w"}, {"w": Renamed("v", (0, 2))}])
+@pytest.mark.parametrize("mapping", [{"w": 3}, {"w": [3]}, {"w": True}, {5: "w"}, {"w": {"to": "v", "transpose": [0, 2]}}])
 def test_malformed_dict_is_an_error_when_the_mapping_is_made(mapping: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="names: "):
         as_name_map(mapping)
@@ -178,7 +179,7 @@ def test_malformed_dict_is_an_error_when_the_mapping_is_made(mapping: Any) -> No
         ("rnn-cell", "no table of names 'rnn-cell'; did you mean 'rnn-cells'"),
         ("names.txt", "a file ends in .toml or .json"),
         (("weights", "kernel"), "no table of names 'weights'"),
-        (7, "is a dict, a list of rules, the name of a table, a path of a file, or a function, not int"),
+        (7, "is a dict, a list of rules, the name of a table, a path of a file, a function or a step, not int"),
         (b"rnn-cells", "not bytes"),
     ],
 )
@@ -194,7 +195,7 @@ def test_mapping_is_written_as_a_file_that_does_the_same(tmp_path: pathlib.Path)
         {"conv": Renamed("filters", (3, 2, 0, 1)), 'quo"te\\': ["b", "c"], "tab\tdel\x7fé": "d\né", "step": None},
     ])  # fmt: skip
     text = mapping.to_toml(names)
-    assert '"a/kernel" = {name = "a/weight", transpose = true}' in text and "kept" not in text
+    assert '"a/kernel" = {to = "a/weight", transpose = true}' in text and "kept" not in text
     path = tmp_path / "names.toml"
     path.write_text(text, encoding="utf-8")
     assert as_name_map(path).apply(names) == mapping.apply(names) == as_name_map(str(path)).apply(names)
@@ -232,7 +233,7 @@ def test_inverse_leads_back(case: tuple[list[str], dict[str, str]]) -> None:
 @given(bijections(), st.permutations([0, 1, 2, 3]))
 def test_inverse_turns_axes_back(case: tuple[list[str], dict[str, str]], axes: list[int]) -> None:
     names, mapping = case
-    there = as_name_map([mapping, Rule("", "", axes)])
+    there = as_name_map([mapping, Rule("", "", axes)], allow_unmatched=True)
     both = NameMap([*there.steps, *there.inverse(names).steps])
     assert both.apply(names) == {name: (Renamed(name),) for name in names}
 
@@ -246,7 +247,7 @@ def test_rules_are_what_re_sub_makes_of_them_or_a_problem(names: list[str], rule
             new = re.sub(pattern, replacement, new)
         expected[name] = (Renamed(new),)
     found: list[str] = []
-    assert as_name_map(rules).apply(names, problems=found) == expected
+    assert as_name_map(rules, allow_unmatched=True).apply(names, problems=found) == expected
     news = [targets[0].name for targets in expected.values()]
     assert bool(found) == ("" in news or len(set(news)) < len(news))
 
@@ -266,6 +267,6 @@ def test_composition_is_one_application_after_the_other(names: list[str], mappin
 
 @given(NAMES)
 def test_written_mapping_is_read_back(names: list[str]) -> None:
-    mapping = as_name_map([add_scope('é"\\'), ("a$", None)])
+    mapping = as_name_map([add_scope('é"\\'), ("a$", None)], allow_unmatched=True)
     text = json.dumps({"names": {name: [target.name for target in targets] for name, targets in mapping.apply(names).items()}})
     assert as_name_map(json.loads(text)["names"]).apply(names) == mapping.apply(names)

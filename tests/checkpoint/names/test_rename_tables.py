@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import pathlib
 from collections.abc import Mapping
 
@@ -19,7 +20,7 @@ ATTRIBUTE = "/.ATTRIBUTES/VARIABLE_VALUE"
 
 def renamed(table: str, *names: str) -> list[str | None]:
     """The new name of each; None of what is left out."""
-    found = as_name_map(table).apply(names)
+    found = as_name_map(table, allow_unmatched=True).apply(names)
     return [found[name][0].name if found[name] else None for name in names]
 
 
@@ -194,7 +195,7 @@ BERT = pathlib.PurePath("v2_tiny_bert_keras_bert", "bert_model.ckpt")
 def taken(tensors: Mapping[str, np.ndarray], renames: Mapping[str, tuple[Renamed, ...]]) -> dict[str, np.ndarray]:
     """Arrays renamed and transposed as a mapping says."""
     return {
-        target.name: tensors[name] if target.transpose is None else tensors[name].transpose(target.transpose)
+        target.name: functools.reduce(lambda array, change: array.transpose(change.axes), target.changes, tensors[name])
         for name, targets in renames.items()
         for target in targets
     }

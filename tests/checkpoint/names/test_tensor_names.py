@@ -38,5 +38,5 @@ def test_mapping_is_written_with_the_letters_that_it_has() -> None:
     targets = {"größe/\x7f": (Renamed("länge"),), "k": (Renamed("w", (1, 0)), Renamed("v", (2, 0, 1))), "gone": ()}
     text = format_toml(targets)
     assert '"größe/\\u007f"' in text and '"länge"' in text
-    assert '{name = "w", transpose = true}' in text and '{name = "v", transpose = [2, 0, 1]}' in text
+    assert '{to = "w", transpose = true}' in text and '{to = "v", transpose = [2, 0, 1]}' in text
     assert as_name_map(parse_name_map(text).names).apply(list(targets)) == targets

@@ -85,7 +85,7 @@ def test_slot_is_turned_like_its_variable() -> None:
         slot("m", owner, "Adam:0", shape=(3, 2)),
         mapping={"k": Renamed("w", (1, 0))},
     )
-    assert {item.name: item.transpose for item in found.matched} == {"w": (1, 0), "m": (1, 0)}
+    assert {item.name: item.changes for item in found.matched} == dict.fromkeys("wm", ("transposed [1, 0]",))
 
 
 @pytest.mark.parametrize(("counts", "key"), [("steps", "opt/iter"), ("rate", "opt/learning_rate")])

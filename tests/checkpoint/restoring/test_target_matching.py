@@ -133,7 +133,7 @@ def test_two_tensors_mapped_to_two_names_of_one_variable_are_ambiguous() -> None
 
 def test_transposed_shape_is_compared() -> None:
     mapping = {"w": Renamed("v", (1, 0))}
-    assert report({"w": (3, 2)}, variable("v", (2, 3)), mapping=mapping).matched[0].transpose == (1, 0)
+    assert report({"w": (3, 2)}, variable("v", (2, 3)), mapping=mapping).matched[0].changes == ("transposed [1, 0]",)
     assert report({"w": (2, 3)}, variable("v", (2, 3)), mapping=mapping).mismatched[0].fact == "shape"
 
 

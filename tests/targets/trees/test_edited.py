@@ -72,7 +72,7 @@ def test_structure_goes_when_a_tensor_goes(prefix: str, tmp_path: pathlib.Path) 
 
 def test_structure_goes_when_names_change(prefix: str, tmp_path: pathlib.Path) -> None:
     report = tfsaver.rename(prefix, tmp_path / "renamed", [("^layers/", "blocks/")], durable=False)
-    assert report.notes == (_WENT,)
+    assert report.notes == ("note: rule '^layers/': 2 of 4 names", _WENT)
     found = tfsaver.load(tmp_path / "renamed")
     assert set(found) == {"blocks", "pair"}
     np.testing.assert_array_equal(found["blocks"][0]["w"], tree()["layers"][0]["w"])

@@ -32,7 +32,7 @@ from tfsaver.targets.trees.building import build
 from tfsaver.targets.trees.of_checkpoint import read_tree
 from tfsaver.targets.trees.plan import PlannedTree
 from tfsaver.targets.trees.structure import MAX_DEPTH, Leaf
-from tfsaver.targets.trees.tensors import WantedTensor, read_tensors
+from tfsaver.targets.trees.tensors import read_tensors
 
 Point = namedtuple("Point", "x y")
 
@@ -285,7 +285,7 @@ def test_mapping_gives_a_dict_of_new_names(nested: str) -> None:
     assert copies["one"] is copies["two"]
     with pytest.raises(InvalidArgumentError, match="layers/0/ww"):
         tfsaver.load(nested, mapping={"layers/0/ww": "x"})
-    with pytest.raises(InvalidArgumentError, match="3 axes to transpose"):
+    with pytest.raises(InvalidArgumentError, match="does not have the 3 axes to be transposed"):
         tfsaver.load(nested, select="layers/0/w", mapping=[Rule("w", "w", (2, 1, 0))])
 
 
@@ -378,7 +378,7 @@ def test_any_tree_comes_back(tree: Any) -> None:
     source = ArraySource({name: planned[name] for name in planned})
     nodes = read_tree(source)
     assert all(node.key in source for node in nodes if isinstance(node, Leaf))
-    wanted = {node_id: WantedTensor(node) for node_id, node in enumerate(nodes) if isinstance(node, Leaf)}
+    wanted = {node_id: node for node_id, node in enumerate(nodes) if isinstance(node, Leaf)}
     assert same(build(nodes, read_tensors(source, wanted, None), range(len(nodes))), tree)
 
 

@@ -151,7 +151,7 @@ class _Salvage:
         """What came of it, when it is written to a target."""
         reader, infos = self._reader, [self._reader.info(name) for name in self.saved]
         tensors = tuple(
-            WrittenTensor(info.name, info.name, info.dtype, info.shape, self.saved[info.name], False, info.dtype)
+            WrittenTensor(info.name, info.name, info.dtype, info.shape, self.saved[info.name], (), info.dtype)
             for info in infos
         )
         return WriteReport(

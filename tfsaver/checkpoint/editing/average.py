@@ -18,12 +18,11 @@ import numpy as np
 from tfsaver.checkpoint.checkpoint_management import checkpoint_exists, get_checkpoint_state
 from tfsaver.checkpoint.editing.edit import describe
 from tfsaver.checkpoint.losses import is_complex, is_float
-from tfsaver.checkpoint.names.name_steps import raise_problems
 from tfsaver.checkpoint.plan import Plan, as_plan, tensor_names
 from tfsaver.checkpoint.recipes import Elementwise
 from tfsaver.checkpoint.report import count
 from tfsaver.checkpoint.tensor_source import Array, TensorSource
-from tfsaver.errors import InvalidArgumentError
+from tfsaver.errors import InvalidArgumentError, raise_problems
 from tfsaver.framework.dtypes import ALL, DType
 from tfsaver.lib import file_io
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from tfsaver.checkpoint.editing.comparing import ValueDifference, is_number, norm_of
 from tfsaver.checkpoint.editing.edit import describe
-from tfsaver.checkpoint.editing.rename import renamed
+from tfsaver.checkpoint.editing.rename import Renaming, renamed
 from tfsaver.checkpoint.execution import Data, Execution, Part, Progress, Sink, Target
 from tfsaver.checkpoint.names.name_map import NameMapLike
 from tfsaver.checkpoint.objects.object_graph import TREE_KEY, read_object_graph
@@ -91,6 +91,7 @@ class DiffReport(Report):
         only_in_b: Names that only the second has.
         different: The tensors that both have and that differ.
         equal: The names of those that are the same.
+        notes: What else the caller should know, in sentences.
     """
 
     checkpoints: tuple[str, str]
@@ -98,6 +99,7 @@ class DiffReport(Report):
     only_in_b: tuple[str, ...]
     different: tuple[TensorDifference, ...]
     equal: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -132,6 +134,7 @@ class DiffReport(Report):
         facts += [f"{len(self.only_in_a):,} only in a"] if self.only_in_a else []
         facts += [f"{len(self.only_in_b):,} only in b"] if self.only_in_b else []
         yield ", ".join(facts)
+        yield from self.notes
 
     def to_json(self) -> dict[str, Any]:
         """Returns every fact of the report, in types that JSON has."""
@@ -145,6 +148,7 @@ class DiffReport(Report):
             "tensors": [_record(item) for item in self.different],
             "equal": list(self.equal),
             "num_equal": len(self.equal),
+            "notes": list(self.notes),
         }
 
 
@@ -162,7 +166,8 @@ def compared(
     """What two sources differ in; `tfsaver.diff` has the arguments and the errors."""
     if rtol < 0 or atol < 0:
         raise InvalidArgumentError(f"tolerances are not negative: rtol {rtol}, atol {atol}")
-    one = a if mapping is None else renamed(a, mapping).plan
+    renaming = None if mapping is None else renamed(a, mapping)
+    one = a if renaming is None else renaming.plan
     rules = None if select is None else as_selection(select)
     names_a, names_b = _names(one, rules), _names(b, rules)
     comparing = _Comparing(b, [name for name in names_a if name in names_b], rtol, atol, ignore_dtype)
@@ -173,7 +178,14 @@ def compared(
         tuple(name for name in names_b if name not in names_a and name != TREE_KEY),
         tuple(item for item in comparing.found.values() if item is not None),
         tuple(name for name, item in comparing.found.items() if item is None),
+        () if renaming is None else tuple(_notes_on(renaming)),
     )
+
+
+def _notes_on(renaming: Renaming) -> Iterator[str]:
+    """What the mapping matched, and what is not compared because nobody can say what it should be."""
+    yield from (f"note: {note}" for note in renaming.new_names.notes())
+    yield from (f"note: {name} is left out: {why}" for name, why in renaming.new_names.left_out().items() if why)
 
 
 def _names(source: TensorSource, selection: Selection | None) -> dict[str, None]:

@@ -9,6 +9,7 @@ from tfsaver.checkpoint.checkpoint_management import meta_graph_filename
 from tfsaver.checkpoint.checkpoint_reader import CheckpointReader
 from tfsaver.checkpoint.checkpoint_target import CheckpointFormat, CheckpointTarget
 from tfsaver.checkpoint.execution import DryRun, Execution, Progress
+from tfsaver.checkpoint.losses import Losses
 from tfsaver.checkpoint.objects.object_graph import TREE_KEY
 from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.lib import file_io
@@ -69,6 +70,11 @@ def meta_graph_of(source: TensorSource) -> str | None:
         return None
     path = meta_graph_filename(source.prefix)
     return path if file_io.exists(path) else None
+
+
+def casts_of(view: TensorSource) -> dict[str, Losses]:
+    """What each tensor of another dtype than before has lost, by name."""
+    return {name: losses for name, losses in view.losses() if losses.source is not losses.target}
 
 
 def notes_on_tree(view: TensorSource, sources: Iterable[TensorSource]) -> tuple[str, ...]:

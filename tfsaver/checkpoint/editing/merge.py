@@ -18,11 +18,10 @@ from tfsaver.checkpoint.editing.comparing import ValueDifference
 from tfsaver.checkpoint.editing.object_graph_merging import merge_object_graphs
 from tfsaver.checkpoint.editing.object_graph_parts import TensorsOfKeys
 from tfsaver.checkpoint.editing.select import SAVE_COUNTER
-from tfsaver.checkpoint.names.name_steps import raise_problems
 from tfsaver.checkpoint.plan import Plan, as_plan, joined
 from tfsaver.checkpoint.recipes import Gather, Recipe
 from tfsaver.checkpoint.tensor_source import TensorSource
-from tfsaver.errors import DataLossError, InvalidArgumentError
+from tfsaver.errors import DataLossError, InvalidArgumentError, raise_problems
 from tfsaver.framework.tensor_slice import TensorSlice
 
 OnConflict: TypeAlias = "Literal['error', 'first', 'last']"

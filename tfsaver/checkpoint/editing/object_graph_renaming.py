@@ -26,17 +26,20 @@ ATTRIBUTES = "/.ATTRIBUTES/"
 _SLOT = "/.OPTIMIZER_SLOT/"
 
 
-def rename_object_graph(graph: schemas.TrackableObjectGraph, new_names: NewNames) -> schemas.TrackableObjectGraph:
+def rename_object_graph(
+    graph: schemas.TrackableObjectGraph, new_names: NewNames, added: Sequence[str] = ()
+) -> schemas.TrackableObjectGraph:
     """The objects of a checkpoint whose tensors have other names.
 
     Args:
         graph: The objects before.
         new_names: For each tensor its new names; none for one that is left out.
+        added: The keys of tensors that are new.
 
     Raises:
         InvalidArgumentError: The tensors of one value are renamed in different ways.
     """
-    return _Renaming(graph, new_names).result()
+    return _Renaming(graph, new_names).result(added)
 
 
 def follow_variables(graph: schemas.TrackableObjectGraph, new_names: NewNames) -> dict[str, tuple[str, ...]]:
@@ -148,23 +151,33 @@ class _Renaming:
             nodes.append(child)
         return nodes
 
-    def result(self) -> schemas.TrackableObjectGraph:
+    def result(self, added: Sequence[str] = ()) -> schemas.TrackableObjectGraph:
         """The graph with the new keys and the paths that they spell."""
         had_values = leading_to_values(self._before)
         for node in self._graph.nodes:
             del node.attributes[:]
         tree: set[tuple[int, str]] = set()
         owners: dict[int, int] = {}
+        # Of variables and of slots that are now several: the further ones.
+        copies: dict[int, list[int]] = {}
         for value in self._values:
             for number, key in enumerate(value.new_keys):
                 owner = value.node_id
                 if value.is_in_tree(key) and (number or self._is_on_its_path(value)):
                     owner = self._grow(_path_of(key), tree)
-                if not number:
+                elif number and _SLOT in key:
+                    owner = self._new_node()
+                if number:
+                    copies.setdefault(value.node_id, []).append(owner)
+                else:
                     owners.setdefault(value.node_id, owner)
                 attribute = self._graph.nodes[owner].attributes.add()
                 attribute.CopyFrom(value.attribute)
                 attribute.checkpoint_key = key
+        for key in added:
+            if ATTRIBUTES in key:
+                name = key.partition(ATTRIBUTES)[2]
+                self._graph.nodes[self._grow(_path_of(key), tree)].attributes.add(name=name, checkpoint_key=key)
         for value in self._values:
             if value.is_in_tree(value.attribute.checkpoint_key):
                 self._remove_old_edges(value, tree)
@@ -173,6 +186,14 @@ class _Renaming:
             del node.children[:]
             for name, child_id in edges.items():
                 node.children.add(node_id=child_id, local_name=name)
+            for slot in list(node.slot_variables):
+                pairs = zip(
+                    copies.get(slot.original_variable_node_id, ()), copies.get(slot.slot_variable_node_id, ()), strict=False
+                )
+                for variable, copy in pairs:
+                    node.slot_variables.add(
+                        original_variable_node_id=variable, slot_variable_node_id=copy, slot_name=slot.slot_name
+                    )
             for slot in node.slot_variables:
                 slot.original_variable_node_id = owners.get(slot.original_variable_node_id, slot.original_variable_node_id)
         has_values = leading_to_values(self._graph)
@@ -190,17 +211,20 @@ class _Renaming:
         for end in range(1, len(path) + 1):
             prefix = path[:end]
             if prefix not in self._node_at:
-                self._node_at[prefix] = len(self._edges)
-                self._edges.append({})
-                node = self._graph.nodes.add()
-                if self._before.nodes[0].HasField("has_checkpoint_values"):
-                    node.has_checkpoint_values.value = True
+                self._node_at[prefix] = self._new_node()
             child = self._node_at[prefix]
             name = _unescaped(path[end - 1])
             self._edges[node_id][name] = child
             tree.add((node_id, name))
             node_id = child
         return node_id
+
+    def _new_node(self) -> int:
+        self._edges.append({})
+        node = self._graph.nodes.add()
+        if self._before.nodes[0].HasField("has_checkpoint_values"):
+            node.has_checkpoint_values.value = True
+        return len(self._edges) - 1
 
     def _remove_old_edges(self, value: _Value, tree: set[tuple[int, str]]) -> None:
         """Takes away the edges that the old key was spelled with and no new one is; those of values left out are pruned."""

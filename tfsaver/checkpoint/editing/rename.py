@@ -1,4 +1,4 @@
-"""A checkpoint's tensors under other names, and turned where the new program has them turned.
+"""A checkpoint's tensors under other names, and changed where the new program has them otherwise.
 
 The mapping goes from the old name to the new one, see `name_map`. In a checkpoint that was written from objects a name is a
 path, and the description of the objects changes with it, so that a program whose objects have the new names restores it:
@@ -6,7 +6,9 @@ path, and the description of the objects changes with it, so that a program whos
     net/dense/kernel/.ATTRIBUTES/...                     -> model/dense/kernel/.ATTRIBUTES/...
     net/dense/kernel/.OPTIMIZER_SLOT/opt/m/.ATTRIBUTES/  -> follows its variable, unless the mapping speaks of it
 
-A tensor that is turned is read whole, and is no longer in slices; all others stream.
+The slots of a changed variable follow it, or are left out with a reason; see `mapped_tensors`.
+
+Changed tensors are made in pieces, and are no longer in slices; see `recipes`.
 """
 
 from __future__ import annotations
@@ -15,11 +17,17 @@ from typing import NamedTuple
 
 from tfsaver import schemas
 from tfsaver.checkpoint.editing import object_graph_renaming
+from tfsaver.checkpoint.names.changes import Joined
+from tfsaver.checkpoint.names.mapped_tensors import follow_with_slots, infos_of
 from tfsaver.checkpoint.names.name_map import NameMapLike, NewNames, Renamed, as_name_map
-from tfsaver.checkpoint.names.name_steps import raise_problems, split_attribute
+from tfsaver.checkpoint.names.name_steps import split_attribute
+from tfsaver.checkpoint.objects.object_graph import full_names_of_keys
 from tfsaver.checkpoint.plan import Plan, as_plan
-from tfsaver.checkpoint.recipes import Rearrange
+from tfsaver.checkpoint.recipes import Recipe
 from tfsaver.checkpoint.tensor_source import TensorSource
+from tfsaver.errors import InvalidArgumentError, raise_problems
+
+_SLOT = "/.OPTIMIZER_SLOT/"
 
 
 class Renaming(NamedTuple):
@@ -33,6 +41,14 @@ class Renaming(NamedTuple):
     plan: Plan
     new_names: NewNames
 
+    def left_out(self, reason: str) -> dict[str, str]:
+        """The tensors that are left out, and why.
+
+        Args:
+            reason: What to say where the mapping itself says so.
+        """
+        return {name: why or reason for name, why in self.new_names.left_out().items()}
+
 
 def renamed(source: TensorSource, name_map: NameMapLike) -> Renaming:
     """A source under other names.
@@ -42,33 +58,54 @@ def renamed(source: TensorSource, name_map: NameMapLike) -> Renaming:
         name_map: From old names to new ones, see `name_map.as_name_map`.
 
     Raises:
-        InvalidArgumentError: Tensors would get one name, names in a dict name nothing, or axes do not fit; says all.
+        InvalidArgumentError: Tensors would get one name, something matches nothing, or changes do not fit; says all.
     """
     plan = as_plan(source)
-    new_names = as_name_map(name_map).apply(plan.tensor_names)
+    new_names = as_name_map(name_map).apply(infos_of(plan))
     if plan.graph is not None:
-        _make_keys(plan, plan.graph, new_names)
-    changed = new_names.changed
-    olds = {target.name: old for old, targets in changed.items() for target in targets}
-    names = sorted([*(name for name in plan.tensor_names if name not in changed), *olds])
-    turned = {
-        target.name: (old, target.transpose)
-        for old, targets in changed.items()
-        for target in targets
-        if target.transpose is not None
-    }
-    _check_axes(plan, turned)
+        _make_keys(plan.graph, new_names)
+    if not new_names.is_renaming:
+        full_names = {} if plan.graph is None else full_names_of_keys(plan.graph.SerializeToString())
+        follow_with_slots(plan, new_names, full_names)
+        raise_problems("the mapping does not fit the names", new_names.collisions())
+    made = new_names.made()
+    names = sorted([*(name for name in plan.tensor_names if name not in new_names.changed), *made])
+    recipes: dict[str, Recipe] = {}
+    olds: dict[str, str] = {}
+    problems: list[str] = []
+    for name, each in made.items():
+        if not each.is_changed:
+            olds[name] = each.inputs[0]
+            continue
+        olds[name] = ""
+        try:
+            recipes[name] = each.recipe(plan.recipe)
+        except InvalidArgumentError as error:
+            problems.append(f"{', '.join(map(repr, each.inputs)) or 'a constant'}, to become {name!r}: {error}")
+    raise_problems("the mapping does not fit the shapes", problems)
     graph = None
     if plan.graph is not None:
-        plain = {old: tuple(target.name for target in targets) for old, targets in new_names.items()}
-        graph = object_graph_renaming.rename_object_graph(plan.graph, plain)
-    recipes = {name: Rearrange(plan.recipe(old), axes=axes) for name, (old, axes) in turned.items()}
+        graph = object_graph_renaming.rename_object_graph(
+            plan.graph, _plain(new_names), [name for name, each in made.items() if not each.inputs]
+        )
     # What is not among the changed names keeps its own.
     column = list(map(olds.get, names, names))
     return Renaming(plan.with_columns(names, column, graph=graph, recipes=recipes), new_names)
 
 
-def _make_keys(plan: Plan, graph: schemas.TrackableObjectGraph, new_names: NewNames) -> None:
+def _plain(new_names: NewNames) -> dict[str, tuple[str, ...]]:
+    """The new names alone. What several tensors become belongs to the first of them."""
+
+    def name_of(target: Renamed) -> str | None:
+        return None if any(join.index for join in target.changes if isinstance(join, Joined)) else target.name
+
+    return {
+        old: tuple(dict.fromkeys(name for target in targets if (name := name_of(target)) is not None))
+        for old, targets in new_names.items()
+    }
+
+
+def _make_keys(graph: schemas.TrackableObjectGraph, new_names: NewNames) -> None:
     """Gives new names the form that keys have, and slots that of their variables."""
     changed = new_names.changed
     for old, targets in changed.items():
@@ -78,30 +115,19 @@ def _make_keys(plan: Plan, graph: schemas.TrackableObjectGraph, new_names: NewNa
             for target in targets
         )
     plain = {old: tuple(target.name for target in targets) for old, targets in new_names.items()}
+    joined = {
+        split_attribute(target.name)[0]
+        for targets in changed.values()
+        for target in targets
+        if any(isinstance(change, Joined) for change in target.changes)
+    }
     problems: list[str] = []
     taken: dict[str, str] = {}
     for old, names in object_graph_renaming.follow_variables(graph, plain).items():
         if names != plain[old]:
-            turn = _turn_of_slot(plan, old, new_names)
-            changed[old] = tuple(Renamed(name, turn) for name in names)
-        problems += [f"{taken[name]!r} and {old!r} both become {name!r}" for name in names if name in taken]
-        taken.update(dict.fromkeys(names, old))
+            changed[old] = tuple(map(Renamed, names))
+        # What several tensors become has their slots together.
+        alone = [name for name in names if split_attribute(name)[0].partition(_SLOT)[0] not in joined]
+        problems += [f"{taken[name]!r} and {old!r} both become {name!r}" for name in alone if name in taken]
+        taken.update(dict.fromkeys(alone, old))
     raise_problems("the mapping does not fit the objects", problems)
-
-
-def _turn_of_slot(plan: Plan, slot: str, new_names: NewNames) -> tuple[int, ...] | None:
-    """How a slot is transposed that follows its variable: like it, where it has its shape."""
-    path, _, attribute = slot.partition("/.OPTIMIZER_SLOT/")
-    variable = path + split_attribute(attribute)[1]
-    targets = new_names.get(variable, ())
-    if not targets or plan.info(variable).shape != plan.info(slot).shape:
-        return None
-    return targets[0].transpose
-
-
-def _check_axes(plan: Plan, turned: dict[str, tuple[str, tuple[int, ...]]]) -> None:
-    problems = []
-    for old, axes in turned.values():
-        if len(axes) != len(shape := plan.info(old).shape):
-            problems.append(f"{old!r} of shape {list(shape)} has not the {len(axes)} axes to be transposed")
-    raise_problems("the mapping does not fit the shapes", problems)

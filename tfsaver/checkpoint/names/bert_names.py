@@ -93,4 +93,4 @@ def _template(name: str) -> str:
 def _numbered(name: str, table: dict[str, Renamed]) -> Renamed:
     found = table[_template(name)]
     number = _NUMBER.search(name)
-    return Renamed(found.name.format(number[0]) if number else found.name, found.transpose)
+    return found._replace(name=found.name.format(number[0]) if number else found.name)

@@ -54,7 +54,11 @@ def rename_words(table: Mapping[str, str]) -> Callable[[Sequence[str]], dict[str
     words = re.compile(rf"(?<=/)({'|'.join(map(re.escape, table))})(?![^/])")
 
     def rename(names: Sequence[str]) -> dict[str, str]:
-        return {name: words.sub(lambda found: table[found[0]], name) for name in names if not _LINEAR_MODEL.search(name)}
+        return {
+            name: words.sub(lambda found: table[found[0]], name)
+            for name in names
+            if words.search(name) and not _LINEAR_MODEL.search(name)
+        }
 
     return rename
 
@@ -77,7 +81,8 @@ def rename_keras_scopes(names: Sequence[str]) -> dict[str, str]:
             scopes, _, layer = oldest["layer"].rpartition("/")
             scope = scopes if scopes.rpartition("/")[2] == layer else oldest["layer"]
             new = f"{scope}/{'embeddings' if word == 'kernel' and _KERAS_1_EMBEDDING.search(scope) else word}"
-        renamed[name] = new + attribute
+        if new != path:
+            renamed[name] = new + attribute
     return renamed
 
 

@@ -59,39 +59,39 @@ def _leave_moving_averages(names: Sequence[str]) -> dict[str, str | None]:
 TABLES = {
     "rnn-cells": Table(
         "recurrent cells of TensorFlow 0.x, 1.0 and 1.1 (weights, biases, Linear/Matrix) as 1.2 and later name them",
-        RenameTogether(rename_rnn_cells),
+        RenameTogether(rename_rnn_cells, "table 'rnn-cells'"),
     ),
     "slim-to-keras": Table(
         "tf.slim's words for variables (weights, biases) as Keras and tf.layers have them (kernel, bias)",
-        RenameTogether(rename_slim_to_keras),
+        RenameTogether(rename_slim_to_keras, "table 'slim-to-keras'"),
     ),
-    "keras-to-slim": Table("the same, the other way", RenameTogether(rename_keras_to_slim)),
+    "keras-to-slim": Table("the same, the other way", RenameTogether(rename_keras_to_slim, "table 'keras-to-slim'")),
     "keras-scopes": Table(
         "names of Keras 1 (dense_1_W) and of Keras's h5 files (dense_1/dense_1/kernel:0) as dense_1/kernel",
-        RenameTogether(rename_keras_scopes),
+        RenameTogether(rename_keras_scopes, "table 'keras-scopes'"),
     ),
     "moving-averages": Table(
         "the moving average of each variable in the variable's place (w/ExponentialMovingAverage as w)",
-        RenameTogether(_take_moving_averages),
+        RenameTogether(_take_moving_averages, "table 'moving-averages'"),
     ),
     "without-moving-averages": Table(
         "moving averages left out, the variables as they are",
-        RenameTogether(_leave_moving_averages),
+        RenameTogether(_leave_moving_averages, "table 'without-moving-averages'"),
     ),
     "bert-to-pytorch": Table(
         "Google's BERT as PyTorch's BertForPreTraining, dense kernels transposed, optimizer state left out",
-        RenameTogether(rename_bert_to_pytorch),
+        RenameTogether(rename_bert_to_pytorch, "table 'bert-to-pytorch'"),
     ),
     "pytorch-to-bert": Table(
         "PyTorch's BertForPreTraining as Google's BERT, dense kernels transposed",
-        RenameTogether(rename_bert_from_pytorch),
+        RenameTogether(rename_bert_from_pytorch, "table 'pytorch-to-bert'"),
     ),
     "batch-norm-to-pytorch": Table(
         "batch normalisation's gamma, beta, moving_mean, moving_variance as weight, bias, running_mean, running_var",
-        RenameTogether(rename_norms_to_pytorch),
+        RenameTogether(rename_norms_to_pytorch, "table 'batch-norm-to-pytorch'"),
     ),
     "pytorch-to-batch-norm": Table(
         "the same, the other way, without num_batches_tracked",
-        RenameTogether(rename_norms_from_pytorch),
+        RenameTogether(rename_norms_from_pytorch, "table 'pytorch-to-batch-norm'"),
     ),
 }

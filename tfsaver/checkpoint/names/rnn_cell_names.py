@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from tfsaver.checkpoint.names.name_steps import RenameByRules, Rule, split_attribute
+from tfsaver.checkpoint.names.name_steps import Infos, RenameByRules, Rule, split_attribute
 
 # 1.0 and 1.1: scopes in which weights became kernel, and biases bias.
 _SCOPES = (
@@ -102,7 +102,7 @@ def rename_rnn_cells(names: Sequence[str]) -> dict[str, str]:
         path, attribute = split_attribute(name)
         if new := _of_oldest(path, sharded):
             renamed[name] = new + attribute
-    for name, targets in _LATER.rename([name for name in names if name not in renamed], []).items():
+    for name, targets in _LATER.apply(Infos([name for name in names if name not in renamed])).changed.items():
         if targets and targets[0].name != name:
             renamed[name] = targets[0].name
     return renamed

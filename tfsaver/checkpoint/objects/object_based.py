@@ -20,8 +20,8 @@ from tfsaver.checkpoint.names.name_map import NameMapLike
 from tfsaver.checkpoint.objects.object_graph import ObjectGraph
 from tfsaver.checkpoint.objects.object_graph_like import SAVE_COUNTER_KEY
 from tfsaver.checkpoint.objects.object_matching import match_objects
-from tfsaver.checkpoint.plan import Plan
-from tfsaver.checkpoint.recipes import Constant, Rearrange, Recipe, Take
+from tfsaver.checkpoint.plan import Plan, as_plan
+from tfsaver.checkpoint.recipes import Constant, Recipe
 from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.errors import InvalidArgumentError, NotFoundError
 from tfsaver.framework import tensor_util
@@ -65,7 +65,7 @@ def for_objects(
             are left over; says all.
     """
     given = {SAVE_COUNTER_KEY: np.int64(1), **(defaults or {})}
-    dropped, report = match_objects(source, graph, name_map, defaults=set(given), allow_unused=allow_unused)
+    dropped, report, source = match_objects(source, graph, name_map, defaults=set(given), allow_unused=allow_unused)
     if strict and not report.ok:
         raise (NotFoundError if report.missing else InvalidArgumentError).of_lines(report.lines())
     recipes: dict[str, Recipe] = {}
@@ -74,11 +74,11 @@ def for_objects(
         recipes[key] = Constant(*tensor_util.as_tensor(given[key], key))
     for item in report.matched:
         origins[item.name] = item.key
-        if item.transpose is not None:
-            recipes[item.name] = Rearrange(Take(source, item.key), axes=item.transpose)
     names = sorted(origins)
     objects = schemas.TrackableObjectGraph.FromString(without_values(graph, dropped).serialize())
-    plan = Plan([source], names, [origins[name] for name in names], recipes=recipes, graph=objects)
+    offered = as_plan(source)
+    made = {item.name: offered.recipe(item.key) for item in report.matched if offered.is_changed(item.key)}
+    plan = Plan([source], names, [origins[name] for name in names], recipes={**made, **recipes}, graph=objects)
     return ForObjects(plan, report)
 
 

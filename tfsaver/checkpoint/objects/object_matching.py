@@ -20,8 +20,9 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import NamedTuple
 
 from tfsaver.checkpoint.match_report import AmbiguousTensor, MatchedTensor, MatchReport, MismatchedTensor, MissingTensor
-from tfsaver.checkpoint.names.name_map import NameMapLike, as_name_map
-from tfsaver.checkpoint.names.name_steps import Renamed
+from tfsaver.checkpoint.names.mapped_tensors import MappedTensors, infos_of
+from tfsaver.checkpoint.names.name_map import NameMapLike, NewNames, as_name_map
+from tfsaver.checkpoint.names.name_steps import Renamed, Targets
 from tfsaver.checkpoint.objects.object_graph import (
     DESCRIPTIONS,
     VARIABLE_VALUE,
@@ -42,28 +43,18 @@ _SUFFIX = f"/.ATTRIBUTES/{VARIABLE_VALUE}"
 _MAX_COMPARISONS = 50_000
 
 
-class Origin(NamedTuple):
-    """Where a value comes from.
-
-    Attributes:
-        name: The tensor's name in the source.
-        transpose: The order that its axes are brought into; None leaves them.
-    """
-
-    name: str
-    transpose: tuple[int, ...] | None
-
-
 class ObjectMatch(NamedTuple):
     """What came of a comparison.
 
     Attributes:
         dropped: The keys of the graph's values that have no tensor that fits.
         report: Which tensor is for which value.
+        source: The tensors that the report speaks of: those that were given, as the mapping changes them.
     """
 
     dropped: frozenset[str]
     report: MatchReport
+    source: TensorSource
 
 
 def match_objects(
@@ -88,6 +79,7 @@ def match_objects(
         DataLossError: An entry of the source's index, or its object graph, is damaged.
     """
     offers = _Offers(source, name_map)
+    source = offers.source
     counts = Counter(attribute.full_name for attribute in graph.attributes)
     known = sorted(graph.tensors)
     matched: list[MatchedTensor] = []
@@ -109,7 +101,7 @@ def match_objects(
             is_unique = counts[full_name] == 1
             origin = offers.find(name, full_name if is_unique else "")
             if origin is None and full_name and not is_unique and (several := offers.find("", full_name)):
-                ambiguous.setdefault((several.name, full_name), []).append(name)
+                ambiguous.setdefault((several, full_name), []).append(name)
                 dropped.add(attribute.key)
             elif origin is None and name in defaults:
                 given.append(name)
@@ -117,7 +109,7 @@ def match_objects(
                 missing[name] = attribute
                 dropped.add(attribute.key)
             else:
-                found = _compare(name, origin, source.info(origin.name), graph.tensors.get(name))
+                found = _compare(name, source.info(origin), graph.tensors.get(name), offers.changes.get(origin, ()))
                 if isinstance(found, MatchedTensor):
                     matched.append(found)
                 else:
@@ -146,8 +138,9 @@ def match_objects(
         ),
         defaults=tuple(given),
         is_unexpected_wrong=not allow_unused,
+        notes=offers.notes,
     )
-    return ObjectMatch(frozenset(dropped), report)
+    return ObjectMatch(frozenset(dropped), report, source)
 
 
 class _Offers:
@@ -161,24 +154,33 @@ class _Offers:
         self.full_names = {key: name for key, name in full_names.items() if name and key in there}
         counts = Counter(self.full_names.values())
         keys = {name: key for key, name in self.full_names.items() if counts[name] == 1 and name not in there}
-        renamed = as_name_map(name_map).apply([*names, *keys])
+        renamed = as_name_map(name_map).apply(infos_of(source, [*names, *keys], keys))
+        # What a mapping says of a variable by what it was called is as good as if it said it by its key.
+        changed: dict[str, Targets] = {}
+        left_out: set[str] = set()
+        for name, targets in renamed.changed.items():
+            key = keys.get(name, name)
+            changed[key] = (*changed.get(key, ()), *targets)
+            left_out |= set() if targets else {key}
         # A variable that is left out by what it was called is left out.
-        self.left_out = {keys.get(name, name) for name, targets in renamed.items() if not targets}
-        self._exact: dict[str, Origin] = {}
-        self._called: dict[str, Origin] = {}
-        for name, targets in renamed.items():
-            offered = self._called if name in keys else self._exact
-            # What a mapping says of a variable by what it was called is as good as if it said it by its key.
-            if name in keys and targets != (Renamed(name),):
-                offered = self._exact
-            for target in targets:
-                if keys.get(name, name) not in self.left_out:
-                    offered[target.name] = Origin(keys.get(name, name), target.transpose)
-        for name, origin in self._exact.items():
-            self._called.setdefault(name.removesuffix(_SUFFIX), origin)
+        changed.update(dict.fromkeys(left_out, ()))
+        named = frozenset(keys.get(name, name) for name in renamed.named)
+        new_names = NewNames(names, changed, renamed.added, renamed.counts, named, renamed.own_notes)
+        mapped = MappedTensors(source, new_names, self.full_names)
+        self.left_out = set(new_names.left_out())
+        self.source, self.changes, self.notes = mapped.source, mapped.changes, mapped.notes
+        # Tensors by the names that they are offered under, and by what their variables were called.
+        self._exact = {target.name: key for key, targets in mapped.targets.items() for target in targets}
+        self._exact.update((name, name) for name in names if name not in changed)
+        self._called: dict[str, str] = {}
+        for name, key in keys.items():
+            if name not in renamed.changed and key not in self.left_out and key in self.source:
+                self._called[name] = key
+        for name, key in self._exact.items():
+            self._called.setdefault(name.removesuffix(_SUFFIX), key)
         self._sorted = sorted(self._exact)
 
-    def find(self, key: str, full_name: str) -> Origin | None:
+    def find(self, key: str, full_name: str) -> str | None:
         """The tensor that is for the value of this key and full name; either may be empty."""
         for name in (key, full_name):
             if name and name in self._exact:
@@ -209,21 +211,17 @@ def _beginning_with(names: Sequence[str], text: str) -> list[str]:
 
 
 def _compare(
-    name: str, origin: Origin, info: TensorInfo, wanted: WantedTensor | None
+    name: str, info: TensorInfo, wanted: WantedTensor | None, changes: tuple[str, ...]
 ) -> MatchedTensor | MismatchedTensor:
     """The tensor as what the value needs, or what keeps it from being that."""
     shape = tuple(info.shape)
-    if origin.transpose is not None:
-        if len(origin.transpose) != len(shape):
-            return MismatchedTensor(name, origin.name, "axes", str(list(origin.transpose)), shape_text(shape))
-        shape = tuple(shape[axis] for axis in origin.transpose)
     if wanted is None:
         wanted = WantedTensor(name, info.dtype, shape)
     if info.dtype.data_type != wanted.dtype.data_type:
-        return MismatchedTensor(name, origin.name, "dtype", wanted.dtype.name, info.dtype.name)
+        return MismatchedTensor(name, info.name, "dtype", wanted.dtype.name, info.dtype.name)
     if not is_compatible(shape, wanted.shape):
-        return MismatchedTensor(name, origin.name, "shape", shape_text(wanted.shape), shape_text(shape))
-    return MatchedTensor(wanted, origin.name, shape, info.num_bytes, bool(info.slices), origin.transpose, "object")
+        return MismatchedTensor(name, info.name, "shape", shape_text(wanted.shape), shape_text(shape))
+    return MatchedTensor(wanted, info.name, shape, info.num_bytes, bool(info.slices), changes, "object")
 
 
 def _suggest(

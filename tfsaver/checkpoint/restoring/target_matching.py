@@ -90,12 +90,10 @@ class Found(NamedTuple):
 
     Attributes:
         key: The tensor.
-        transpose: The order of its axes; None leaves it.
         how: By what it was found.
     """
 
     key: str
-    transpose: tuple[int, ...] | None
     how: str
 
 
@@ -125,7 +123,7 @@ class Matching:
         self._wanted = wanted
         self._keys = set(names.keys)
         self._available = self._keys.difference(names.mapped)
-        self._stored: dict[tuple[str, tuple[int, ...] | None], StoredTensor] = {}
+        self._stored: dict[str, StoredTensor] = {}
         self.found: dict[WantedVariable, Found] = {}
         self.ambiguous: dict[WantedVariable, AmbiguousTensor] = {}
         self.notes: list[str] = []
@@ -149,45 +147,40 @@ class Matching:
         found = self.found[item]
         if found.how == STEPS:
             # Not the tensor itself: the number is made of it.
-            return MatchedTensor(item.tensor, found.key, (), item.tensor.dtype.size, False, None, found.how)
-        result = self._compared(item, found.key, found.transpose)
+            return MatchedTensor(item.tensor, found.key, (), item.tensor.dtype.size, False, (), found.how)
+        result = self._compared(item, found.key)
         if isinstance(result, MismatchedTensor) and found.how == "mapping" and result.fact == "shape":
-            result = self._without_units(item, found.key, found.transpose) or result
+            result = self._without_units(item, found.key) or result
         if isinstance(result, MatchedTensor):
-            return result._replace(wanted=item.tensor, transpose=found.transpose, how=found.how)
+            return result._replace(wanted=item.tensor, changes=self._names.changes.get(found.key, ()), how=found.how)
         return result
 
-    def _compared(
-        self, item: WantedVariable, key: str, transpose: tuple[int, ...] | None
-    ) -> MatchedTensor | MismatchedTensor:
+    def _compared(self, item: WantedVariable, key: str) -> MatchedTensor | MismatchedTensor:
         wanted = item.tensor
         if self._cast and can_cast(dtype := self._names.info(key).dtype, wanted.dtype):
             wanted = dataclasses.replace(wanted, dtype=dtype)
-        return self._stored_tensor(key, transpose).compare(wanted)
+        return self._stored_tensor(key).compare(wanted)
 
-    def _without_units(self, item: WantedVariable, key: str, transpose: tuple[int, ...] | None) -> MatchedTensor | None:
+    def _without_units(self, item: WantedVariable, key: str) -> MatchedTensor | None:
         """What the caller's mapping names fits whether or not axes of size 1 are written down: no number can go astray."""
         wanted, info = item.tensor.shape, self._names.info(key)
         if wanted is None or None in wanted or item.tensor.tensor_slice is not None or info.slices:
             return None
-        shape = tuple(info.shape) if transpose is None else tuple(info.shape[axis] for axis in transpose)
+        shape = tuple(info.shape)
         if drop_units(shape) != drop_units(wanted):
             return None
         tensor = dataclasses.replace(item.tensor, shape=shape)
-        result = self._compared(dataclasses.replace(item, tensor=tensor), key, transpose)
+        result = self._compared(dataclasses.replace(item, tensor=tensor), key)
         exact = tuple(size for size in wanted if size is not None)
         return result._replace(shape=exact) if isinstance(result, MatchedTensor) else None
 
-    def _stored_tensor(self, key: str, transpose: tuple[int, ...] | None) -> StoredTensor:
-        if (key, transpose) not in self._stored:
-            info = self._names.info(key)
-            if transpose is not None and len(transpose) == len(info.shape):
-                info = info._replace(shape=tuple(info.shape[axis] for axis in transpose), pieces=())
-            self._stored[key, transpose] = StoredTensor(info)
-        return self._stored[key, transpose]
+    def _stored_tensor(self, key: str) -> StoredTensor:
+        if key not in self._stored:
+            self._stored[key] = StoredTensor(self._names.info(key))
+        return self._stored[key]
 
-    def _fits(self, item: WantedVariable, key: str, transpose: tuple[int, ...] | None = None) -> bool:
-        return isinstance(self._compared(item, key, transpose), MatchedTensor)
+    def _fits(self, item: WantedVariable, key: str) -> bool:
+        return isinstance(self._compared(item, key), MatchedTensor)
 
     def _is_open(self, item: WantedVariable) -> bool:
         return item not in self.found and item not in self.ambiguous
@@ -196,7 +189,7 @@ class Matching:
         self._doubts.setdefault(item, AmbiguousTensor(item.tensor.name, tuple(dict.fromkeys(keys)), reason))
 
     def _match_mapped(self) -> None:
-        offered: dict[WantedVariable, list[tuple[str, tuple[int, ...] | None]]] = {}
+        offered: dict[WantedVariable, list[str]] = {}
         for key, targets in self._names.mapped.items():
             for target in targets:
                 owners = self._by_name.get(target.name) or self._by_path.get(target.name) or []
@@ -205,13 +198,13 @@ class Matching:
                         self._doubt(item, [key], f"{_count(owners)} variables have the name {target.name!r}")
                     continue
                 for item in owners:
-                    offered.setdefault(item, []).append((key, target.transpose))
+                    offered.setdefault(item, []).append(key)
         for item, offers in offered.items():
             if len(offers) == 1:
-                self.found[item] = Found(*offers[0], "mapping")
+                self.found[item] = Found(offers[0], "mapping")
             else:
                 reason = "the mapping has several tensors for it"
-                self.ambiguous[item] = AmbiguousTensor(item.tensor.name, tuple(key for key, _ in offers), reason)
+                self.ambiguous[item] = AmbiguousTensor(item.tensor.name, tuple(offers), reason)
 
     def _match_in_rounds(self, items: Sequence[WantedVariable]) -> None:
         names = self._names
@@ -258,7 +251,7 @@ class Matching:
                 self._doubt(item, keys, f"found by its {how}, but belongs to {taken[key].tensor.name}")
         for key, claiming in claims.items():
             if len({item.identity for item in claiming}) == 1:
-                self.found.update((item, Found(key, None, how)) for item in claiming)
+                self.found.update((item, Found(key, how)) for item in claiming)
                 continue
             for item in claiming:
                 others = ", ".join(other.tensor.name for other in claiming if other is not item)
@@ -280,9 +273,8 @@ class Matching:
                 continue
             keys = [key for spelling in slot.spellings for key in there.get(spelling, ()) if key in free]
             if len(keys) == 1:
-                # What turns the variable turns its slot.
                 told = ", by inference" if keys[0] in self.state.inferred else ""
-                self.found[item] = Found(keys[0], owner.transpose, f"slot of {owner.key}{told}")
+                self.found[item] = Found(keys[0], f"slot of {owner.key}{told}")
             elif keys:
                 self._doubt(item, keys, f"several optimizers have this slot for {owner.key}")
 
@@ -293,14 +285,14 @@ class Matching:
             taken = {found.key for found in self.found.values()}
             free = [key for key in there if key in self._keys and key not in taken]
             if len(items) == len(free) == 1:
-                self.found[items[0]] = Found(free[0], None, "optimizer")
+                self.found[items[0]] = Found(free[0], "optimizer")
         for item in steps:
             if item in self.found:
                 continue
             if len(steps) == 1 and item.counts == "adam steps" and self.state.beta_powers is not None:
-                self.found[item] = Found(self.state.beta_powers[0], None, STEPS)
+                self.found[item] = Found(self.state.beta_powers[0], STEPS)
             elif GLOBAL_STEP in self._keys:
-                self.found[item] = Found(GLOBAL_STEP, None, STEPS)
+                self.found[item] = Found(GLOBAL_STEP, STEPS)
 
     def _match_shapes(self, items: Sequence[WantedVariable]) -> None:
         """Pairs variables and tensors by dtype and shape, several of one by their order, where there are as many of both."""
@@ -327,7 +319,7 @@ class Matching:
             place = {identity: index for index, identity in enumerate(members)}
             how = "shape" if len(keys) == 1 else "shape and order"
             if keys:
-                self.found.update((item, Found(keys[place[item.identity]], None, how)) for item in group)
+                self.found.update((item, Found(keys[place[item.identity]], how)) for item in group)
 
 
 def can_cast(stored: DType, wanted: DType) -> bool:

@@ -15,6 +15,7 @@ from tfsaver.checkpoint.match_report import (
     MismatchedTensor,
     MissingTensor,
 )
+from tfsaver.checkpoint.names.changes import Known, Spec, folded
 from tfsaver.checkpoint.names.name_map import NameMap
 from tfsaver.checkpoint.names.name_steps import Renamed
 from tfsaver.checkpoint.names.rename_tables import TABLES
@@ -23,7 +24,7 @@ from tfsaver.checkpoint.restoring.matching import MAX_COMPARISONS
 from tfsaver.checkpoint.restoring.proposals import Proposals, mapping_of_shapes
 from tfsaver.checkpoint.restoring.target_matching import GLOBAL_STEP, STEPS, Matching, WantedVariable
 from tfsaver.checkpoint.wanted_tensor import is_compatible
-from tfsaver.errors import nearest_names
+from tfsaver.errors import InvalidArgumentError, nearest_names
 
 _PAIRS_IN_TEXT = 12
 
@@ -98,6 +99,7 @@ def report_on(
         ambiguous=tuple(ambiguous.values()),
         left=tuple(left),
         notes=(
+            *names.notes,
             *matching.notes,
             *_notes_on_order(matched),
             *proposals.notes,
@@ -159,11 +161,12 @@ def _notes_on_tables(missing: dict[str, WantedVariable], candidates: dict[str, s
                 (label,) = labels
                 wanted = missing[label].tensor
                 info = names.info(keys_of[old])
-                shape = tuple(info.shape)
-                if target.transpose is not None and len(target.transpose) == len(shape):
-                    shape = tuple(shape[axis] for axis in target.transpose)
-                fits = is_compatible(shape, wanted.full_shape or wanted.shape)
-                if fits and info.dtype.data_type == wanted.dtype.data_type:
+                try:
+                    made = folded(Known(Spec(info.dtype, tuple(info.shape))), target.changes)
+                except InvalidArgumentError:
+                    continue
+                fits = is_compatible(made.shape, wanted.full_shape or wanted.shape)
+                if fits and made.dtype.data_type == wanted.dtype.data_type:
                     found.add(label)
         if found:
             counts = f"{len(found)} of the {len(missing)} that are missing"

@@ -96,9 +96,7 @@ def _recipe(
         steps = np.asarray(_steps(source, item, tensor, state), np.int64)
         made = Constant(steps, dtypes.from_numpy(steps.dtype))
     else:
-        made = Take(source, tensor.key)
-        if tensor.transpose is not None:
-            made = Rearrange(made, axes=tensor.transpose)
+        made = source.recipe(tensor.key) if isinstance(source, Plan) else Take(source, tensor.key)
         if item.part is not None:
             made = Rearrange(made, part=item.part[1])
         if made.shape != tensor.shape:

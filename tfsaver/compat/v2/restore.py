@@ -121,7 +121,6 @@ class _Plan:
         old_scope, new_scope = _scopes(scope)
         self._target = Target(target)
         items = self._target.select(select.include if select else (), select.exclude if select else ())
-        self._source = source
         graph = read_object_graph(source)
         node_id = None if graph is None else node_at(graph, old_scope)
         among = None
@@ -129,11 +128,12 @@ class _Plan:
             among = keys_below(graph, node_id) if old_scope else None
         elif scope is not None:
             step = RenameScope("/".join((*old_scope, "")), "/".join((*new_scope, "")), is_only=True)
-            name_map = NameMap([step, *name_map.steps])
+            name_map = NameMap([step, *name_map.steps], allow_unmatched=name_map.allow_unmatched)
         if guesses:
-            name_map = NameMap([*name_map.steps, RenameByDict(guesses)])
+            name_map = NameMap([*name_map.steps, RenameByDict(guesses)], allow_unmatched=name_map.allow_unmatched)
         names = TensorNames(source, graph, name_map, among)
-        self._state = _state(source, graph)
+        self._source = names.source
+        self._state = names.with_slots(_state(source, graph))
         keys = {} if graph is None else keys_by_walking(descend(self._target.root, new_scope), graph, old_scope)
         wanted, others = self._wanted(items, keys)
         matching = Matching([*wanted.values(), *others], names, self._state, by=by, cast=cast)

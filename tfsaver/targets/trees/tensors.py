@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Hashable, Iterator, Mapping
-from typing import Any, Generic, Literal, NamedTuple, TypeAlias, TypeVar
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 from tfsaver.checkpoint.execution import Data, Execution, Part, Progress, Sink, Target, as_array
 from tfsaver.checkpoint.tensor_source import Array, TensorSource
@@ -32,18 +32,6 @@ _KINDS = (*FRAMEWORKS, "str", "bytes")
 _MAX_BATCH = 256 << 20
 
 
-class WantedTensor(NamedTuple):
-    """A leaf that is to be read.
-
-    Attributes:
-        leaf: What the tree says of it.
-        transpose: The order that its axes are brought into; None leaves them.
-    """
-
-    leaf: Leaf
-    transpose: tuple[int, ...] | None = None
-
-
 def check_framework(framework: str | None) -> None:
     """Checks that a framework is one.
 
@@ -58,7 +46,7 @@ def check_framework(framework: str | None) -> None:
 
 def read_tensors(
     source: TensorSource,
-    wanted: Mapping[_Slot, WantedTensor],
+    wanted: Mapping[_Slot, Leaf],
     framework: str | None,
     *,
     progress: Progress | None = None,
@@ -73,7 +61,7 @@ def read_tensors(
 
     Raises:
         MissingExtraError: PyTorch or JAX is needed and is not there.
-        InvalidArgumentError: They lack some types, or axes do not fit; says all.
+        InvalidArgumentError: They lack some types; says all.
         DataLossError: A tensor is damaged, or cannot have been what it is said to have been.
     """
     leaves = _Leaves(source, wanted, framework)
@@ -92,25 +80,23 @@ class _Leaves(Target, Generic[_Slot]):
         made: What was made, by where the caller wants it.
     """
 
-    def __init__(self, source: TensorSource, wanted: Mapping[_Slot, WantedTensor], framework: str | None) -> None:
+    def __init__(self, source: TensorSource, wanted: Mapping[_Slot, Leaf], framework: str | None) -> None:
         self._wanted = wanted
         self._framework = framework
-        self._kinds = {slot: _kind(item.leaf, source, framework) for slot, item in wanted.items()}
+        self._kinds = {slot: _kind(leaf, source, framework) for slot, leaf in wanted.items()}
         self._maker = _Maker(set(self._kinds.values()))
         self._slots: dict[str, list[_Slot]] = {}
-        for slot, (leaf, _) in wanted.items():
+        for slot, leaf in wanted.items():
             self._slots.setdefault(leaf.key, []).append(slot)
         self.batch_size = _MAX_BATCH if self._maker.copies else sys.maxsize
         self.made: dict[_Slot, Any] = {}
 
     def check(self, source: TensorSource) -> None:
         problems: dict[str, None] = {}
-        for slot, (leaf, transpose) in self._wanted.items():
+        for slot, leaf in self._wanted.items():
             info = source.info(leaf.key)
             if reason := self._maker.refusal(info.dtype, self._kinds[slot]):
                 problems[f"{leaf.key}: {reason}"] = None
-            if transpose is not None and len(transpose) != len(info.shape):
-                problems[f"{leaf.key}: {len(transpose)} axes to transpose, its shape is {list(info.shape)}"] = None
         if problems:
             hint = "" if self._framework == "numpy" else " (framework='numpy' loads arrays of any type)"
             raise InvalidArgumentError("\n  ".join([f"some tensors cannot be loaded{hint}:", *problems]))
@@ -126,11 +112,11 @@ class _Leaves(Target, Generic[_Slot]):
         array = as_array(data)
         alike: dict[Hashable, Any] = {}
         for slot in self._slots[info.name]:
-            leaf, transpose = self._wanted[slot]
+            leaf = self._wanted[slot]
             kind = self._kinds[slot]
-            how = (kind, transpose, *sorted(leaf.options.items()))
+            how = (kind, *sorted(leaf.options.items()))
             if how not in alike:
-                alike[how] = self._maker.make(array if transpose is None else array.transpose(transpose), leaf, kind)
+                alike[how] = self._maker.make(array, leaf, kind)
             self.made[slot] = alike[how]
 
 
