@@ -17,6 +17,7 @@ OPTIONS = ("trusted", "progress", "overwrite", "dry_run", "select")
 # What is no entry point: types that functions return, take or raise.
 TYPES = {
     "DiffReport",
+    "Identity",
     "MatchReport",
     "PendingSave",
     "RestoreReport",
@@ -101,6 +102,7 @@ REASONS: dict[str, dict[str, str]] = {
     },
     "freeze_saved_model": {"progress": GRAPH, "overwrite": READS, "dry_run": READS, "select": MODEL},
     "get_checkpoint_state": {"progress": INDEX, "overwrite": READS, "dry_run": READS, "select": WHOLE},
+    "identify": {"progress": "it reads a few kilobytes", "overwrite": READS, "dry_run": READS, "select": WHOLE},
     "latest_checkpoint": {"overwrite": READS, "dry_run": READS, "select": WHOLE},
     "list_variables": {"progress": INDEX, "overwrite": READS, "dry_run": READS, "select": TENSORFLOW},
     "load": {"overwrite": READS, "dry_run": READS},
@@ -160,7 +162,8 @@ def test_options_have_one_meaning() -> None:
 def test_words_of_earlier_releases_are_gone() -> None:
     words = {"path", "prefix", "source_path", "include", "exclude", "selection", "out", "export_dir"}
     found = {(name, each) for name in ENTRY_POINTS for each in words & parameters(name).keys()}
-    assert found == {("BundleWriter", "prefix"), ("ShardWriter", "prefix"), ("load_slices", "out")}
+    # What is identified may be anything.
+    assert found == {("BundleWriter", "prefix"), ("ShardWriter", "prefix"), ("identify", "path"), ("load_slices", "out")}
 
 
 def test_page_of_renamed_options_has_each_of_them() -> None:

@@ -54,10 +54,10 @@ OF_DIRECTORIES: dict[str, Act] = {
     "get_checkpoint_state": lambda given, out, trusted: tfsaver.get_checkpoint_state(given, trusted=trusted),
     "latest_checkpoint": lambda given, out, trusted: tfsaver.latest_checkpoint(given, trusted=trusted),
 }
-# Proved where there is a SavedModel or a program.
+# Proved where there is a SavedModel, a program, or a file of another kind.
 ELSEWHERE = {
-    "compare", "edit_saved_model", "export_saved_model", "freeze_saved_model", "load_saved_model", "merge_bundles",
-    "merge_saved_models", "restore",
+    "compare", "edit_saved_model", "export_saved_model", "freeze_saved_model", "identify", "load_saved_model",
+    "merge_bundles", "merge_saved_models", "restore",
 }  # fmt: skip
 
 

@@ -40,19 +40,17 @@ if TYPE_CHECKING:
     from tfsaver.checkpoint.checkpoint_management import get_checkpoint_state as get_checkpoint_state
     from tfsaver.checkpoint.checkpoint_management import latest_checkpoint as latest_checkpoint
     from tfsaver.checkpoint.checkpoint_reader import CheckpointReader as CheckpointReader
-    from tfsaver.checkpoint.checkpoint_reader import list_variables as list_variables
-    from tfsaver.checkpoint.checkpoint_reader import load_checkpoint as load_checkpoint
-    from tfsaver.checkpoint.checkpoint_reader import load_variable as load_variable
     from tfsaver.checkpoint.doctor.doctor import diagnose as diagnose
     from tfsaver.checkpoint.doctor.salvage import salvage_checkpoint as salvage
     from tfsaver.checkpoint.editing.diff import DiffReport as DiffReport
+    from tfsaver.checkpoint.identify import Identity as Identity
+    from tfsaver.checkpoint.identify import identify as identify
     from tfsaver.checkpoint.match_report import MatchReport as MatchReport
     from tfsaver.checkpoint.match_report import MatchReport as RestoreReport
     from tfsaver.checkpoint.retention import Retention as Retention
     from tfsaver.checkpoint.save import save_checkpoint as save_checkpoint
     from tfsaver.checkpoint.selection import Selection as Selection
     from tfsaver.checkpoint.verify import VerifyReport as VerifyReport
-    from tfsaver.checkpoint.verify import verify_checkpoint as verify
     from tfsaver.checkpoint.write_report import WriteReport as WriteReport
     from tfsaver.compat.export import export_saved_model as export_saved_model
     from tfsaver.compat.v1.saver import Saver as Saver
@@ -67,6 +65,9 @@ if TYPE_CHECKING:
     from tfsaver.verbs.cast import cast as cast
     from tfsaver.verbs.convert import convert as convert
     from tfsaver.verbs.diff import diff as diff
+    from tfsaver.verbs.load_checkpoint import list_variables as list_variables
+    from tfsaver.verbs.load_checkpoint import load_checkpoint as load_checkpoint
+    from tfsaver.verbs.load_checkpoint import load_variable as load_variable
     from tfsaver.verbs.merge import merge as merge
     from tfsaver.verbs.ranks import PendingSave as PendingSave
     from tfsaver.verbs.ranks import ShardWriter as ShardWriter
@@ -83,12 +84,14 @@ if TYPE_CHECKING:
     from tfsaver.verbs.strip import strip as strip
     from tfsaver.verbs.trees import load as load
     from tfsaver.verbs.trees import save as save
+    from tfsaver.verbs.verify import verify as verify
 
 # Public name -> where it lives: the module, and its name there.
 _HOMES = {
     "BundleWriter": ("tfsaver.tensor_bundle.writer", "BundleWriter"),
     "CheckpointReader": ("tfsaver.checkpoint.checkpoint_reader", "CheckpointReader"),
     "DiffReport": ("tfsaver.checkpoint.editing.diff", "DiffReport"),
+    "Identity": ("tfsaver.checkpoint.identify", "Identity"),
     "MatchReport": ("tfsaver.checkpoint.match_report", "MatchReport"),
     # The report's earlier name.
     "RestoreReport": ("tfsaver.checkpoint.match_report", "MatchReport"),
@@ -109,12 +112,13 @@ _HOMES = {
     "export_saved_model": ("tfsaver.compat.export", "export_saved_model"),
     "freeze_saved_model": ("tfsaver.saved_model.freezing", "freeze_saved_model"),
     "get_checkpoint_state": ("tfsaver.checkpoint.checkpoint_management", "get_checkpoint_state"),
+    "identify": ("tfsaver.checkpoint.identify", "identify"),
     "latest_checkpoint": ("tfsaver.checkpoint.checkpoint_management", "latest_checkpoint"),
-    "list_variables": ("tfsaver.checkpoint.checkpoint_reader", "list_variables"),
+    "list_variables": ("tfsaver.verbs.load_checkpoint", "list_variables"),
     "load": ("tfsaver.verbs.trees", "load"),
-    "load_checkpoint": ("tfsaver.checkpoint.checkpoint_reader", "load_checkpoint"),
+    "load_checkpoint": ("tfsaver.verbs.load_checkpoint", "load_checkpoint"),
     "load_saved_model": ("tfsaver.saved_model.loader", "load_saved_model"),
-    "load_variable": ("tfsaver.checkpoint.checkpoint_reader", "load_variable"),
+    "load_variable": ("tfsaver.verbs.load_checkpoint", "load_variable"),
     "merge": ("tfsaver.verbs.merge", "merge"),
     "merge_bundles": ("tfsaver.tensor_bundle.merge", "merge_bundles"),
     "merge_saved_models": ("tfsaver.saved_model.merging", "merge_saved_models"),
@@ -133,7 +137,7 @@ _HOMES = {
     "commit": ("tfsaver.verbs.ranks", "commit"),
     "load_slices": ("tfsaver.verbs.ranks", "load_slices"),
     "pending": ("tfsaver.verbs.ranks", "pending"),
-    "verify": ("tfsaver.checkpoint.verify", "verify_checkpoint"),
+    "verify": ("tfsaver.verbs.verify", "verify"),
 }
 _MODULES = frozenset(
     {
@@ -159,6 +163,7 @@ __all__ = [
     "BundleWriter",
     "CheckpointReader",
     "DiffReport",
+    "Identity",
     "MatchReport",
     "PendingSave",
     "RestoreReport",
@@ -183,6 +188,7 @@ __all__ = [
     "export_saved_model",
     "freeze_saved_model",
     "get_checkpoint_state",
+    "identify",
     "latest_checkpoint",
     "list_variables",
     "load",

@@ -72,11 +72,13 @@ class SaverError(Exception):
     Attributes:
         message: What happened, without context.
         context: Where it happened, outermost place first.
+        advice: What the file is instead, and what to type next; empty where nothing but the message is known.
         lines: The lines of a message that was made of several. A name in one of them may have line breaks of its own, which
             in the message look the same.
     """
 
     lines: tuple[str, ...] = ()
+    advice: str = ""
 
     def __init__(self, message: str = "") -> None:
         super().__init__(message)
@@ -101,7 +103,8 @@ class SaverError(Exception):
         return self.message
 
     def __str__(self) -> str:
-        return ": ".join([*self.context, self.sentence()])
+        said = ": ".join([*self.context, self.sentence()])
+        return f"{said}; {self.advice}" if self.advice else said
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Built without __init__, so that a subclass may take whatever arguments it likes; the fields are the state.

@@ -177,9 +177,12 @@ def test_text_file_is_no_checkpoint(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("Some notes about the training, rather more than forty-eight bytes of them.\n")
     sentence = sentence_of(path, DataLossError)
+    assert sentence.startswith(f"{path} is not a checkpoint; {path} is text that begins 'Some notes")
+    path.write_bytes(bytes(range(100)))
+    sentence = sentence_of(path, DataLossError)
     assert f"no V2 checkpoint, since {path}.index is not there, and no sound V1 checkpoint" in sentence
     assert f"{path} is not an sstable: bad magic number" in sentence
-    path.write_text("short")
+    path.write_bytes(bytes(5))
     assert "too short to be an sstable: 48 bytes wanted, 5 available" in sentence_of(path, DataLossError)
 
 

@@ -13,10 +13,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tfsaver.checkpoint.checkpoint_reader import CheckpointReader, list_variables, load_checkpoint, load_variable
+from tfsaver.checkpoint.checkpoint_reader import CheckpointReader, load_checkpoint
 from tfsaver.checkpoint.save import save_checkpoint
 from tfsaver.errors import InvalidArgumentError, SaverError, ShapeMismatchError, TensorNotFoundError
 from tfsaver.framework.tensor_slice import EVERYTHING, TensorSlice
+from tfsaver.verbs.load_checkpoint import list_variables, load_variable
 
 TENSORS: dict[str, Any] = {
     "dense/bias": np.arange(3, dtype=np.float32),

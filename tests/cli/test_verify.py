@@ -83,6 +83,7 @@ def test_json_holds_everything(
         "ok": True,
         "num_tensors": 8,
         "num_bytes": 738,
+        "unverified": None,
         "problems": [],
         "error": None,
     }

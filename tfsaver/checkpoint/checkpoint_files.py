@@ -18,6 +18,7 @@ import logging
 import re
 
 from tfsaver.checkpoint.checkpoint_state import get_checkpoint_state, path_or_empty, state_file_path
+from tfsaver.errors import SaverError
 from tfsaver.lib import file_io
 
 _logger = logging.getLogger(__name__)
@@ -57,7 +58,11 @@ def recorded_checkpoint(checkpoint_dir: file_io.PathLike, latest_filename: file_
     if state is None:
         return None
     recorded = state.model_checkpoint_path
-    while not checkpoint_exists(recorded):
+    if file_io.is_remote(recorded) and (beside := checkpoint_beside(checkpoint_dir, recorded)) is not None:
+        # A directory that was fetched from a store: what lies here is asked first, and the store may need a password.
+        _logger.info("%s is elsewhere; using %s, beside the state file that names it", recorded, beside)
+        return beside
+    while not _is_there(recorded):
         # A training that keeps one checkpoint removes it when the state file names the next.
         before, state = recorded, get_checkpoint_state(checkpoint_dir, latest_filename)
         if state is None or state.model_checkpoint_path == before:
@@ -65,22 +70,40 @@ def recorded_checkpoint(checkpoint_dir: file_io.PathLike, latest_filename: file_
         recorded = state.model_checkpoint_path
     else:
         return recorded
+    if (beside := checkpoint_beside(checkpoint_dir, recorded)) is not None:
+        _logger.info("%s is not there; using %s, beside the state file that names it", recorded, beside)
+        return beside
     directory = path_or_empty(checkpoint_dir)
-    looked_for = [recorded]
-    for name in last_parts(recorded):
-        candidate = file_io.join(directory, name)
-        if candidate in looked_for:
-            continue
-        looked_for.append(candidate)
-        if not file_io.is_directory(candidate) and checkpoint_exists(candidate):
-            _logger.info("%s is not there; using %s, beside the state file that names it", recorded, candidate)
-            return candidate
+    looked_for = dict.fromkeys([recorded, *(file_io.join(directory, name) for name in last_parts(recorded))])
     _logger.warning(
         "%s names a checkpoint that is not there: looked for %s",
         state_file_path(directory, latest_filename),
         " or ".join(f"{path}.index or {path}" for path in looked_for),
     )
     return None
+
+
+def checkpoint_beside(checkpoint_dir: file_io.PathLike, recorded: str) -> str | None:
+    """The checkpoint in a directory that has the name of one that its state file names elsewhere; None if there is none."""
+    directory = path_or_empty(checkpoint_dir)
+    if file_io.is_remote(recorded) and file_io.split(recorded)[0].rstrip("/") == directory.rstrip("/"):
+        return None
+    for name in last_parts(recorded):
+        candidate = file_io.join(directory, name)
+        if candidate != recorded and not file_io.is_directory(candidate) and checkpoint_exists(candidate):
+            return candidate
+    return None
+
+
+def _is_there(prefix: str) -> bool:
+    """Whether a checkpoint is there; false, with a warning in the log, where the store that it is in cannot be asked."""
+    if not file_io.is_remote(prefix):
+        return checkpoint_exists(prefix)
+    try:
+        return checkpoint_exists(prefix)
+    except (SaverError, OSError, ImportError, ValueError) as error:
+        _logger.warning("%s cannot be looked for: %s", prefix, error)
+        return False
 
 
 def checkpoint_exists(checkpoint_prefix: file_io.PathLike) -> bool:

@@ -10,7 +10,7 @@ and each of them says clearly enough what is meant. What is looked for, in this 
                          with a file .index          V2, of the prefix path/
     path is x.index, x.data-00000-of-00001, x.meta   x
     path is x-00000-of-00002                         V1, all of x-?????-of-00002
-    path is a state file, or a SavedModel's .pb      as its directory
+    path is a state file, or a SavedModel's .pb      as its directory; a state file may have any name
     path is a file                                   V1
     path is a pattern, or x of x-00000-of-00002      V1, the files that match
 
@@ -27,16 +27,15 @@ import re
 from typing import NamedTuple
 
 from tfsaver.checkpoint import checkpoint_files
-from tfsaver.checkpoint.checkpoint_state import STATE_FILE_NAME, get_checkpoint_state
+from tfsaver.checkpoint.checkpoint_state import STATE_FILE_NAME, get_checkpoint_state, why_unreadable
+from tfsaver.checkpoint.identify import SAVED_MODEL_FILES, identify_directory, identify_file
 from tfsaver.checkpoint.saved_tensor_slices import shard_path, shard_pattern
 from tfsaver.errors import CheckpointNotFoundError, DataLossError, InvalidArgumentError, nearest_names
 from tfsaver.lib import file_io
 from tfsaver.tensor_bundle import naming
 
-SAVED_MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt", "saved_model.cpb")
-
-_INDEX = re.compile(r"(.+)\.index\Z", re.DOTALL)
-_DATA = re.compile(r"(.*)\.data-\d{5,}-of-\d{5,}\Z", re.DOTALL)
+_INDEX = naming.INDEX_NAME
+_DATA = naming.DATA_NAME
 _META = re.compile(r"(.+)\.meta\Z", re.DOTALL)
 _V1_SHARD = re.compile(r"(.*)-(\d{5,}|\?{5,})-of-(\d{5,})\Z", re.DOTALL)
 
@@ -118,7 +117,7 @@ def prefix_of_entry(path: str) -> str:
         if file_io.exists(naming.index_path(unnamed)):
             return unnamed
         raise InvalidArgumentError(f"{_abridged(path)!r} is a directory, not a checkpoint's prefix")
-    if _is_saved_model_file(path) and file_io.exists(path):
+    if file_io.split(path)[1] in SAVED_MODEL_FILES and file_io.exists(path):
         raise InvalidArgumentError(f"{_abridged(path)!r} is a SavedModel, not a checkpoint's prefix")
     if _is_state_file(path):
         raise InvalidArgumentError(f"{_abridged(path)!r} is a state file, not a checkpoint's prefix")
@@ -169,9 +168,17 @@ def _at_prefix(prefix: str) -> CheckpointLocation | None:
 
 def _describe_directory(directory: str, has_state_file: bool) -> str:
     prefixes = _prefixes_in(directory)
+    reason = why_unreadable(file_io.join(directory, STATE_FILE_NAME)) if has_state_file else None
+    state = "a state file that names a checkpoint which is not there"
+    if reason:
+        state = f"a state file that cannot be read ({reason})"
     if not prefixes:
-        return "a directory without checkpoints" + (" but with a state file" if has_state_file else "")
-    state = "a state file that names a checkpoint which is not there" if has_state_file else "no state file"
+        if has_state_file:
+            return f"a directory without checkpoints but with {state if reason else 'a state file'}"
+        # Whatever else is in it: files of another format, versions of a SavedModel.
+        found = identify_directory(directory, trusted=False)
+        return "a directory without checkpoints" if found.is_nothing else f"{found.description}; next: {found.command}"
+    state = state if has_state_file else "no state file"
     return f"a directory with {state}, and the checkpoints {_listed(prefixes)}: pass one of them"
 
 
@@ -179,7 +186,7 @@ def _prefixes_in(directory: str) -> list[str]:
     names = file_io.list_directory(directory)
     v2 = {match[1] for name in names if (match := _INDEX.match(name))}
     v1 = {match[1] for name in names if (match := _V1_SHARD.match(name)) and not _DATA.match(name)}
-    return sorted(prefix for prefix in v2 | v1 if not file_io.is_temporary_name(prefix))
+    return sorted(prefix for prefix in v2 | v1 if prefix and not file_io.is_temporary_name(prefix))
 
 
 def _listed(names: list[str], limit: int = 3) -> str:
@@ -196,7 +203,7 @@ def _of_file(path: str) -> CheckpointLocation:
         return _v2(match[1], f"the data shard {path!r} is, without its index")
     if match := _META.match(path):
         return _of_meta_graph(path, match[1])
-    if _is_saved_model_file(path):
+    if file_io.split(path)[1] in SAVED_MODEL_FILES:
         return _in_directory(directory or ".")
     if _is_state_file(path):
         return _of_state_file(path)
@@ -226,19 +233,12 @@ def _abridged(path: str) -> str:
     return path if len(path) <= 300 else f"{path[:150]}...{path[-100:]}"
 
 
-def _is_saved_model_file(path: str) -> bool:
-    return file_io.split(path)[1] in SAVED_MODEL_FILES
-
-
 def _is_state_file(path: str) -> bool:
-    """Whether a file has the name of a state file and is text; a V1 checkpoint may have that name too."""
-    if file_io.split(path)[1] != STATE_FILE_NAME or not file_io.exists(path):
+    """Whether a file is a state file, or text that has the name of one; a V1 checkpoint may have that name too."""
+    if not file_io.exists(path) or file_io.is_directory(path):
         return False
-    file = file_io.open_for_reading(path)
-    try:
-        return b"\0" not in file.read(0, 4096)
-    finally:
-        file.close()
+    kind = identify_file(path).kind
+    return kind == "state file" or (file_io.split(path)[1] == STATE_FILE_NAME and kind in ("text", "json", "empty"))
 
 
 def _of_state_file(path: str) -> CheckpointLocation:
@@ -247,7 +247,7 @@ def _of_state_file(path: str) -> CheckpointLocation:
     if latest is not None:
         return _of_entry(latest, path, directory)
     if get_checkpoint_state(directory, name) is None:
-        raise DataLossError(f"{path} is a state file that cannot be read as one")
+        raise DataLossError(f"{path} is a state file that cannot be read as one: {why_unreadable(path)}")
     raise CheckpointNotFoundError(
         path, looked_for=["the checkpoint that it names"], found=_describe_directory(directory or ".", True)
     )

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from tfsaver import schemas
 from tfsaver.checkpoint import checkpoint_location
 from tfsaver.checkpoint.one_checkpoint import MAX_ATTEMPTS, FormatReader, Given, OneCheckpoint, open_location
 from tfsaver.checkpoint.tensor_source import Array, TensorSource
@@ -108,15 +107,7 @@ class CheckpointReader(TensorSource):
     def forms(self, names: Sequence[str]) -> Iterable[TensorForm]:
         return self._one.give(Given.FORM, lambda reader: list(reader.forms(names)))
 
-    def dtype(self, name: str) -> np.dtype[Any]:
-        """The numpy dtype of a tensor; `object` for strings, whose elements are bytes."""
-        return self._dtype_and_shape(name)[0].numpy
-
-    def shape(self, name: str) -> Shape:
-        """The full shape of a tensor."""
-        return self._dtype_and_shape(name)[1]
-
-    def _dtype_and_shape(self, name: str) -> tuple[DType, Shape]:
+    def dtype_and_shape(self, name: str) -> tuple[DType, Shape]:
         return self._one.give(Given.FORM, lambda reader: reader.dtype_and_shape(name))
 
     def read(self, name: str, region: Region | None = None, *, out: Array | None = None, verify: bool = True) -> Array:
@@ -213,34 +204,6 @@ class CheckpointReader(TensorSource):
             Given.VALUES, lambda reader: reader.read_many(wanted, verify_only=True, num_workers=num_workers)
         )
 
-    # TensorFlow's names.
-
-    def has_tensor(self, name: str) -> bool:
-        """Whether there is a tensor of that name."""
-        return name in self
-
-    def get_tensor(self, name: str) -> Any:
-        """A tensor as TensorFlow's reader gives it: a scalar as a numpy scalar, or as bytes."""
-        array = self.read(name)
-        return array[()] if array.ndim == 0 else array
-
-    def get_variable_to_shape_map(self) -> dict[str, list[int]]:
-        """The shape of every tensor by name."""
-        return {name: list(self.shape(name)) for name in self}
-
-    def get_variable_to_dtype_map(self) -> dict[str, np.dtype[Any]]:
-        """The numpy dtype of every tensor by name."""
-        return {name: self.dtype(name) for name in self}
-
-    def debug_string(self) -> bytes:
-        """A line for each tensor, as in ``kernel (DT_FLOAT) [784,10]``."""
-        lines = []
-        for name in self:
-            dtype, shape = self._dtype_and_shape(name)
-            data_type = schemas.DataType.Name(dtype.data_type)
-            lines.append(f"{name} ({data_type}) [{','.join(map(str, shape))}]\n")
-        return "".join(lines).encode("utf-8", "surrogateescape")
-
     def close(self) -> None:
         """Closes the files; nothing can be read afterwards."""
         self._one.reader.close()
@@ -251,7 +214,7 @@ class CheckpointReader(TensorSource):
 
 @renamed_options(path="checkpoint")
 def load_checkpoint(checkpoint: file_io.PathLike, *, trusted: bool = True) -> CheckpointReader:
-    """Opens a checkpoint of either format.
+    """Opens a checkpoint of either format; `tfsaver.load_checkpoint` opens files of other formats too.
 
     Args:
         checkpoint: A prefix, a directory with a state file, a SavedModel's directory, a V1 pattern, or any of its
@@ -275,25 +238,6 @@ def load_checkpoint(checkpoint: file_io.PathLike, *, trusted: bool = True) -> Ch
             if error.prefix == file_io.as_path(checkpoint):
                 raise
     return CheckpointReader(checkpoint_location.locate_checkpoint(checkpoint))
-
-
-@renamed_options(path="checkpoint")
-def list_variables(checkpoint: file_io.PathLike, *, trusted: bool = True) -> list[tuple[str, list[int]]]:
-    """The name and the shape of every tensor, sorted by name; the arguments and errors are those of `load_checkpoint`."""
-    with load_checkpoint(checkpoint, trusted=trusted) as reader:
-        return sorted(reader.get_variable_to_shape_map().items())
-
-
-@renamed_options(path="checkpoint")
-def load_variable(checkpoint: file_io.PathLike, name: str, *, trusted: bool = True) -> Any:
-    """Reads one tensor as TensorFlow gives it; a ``:0`` at the end of its name is dropped.
-
-    Raises:
-        TensorNotFoundError: The checkpoint does not have it; names the nearest.
-        SaverError: See `load_checkpoint`.
-    """
-    with load_checkpoint(checkpoint, trusted=trusted) as reader:
-        return reader.get_tensor(name.removesuffix(":0"))
 
 
 def _read(reader: FormatReader, name: str, region: Region | None, out: Array | None, verify: bool) -> Array:

@@ -24,6 +24,8 @@ import os
 from collections.abc import Iterable, Sequence
 
 from tfsaver import schemas
+from tfsaver.checkpoint.identify import STATE_FILE_NAME, advice_on
+from tfsaver.checkpoint.state_text import decode_state_text, mended_state_text
 from tfsaver.errors import DataLossError, InvalidArgumentError, NotFoundError, PathConflictError, UntrustedPathError
 from tfsaver.framework import message_text
 from tfsaver.lib import file_io
@@ -37,8 +39,6 @@ __all__ = [
     "parse_checkpoint_state",
     "update_checkpoint_state",
 ]
-
-STATE_FILE_NAME = "checkpoint"
 
 _logger = logging.getLogger(__name__)
 
@@ -70,6 +70,11 @@ def parse_checkpoint_state(data: bytes) -> schemas.CheckpointState:
     Raises:
         InvalidArgumentError: The bytes are no CheckpointState in text form, or hold a field that it does not have.
     """
+    try:
+        # What an editor or another system made of it is undone first; of what TensorFlow wrote this changes nothing.
+        data = mended_state_text(decode_state_text(data)).encode()
+    except UnicodeError as error:
+        raise InvalidArgumentError(f"not a checkpoint state: no text in UTF-8 or UTF-16: {error}") from error
     state = schemas.CheckpointState()
     try:
         # TensorFlow takes the last one of several newest checkpoints.
@@ -77,6 +82,17 @@ def parse_checkpoint_state(data: bytes) -> schemas.CheckpointState:
     except DataLossError as error:
         raise InvalidArgumentError(f"not a checkpoint state: {error}") from error
     return state
+
+
+def why_unreadable(path: str) -> str | None:
+    """Returns why a state file cannot be read as one; None where it can."""
+    if file_io.is_directory(path):
+        return "it is a directory"
+    try:
+        parse_checkpoint_state(file_io.read_file(path))
+    except (InvalidArgumentError, OSError) as error:
+        return advice_on(path) or str(error)
+    return None
 
 
 def get_checkpoint_state(
@@ -229,6 +245,9 @@ def _entry(path: str, directory: str, save_relative_paths: bool) -> str:
         # No store resolves "..", so a URL outside of the directory stays whole.
         inside = directory.rstrip("/") + "/"
         return path[len(inside) :].lstrip("/") if path.startswith(inside) else path
+    if save_relative_paths and path.endswith("/") and os.path.isabs(path) == os.path.isabs(directory):
+        # A checkpoint without a name of its own, run/.index: TensorFlow adds its suffixes to "./", and finds nothing by ".".
+        return os.path.join(os.path.relpath(path, directory or os.curdir), "")
     if os.path.isabs(path):
         return os.path.relpath(path, directory) if save_relative_paths else path
     return path if os.path.isabs(directory) else os.path.relpath(path, directory or os.curdir)

@@ -24,6 +24,7 @@ from tfsaver.checkpoint import saved_tensor_slices
 from tfsaver.checkpoint.checkpoint_reader import CheckpointReader
 from tfsaver.checkpoint.execution import Data, Part, Sink, Target, as_array
 from tfsaver.checkpoint.fitting import check_fits, no_type
+from tfsaver.checkpoint.target_names import refuse_other_suffix
 from tfsaver.checkpoint.tensor_slice_writer import TensorSliceWriter, finish_together
 from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.errors import AlreadyExistsError, DataLossError, InvalidArgumentError
@@ -65,6 +66,7 @@ class CheckpointTarget(Target):
         keep_slices: Whether tensors that the source has in slices are written in these; else whole.
         allow_missing_slices: Whether tensors of which slices are missing are written in those that are there.
         durable: Whether to return only once disks have the bytes.
+        any_name: Whether the prefix may read like a file of another format, as in ``model.pt``.
         replaces: What may be there: ``nothing``, ``others`` (none of those that the source reads), or ``anything``.
 
     Attributes:
@@ -73,7 +75,8 @@ class CheckpointTarget(Target):
             files.
 
     Raises:
-        InvalidArgumentError: An unknown format, fewer shards than one, a prefix that ends with a slash.
+        InvalidArgumentError: An unknown format, fewer shards than one, a prefix that ends with a slash, or that reads like
+            a file of another format.
     """
 
     def __init__(
@@ -85,6 +88,7 @@ class CheckpointTarget(Target):
         keep_slices: bool = True,
         allow_missing_slices: bool = False,
         durable: bool = True,
+        any_name: bool = False,
         replaces: Literal["nothing", "others", "anything"] = "anything",
     ) -> None:
         self.format = checkpoint_format(format)
@@ -94,6 +98,8 @@ class CheckpointTarget(Target):
         self._prefix = file_io.as_path(prefix)
         if not file_io.split(self._prefix)[1]:
             raise InvalidArgumentError(f"{self._prefix!r} ends with a slash: a prefix is a directory and a name in it")
+        if not any_name:
+            refuse_other_suffix(self._prefix)
         self._num_shards = num_shards
         self._keep_slices = keep_slices
         self._allow_missing_slices = allow_missing_slices

@@ -21,10 +21,12 @@ from collections.abc import Callable, Iterator
 from typing import TypeAlias, TypeVar
 
 from tfsaver.checkpoint.checkpoint_location import CheckpointLocation
+from tfsaver.checkpoint.identify import advice_on, identified
 from tfsaver.checkpoint.tensor_slice_reader import TensorSliceReader
 from tfsaver.errors import CheckpointNotFoundError, CheckpointReplacedError, DataLossError, SaverError
 from tfsaver.lib import file_identity
 from tfsaver.lib.fork_safe_lock import ForkSafeLock
+from tfsaver.tensor_bundle import naming
 from tfsaver.tensor_bundle.bundle_index import is_same_content, is_same_form
 from tfsaver.tensor_bundle.reader import BundleReader
 
@@ -76,6 +78,11 @@ class OneCheckpoint:
             except CheckpointReplacedError as error:
                 self._open_again(reader, error)
                 continue
+            except DataLossError as error:
+                # A data file may be a Git LFS pointer, or empty.
+                if error.path is not None and not error.advice:
+                    error.advice = advice_on(error.path)
+                raise
             # What was given before is true of every reader that follows.
             if self._given >= given and self.reader is reader:
                 return result
@@ -142,7 +149,8 @@ def open_location(location: CheckpointLocation) -> FormatReader:
 
 def _open(location: CheckpointLocation) -> FormatReader:
     if location.version == "V2":
-        return BundleReader(location.prefix)
+        with identified(naming.index_path(location.prefix)):
+            return BundleReader(location.prefix)
     before = _identities(location)
     reader = _open_v1(location)
     if _identities(location) != before:
@@ -167,6 +175,10 @@ def _open_v1(location: CheckpointLocation) -> TensorSliceReader:
         return TensorSliceReader(location.prefix, location.paths)
     except DataLossError as error:
         # Any file may be named here, and most that are named by mistake are not damaged checkpoints but none at all.
+        if advice := next(filter(None, map(advice_on, location.paths)), ""):
+            other = DataLossError(f"{location.prefix} is not a checkpoint")
+            other.path, other.advice = location.paths[0], advice
+            raise other from error
         error.add_context(f"no V2 checkpoint, since {location.prefix}.index is not there, and no sound V1 checkpoint")
         raise
 

@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from tfsaver import schemas
 from tfsaver.checkpoint.losses import Losses
 from tfsaver.errors import InvalidArgumentError, TensorNotFoundError, nearest_names
 from tfsaver.framework import tensor_util
@@ -28,6 +29,7 @@ from tfsaver.framework.array_pieces import cut
 from tfsaver.framework.dtypes import DType
 from tfsaver.framework.region import Region, as_tensor_slice
 from tfsaver.framework.tensor_info import TensorForm, TensorInfo
+from tfsaver.framework.tensor_shape import Shape
 from tfsaver.framework.tensor_slice import TensorSlice
 from tfsaver.tensor_bundle import strings
 
@@ -115,6 +117,51 @@ class TensorSource(Mapping[str, Array]):
     def is_stable(self, name: str) -> bool:
         """Whether a tensor lies in memory, and stays there as it is while the source is used: reading it makes nothing."""
         return False
+
+    def names_of_tensors(self) -> list[str]:
+        """The names of what is a tensor: all, but in files of formats that hold other things as well."""
+        return self.names
+
+    def dtype(self, name: str) -> np.dtype[Any]:
+        """The numpy dtype of a tensor; `object` for strings, whose elements are bytes."""
+        return self.dtype_and_shape(name)[0].numpy
+
+    def shape(self, name: str) -> Shape:
+        """The full shape of a tensor."""
+        return self.dtype_and_shape(name)[1]
+
+    def dtype_and_shape(self, name: str) -> tuple[DType, Shape]:
+        """The type and the full shape of a tensor."""
+        info = self.info(name)
+        return info.dtype, info.shape
+
+    # TensorFlow's names.
+
+    def has_tensor(self, name: str) -> bool:
+        """Whether there is a tensor of that name."""
+        return name in self
+
+    def get_tensor(self, name: str) -> Any:
+        """A tensor as TensorFlow's reader gives it: a scalar as a numpy scalar, or as bytes."""
+        array = self.read(name)
+        return array[()] if array.ndim == 0 else array
+
+    def get_variable_to_shape_map(self) -> dict[str, list[int]]:
+        """The shape of every tensor by name."""
+        return {name: list(self.shape(name)) for name in self.names_of_tensors()}
+
+    def get_variable_to_dtype_map(self) -> dict[str, np.dtype[Any]]:
+        """The numpy dtype of every tensor by name."""
+        return {name: self.dtype(name) for name in self.names_of_tensors()}
+
+    def debug_string(self) -> bytes:
+        """A line for each tensor, as in ``kernel (DT_FLOAT) [784,10]``."""
+        lines = []
+        for name in self.names_of_tensors():
+            dtype, shape = self.dtype_and_shape(name)
+            data_type = schemas.DataType.Name(dtype.data_type)
+            lines.append(f"{name} ({data_type}) [{','.join(map(str, shape))}]\n")
+        return "".join(lines).encode("utf-8", "surrogateescape")
 
     def close(self) -> None:
         """Closes what the source reads from; nothing can be read afterwards."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tfsaver.checkpoint.checkpoint_reader import CheckpointReader, load_checkpoint
+from tfsaver.checkpoint.identify import Identity, identity_of_wrong
 from tfsaver.checkpoint.one_checkpoint import MAX_ATTEMPTS
 from tfsaver.checkpoint.report import Report, count
 from tfsaver.errors import CheckpointNotFoundError, CheckpointReplacedError, DataLossError, SaverError
@@ -50,17 +51,19 @@ class VerifyReport(Report):
         num_tensors: Tensors that were read.
         num_bytes: Bytes of values that were read and match their checksums.
         problems: Everything that is wrong; none in a sound checkpoint.
+        unverified: Why it cannot be known whether the values are right, as in a format without checksums; else None.
     """
 
     prefix: str
     num_tensors: int = 0
     num_bytes: int = 0
     problems: list[Problem] = field(default_factory=list)
+    unverified: str | None = None
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is wrong."""
-        return not self.problems
+        """Whether every byte was compared with a checksum, and nothing is wrong."""
+        return not self.problems and self.unverified is None
 
     def lines(self, *, all_names: bool = False) -> Iterator[str]:
         """Yields the report line by line.
@@ -70,6 +73,8 @@ class VerifyReport(Report):
         """
         if self.ok:
             yield f"{self.prefix}: OK, {self.num_tensors} tensors, {self.num_bytes} bytes"
+        elif not self.problems:
+            yield f"{self.prefix}: not verified: {self.unverified}"
         else:
             yield f"{self.prefix}: {count(len(self.problems), 'problem')}; {self.num_bytes} bytes are sound"
             yield from (f"  {item}" for item in self.problems)
@@ -81,6 +86,7 @@ class VerifyReport(Report):
             "checkpoint": self.prefix,
             "num_tensors": self.num_tensors,
             "num_bytes": self.num_bytes,
+            "unverified": self.unverified,
             "problems": [{"where": item.where, "error": str(item.error)} for item in self.problems],
         }
 
@@ -132,6 +138,9 @@ class _Verification:
         self._damaged: set[str] = set()
         # Data files that are not there, and the tensors in them.
         self._missing: dict[str, dict[str, None]] = {}
+        # What data files are that have a damaged tensor, and the tensors in those that are something else altogether.
+        self._identities: dict[str, Identity | None] = {}
+        self._replaced: dict[str, dict[str, None]] = {}
 
     def run(self) -> VerifyReport:
         implementation = self._reader.implementation
@@ -160,6 +169,7 @@ class _Verification:
         new = [Problem("index", error) for error in index_damage if _location(error) not in told]
         self._report.problems[:0] = new
         self._report.problems += self._missing_files()
+        self._report.problems += [self._replaced_file(path) for path in self._replaced]
         return self._report
 
     def _size(self, name: str) -> int | None:
@@ -176,8 +186,24 @@ class _Verification:
         self._damaged.add(name)
         if isinstance(error, CheckpointNotFoundError):
             self._missing.setdefault(error.looked_for[0], {})[name] = None
+        elif isinstance(error, DataLossError) and self._is_replaced(error.path):
+            self._replaced.setdefault(str(error.path), {})[name] = None
         else:
             self._report.problems.append(Problem(name, error))
+
+    def _is_replaced(self, path: str | None) -> bool:
+        """Whether a data file is a Git LFS pointer, a web page or empty: one problem, however many tensors it has."""
+        if path is None or self._reader.version != "V2":
+            return False
+        if path not in self._identities:
+            self._identities[path] = identity_of_wrong(path)
+        return self._identities[path] is not None
+
+    def _replaced_file(self, path: str) -> Problem:
+        identity = self._identities[path]
+        error = DataLossError(f"the values of {_listed(list(self._replaced[path]))} are not there")
+        error.path, error.advice = path, identity.advice if identity else ""
+        return Problem(path, error)
 
     def _missing_files(self) -> Iterator[Problem]:
         """Every file that is not there, those included that hold no tensor until many of these are missing."""
@@ -196,10 +222,14 @@ class _Verification:
 
     def _missing_file(self, path: str, rest: str = "") -> Problem:
         names = list(self._missing.get(path, {}))
-        more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
-        lost = f", and with it the values of {', '.join(map(repr, names[:_MAX_NAMES]))}{more}" if names else ""
+        lost = f", and with it the values of {_listed(names)}" if names else ""
         found = f"the index is there, this file is not{lost}{rest}"
         return Problem(path, CheckpointNotFoundError(self._report.prefix, looked_for=[path], found=found))
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
+    return ", ".join(map(repr, names[:_MAX_NAMES])) + more
 
 
 def _location(error: Exception) -> tuple[str, int | None] | None:

@@ -6,12 +6,14 @@ import argparse
 import re
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tfsaver.checkpoint.selection import Selection
 from tfsaver.cli.outcome import ENVELOPE, EXIT_CODES
 from tfsaver.errors import InvalidArgumentError
 from tfsaver.lib import file_io
+
+if TYPE_CHECKING:
+    from tfsaver.checkpoint.selection import Selection
 
 
 def checkpoint_path(text: str) -> str:
@@ -66,6 +68,9 @@ def selection_of(arguments: argparse.Namespace, *, without_optimizer: bool = Fal
     select, exclude = (tuple(each.pattern for each in given) for given in (arguments.select, arguments.exclude))
     if not (select or exclude or without_optimizer):
         return None
+    # Imported here because verbs that read no tensors do without numpy.
+    from tfsaver.checkpoint.selection import Selection  # noqa: PLC0415
+
     return Selection(include=select, exclude=exclude, without_optimizer=without_optimizer)
 
 

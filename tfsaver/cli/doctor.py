@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from tfsaver.checkpoint.doctor.data_pairing import Pairing, re_pair
 from tfsaver.checkpoint.doctor.doctor import diagnose
 from tfsaver.checkpoint.doctor.leftovers import MIN_AGE, clean_leftovers
 from tfsaver.checkpoint.doctor.salvage import salvage_checkpoint
@@ -20,10 +21,12 @@ HELP = "Diagnose a directory of checkpoints; repair its state file, remove lefto
 
 _EPILOG = f"""\
 Without options nothing is changed. Checkpoints are read from the newest to the oldest, every byte, until one is sound.
-Damaged checkpoints are never removed. With --dry-run, --fix, --clean and --salvage change nothing and report.
+Damaged checkpoints are never removed. With --dry-run, --fix, --re-pair, --clean and --salvage change nothing and report.
 
   --fix      rewrites the state file `checkpoint` with relative names: what it or the retention ledger lists, if it is
              there and sound, and the newest sound checkpoint. The old file becomes checkpoint.old.
+  --re-pair  if all data of a checkpoint contradict its index, and the checksums in it fit other data files here, renames
+             these. What had the name becomes x.old.
   --clean    removes what killed saves left (x.tempstate123, x_temp/part-*, x.tmp0123456789 and the like), if nothing
              wrote to it for --min-age seconds and no process has it open. Without --clean it is only listed.
   --salvage  writes the sound tensors of a damaged checkpoint as a new one, and lists the others.
@@ -36,6 +39,7 @@ The report in the JSON document:
                not read), num_tensors, damage (message, file, offset, size, tensors)
   findings     kind, where, message, is_problem
   leftovers    path, num_bytes, time, removed, reason (why it stays)
+  re_paired    path, source (its name before), kept_as (what had the name before)
   fix          null without --fix, or path, newest, listed, dropped, unlisted, kept_as, changed
 With --salvage it is that of a written checkpoint. {editing.REPORT}"""
 
@@ -48,6 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--list-all", action="store_true", help="with --fix: add checkpoints of no list; a Saver may remove them"
     )
+    parser.add_argument("--re-pair", action="store_true", help="rename data files to the checkpoints whose indexes they fit")
     parser.add_argument("--clean", action="store_true", help="remove what killed saves left")
     parser.add_argument(
         "--min-age", metavar="SECONDS", type=float, default=MIN_AGE, help="with --clean: time since the last write (3600)"
@@ -74,8 +79,10 @@ def _check(arguments: argparse.Namespace) -> None:
         error = "either a directory or --salvage PREFIX is required"
     elif (arguments.salvage is None) != (arguments.out is None):
         error = "--salvage PREFIX and --out OUT go together"
-    elif arguments.salvage is not None and (arguments.fix or arguments.clean or arguments.all):
-        error = "--salvage goes without --all, --fix and --clean"
+    elif arguments.salvage is not None and (
+        arguments.fix or arguments.clean or arguments.all or arguments.re_pair
+    ):
+        error = "--salvage goes without --all, --fix, --re-pair and --clean"
     elif arguments.salvage is None and arguments.partial:
         error = "--partial is for --salvage"
     elif arguments.list_all and not arguments.fix:
@@ -96,6 +103,13 @@ def _treat(arguments: argparse.Namespace) -> Outcome:
             progress=progress and (lambda prefix, done, total: progress(done, total)),
         )
     repair, error = None, None
+    pairings: list[Pairing] = []
+    if arguments.re_pair and not arguments.dry_run:
+        pairings = re_pair([each.mismatch for each in diagnosis.checkpoints if each.mismatch is not None])
+        # As it is now.
+        diagnosis = diagnose(
+            arguments.directory, arguments.state_file, verify_all=arguments.all, trusted=not arguments.untrusted
+        )
     if arguments.fix:
         try:
             repair = repair_state_file(diagnosis, list_all=arguments.list_all, dry_run=arguments.dry_run)
@@ -108,6 +122,7 @@ def _treat(arguments: argparse.Namespace) -> Outcome:
         doctor_report.print_diagnosis(out, diagnosis, arguments)
         if not arguments.quiet:
             doctor_report.print_cleaning(out, cleaning, is_cleaned)
+            doctor_report.print_pairings(out, pairings)
             if repair is not None:
                 doctor_report.print_repair(out, repair, arguments.dry_run)
             elif not diagnosis.ok and not arguments.fix and diagnosis.newest_sound is not None:
@@ -117,7 +132,7 @@ def _treat(arguments: argparse.Namespace) -> Outcome:
         code = exit_code_of(error)
     else:
         code = OK if diagnosis.ok or (repair is not None and not arguments.dry_run) else FOUND
-    report = doctor_report.to_json(diagnosis, repair, cleaning, is_cleaned, code == OK) if arguments.json else None
+    report = doctor_report.to_json(diagnosis, repair, cleaning, is_cleaned, code == OK, pairings) if arguments.json else None
     return Outcome(code, report, error)
 
 

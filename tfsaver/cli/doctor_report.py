@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Sequence
 from typing import Any
 
+from tfsaver.checkpoint.doctor.data_pairing import Pairing
 from tfsaver.checkpoint.doctor.diagnosis import Diagnosis, Examined
 from tfsaver.checkpoint.doctor.leftovers import Cleaning
 from tfsaver.checkpoint.doctor.state_repair import StateRepair
@@ -43,8 +45,11 @@ def print_diagnosis(out: screen.Screen, diagnosis: Diagnosis, arguments: argpars
     newest = diagnosis.newest_sound
     problems = count(len(diagnosis.problems), "problem")
     summary = f"{directory}: {count(len(diagnosis.checkpoints), 'checkpoint')}, {problems}"
-    if newest is not None:
-        out.line(f"{summary}; the newest sound one is {escape(newest.found.name)}", "green" if diagnosis.ok else "bold red")
+    if newest is None and diagnosis.saved_model is not None and not diagnosis.checkpoints:
+        out.line(summary, "green" if diagnosis.ok else "bold red")
+    elif newest is not None:
+        name = escape(newest.found.name or newest.found.prefix)
+        out.line(f"{summary}; the newest sound one is {name}", "green" if diagnosis.ok else "bold red")
     else:
         out.line(f"{summary}; none is sound", "bold red")
 
@@ -52,7 +57,7 @@ def print_diagnosis(out: screen.Screen, diagnosis: Diagnosis, arguments: argpars
 def _row(each: Examined) -> list[str]:
     found = each.found
     return [
-        escape(found.name),
+        escape(found.name or found.prefix),
         found.version,
         "" if found.step is None else str(found.step),
         time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(found.time)),
@@ -91,8 +96,20 @@ def print_repair(out: screen.Screen, repair: StateRepair, is_dry: bool) -> None:
         )
 
 
+def print_pairings(out: screen.Screen, pairings: Sequence[Pairing]) -> None:
+    """Which data files have other names now."""
+    for pairing in pairings:
+        kept = f"; what had that name is {escape(pairing.kept_as)}" if pairing.kept_as else ""
+        out.line(f"{escape(pairing.path)} is what was called {escape(pairing.source)}{kept}", "green")
+
+
 def to_json(
-    diagnosis: Diagnosis, repair: StateRepair | None, cleaning: Cleaning, is_cleaned: bool, is_ok: bool
+    diagnosis: Diagnosis,
+    repair: StateRepair | None,
+    cleaning: Cleaning,
+    is_cleaned: bool,
+    is_ok: bool,
+    pairings: Sequence[Pairing] = (),
 ) -> dict[str, Any]:
     """All of it for a program."""
     leftovers = [(leftover, is_cleaned, None) for leftover in cleaning.removed]
@@ -104,6 +121,7 @@ def to_json(
             {"path": each.path, "num_bytes": each.num_bytes, "time": each.time, "removed": removed, "reason": reason}
             for each, removed, reason in leftovers
         ],
+        "re_paired": [pairing._asdict() for pairing in pairings],
         "fix": repair
         and {
             "path": repair.path,

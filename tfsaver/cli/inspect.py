@@ -6,14 +6,15 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
-from tfsaver.checkpoint.checkpoint_reader import CheckpointReader, load_checkpoint
 from tfsaver.checkpoint.selection import Selectable
+from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.cli import output, screen, survey, values
 from tfsaver.cli.arguments import add_common, add_patterns, checkpoint_path, selection_of
 from tfsaver.cli.objects import objects_lines, objects_records
 from tfsaver.cli.outcome import FOUND, OK, Outcome, error_record
 from tfsaver.cli.survey import Survey, TensorRow
-from tfsaver.cli.text import count, escape, human_size, shape_text, unescape
+from tfsaver.cli.text import count, escape, escape_message, human_size, shape_text, unescape
+from tfsaver.verbs.load_checkpoint import load_checkpoint
 
 NAME = "inspect"
 HELP = "List a checkpoint's tensors. Values are read only if you ask for them."
@@ -30,8 +31,8 @@ examples:
 
 The report in the JSON document; sizes are bytes:
   checkpoint      the prefix of PATH
-  format          "V1" or "V2"
-  byte_order      "little" or "big"; null in V1
+  format          "V1" or "V2", or what `tfsaver convert --from` calls the format of another program's file
+  byte_order      "little" or "big"; null if the format has none of its own
   num_shards      number of data files
   object_based    whether names are paths of an object graph (TensorFlow 2)
   files           path, shard_id (null for an index), size (null if it is missing)
@@ -77,7 +78,7 @@ def run(arguments: argparse.Namespace) -> Outcome:
     """Prints what was asked for; `FOUND` when an entry of the index is damaged."""
     report = None
     with load_checkpoint(arguments.path, trusted=not arguments.untrusted) as reader:
-        found = survey.take_survey(reader)
+        found = survey.take_survey(reader, arguments.path, trusted=not arguments.untrusted)
         rows = _chosen_rows(reader, found, arguments)
         if arguments.json:
             report = _document(reader, found, rows, arguments)
@@ -88,7 +89,7 @@ def run(arguments: argparse.Namespace) -> Outcome:
     return Outcome(FOUND if found.errors else OK, report)
 
 
-def _chosen_rows(reader: CheckpointReader, found: Survey, arguments: argparse.Namespace) -> list[TensorRow]:
+def _chosen_rows(reader: TensorSource, found: Survey, arguments: argparse.Namespace) -> list[TensorRow]:
     if arguments.values:
         by_name = {row.info.name: row for row in found.rows}
         names = [_name_as_typed(text, reader) for text in arguments.values]
@@ -101,17 +102,17 @@ def _chosen_rows(reader: CheckpointReader, found: Survey, arguments: argparse.Na
     return survey.sorted_rows(rows, arguments.sort)
 
 
-def _row_of(reader: CheckpointReader, name: str) -> TensorRow:
+def _row_of(reader: TensorSource, name: str) -> TensorRow:
     return TensorRow(reader.info(name), None, None)
 
 
-def _name_as_typed(text: str, reader: CheckpointReader) -> str:
+def _name_as_typed(text: str, reader: TensorSource) -> str:
     if text in reader:
         return text
     return unescape(text, reader.names) or text.removesuffix(":0")
 
 
-def _print(reader: CheckpointReader, found: Survey, rows: Sequence[TensorRow], arguments: argparse.Namespace) -> None:
+def _print(reader: TensorSource, found: Survey, rows: Sequence[TensorRow], arguments: argparse.Namespace) -> None:
     out = output.open_screen()
     if arguments.values:
         for row in rows:
@@ -136,18 +137,21 @@ def _print(reader: CheckpointReader, found: Survey, rows: Sequence[TensorRow], a
         out.table(*_table(reader, found, rows, arguments))
         out.line()
     _print_totals(out, found, rows)
+    if found.others:
+        out.line(f"{count(len(found.others), 'entry', 'entries')} besides tensors, as in {escape_message(found.others[0])}")
     if arguments.verbose:
         out.line()
         files = [
             [escape(file.path), "missing" if file.size is None else human_size(file.size)]
-            for file in survey.stored_files(reader)
+            for file in survey.stored_files(reader, arguments.path)
         ]
         out.table([screen.Column("file"), screen.Column("size", is_number=True)], files)
 
 
 def _headline(found: Survey) -> str:
-    facts = [f"{found.version} checkpoint"]
-    facts.append(count(found.num_shards, "data file" if found.version == "V2" else "file"))
+    facts = [escape_message(found.description)]
+    if found.format in ("V1", "V2"):
+        facts.append(count(found.num_shards, "data file" if found.format == "V2" else "file"))
     if found.byte_order == "big":
         facts.append("big-endian")
     if found.is_object_based:
@@ -156,7 +160,7 @@ def _headline(found: Survey) -> str:
 
 
 def _table(
-    reader: CheckpointReader, found: Survey, rows: Sequence[TensorRow], arguments: argparse.Namespace
+    reader: TensorSource, found: Survey, rows: Sequence[TensorRow], arguments: argparse.Namespace
 ) -> tuple[list[screen.Column], list[list[str]]]:
     """Columns that would be empty for all of the checkpoint are left out, whatever part of it is listed."""
     columns = [screen.Column("name"), screen.Column("dtype", style="cyan"), screen.Column("shape", style="green")]
@@ -210,7 +214,7 @@ def _role_name(row: TensorRow) -> str | None:
     return None if row.training is None else row.training.role
 
 
-def _statistics_cells(reader: CheckpointReader, row: TensorRow) -> list[str]:
+def _statistics_cells(reader: TensorSource, row: TensorRow) -> list[str]:
     found = values.statistics(reader[row.info.name], row.info.dtype)
     if found is None:
         return [""] * 5
@@ -244,16 +248,16 @@ def _count_tensors(total: survey.Totals, of_all: str = "") -> str:
 
 
 def _document(
-    reader: CheckpointReader, found: Survey, rows: Sequence[TensorRow], arguments: argparse.Namespace
+    reader: TensorSource, found: Survey, rows: Sequence[TensorRow], arguments: argparse.Namespace
 ) -> dict[str, Any]:
     objects = {"objects": objects_records(reader)} if arguments.objects else {}
     return {
         "checkpoint": found.prefix,
-        "format": found.version,
+        "format": found.format,
         "byte_order": found.byte_order,
         "num_shards": found.num_shards,
         "object_based": found.is_object_based,
-        "files": [file._asdict() for file in survey.stored_files(reader)],
+        "files": [file._asdict() for file in survey.stored_files(reader, arguments.path)],
         "tensors": [_record(reader, row, arguments) for row in rows],
         "totals": survey.totals(rows)._asdict(),
         "optimizers": [optimizer._asdict() for optimizer in survey.optimizer_totals(rows)],
@@ -263,7 +267,7 @@ def _document(
     }
 
 
-def _record(reader: CheckpointReader, row: TensorRow, arguments: argparse.Namespace) -> dict[str, Any]:
+def _record(reader: TensorSource, row: TensorRow, arguments: argparse.Namespace) -> dict[str, Any]:
     info = row.info
     record: dict[str, Any] = {
         "name": info.name,

@@ -29,6 +29,7 @@ from tfsaver.errors import SaverError
 # Verb -> its line in the list of verbs. The module is `tfsaver.cli.<verb>`, with _ for -.
 VERBS = {
     "inspect": "list a checkpoint's tensors: names, types, shapes, sizes, values",
+    "identify": "say what a file or a directory is, by its content, and what to type next",
     "verify": "check every byte of checkpoints against its checksum",
     "doctor": "diagnose a directory of checkpoints, repair its state file, salvage a damaged checkpoint",
     "convert": "convert between checkpoints, safetensors, npz, torch, Keras and Orbax",

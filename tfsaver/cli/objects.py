@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from tfsaver.checkpoint.checkpoint_reader import CheckpointReader
 from tfsaver.checkpoint.objects.object_graph import read_object_graph
+from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.cli.text import escape, human_size, shape_text
 from tfsaver.errors import DataLossError, NotFoundError
 
 
-def objects_lines(reader: CheckpointReader) -> Iterator[str]:
+def objects_lines(reader: TensorSource) -> Iterator[str]:
     """The objects as an indented tree.
 
     Raises:
@@ -36,7 +36,7 @@ def objects_lines(reader: CheckpointReader) -> Iterator[str]:
     return map(escape, graph.lines(describe))
 
 
-def objects_records(reader: CheckpointReader) -> list[dict[str, Any]] | None:
+def objects_records(reader: TensorSource) -> list[dict[str, Any]] | None:
     """The objects as JSON has them; None for a checkpoint that was written from names.
 
     Raises:

@@ -188,7 +188,7 @@ def _files(source: ModelSource) -> Iterator[ModelFile]:
         return
     yield ModelFile(source.file, _size(source.file))
     if source.variables.checkpoint is not None:
-        yield from (ModelFile(file.path, file.size) for file in stored_files(source.variables.checkpoint))
+        yield from (ModelFile(file.path, file.size) for file in stored_files(source.variables.checkpoint, source.path))
 
 
 def _files_in(directory: str, depth: int) -> Iterator[ModelFile]:

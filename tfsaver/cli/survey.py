@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from tfsaver.checkpoint.checkpoint_reader import CheckpointReader
+from tfsaver.checkpoint.identify import identify
 from tfsaver.checkpoint.objects.object_graph import OBJECT_GRAPH_KEY, full_names_of_keys
 from tfsaver.checkpoint.optimizers.training_tensors import TrainingTensor, find_moving_averages
 from tfsaver.checkpoint.tensor_slice_reader import TensorSliceReader
-from tfsaver.errors import SaverError
+from tfsaver.checkpoint.tensor_source import TensorSource
+from tfsaver.errors import SaverError, UnimplementedError
 from tfsaver.framework.tensor_info import TensorInfo
 from tfsaver.framework.tensor_shape import Shape, num_elements
 from tfsaver.graph.training_state import find_state_among, graph_state
@@ -79,33 +81,63 @@ class StoredFile(NamedTuple):
 
 @dataclass
 class Survey:
-    """A checkpoint at a glance; `byte_order` is None in V1, which has none of its own."""
+    """A checkpoint, or a file of another format, at a glance.
+
+    Attributes:
+        prefix: The checkpoint, or the file.
+        format: ``V1`` or ``V2``, or the name of the file's format.
+        description: The same in words.
+        byte_order: Of a V2 checkpoint; None where the format has none of its own.
+        num_shards: How many data files there are.
+        is_object_based: Whether names are paths of an object graph.
+        rows: The tensors.
+        errors: Of tensors whose entries are damaged.
+        others: What a file of another format holds besides tensors, with the reason.
+    """
 
     prefix: str
-    version: str
+    format: str
+    description: str
     byte_order: str | None
     num_shards: int
     is_object_based: bool
     rows: list[TensorRow] = field(default_factory=list)
     errors: list[SaverError] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
 
 
-def take_survey(reader: CheckpointReader) -> Survey:
+def take_survey(reader: TensorSource, path: str, *, trusted: bool = True) -> Survey:
     """All that the index says.
+
+    Args:
+        reader: The open file.
+        path: What the user called it.
+        trusted: See `identify`.
 
     Raises:
         DataLossError: The index is damaged as a whole.
     """
-    bundle = reader.implementation
-    if isinstance(bundle, TensorSliceReader):
-        survey = Survey(reader.prefix, reader.version, None, len(bundle.paths), OBJECT_GRAPH_KEY in reader)
+    is_object_based = OBJECT_GRAPH_KEY in reader
+    if isinstance(reader, CheckpointReader):
+        bundle = reader.implementation
+        version, what = reader.version, f"{reader.version} checkpoint"
+        if isinstance(bundle, TensorSliceReader):
+            survey = Survey(reader.prefix, version, what, None, len(bundle.paths), is_object_based)
+        else:
+            header = bundle.header
+            survey = Survey(reader.prefix, version, what, header.byte_order, header.num_shards, is_object_based)
     else:
-        header = bundle.header
-        survey = Survey(reader.prefix, reader.version, header.byte_order, header.num_shards, OBJECT_GRAPH_KEY in reader)
+        identity = identify(path, trusted=trusted)
+        survey = Survey(path, identity.format or identity.kind, identity.description, None, 1, is_object_based)
     infos = []
     for name in reader.names:
         try:
             infos.append(reader.info(name))
+        except UnimplementedError as error:
+            if isinstance(reader, CheckpointReader):
+                survey.errors.append(error)
+            else:
+                survey.others.append(str(error))
         except SaverError as error:
             survey.errors.append(error)
     shapes = {info.name: info.shape for info in infos}
@@ -138,8 +170,14 @@ def optimizer_totals(rows: Iterable[TensorRow]) -> list[OptimizerTotals]:
     return found
 
 
-def stored_files(reader: CheckpointReader) -> list[StoredFile]:
-    """The files of a checkpoint and their sizes, the index first."""
+def stored_files(reader: TensorSource, path: str) -> list[StoredFile]:
+    """The files of a checkpoint and their sizes, the index first; of another format the file, or those in the directory."""
+    if not isinstance(reader, CheckpointReader):
+        files = [path]
+        if file_io.is_directory(path):
+            inside = [file_io.join(path, name) for name in file_io.list_directory(path)]
+            files = [each for each in inside if not file_io.is_directory(each)]
+        return [StoredFile(each, number, _size(each)) for number, each in enumerate(files)]
     num_indexes = 1 if reader.version == "V2" else 0
     return [
         StoredFile(path, None if number < num_indexes else number - num_indexes, _size(path))
@@ -158,7 +196,7 @@ def _size(path: str) -> int | None:
         file.close()
 
 
-def _full_names(reader: CheckpointReader, shapes: dict[str, Shape]) -> dict[str, str] | None:
+def _full_names(reader: TensorSource, shapes: dict[str, Shape]) -> dict[str, str] | None:
     if shapes.get(OBJECT_GRAPH_KEY) != () or not any("/_variables/" in name for name in shapes):
         return None
     try:

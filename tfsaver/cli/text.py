@@ -23,9 +23,9 @@ def human_size(size: int) -> str:
     return f"{value:.1f} {unit}"
 
 
-def count(number: int, noun: str) -> str:
-    """``1 tensor``, ``5,001 tensors``."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+def count(number: int, noun: str, nouns: str = "") -> str:
+    """``1 tensor``, ``5,001 tensors``; `nouns` is the plural where an s does not make it."""
+    return f"{number:,} {noun if number == 1 else nouns or noun + 's'}"
 
 
 def shape_text(shape: Sequence[int]) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from tfsaver.checkpoint.verify import VerifyReport, verify_checkpoint
+from tfsaver.checkpoint.verify import VerifyReport
 from tfsaver.cli import output, screen
 from tfsaver.cli.arguments import add_common, checkpoint_path
-from tfsaver.cli.outcome import FOUND, OK, Outcome, error_record, exit_code_of
+from tfsaver.cli.outcome import FAILED, FOUND, OK, Outcome, error_record, exit_code_of
 from tfsaver.cli.text import count, describe, escape, escape_message, human_size
 from tfsaver.errors import SaverError
+from tfsaver.verbs.verify import verify
 
 NAME = "verify"
 HELP = "Check every byte of checkpoints, index and data, and report all damage."
@@ -19,6 +20,9 @@ _EPILOG = """\
 Each problem is a line on standard output: the checkpoint, the tensor or the file, and what is wrong. A path without a
 checkpoint is an error on standard error; the other paths are still verified, and the exit code is 3.
 
+Files of other formats are verified as far as these allow: npz, .keras and files of torch have checksums. safetensors, HDF5
+and Orbax do not: they are read, "not verified" is said of them, and the exit code is 3.
+
 examples:
   tfsaver verify model.ckpt-1000
   tfsaver verify model.ckpt-*.index && deploy
@@ -26,7 +30,8 @@ examples:
 The report in the JSON document:
   ok              whether all checkpoints are sound
   checkpoints     path, checkpoint (the prefix; null if there is none), ok, num_tensors, num_bytes, problems (where,
-                  error), error (null, or why it could not be verified: class, message, facts)
+                  error), unverified (null, or why the values cannot be verified), error (null, or why it could not be
+                  verified: class, message, facts)
 """
 _PROBLEMS_IN_TEXT = 20
 
@@ -52,7 +57,7 @@ def run(arguments: argparse.Namespace) -> Outcome:
         result = _Result(path)
         try:
             with output.open_progress(escape(path)) as progress:
-                result.report = verify_checkpoint(path, trusted=not arguments.untrusted, progress=progress)
+                result.report = verify(path, trusted=not arguments.untrusted, progress=progress)
         except BrokenPipeError:
             raise
         except (SaverError, OSError) as error:
@@ -80,6 +85,8 @@ class _Result:
     def code(self) -> int:
         if self.error is not None:
             return exit_code_of(self.error)
+        if self.report is not None and self.report.unverified is not None and not self.report.problems:
+            return FAILED
         return OK if self.report is not None and self.report.ok else FOUND
 
     def to_json(self) -> dict[str, Any]:
@@ -103,5 +110,7 @@ def _print(out: screen.Screen, report: VerifyReport, arguments: argparse.Namespa
     if report.problems:
         problems = count(len(report.problems), "problem")
         out.line(f"{prefix}: DAMAGED, {problems}; {tensors} read, {size} of them sound", "bold red")
+    elif report.unverified is not None:
+        out.line(f"{prefix}: not verified: {escape_message(report.unverified)}", "yellow")
     elif not arguments.quiet:
         out.line(f"{prefix}: OK, {tensors}, {size}", "green")

@@ -81,6 +81,9 @@ class FileSource(TensorSource):
     def names(self) -> list[str]:
         return list(self._contents)
 
+    def names_of_tensors(self) -> list[str]:
+        return [name for name, content in self._contents.items() if not isinstance(content, str)]
+
     def __contains__(self, name: object) -> bool:
         return name in self._contents
 
@@ -204,13 +207,16 @@ class OpenFile:
                 raise self._cut_short(offset + count)
         return count
 
-    def stream(self, *, is_padded: bool = False) -> io.RawIOBase:
-        """The file as Python's libraries want it, with a position of its own.
+    def stream(self, *, is_padded: bool = False, start: int = 0, size: int | None = None) -> io.RawIOBase:
+        """The file, or a part of it, as Python's libraries want it, with a position of its own.
 
         Args:
-            is_padded: Whether zeros follow the file's end, for h5py, which does not look at how many bytes came.
+            is_padded: Whether zeros follow the end, for h5py, which does not look at how many bytes came.
+            start: Where the part begins.
+            size: How many bytes it has; all that follow when None.
         """
-        return _PaddedStream(self) if is_padded else _Stream(self)
+        size = max(0, self.size - start) if size is None else size
+        return _PaddedStream(self, start, size) if is_padded else _Stream(self, start, size)
 
     def read_strided(
         self, offset: int, dtype: np.dtype[Any], shape: Sequence[int], strides: Sequence[int], indices: Sequence[slice] = ()
@@ -396,8 +402,10 @@ def _are_contiguous(shape: Sequence[int], strides: Sequence[int]) -> bool:
 
 
 class _Stream(io.RawIOBase):
-    def __init__(self, file: OpenFile) -> None:
+    def __init__(self, file: OpenFile, start: int, size: int) -> None:
         self._file = file
+        self._start = start
+        self._size = size
         self._position = 0
 
     def readable(self) -> bool:
@@ -410,19 +418,21 @@ class _Stream(io.RawIOBase):
         return self._position
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        position = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._file.size}[whence]
+        position = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
         if position < 0:
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), self._file.path)
         self._position = position
         return position
 
     def read(self, size: int = -1) -> bytes:
-        data = self._file.read(self._position, self._file.size if size is None or size < 0 else size)
+        left = max(0, self._size - self._position)
+        data = self._file.read(self._start + self._position, left if size is None or size < 0 else min(size, left))
         self._position += len(data)
         return data
 
     def readinto(self, buffer: Any) -> int:
-        count = self._file.readinto(self._position, memoryview(buffer).cast("B"))
+        view = memoryview(buffer).cast("B")[: max(0, self._size - self._position)]
+        count = self._file.readinto(self._start + self._position, view)
         self._position += count
         return count
 

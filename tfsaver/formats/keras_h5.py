@@ -6,6 +6,9 @@
     Keras 1 and 2, x.h5        attribute layer_names; in each layer's group the attribute weight_names: dense/kernel:0, and a
                                dataset under that name. A whole model has this in model_weights, and optimizer_weights.
 
+    Keras 3, x.keras           a zip archive with config.json, metadata.json and model.weights.h5, the first of these;
+                               it is read where it lies, since Keras stores it without compression
+
 The name of a tensor is the dataset's path, or in the older layout what weight_names calls it, without ``:0``. Writing is the
 newer layout alone: a name is a path. Keras loads what lies where its model looks, so that a mapping has to make such paths,
 and a file of the model's own (``model.save_weights``) can be given to compare them with.
@@ -14,6 +17,8 @@ and a file of the model's own (``model.save_weights``) can be given to compare t
 from __future__ import annotations
 
 import contextlib
+import struct
+import zipfile
 from collections.abc import Iterator, Set
 from typing import Any
 
@@ -23,7 +28,15 @@ from tfsaver._lazy_imports import lazy_import
 from tfsaver.checkpoint.execution import Data, Sink, Target, as_array
 from tfsaver.checkpoint.fitting import check_fits, clashes, no_type
 from tfsaver.checkpoint.tensor_source import Array, TensorSource
-from tfsaver.errors import DataLossError, InvalidArgumentError, MissingExtraError, SaverError, nearest_names
+from tfsaver.errors import (
+    DataLossError,
+    InvalidArgumentError,
+    MissingExtraError,
+    SaverError,
+    TruncatedError,
+    UnimplementedError,
+    nearest_names,
+)
 from tfsaver.formats.atomic import atomic_file, check_file_target, local_path
 from tfsaver.formats.file_source import FileSource, OpenFile, library_errors
 from tfsaver.framework import dtypes, tensor_util
@@ -36,6 +49,10 @@ from tfsaver.lib import file_io
 # Types that HDF5 cannot say, or not so that h5py gives the same back.
 _UNKNOWN = frozenset({"string", "variant", "resource"})
 _SUFFIX = ".weights.h5"
+# A .keras file: how it begins, and what of it has the weights. A member's header ends with the sizes of what follows it.
+_ZIP = b"PK\x03\x04"
+_WEIGHTS = "model.weights.h5"
+_LOCAL_HEADER = struct.Struct("<4s5H3I2H")
 _OPAQUE_BFLOAT16 = np.dtype("V2")
 _FROM_ELSEWHERE = 2
 # What deflate makes of a byte at the most. A file may say any shape, and hold no values for it.
@@ -127,9 +144,10 @@ class _KerasSource(FileSource):
         self._file: Any = None
         self._pinned = OpenFile(path, "HDF5 file")
         try:
+            start, size = _weights_of_archive(self._pinned) or (0, self._pinned.size)
             with library_errors(f"{path} is no sound HDF5 file", self._pinned):
                 # By its path the library would fill up with zeros what has been cut off.
-                self._file = self._h5py.File(self._pinned.stream(is_padded=True), "r")
+                self._file = self._h5py.File(self._pinned.stream(is_padded=True, start=start, size=size), "r")
             with library_errors(f"{path} is a damaged HDF5 file", self._pinned):
                 self._paths = dict(_names(self._h5py, self._file))
                 contents = {name: self._content(self._file[inner]) for name, inner in self._paths.items()}
@@ -183,6 +201,31 @@ class _KerasSource(FileSource):
         if array.dtype == _OPAQUE_BFLOAT16:
             return array.view(info.dtype.numpy)
         return array.astype(info.dtype.numpy, order="C", copy=False)
+
+
+def _weights_of_archive(file: OpenFile) -> tuple[int, int] | None:
+    """Where the weights lie in a ``.keras`` file, and their size; None for a file that is not an archive.
+
+    Raises:
+        DataLossError: The archive is damaged, or without weights.
+        UnimplementedError: The weights are compressed.
+    """
+    if file.read(0, 4) != _ZIP:
+        return None
+    with library_errors(f"{file.path} is a damaged .keras file", file), zipfile.ZipFile(file.stream()) as archive:
+        if _WEIGHTS not in archive.namelist():
+            raise DataLossError(f"{file.path} is a zip archive without {_WEIGHTS}")
+        member = archive.getinfo(_WEIGHTS)
+        if member.compress_type != zipfile.ZIP_STORED or member.flag_bits & 1:
+            what = f"{file.path}: {_WEIGHTS} in it is compressed or encrypted, which Keras never does"
+            raise UnimplementedError(f"{what}; unpack it and open the file alone")
+        header = file.read(member.header_offset, _LOCAL_HEADER.size)
+        if len(header) < _LOCAL_HEADER.size or not header.startswith(_ZIP):
+            raise DataLossError(f"{file.path}: {_WEIGHTS} does not begin where the archive says")
+        start = member.header_offset + _LOCAL_HEADER.size + sum(_LOCAL_HEADER.unpack(header)[-2:])
+        if start + member.file_size > file.size:
+            raise TruncatedError(f"{file.path}: {_WEIGHTS}", wanted=start + member.file_size, available=file.size)
+        return start, member.file_size
 
 
 def _library() -> Any:

@@ -8,16 +8,16 @@
     npz           .npz                  yes     yes        numpy
     torch         .pt .pth              yes     yes        torch
     keras         .weights.h5 .h5 ...   yes     yes        h5py
+                  .keras                yes                h5py
     orbax         .orbax                yes     yes        orbax-checkpoint
 
-What a file is called says what it is; a directory of Orbax is known by what is in it. Everything else is a checkpoint, whose
-name may end in anything (``model.ckpt-100``, ``model.best``): but where it ends almost like a file of the table, or like
-that of a neighbour that is not in it (``.npy``, ``.keras``, ``.onnx``), nothing is written before the caller says which.
+`identify` says what is to be read, by content and whatever the name. For what is to be written there is only the name, and a
+checkpoint's may end in anything (``model.ckpt-100``, ``model.best``): but where it ends almost like a file of the table, or
+like a file of another program (``.npy``, ``.keras``, ``.onnx``), nothing is written before the caller says which.
 """
 
 from __future__ import annotations
 
-import difflib
 import functools
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, TypeAlias
@@ -25,23 +25,12 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from tfsaver.checkpoint.checkpoint_reader import load_checkpoint
 from tfsaver.checkpoint.checkpoint_target import CheckpointTarget, checkpoint_format
 from tfsaver.checkpoint.execution import Target
+from tfsaver.checkpoint.identify import identify
+from tfsaver.checkpoint.target_names import odd_suffix
 from tfsaver.checkpoint.tensor_source import TensorSource
-from tfsaver.errors import InvalidArgumentError, nearest_names
+from tfsaver.errors import CheckpointNotFoundError, InvalidArgumentError, nearest_names
 from tfsaver.formats import keras_h5, npz, orbax, safetensors, torch
 from tfsaver.lib import file_io
-
-_ORBAX_FILES = frozenset({"_CHECKPOINT_METADATA", "_METADATA", "manifest.ocdbt"})
-# What other programs call files that are like some of the table, and the suffix that ours would have.
-_NEIGHBOURS = {
-    ".pth.tar": ".pth",
-    ".npy": ".npz",
-    ".keras": ".weights.h5",
-    ".onnx": ".safetensors",
-    ".bin": ".pt",
-}
-# So alike are `safetensor` and `npzz` to a suffix, and `ckpt` and `part` to none.
-_MIN_LIKENESS = 0.7
-
 
 # What `convert` calls the rows of the table.
 FormatName: TypeAlias = "Literal['V2', 'V1', 'object', 'safetensors', 'npz', 'torch', 'keras', 'orbax']"
@@ -85,23 +74,29 @@ _TABLE = (
 FORMATS = {row.name: row for row in _TABLE}
 
 
-def format_of_source(path: str, name: str | None = None) -> Format:
-    """The format that a path is to be read as.
+def format_of_source(path: str, name: str | None = None, *, trusted: bool = True) -> Format:
+    """The format that a path is to be read as: by content, or by name where the content says nothing.
 
     Args:
         path: What is to be read.
         name: The format, when the caller says it.
+        trusted: See `identify`.
 
     Raises:
-        InvalidArgumentError: There is no format of that name.
+        InvalidArgumentError: There is no format of that name, or the path leads out of its directory.
     """
     if name is not None:
         return format_of_name(name)
-    if file_io.is_directory(path):
-        return FORMATS["V2" if _ORBAX_FILES.isdisjoint(file_io.list_directory(path)) else "orbax"]
-    # A checkpoint may be called model.pt: nothing of that very name is there then.
-    found = _of_suffix(path)
-    return found if found is not None and (file_io.exists(path) or not file_io.exists(f"{path}.index")) else FORMATS["V2"]
+    try:
+        found = identify(path, trusted=trusted)
+    except CheckpointNotFoundError:
+        # The library of the format, or the reader of checkpoints, says what it has looked for.
+        return _of_suffix(path) or FORMATS["V2"]
+    if found.format is not None:
+        return FORMATS[found.format]
+    is_file = file_io.exists(path) and not file_io.is_directory(path)
+    # A damaged file is still what its name says; what is known to be something else is not.
+    return (_of_suffix(path) if is_file and found.kind in ("unknown", "zip", "text", "json") else None) or FORMATS["V2"]
 
 
 def format_of_target(path: str, name: str | None = None) -> Format:
@@ -114,13 +109,12 @@ def format_of_target(path: str, name: str | None = None) -> Format:
         return format_of_name(name)
     if (found := _of_suffix(path)) is not None:
         return found
-    if near := _near_suffix(path):
-        suffix, known = near
-        meant = _of_suffix(known)
+    if (odd := odd_suffix(path)) is not None:
+        meant = None if odd.nearest is None else _of_suffix(odd.nearest)
+        nearest = f"the nearest is {odd.nearest} ({meant.description})" if meant else f"there are {', '.join(_suffixes())}"
         raise InvalidArgumentError(
-            f"{path!r}: no format has the suffix {suffix}; the nearest is {known}"
-            + (f" ({meant.description})" if meant else "")
-            + ". For another, or a checkpoint of this very name, say so with format (--format), as in V2"
+            f"{path!r}: no format has the suffix {odd.suffix}; {nearest}. "
+            "For another, or a checkpoint of this very name, say so with format (--format), as in V2"
         )
     return FORMATS["V2"]
 
@@ -145,14 +139,5 @@ def _of_suffix(path: str) -> Format | None:
     return next((row for row in _TABLE if any(name.endswith(suffix) for suffix in row.suffixes)), None)
 
 
-def _near_suffix(path: str) -> tuple[str, str] | None:
-    """The suffix of a path, and the one of the table that it looks like; None when it looks like none."""
-    name = path.lower().rpartition("/")[2]
-    if found := next((suffix for suffix in _NEIGHBOURS if name.endswith(suffix)), None):
-        return found, _NEIGHBOURS[found]
-    stem, dot, end = name.rpartition(".")
-    if not stem or not dot:
-        return None
-    known = {suffix.rpartition(".")[2]: suffix for row in _TABLE for suffix in reversed(row.suffixes)}
-    near = difflib.get_close_matches(end, known, n=1, cutoff=_MIN_LIKENESS)
-    return (f".{end}", known[near[0]]) if near else None
+def _suffixes() -> list[str]:
+    return [row.suffixes[0] for row in _TABLE if row.suffixes]

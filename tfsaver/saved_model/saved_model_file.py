@@ -14,13 +14,14 @@ from google.protobuf import text_format
 from google.protobuf.message import DecodeError, EncodeError
 
 from tfsaver import schemas
+from tfsaver.checkpoint.identify import SAVED_MODEL_FILES, advice_on, identify_directory, identity_of_wrong
 from tfsaver.errors import CheckpointNotFoundError, DataLossError, InvalidArgumentError
 from tfsaver.framework import message_text
 from tfsaver.framework.graph_form import HEAD_SIZE, GraphForm, recognize_graph
 from tfsaver.lib import file_io
-from tfsaver.saved_model import chunked_proto, constants
+from tfsaver.saved_model import chunked_proto
 
-FILE_NAMES = (constants.FILE_NAME_PB, constants.FILE_NAME_PBTXT, constants.FILE_NAME_CPB)
+FILE_NAMES = SAVED_MODEL_FILES
 
 
 def find_saved_model(directory: str) -> str | None:
@@ -39,7 +40,10 @@ def read_saved_model(directory: str) -> schemas.SavedModel:
     """
     path = find_saved_model(directory)
     if path is None:
-        found = "a directory without a SavedModel is there" if file_io.is_directory(directory) else ""
+        found = ""
+        if file_io.is_directory(directory):
+            there = identify_directory(directory, trusted=False)
+            found = f"a directory without a SavedModel is there: {there.description}; next: {there.command}"
         raise CheckpointNotFoundError(directory, looked_for=FILE_NAMES, found=found)
     return read_saved_model_file(path)
 
@@ -64,7 +68,9 @@ def read_saved_model_file(path: str) -> schemas.SavedModel:
         )
     parse(message, data, path, as_text=path.endswith(".pbtxt") if form is None else form.is_text)
     if form is None and not message.saved_model_schema_version and not message.meta_graphs:
-        raise DataLossError(f"{path}: no SavedModel: {what_it_is(data)}")
+        error = DataLossError(f"{path}: no SavedModel")
+        error.path, error.advice = path, advice_on(path) or f"{path} is something else"
+        raise error
     return message
 
 
@@ -74,11 +80,6 @@ def form_of_file(path: str) -> GraphForm | None:
         return None
     with contextlib.closing(file_io.open_for_reading(path)) as file:
         return recognize_graph(file.read(0, min(file.size, HEAD_SIZE)))
-
-
-def what_it_is(data: bytes) -> str:
-    """What to say of bytes that hold no graph."""
-    return "the file is empty" if not data.strip() else "it is something else"
 
 
 def parse(message: Any, data: bytes, path: str, *, as_text: bool) -> None:
@@ -93,7 +94,10 @@ def parse(message: Any, data: bytes, path: str, *, as_text: bool) -> None:
         else:
             message.ParseFromString(data)
     except (DecodeError, DataLossError) as error:
-        raise DataLossError(f"{path}: no {message.DESCRIPTOR.name}: {error}") from error
+        wrong = DataLossError(f"{path}: no {message.DESCRIPTOR.name}: {error}")
+        found = identity_of_wrong(path)
+        wrong.path, wrong.advice = path, "" if found is None or found.kind == message.DESCRIPTOR.name else found.advice
+        raise wrong from error
 
 
 def format_saved_model(message: schemas.SavedModel, *, as_text: bool) -> bytes:

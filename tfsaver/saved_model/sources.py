@@ -18,6 +18,7 @@ from google.protobuf.message import Message
 
 from tfsaver import schemas
 from tfsaver.checkpoint.checkpoint_reader import CheckpointReader, load_checkpoint
+from tfsaver.checkpoint.identify import advice_on
 from tfsaver.errors import CheckpointNotFoundError, DataLossError, InvalidArgumentError
 from tfsaver.framework.graph_form import GraphForm, recognize_graph
 from tfsaver.lib import file_io
@@ -192,8 +193,9 @@ def read_graph(path: str) -> schemas.MetaGraphDef:
         if meta_graph.graph_def.node:
             return meta_graph
         raise DataLossError(f"{path} holds no graph: a {form.kind} without nodes")
-    found = "it is a SavedModel" if form is not None else saved_model_file.what_it_is(data)
-    raise DataLossError(f"{path} holds no graph: no GraphDef and no MetaGraphDef, neither binary nor as text; {found}")
+    error = DataLossError(f"{path} holds no graph: no GraphDef and no MetaGraphDef, neither binary nor as text")
+    error.path, error.advice = path, advice_on(path) or f"{path} is something else"
+    raise error
 
 
 def open_variables(variables: Variables, *, trusted: bool = True) -> tuple[Mapping[str, Any], Callable[[], None]]:

@@ -14,9 +14,9 @@ from typing import NamedTuple
 from tfsaver.errors import ChecksumError, DataLossError, TruncatedError
 from tfsaver.lib import coding, crc32c, snappy
 from tfsaver.lib.file_io import RandomAccessFile, read_exactly
+from tfsaver.table.magic import FOOTER_SIZE as FOOTER_SIZE
+from tfsaver.table.magic import MAGIC as MAGIC
 
-MAGIC = 0xDB4775248B80FB57
-FOOTER_SIZE = 48
 BLOCK_TRAILER_SIZE = 5
 NO_COMPRESSION = 0
 SNAPPY_COMPRESSION = 1

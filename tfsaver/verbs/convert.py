@@ -237,7 +237,7 @@ def _opened(checkpoint: Checkpoint, source_format: str | None, names: str, trust
         path, kind = getattr(checkpoint, "prefix", None) or "tensors in memory", "tensors"
     else:
         path = file_io.as_path(checkpoint)
-        kind = format_of_source(path, source_format).description
+        kind = format_of_source(path, source_format, trusted=trusted).description
     with open_source(checkpoint, format=source_format, trusted=trusted) as opened:
         if isinstance(opened, CheckpointReader):
             kind = f"{opened.version} checkpoint"
@@ -375,7 +375,8 @@ def _target(
     """Where the tensors go."""
     options: dict[str, Any] = {"durable": durable}
     if written.is_checkpoint:
-        options |= {"num_shards": num_shards, "replaces": "others" if overwrite else "nothing"}
+        # The caller has said that it is one, or the name has.
+        options |= {"any_name": True, "num_shards": num_shards, "replaces": "others" if overwrite else "nothing"}
     elif written.name == "keras":
         options["like"] = like
     elif written.name == "safetensors":

@@ -9,15 +9,17 @@ from typing import Any, TypeAlias
 
 from tfsaver.checkpoint.checkpoint_reader import CheckpointReader, load_checkpoint
 from tfsaver.checkpoint.editing.select import report_of_selection, selected
+from tfsaver.checkpoint.identify import identity_of_wrong
 from tfsaver.checkpoint.selection import Select
 from tfsaver.checkpoint.tensor_source import TensorSource, as_source
-from tfsaver.errors import InvalidArgumentError
+from tfsaver.errors import DataLossError, InvalidArgumentError, UnimplementedError
 from tfsaver.formats.atomic import downloaded
 from tfsaver.formats.registry import format_of_source
 from tfsaver.graph.training_state import training_state_for
 from tfsaver.lib import file_io
 from tfsaver.lib.confinement import Confinement
 from tfsaver.saved_model.graph_constants import open_graph_constants
+from tfsaver.tensor_bundle import naming
 
 # What every verb takes as its checkpoint.
 Checkpoint: TypeAlias = "file_io.PathLike | TensorSource | Mapping[str, Any]"
@@ -44,19 +46,33 @@ def open_source(
     if isinstance(checkpoint, Mapping):
         yield as_source(checkpoint)
         return
-    path = file_io.as_path(checkpoint)
-    if format is None and (constants := open_graph_constants(path)) is not None:
-        Confinement.around(path, trusted).check(path)
-        yield constants
-        return
-    row = format_of_source(path, format)
-    if row.is_checkpoint:
-        with load_checkpoint(path, trusted=trusted) as reader:
-            yield reader
-        return
-    Confinement.around(path, trusted).check(path)
-    with downloaded(path) as local, row.open(local) as source:
+    with open_path(file_io.as_path(checkpoint), format, trusted=trusted) as source:
         yield source
+
+
+def open_path(path: str, format: str | None = None, *, trusted: bool = True) -> TensorSource:  # noqa: A002 - as above
+    """Opens a file of any format, see `open_source`.
+
+    Raises:
+        SaverError: As `load_checkpoint`, and the formats' own.
+    """
+    Confinement.around(path, trusted).check(path)
+    row = format_of_source(path, format, trusted=trusted)
+    if row.is_checkpoint:
+        is_prefix = file_io.exists(naming.index_path(path))
+        if format is None and not is_prefix and (constants := open_graph_constants(path)) is not None:
+            return constants
+        return load_checkpoint(path, trusted=trusted)
+    try:
+        # A copy of a file in a store stays open, and needs no name for it.
+        with downloaded(path) as local:
+            return row.open(local)
+    except (DataLossError, UnimplementedError) as error:
+        found = identity_of_wrong(path)
+        # That a damaged file is of the format that it was taken for says nothing new.
+        if found is not None and found.format != row.name and not error.advice:
+            error.advice = found.advice
+        raise
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tfsaver.checkpoint.doctor.damage import Damage
+from tfsaver.checkpoint.doctor.data_pairing import Mismatch
 from tfsaver.checkpoint.doctor.directory_survey import DirectorySurvey, FoundCheckpoint
 from tfsaver.checkpoint.doctor.state_survey import StateFile
 from tfsaver.checkpoint.report import Report
@@ -27,6 +28,7 @@ class Examined:
         damage: What is wrong with it; of a checkpoint that was not read only what its files' names and its index say.
         num_tensors: How many tensors were read.
         error: Why it could not be read: it is for newer readers, or the system refuses.
+        mismatch: Whose data files it has, where these are not its own.
     """
 
     found: FoundCheckpoint
@@ -34,6 +36,7 @@ class Examined:
     damage: list[Damage] = field(default_factory=list)
     num_tensors: int = 0
     error: Exception | None = None
+    mismatch: Mismatch | None = None
 
     @property
     def is_sound(self) -> bool:
@@ -110,6 +113,7 @@ class Diagnosis(Report):
         ledger: What its retention ledger says; None where there is none that can be read.
         checkpoints: Its checkpoints, oldest first.
         findings: What is wrong, and what is worth knowing.
+        saved_model: The SavedModel whose variables these are, and which has no state file; None for other directories.
     """
 
     directory: str
@@ -118,6 +122,7 @@ class Diagnosis(Report):
     ledger: LedgerPage | None = None
     checkpoints: list[Examined] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
+    saved_model: str | None = None
 
     @property
     def problems(self) -> list[Finding]:

@@ -1,6 +1,8 @@
 """What lies in a directory of checkpoints, by the names of its files and no more of their bytes than names need.
 
-    x.index  x.data-00000-of-00001  x.meta      a V2 checkpoint; how many data files it has is said in the index
+    x.index  x.data-00000-of-00001  x.meta      a V2 checkpoint; how many data files it has is said in the index. x is empty
+                                                for what save(session, "run/") writes
+    x  next to x.index                          a V1 checkpoint that the V2 checkpoint of the same name hides
     x.data-00000-of-00001 alone                 data that nobody can read: the names are in the index
     x-00000-of-00002                            one file of a V1 checkpoint, if it ends as a table does (other programs
                                                 name their shards like that too)
@@ -14,6 +16,7 @@ Damaged files have their place in it as well: this says what is there, `verify` 
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -27,8 +30,8 @@ from tfsaver.table import format as table_format
 from tfsaver.tensor_bundle import naming
 from tfsaver.tensor_bundle.reader import BundleReader
 
-_INDEX = re.compile(r"(.+)\.index", re.DOTALL)
-_DATA = re.compile(r"(.+)\.data-(\d{5,})-of-(\d{5,})", re.DOTALL)
+_INDEX = naming.INDEX_NAME
+_DATA = naming.DATA_NAME
 _META = re.compile(r"(.+)\.meta", re.DOTALL)
 _V1_SHARD = re.compile(r"(.+)-(\d{5,})-of-(\d{5,})", re.DOTALL)
 _STEP = re.compile(r"-(\d{1,18})(?:-[\d?]+-of-\d+)?\Z")
@@ -85,6 +88,7 @@ class DirectorySurvey:
         data_without_index: The data files of each prefix of which there is no index.
         lonely_meta_graphs: Meta graphs without weights.
         leftovers: Of saves that were killed.
+        hidden: Files of V1 checkpoints whose names mean a V2 checkpoint.
     """
 
     directory: str
@@ -92,6 +96,7 @@ class DirectorySurvey:
     data_without_index: dict[str, tuple[str, ...]] = field(default_factory=dict)
     lonely_meta_graphs: list[str] = field(default_factory=list)
     leftovers: list[Leftover] = field(default_factory=list)
+    hidden: list[str] = field(default_factory=list)
 
 
 def survey_directory(directory: str, state_file_name: str, hints: Iterable[str] = ()) -> DirectorySurvey:
@@ -128,6 +133,9 @@ class _Survey:
                 continue
             elif match := _V1_SHARD.fullmatch(name):
                 v1.setdefault((match[1], int(match[3])), []).append(name)
+            elif naming.index_path(name) in self._names:
+                if self._ends_as_table(name):
+                    self._found.hidden.append(self._path(name))
             elif self._is_v1(name):
                 self._add(name, "V1", [name], [], [])
         for (prefix, num_shards), names in v1.items():
@@ -199,7 +207,8 @@ class _Survey:
             return False
 
     def _path(self, name: str) -> str:
-        return file_io.join(self._directory, name)
+        # The checkpoint without a name: of the working directory "./", since a path is not empty.
+        return file_io.join(self._directory or ("" if name else os.curdir), name)
 
 
 def _is_of_unfinished(name: str) -> bool:

@@ -8,6 +8,7 @@ from tfsaver.checkpoint.doctor.damage import listed
 from tfsaver.checkpoint.doctor.diagnosis import Diagnosis, Finding
 from tfsaver.checkpoint.doctor.directory_survey import DirectorySurvey
 from tfsaver.checkpoint.doctor.state_survey import is_newer
+from tfsaver.checkpoint.identify import SAVED_MODEL_FILES, identity_of_wrong
 from tfsaver.lib import file_io
 
 
@@ -22,6 +23,9 @@ def of_state_file(diagnosis: Diagnosis) -> Iterator[Finding]:
         return
     if state.error is not None:
         yield Finding("state-file-unreadable", state.path, f"is no sound state file: {state.error}")
+    elif not state.is_as_written:
+        message = "is not as TensorFlow reads it: another encoding, typographic quotes or single backslashes; --fix mends it"
+        yield Finding("state-file-mended", state.path, message)
     for entry in state.recorded:
         is_newest = entry == state.newest
         what = f"names {entry.text!r}{' as the newest' if is_newest else ''}"
@@ -36,6 +40,9 @@ def of_state_file(diagnosis: Diagnosis) -> Iterator[Finding]:
                 yield Finding("entry-not-a-prefix", state.path, f"{what}: {entry.fault}")
         elif not entry.is_there:
             yield Finding("entry-missing", state.path, f"{what}, which is not there")
+        elif not entry.is_found_by_tensorflow:
+            message = f"{what}, where TensorFlow does not find {entry.path}.index; --fix writes './'"
+            yield Finding("entry-unnamed", state.path, message)
         elif entry.text.startswith("/"):
             yield Finding("entry-absolute", state.path, f"{what}: wrong as soon as the directory moves", is_problem=False)
     if state.newest is not None and (recorded := checkpoints.get(state.newest.name_in(checkpoints) or "")) is not None:
@@ -44,6 +51,17 @@ def of_state_file(diagnosis: Diagnosis) -> Iterator[Finding]:
         if newer := [found.name for found in unlisted if is_newer(found, recorded)]:
             message = f"names {recorded.name!r} as the newest; newer, and not listed: {listed(newer)}"
             yield Finding("state-file-behind", state.path, message)
+
+
+def of_saved_model(diagnosis: Diagnosis, directory: str) -> Iterator[Finding]:
+    """What there is to say of a SavedModel, which is complete without a state file, and without variables too."""
+    for name in SAVED_MODEL_FILES:
+        path = file_io.join(directory, name)
+        if (wrong := identity_of_wrong(path)) is not None and wrong.kind != "SavedModel":
+            yield Finding("saved-model-file", path, f"{wrong.description}; next: {wrong.command}")
+    has = "" if diagnosis.survey.checkpoints else " without variables"
+    message = f"a SavedModel{has}; `tfsaver saved-model lint {directory}` checks its graph"
+    yield Finding("saved-model", directory, message, is_problem=False)
 
 
 def of_checkpoints(diagnosis: Diagnosis) -> Iterator[Finding]:
@@ -84,6 +102,10 @@ def of_other_files(survey: DirectorySurvey) -> Iterator[Finding]:
         yield Finding(
             "data-without-index", prefix, f"{names} without an index: a save was killed before its end, or the index is lost"
         )
+    for path in survey.hidden:
+        name = file_io.split(path)[1]
+        message = f"a V1 checkpoint, hidden by the V2 checkpoint of the same name; to open it: mv {path} {path}-v1"
+        yield Finding("hidden-v1", path, message if name else path, is_problem=False)
     for path in survey.lonely_meta_graphs:
         yield Finding("meta-graph-alone", path, "a graph without weights", is_problem=False)
     for leftover in survey.leftovers:

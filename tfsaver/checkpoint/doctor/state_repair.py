@@ -16,7 +16,7 @@ from tfsaver.checkpoint.checkpoint_management import get_checkpoint_mtimes
 from tfsaver.checkpoint.checkpoint_state import STATE_FILE_NAME, update_checkpoint_state
 from tfsaver.checkpoint.doctor.diagnosis import Diagnosis, Examined
 from tfsaver.checkpoint.doctor.state_survey import StateEntry
-from tfsaver.errors import NotFoundError
+from tfsaver.errors import InvalidArgumentError, NotFoundError
 from tfsaver.lib import file_io
 from tfsaver.lib.directory_lock import directory_lock
 
@@ -57,7 +57,10 @@ def repair_state_file(
 
     Raises:
         NotFoundError: No checkpoint of the directory is sound; the state file stays as it is.
+        InvalidArgumentError: It is a SavedModel.
     """
+    if diagnosis.saved_model is not None:
+        raise InvalidArgumentError(f"{diagnosis.saved_model} is a SavedModel, which has no state file")
     newest = _newest(diagnosis)
     entries = _listed(diagnosis, newest, list_all)
     paths = [prefix for prefix, _ in entries]
@@ -132,7 +135,9 @@ def _prefix_of(entry: StateEntry, diagnosis: Diagnosis) -> str:
 def _must_change(diagnosis: Diagnosis, paths: list[str]) -> bool:
     """Whether the old file says something else than these paths, or says it so that moving breaks it."""
     state = diagnosis.state
-    if state.error is not None or state.newest is None:
+    if state.error is not None or state.newest is None or not state.is_as_written:
+        return True
+    if not all(entry.is_found_by_tensorflow for entry in state.recorded):
         return True
     is_portable = all(
         entry.is_here and entry.is_there and not entry.text.startswith("/")

@@ -17,10 +17,11 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from tfsaver import schemas
-from tfsaver.checkpoint.checkpoint_files import checkpoint_exists, last_parts
+from tfsaver.checkpoint.checkpoint_files import checkpoint_beside, checkpoint_exists, last_parts
 from tfsaver.checkpoint.checkpoint_location import prefix_of_entry
 from tfsaver.checkpoint.checkpoint_state import parse_checkpoint_state, path_or_empty, state_file_path
 from tfsaver.checkpoint.doctor.directory_survey import FoundCheckpoint
+from tfsaver.checkpoint.state_text import is_as_written
 from tfsaver.errors import InvalidArgumentError, SaverError
 from tfsaver.lib import file_io
 from tfsaver.lib.confinement import Confinement
@@ -46,6 +47,11 @@ class StateEntry:
     names: tuple[str, ...]
     fault: str | None = None
 
+    @property
+    def is_found_by_tensorflow(self) -> bool:
+        """Whether TensorFlow finds what tfsaver does: it adds ``.index`` to the text, also to "." for ``run/.index``."""
+        return not self.is_there or not self.path.endswith("/") or self.text.endswith("/")
+
     def name_in(self, known: Collection[str]) -> str | None:
         """The one of the directory's checkpoints that is meant, if it is one of these."""
         return next((name for name in self.names if name in known), None)
@@ -63,6 +69,7 @@ class StateFile:
         entries: All that it lists, oldest first; `newest` too, if it lists it.
         timestamps: One per entry, or none.
         last_preserved_timestamp: When a checkpoint was last kept for good, if it says so.
+        is_as_written: Whether TensorFlow reads it as it is: an editor may have put a byte order mark into it.
     """
 
     path: str
@@ -72,6 +79,7 @@ class StateFile:
     entries: list[StateEntry] = field(default_factory=list)
     timestamps: list[float] = field(default_factory=list)
     last_preserved_timestamp: float | None = None
+    is_as_written: bool = True
 
     @property
     def recorded(self) -> list[StateEntry]:
@@ -104,6 +112,7 @@ def read_state_file(
         found.is_there, found.error = True, error
         return found
     found.is_there = True
+    found.is_as_written = is_as_written(data)
     try:
         state = parse_checkpoint_state(data)
     except InvalidArgumentError as error:
@@ -165,9 +174,11 @@ def _entry(confinement: Confinement, text: str) -> StateEntry:
     path = file_io.join(directory, text)
     is_there = False
     fault = None
-    if confinement.admits_name(text):
+    # A directory that was fetched from a store: what lies here is asked first, and the store may need a password.
+    is_beside = file_io.is_remote(path) and checkpoint_beside(directory, path) is not None
+    if confinement.admits_name(text) and not is_beside:
         # What names no file that can be looked for is not there.
-        with contextlib.suppress(OSError, SaverError):
+        with contextlib.suppress(OSError, SaverError, ImportError):
             try:
                 path = prefix_of_entry(path)
                 is_there = checkpoint_exists(path)
