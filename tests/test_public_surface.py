@@ -97,7 +97,6 @@ REASONS: dict[str, dict[str, str]] = {
     },
     "export_saved_model": {
         "overwrite": NEW_DIRECTORY,
-        "dry_run": "everything is checked before anything is written, and a version that is not wanted can be removed",
         "select": MODEL,
     },
     "freeze_saved_model": {"progress": GRAPH, "overwrite": READS, "dry_run": READS, "select": MODEL},

@@ -12,7 +12,7 @@ import pytest
 import tfsaver
 from tests.saved_model.graphs import VALUES, dense
 from tfsaver import schemas
-from tfsaver.errors import InvalidArgumentError, UntrustedPathError
+from tfsaver.errors import DataLossError, InvalidArgumentError, UntrustedPathError
 from tfsaver.graph.node_builder import string_const
 from tfsaver.saved_model.loader import load_saved_model
 
@@ -190,3 +190,14 @@ def test_exports_and_edits_report_progress(tmp_path: Path) -> None:
     with tfsaver.edit_saved_model(exported) as edit:
         edit.save(tmp_path / "edited", **options)
     assert told[-1] == (size, size)
+
+
+def test_dry_run_of_an_export_reads_values_where_it_is_asked_to(tmp_path: Path) -> None:
+    prefix = Path(tfsaver.save_checkpoint(VALUES, tmp_path / "model", durable=False))
+    data = prefix.with_name("model.data-00000-of-00001")
+    data.write_bytes(bytes(byte ^ 1 for byte in data.read_bytes()))
+    options: dict[str, Any] = {"outputs": ["layer/y"], "variables": prefix}
+    tfsaver.export_saved_model(dense(), tmp_path / "export", dry_run=True, **options)
+    with pytest.raises(DataLossError):
+        tfsaver.export_saved_model(dense(), tmp_path / "export", dry_run="values", **options)
+    assert not (tmp_path / "export").exists()

@@ -12,7 +12,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from tfsaver.checkpoint.execution import Progress
+from tfsaver.checkpoint.execution import DryRun, Progress
 from tfsaver.compat import _tensorflow
 from tfsaver.compat._session_source import is_session, session_source
 from tfsaver.compat.v1.saved_model.utils import tensor_info
@@ -45,7 +45,7 @@ def export_saved_model(
     strip_default_attrs: bool = True,
     empty_tables: Iterable[str] = (),
     durable: bool = True,
-    dry_run: bool = False,
+    dry_run: DryRun = False,
     trusted: bool | None = None,
     progress: Progress | None = None,
 ) -> str:
@@ -84,7 +84,8 @@ def export_saved_model(
             graph too.
         empty_tables: Lookup tables that may be empty when a server starts; any other table that nothing fills is an error.
         durable: Whether to return only once disks have the bytes.
-        dry_run: Whether to check everything that is known without reading values, and write nothing; returns `target`.
+        dry_run: If true, nothing is written: everything is checked that is known without values, and `target` is returned.
+            ``"values"`` reads the values too.
         trusted: By default, a file that the source's graph names is an error unless it is in the source's directory: a graph
             can name any file of this machine. True copies such files. False also refuses state files and symbolic links
             that lead out of the directory.

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tfsaver import schemas
-from tfsaver.checkpoint.execution import Progress
+from tfsaver.checkpoint.execution import DryRun, Progress
 from tfsaver.lib import file_io
 from tfsaver.saved_model import assets as asset_files
 from tfsaver.saved_model import constants, export_plan, sources, tensor_requests
@@ -41,7 +41,7 @@ def export_saved_model(
     strip_default_attrs: bool = True,
     empty_tables: Iterable[str] = (),
     durable: bool = True,
-    dry_run: bool = False,
+    dry_run: DryRun = False,
     trusted: bool | None = None,
     progress: Progress | None = None,
 ) -> str:
@@ -79,7 +79,8 @@ def export_saved_model(
             graph too.
         empty_tables: Lookup tables that may be empty when a server starts; any other table that nothing fills is an error.
         durable: Whether to return only once disks have the bytes.
-        dry_run: Whether to check everything that is known without reading values, and write nothing; returns `target`.
+        dry_run: If true, nothing is written: everything is checked that is known without values, and `target` is returned.
+            ``"values"`` reads the values too.
         trusted: By default, a file that the source's graph names is an error unless it is in the source's directory: a graph
             can name any file of this machine. True copies such files. False also refuses state files and symbolic links
             that lead out of the directory.
@@ -106,6 +107,9 @@ def export_saved_model(
         extra = asset_files.arrange_extra_assets(extra_assets or {})
         if dry_run:
             check_target(file_io.as_path(target), versioned=versioned)
+            if dry_run == "values":
+                for name in plan.variables.values:
+                    plan.variables.values[name]
             return file_io.as_path(target)
         with SavedModelBuilder(target, versioned=versioned, durable=durable) as builder:
             if plan.variables.restored:
