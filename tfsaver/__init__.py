@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from tfsaver.saved_model.freezing import freeze_saved_model as freeze_saved_model
     from tfsaver.saved_model.loader import load_saved_model as load_saved_model
     from tfsaver.saved_model.merging import merge_saved_models as merge_saved_models
+    from tfsaver.saved_model.unfrozen_files import unfreeze_graph as unfreeze_graph
     from tfsaver.tensor_bundle.merge import merge_bundles as merge_bundles
     from tfsaver.tensor_bundle.writer import BundleWriter as BundleWriter
     from tfsaver.verbs.average import average as average
@@ -137,6 +138,7 @@ _HOMES = {
     "commit": ("tfsaver.verbs.ranks", "commit"),
     "load_slices": ("tfsaver.verbs.ranks", "load_slices"),
     "pending": ("tfsaver.verbs.ranks", "pending"),
+    "unfreeze_graph": ("tfsaver.saved_model.unfrozen_files", "unfreeze_graph"),
     "verify": ("tfsaver.verbs.verify", "verify"),
 }
 _MODULES = frozenset(
@@ -209,6 +211,7 @@ __all__ = [
     "select",
     "split",
     "strip",
+    "unfreeze_graph",
     "verify",
 ]
 

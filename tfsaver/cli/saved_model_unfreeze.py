@@ -11,7 +11,7 @@ from tfsaver.cli.outcome import Outcome
 from tfsaver.cli.parser import UsageError
 from tfsaver.cli.text import count, escape, human_size, shape_text
 from tfsaver.saved_model.exporter import export_saved_model
-from tfsaver.saved_model.unfrozen_files import unfreeze_weights, write_unfrozen
+from tfsaver.saved_model.unfrozen_files import unfreeze_graph, write_unfrozen
 
 NAME = "unfreeze"
 HELP = "Turn the weights of a frozen graph into variables: a checkpoint with its .meta file, or a SavedModel."
@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> Outcome:
         raise UsageError("--output is for --saved-model: a checkpoint's .meta keeps the whole graph")
     if arguments.saved_model and arguments.overwrite:
         raise UsageError("--overwrite is for a checkpoint: a SavedModel is only written where nothing is")
-    unfrozen = unfreeze_weights(arguments.source, kind=arguments.kind)
+    unfrozen = unfreeze_graph(arguments.source, kind=arguments.kind)
     if arguments.saved_model:
         export_saved_model(
             unfrozen.meta_graph,

@@ -2,31 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 from tfsaver.checkpoint.save import save_checkpoint
 from tfsaver.errors import AlreadyExistsError, NotFoundError
-from tfsaver.graph.unfreezing import Unfrozen, unfreeze_graph
+from tfsaver.framework.dtypes import DType
+from tfsaver.graph import unfreezing
+from tfsaver.graph.unfreezing import Unfrozen
 from tfsaver.lib import file_io
 from tfsaver.saved_model.graph_constants import weight_constants
 from tfsaver.saved_model.sources import open_source
 
 
-def unfreeze_weights(source: Any, *, kind: Literal["resource", "reference"] = "resource") -> Unfrozen:
-    """A graph in which all constants that are weights are variables, whatever their size.
+def unfreeze_graph(
+    graph: Any,
+    *,
+    min_size: int = 0,
+    kind: Literal["resource", "reference"] = "resource",
+    choose: Callable[[str, DType, tuple[int, ...]], bool] | None = None,
+    trainable: bool = True,
+) -> Unfrozen:
+    """A MetaGraphDef with variables for the weights of a frozen graph, and their values.
+
+    Constants that are weights (see `graph_constants`) become variables of their names. Those in functions, loops and
+    branches stay, and so do large ones in which one value stands for many.
 
     Args:
-        source: A GraphDef, a MetaGraphDef, or the path of one.
+        graph: A GraphDef or a MetaGraphDef, or the path of one.
+        min_size: Bytes from which on a constant becomes a variable.
         kind: What the variables are; all TensorFlows know both.
+        choose: Asked about each constant, by its name, type and shape, whether it becomes a variable.
+        trainable: Whether the graph says that training changes them.
 
     Raises:
         NotFoundError: The graph has no such constants.
         DataLossError: The file holds no graph, or a constant is damaged.
     """
-    opened = open_source(source, variables={})
+    opened = open_source(graph, variables={})
     weights = set(weight_constants(opened.meta_graph.graph_def))
-    unfrozen = unfreeze_graph(
-        opened.meta_graph, min_size=0, kind=kind, choose=lambda name, dtype, shape: name in weights
+
+    def is_chosen(name: str, dtype: DType, shape: tuple[int, ...]) -> bool:
+        return name in weights and (choose is None or choose(name, dtype, shape))
+
+    unfrozen = unfreezing.unfreeze_graph(
+        opened.meta_graph, min_size=min_size, kind=kind, choose=is_chosen, trainable=trainable
     )
     if not unfrozen.values:
         raise NotFoundError(f"{opened.what} has no constants that are weights: there is nothing to unfreeze")
