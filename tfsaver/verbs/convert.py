@@ -322,7 +322,14 @@ def _edit(
     old_dtypes: dict[str, DType] = {}
     if mapping is not None and objects is None:
         old = view
-        renaming = renamed(old, mapping)
+        keys_of = {origin.names[key]: key for key in chosen.keys}
+        is_readable = origin.graph is not None and written.name != "object"
+        renaming = renamed(
+            old,
+            mapping,
+            keys=keys_of if is_readable else None,
+            full_names=origin.graph.full_names_of_keys() if origin.graph is not None and is_readable else None,
+        )
         view = renaming.plan
         made = renaming.new_names.made()
         old_names = {name: name for name in view.names}

@@ -182,11 +182,12 @@ def _mapped(
         info = reader.info(leaf_of(name).key)
         return Spec(info.dtype, tuple(info.shape))
 
-    new_names = name_map.apply(Infos(list(leaves), spec_of))
+    infos = Infos(list(leaves), spec_of)
+    new_names = name_map.apply(infos)
     if not new_names.is_renaming:
         graph = read_object_graph(reader)
         keys = {name: leaf.key for name, leaf in leaves.items() if isinstance(leaf, Leaf)}
-        follow_with_slots(reader, new_names, {} if graph is None else graph.full_names_of_keys(), keys)
+        follow_with_slots(infos, new_names, {} if graph is None else graph.full_names_of_keys(), keys)
     made = new_names.made()
     recipes: dict[str, Recipe] = {}
     changed: dict[str, Leaf] = {}

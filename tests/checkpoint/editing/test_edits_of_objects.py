@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import tfsaver
 from tests.checkpoint.editing.test_object_graph_merging import Graph, graph_of, paths, source_of, trunk
 from tfsaver.checkpoint.editing.object_graph_renaming import rename_object_graph
 from tfsaver.checkpoint.editing.rename import renamed
@@ -154,3 +155,51 @@ def test_report_of_a_selection_counts_what_is_kept_and_what_is_not() -> None:
 
 def test_empty_graph_has_nothing_to_rename() -> None:
     assert rename_object_graph(Graph(nodes=[Graph.TrackableObject()]), {}).nodes[0].ByteSize() == 0
+
+
+def with_three(builder: ObjectGraphBuilder) -> None:
+    for name in "qkvw":
+        builder.variable(("net", name), name)
+    builder.variable(("opt", "iter"), "")
+    for name in "qkvw":
+        builder.slot(("opt",), ("net", name), "m")
+
+
+def arrays_of_three() -> dict[str, Any]:
+    array = np.arange(24, dtype=np.float32).reshape(4, 6)
+    arrays = {f"net/{name}{VALUE}": array + number for number, name in enumerate("qkvw")}
+    arrays.update({f"net/{name}{SLOT}m{VALUE}": -array - number for number, name in enumerate("qkvw")})
+    return {**arrays, f"opt/iter{VALUE}": np.int64(3)}
+
+
+def test_joined_and_split_variables_take_their_slots_and_objects_along() -> None:
+    arrays = arrays_of_three()
+    mapping = {
+        "net/qkv": {"concat": ["net/q", "net/k", "net/v"], "axis": 1},
+        "net/w": {"split": ["net/w1", "net/w2"], "axis": 0},
+        "net/count": {"constant": 2},
+    }
+    plan = renamed(ArraySource({**arrays, OBJECT_GRAPH_KEY: graph_of(with_three).SerializeToString()}), mapping).plan
+    for end, sign in (("", 1), (f"{SLOT}m", -1)):
+        old = {name: arrays[f"net/{name}{end}{VALUE}"] for name in "qkvw"}
+        np.testing.assert_array_equal(plan[f"net/qkv{end}{VALUE}"], np.concatenate([old[name] for name in "qkv"], axis=1))
+        np.testing.assert_array_equal(plan[f"net/w2{end}{VALUE}"], old["w"][2:])
+        assert sign * plan[f"net/w1{end}{VALUE}"][0, 1] > 0
+    found = paths(plan.graph)
+    slots = sorted(keys[0] for path, keys in found.items() if ":" in path)
+    assert slots == [f"net/{name}{SLOT}m" for name in ("qkv", "w1", "w2")]
+    assert found["/net/qkv"] == ["net/qkv"] and found["/net/w2"] == ["net/w2"] and found["/net/count"] == ["net/count"]
+
+
+@pytest.mark.parametrize("names", ["path", "full", "key"])
+def test_slots_follow_under_whatever_names_objects_are_converted(names: Any, tmp_path: Any) -> None:
+    arrays = arrays_of_three()
+    source = ArraySource({**arrays, OBJECT_GRAPH_KEY: graph_of(with_three).SerializeToString()})
+    old = {"path": "net/w", "full": "w", "key": f"net/w{VALUE}"}[names]
+    report = tfsaver.convert(source, tmp_path / "x.npz", mapping={old: {"to": old, "transpose": True}}, names=names)
+    changed = {item.name: item.shape for item in report.tensors or () if item.changes}
+    assert len(changed) == 2 and set(changed.values()) == {(6, 4)}
+    with np.load(tmp_path / "x.npz") as loaded:
+        for name in changed:
+            key = f"net/w{SLOT}m{VALUE}" if SLOT in name else f"net/w{VALUE}"
+            np.testing.assert_array_equal(loaded[name], arrays[key].T)

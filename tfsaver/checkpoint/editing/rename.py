@@ -13,6 +13,7 @@ Changed tensors are made in pieces, and are no longer in slices; see `recipes`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from tfsaver import schemas
@@ -50,23 +51,34 @@ class Renaming(NamedTuple):
         return {name: why or reason for name, why in self.new_names.left_out().items()}
 
 
-def renamed(source: TensorSource, name_map: NameMapLike) -> Renaming:
+def renamed(
+    source: TensorSource,
+    name_map: NameMapLike,
+    *,
+    keys: Mapping[str, str] | None = None,
+    full_names: Mapping[str, str] | None = None,
+) -> Renaming:
     """A source under other names.
 
     Args:
         source: The source.
         name_map: From old names to new ones, see `name_map.as_name_map`.
+        keys: Of tensors of objects under the names that people read: what the checkpoint calls them, which says whose slots
+            they are.
+        full_names: What the variables were called, by key.
 
     Raises:
         InvalidArgumentError: Tensors would get one name, something matches nothing, or changes do not fit; says all.
     """
     plan = as_plan(source)
-    new_names = as_name_map(name_map).apply(infos_of(plan))
+    infos = infos_of(plan)
+    new_names = as_name_map(name_map).apply(infos)
     if plan.graph is not None:
         _make_keys(plan.graph, new_names)
     if not new_names.is_renaming:
-        full_names = {} if plan.graph is None else full_names_of_keys(plan.graph.SerializeToString())
-        follow_with_slots(plan, new_names, full_names)
+        if full_names is None:
+            full_names = {} if plan.graph is None else full_names_of_keys(plan.graph.SerializeToString())
+        follow_with_slots(infos, new_names, full_names, keys)
         raise_problems("the mapping does not fit the names", new_names.collisions())
     made = new_names.made()
     names = sorted([*(name for name in plan.tensor_names if name not in new_names.changed), *made])

@@ -66,7 +66,7 @@ class MappedTensors:
         if new_names.is_renaming:
             self.targets = {name: targets for name, targets in new_names.changed.items() if targets}
             return
-        following = follow_with_slots(source, new_names, full_names)
+        following = follow_with_slots(infos_of(source), new_names, full_names)
         self.notes += tuple(f"{name} is left out: {why}" for name, why in new_names.left_out().items() if why)
         every = new_names.made()
         used = Counter(name for made in every.values() if made.is_changed for name in made.inputs)
@@ -123,7 +123,7 @@ def infos_of(source: TensorSource, names: Sequence[str] | None = None, keys: Map
 
 
 def follow_with_slots(
-    source: TensorSource,
+    infos: Infos,
     new_names: NewNames,
     full_names: Mapping[str, str],
     keys: Mapping[str, str] | None = None,
@@ -131,19 +131,21 @@ def follow_with_slots(
     """Changes the slots of changed variables with them, or leaves them out; those that the mapping names stay as it says.
 
     Args:
-        source: The tensors before.
+        infos: The tensors before, by the names that the mapping has for them.
         new_names: What the mapping makes of them; gets the slots.
         full_names: What variables were called, by key, in a checkpoint that was written from objects.
-        keys: What the source calls the tensors, where the mapping has other names for them.
+        keys: What a checkpoint that was written from objects calls the tensors, where the mapping has other names for them;
+            what is not among these is no tensor. None for the same names.
 
     Returns:
         The new name of each slot that follows, by the new name of its variable.
     """
     following: Following = {}
-    names_of = {(keys or {}).get(name, name): name for name in new_names if name not in DESCRIPTIONS}
-    infos = {key: source.info(key) for key in names_of if key in source}
-    stored = {key: tuple(info.shape) for key, info in infos.items()}
-    dtypes = {key: info.dtype.name for key, info in infos.items()}
+    there = [name for name in new_names if name not in DESCRIPTIONS and (keys is None or name in keys)]
+    names_of = {name if keys is None else keys[name]: name for name in there}
+    specs = {key: infos[name] for key, name in names_of.items()}
+    stored = {key: spec.shape for key, spec in specs.items()}
+    dtypes = {key: spec.dtype.name for key, spec in specs.items()}
     shapes = {names_of[key]: shape for key, shape in stored.items()}
     slots = {
         names_of[key]: found._replace(variable=names_of[found.variable])
@@ -168,7 +170,7 @@ def follow_with_slots(
             new_names.reasons[slot] = f"slot of {found.variable}: {reason}"
             continue
         pairs = list(zip(targets, names, strict=False))
-        changes = [tuple(_of_slot(change, name, found) for change in target.changes) for target, name in pairs]
+        changes = [tuple(_of_slot(change, found) for change in target.changes) for target, _ in pairs]
         new_names.changed[slot] = tuple(map(Renamed.of, names, changes))
         for target, name in pairs:
             inputs[name] = (*inputs.get(name, ()), slot)
@@ -225,12 +227,10 @@ def _names_of_slot(slot: str, variable: str, new_names: NewNames) -> list[str] |
     return [slot] if is_one else None
 
 
-def _of_slot(change: Change, name: str, found: TrainingTensor) -> Change:
+def _of_slot(change: Change, found: TrainingTensor) -> Change:
     """The change of a variable as that of its slot."""
     if isinstance(change, Pad) and found.optimizer != _AVERAGE:
         return Pad(change.rows, 0, change.axis)
-    if isinstance(change, Joined):
-        return Joined(change.kind, change.axis, change.index, change.inputs, name)
     return change
 
 
