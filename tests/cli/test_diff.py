@@ -73,3 +73,14 @@ def test_tolerances_are_checked(tolerance: str, capsys: pytest.CaptureFixture[st
     with pytest.raises(SystemExit) as stop:
         main(["diff", "a", "b", f"--rtol={tolerance}"])
     assert stop.value.code == 2
+
+
+def test_many_differences_are_counted_and_the_largest_listed(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    a = tfsaver.save_checkpoint({f"w{n}": np.float32([100]) for n in range(30)}, tmp_path / "a", durable=False)
+    b = tfsaver.save_checkpoint({f"w{n}": np.float32([100 + n + 1]) for n in range(30)}, tmp_path / "b", durable=False)
+    assert main(["diff", a, b]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[1] for line in lines if line.startswith("differs:")] == [f"w{n}:" for n in range(29, 9, -1)]
+    assert lines[-2:] == ["and 10 more; -v lists all, not the 20 largest changes", "0 tensors equal, 30 different"]
+    assert main(["diff", a, b, "-v"]) == 1
+    assert capsys.readouterr().out.count("differs:") == 30

@@ -132,6 +132,23 @@ def test_the_earlier_name_of_select_works_and_warns(trained: str, capsys: pytest
     assert shown.err == "tfsaver inspect: warning: --include is now --select\n" * 2
 
 
+def test_a_tree_has_the_totals_of_each_scope(trained: str, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = [line.split() for line in inspect(capsys, trained, "--tree", "--sort", "size")[2:]]
+    assert lines[0] == ["scope", "tensors", "parameters", "size", "tensor"]
+    assert lines[1] == ["labels", "1", "0", "518", "B", "string", "[4]"]
+    assert lines[2] == ["dense/", "5", "52", "208", "B"]
+    assert lines[3] == ["kernel/", "4", "48", "192", "B", "float32", "[3,4]"]
+    assert ["Adam_1", "1", "12", "48", "B", "float32", "[3,4]"] in lines
+    folded = [line.split()[0] for line in inspect(capsys, trained, "--tree", "--depth", "1")[3:7]]
+    assert folded == ["beta1_power", "dense/", "global_step", "labels"]
+
+
+def test_order_and_length_of_the_list_can_be_chosen(trained: str, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = inspect(capsys, trained, "--reverse", "--limit", "2")
+    assert [line.split()[0] for line in lines[3:6]] == ["labels", "global_step", "and"]
+    assert lines[5] == "and 6 more" and lines[7].startswith("8 tensors, ")
+
+
 def test_sort_by_size_puts_the_largest_first(trained: str, capsys: pytest.CaptureFixture[str]) -> None:
     names = names_of(inspect(capsys, trained, "--sort", "size"))
     assert names[:3] == ["labels", "dense/kernel", "dense/kernel/Adam"]

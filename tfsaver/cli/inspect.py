@@ -8,8 +8,8 @@ from typing import Any
 
 from tfsaver.checkpoint.selection import Selectable
 from tfsaver.checkpoint.tensor_source import TensorSource
-from tfsaver.cli import output, screen, survey, values
-from tfsaver.cli.arguments import add_common, add_patterns, checkpoint_path, selection_of
+from tfsaver.cli import output, scopes, screen, survey, values
+from tfsaver.cli.arguments import add_common, add_patterns, checkpoint_path, positive, selection_of
 from tfsaver.cli.objects import objects_lines, objects_records
 from tfsaver.cli.outcome import FOUND, OK, Outcome, error_record
 from tfsaver.cli.survey import Survey, TensorRow
@@ -27,6 +27,7 @@ with \\x00 for what is not printable and \\\\ for a backslash; --values takes th
 examples:
   tfsaver inspect model.ckpt-1000
   tfsaver inspect export/ --select kernel --sort size
+  tfsaver inspect model.ckpt-1000 --tree --depth 2 --sort size   the largest scopes
   tfsaver inspect model.ckpt-1000 --values global_step
 
 The report in the JSON document; sizes are bytes:
@@ -58,6 +59,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     chosen = parser.add_argument_group("which tensors")
     add_patterns(chosen)
     chosen.add_argument("--sort", choices=("name", "size"), default="name", help="order; size is largest first")
+    chosen.add_argument("--reverse", action="store_true", help="the opposite order")
+    chosen.add_argument("--limit", metavar="N", type=positive, help="print at most N lines of the list")
     shown = parser.add_argument_group("what to show")
     shown.add_argument(
         "--values",
@@ -67,6 +70,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="extend",
         help="the values of these tensors, instead of the list",
     )
+    shown.add_argument("--tree", action="store_true", help="the scopes of the names as a tree, with totals of each")
+    shown.add_argument("--depth", metavar="N", type=positive, help="with --tree: levels to show (all)")
     shown.add_argument("--objects", action="store_true", help="the object graph of a TensorFlow 2 checkpoint, as a tree")
     shown.add_argument("--stats", action="store_true", help="minimum, maximum, mean, NaNs; reads every value")
     shown.add_argument("--roles", action="store_true", help="the role of each tensor (training, average, model), and why")
@@ -99,7 +104,8 @@ def _chosen_rows(reader: TensorSource, found: Survey, arguments: argparse.Namesp
     if (selection := selection_of(arguments)) is not None:
         kept = set(selection.select({row.info.name: Selectable(row.info.shape, row.info.num_bytes) for row in rows}).kept)
         rows = [row for row in rows if row.info.name in kept]
-    return survey.sorted_rows(rows, arguments.sort)
+    rows = survey.sorted_rows(rows, arguments.sort)
+    return rows[::-1] if arguments.reverse else rows
 
 
 def _row_of(reader: TensorSource, name: str) -> TensorRow:
@@ -129,13 +135,18 @@ def _print(reader: TensorSource, found: Survey, rows: Sequence[TensorRow], argum
         for line in objects:
             out.line(line)
         out.line()
+    elif rows and (arguments.tree or arguments.depth is not None):
+        tree = scopes.scopes_of(rows)
+        lines = scopes.lines_of(tree, depth=arguments.depth, sort=arguments.sort, reverse=arguments.reverse)
+        _print_table(out, scopes.COLUMNS, list(lines), arguments.limit)
     elif rows and arguments.roles:
         columns = [screen.Column("name"), screen.Column("role"), screen.Column("why", style="dim")]
-        out.table(columns, [[escape(row.info.name), _role_name(row) or "model", escape(row.reason)] for row in rows])
-        out.line()
+        cells = [[escape(row.info.name), _role_name(row) or "model", escape(row.reason)] for row in rows]
+        _print_table(out, columns, cells, arguments.limit)
     elif rows:
-        out.table(*_table(reader, found, rows, arguments))
-        out.line()
+        # Columns are those of the checkpoint, whatever part of it is listed; statistics are of the listed part alone.
+        listed = rows[: arguments.limit]
+        _print_table(out, *_table(reader, found, listed, arguments), arguments.limit, len(rows))
     _print_totals(out, found, rows)
     if found.others:
         out.line(f"{count(len(found.others), 'entry', 'entries')} besides tensors, as in {escape_message(found.others[0])}")
@@ -146,6 +157,21 @@ def _print(reader: TensorSource, found: Survey, rows: Sequence[TensorRow], argum
             for file in survey.stored_files(reader, arguments.path)
         ]
         out.table([screen.Column("file"), screen.Column("size", is_number=True)], files)
+
+
+def _print_table(
+    out: screen.Screen,
+    columns: Sequence[screen.Column],
+    lines: Sequence[Sequence[str]],
+    limit: int | None,
+    num_lines: int | None = None,
+) -> None:
+    """A table of at most some lines, and how many more there are."""
+    more = (len(lines) if num_lines is None else num_lines) - len(lines[:limit])
+    out.table(columns, lines[:limit])
+    if more:
+        out.line(f"and {more:,} more", "dim")
+    out.line()
 
 
 def _headline(found: Survey) -> str:

@@ -1,6 +1,7 @@
 """Where a verb's output goes: plain aligned text, or rich's colours when a person is watching.
 
-A person watches a stream that is a terminal, unless NO_COLOR is set, and rich is there only with the extra `cli`.
+Colours are for a terminal, and for any stream if FORCE_COLOR is set, unless NO_COLOR is; progress is for a terminal alone.
+Rich is there only with the extra `cli`.
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ MAX_RICH_ROWS = 1000
 
 
 def is_watched(stream: TextIO) -> bool:
-    """Whether a person reads the stream in colour."""
-    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    """Whether the stream is read in colour."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    return bool(os.environ.get("FORCE_COLOR")) or (stream.isatty() and os.environ.get("TERM") != "dumb")
 
 
 def open_screen() -> Screen:
@@ -36,7 +39,7 @@ def open_screen() -> Screen:
 @contextlib.contextmanager
 def open_progress(description: str) -> Iterator[Progress | None]:
     """A progress bar on standard error; None when nobody is watching."""
-    rich_screen = _rich_screen(sys.stderr)
+    rich_screen = _rich_screen(sys.stderr) if sys.stderr.isatty() else None
     if rich_screen is None:
         yield None
         return

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 
 from rich import box
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.table import Table
@@ -13,9 +14,12 @@ from rich.text import Text
 
 from tfsaver.cli import screen
 
+# Columns that a name always has.
+_MIN_NAME = 20
+
 
 class RichScreen:
-    """A terminal. Long names fold inside of their column.
+    """A terminal. Names that are too long for their column lose their middle.
 
     Args:
         plain: Draws the tables that are too long for rich.
@@ -44,9 +48,23 @@ class RichScreen:
                 overflow="fold",
                 no_wrap=column.is_number,
             )
+        # The first column has what the others leave, three blanks before each.
+        others = zip(*[[column.title for column in columns[1:]], *(row[1:] for row in rows)], strict=True)
+        room = self._console.width - sum(max(map(cell_len, cells)) + 3 for cells in others)
         for row in rows:
-            table.add_row(*map(Text, row))
+            table.add_row(Text(_cut(row[0], max(room, _MIN_NAME))), *map(Text, row[1:]))
         self._console.print(table)
+
+
+def _cut(name: str, room: int) -> str:
+    """A name without its middle if it is wider than there is room: scopes begin it, and what it is ends it."""
+    if cell_len(name) <= room:
+        return name
+    start = set_cell_size(name, (room - 1) // 3).rstrip()
+    end = name
+    while cell_len(end) > room - 1 - cell_len(start):
+        end = end[1:]
+    return f"{start}…{end}"
 
 
 @contextlib.contextmanager

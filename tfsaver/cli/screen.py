@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
+from tfsaver.cli.text import width as text_width
+
 # Called with how much is done and how much there is.
 Progress = Callable[[int, int], None]
 
@@ -35,12 +37,10 @@ class PlainScreen:
 
     def table(self, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
         lines = [[column.title for column in columns], *rows]
-        widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
-        aligners = [
-            (str.rjust if column.is_number else str.ljust, width) for column, width in zip(columns, widths, strict=True)
-        ]
-        text = "\n".join(
-            "  ".join([align(cell, width) for cell, (align, width) in zip(line, aligners, strict=True)]).rstrip()
-            for line in lines
-        )
-        print(text)
+        widths = [max(map(text_width, cells)) for cells in zip(*lines, strict=True)]
+        print("\n".join("  ".join(map(_aligned, line, columns, widths)).rstrip() for line in lines))
+
+
+def _aligned(cell: str, column: Column, width: int) -> str:
+    blanks = " " * (width - text_width(cell))
+    return blanks + cell if column.is_number else cell + blanks

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Iterable, Sequence
 
 from tfsaver.errors import SaverError
@@ -31,6 +32,16 @@ def count(number: int, noun: str, nouns: str = "") -> str:
 def shape_text(shape: Sequence[int]) -> str:
     """A shape without blanks, so that a line of a table still splits into its fields: ``[784,10]``."""
     return f"[{','.join(map(str, shape))}]"
+
+
+def width(text: str) -> int:
+    """The columns that a text takes in a terminal: two for East Asian wide characters, none for combining ones."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.combining(character) else 2 if unicodedata.east_asian_width(character) in "WF" else 1
+        for character in text
+    )
 
 
 def escape(name: str) -> str:
