@@ -40,8 +40,8 @@ def findings(made: Any) -> list[str]:
         (node("IdentityN", "y", ["x", "i"], {"T": of_types([1, 3])}), []),
         (node("IdentityN", "y", ["i", "x"], {"T": of_types([1, 3])}), ["wrong-input-type: its input 'i' is DT_INT32, and a IdentityN takes DT_FLOAT as 'input'", "wrong-input-type: its input 'x' is DT_FLOAT, and a IdentityN takes DT_INT32 as 'input'"]),
         (node("RefSwitch", "y", ["v", "train"], {"T": FLOAT}), []),
-        (node("RefSwitch", "y", ["x", "train"], {"T": FLOAT}), ["value-for-reference: its input 'x' is a value, and a RefSwitch takes a reference to a variable"]),
-        (node("Assign", "y", ["x", "x"], {"T": FLOAT}), ["value-for-reference: its input 'x' is a value, and a Assign takes a reference to a variable"]),
+        (node("RefSwitch", "y", ["x", "train"], {"T": FLOAT}), ["value-for-reference: its input 'x' is a value, and a RefSwitch takes a reference to a variable; export_saved_model(..., repair='references') mends what reads a variable that was frozen"]),
+        (node("Assign", "y", ["x", "x"], {"T": FLOAT}), ["value-for-reference: its input 'x' is a value, and a Assign takes a reference to a variable; export_saved_model(..., repair='references') mends what reads a variable that was frozen"]),
         (node("SomebodysOwn", "y", ["x", "i"]), []),
     ],
 )

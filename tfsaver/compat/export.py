@@ -16,6 +16,7 @@ from tfsaver.checkpoint.execution import DryRun, Progress
 from tfsaver.compat import _tensorflow
 from tfsaver.compat._session_source import is_session, session_source
 from tfsaver.compat.v1.saved_model.utils import tensor_info
+from tfsaver.graph.repairs import Repair
 from tfsaver.lib import file_io
 from tfsaver.lib.renamed_options import renamed_options
 from tfsaver.saved_model import constants, exporter, sources, tensor_requests
@@ -44,6 +45,7 @@ def export_saved_model(
     clear_devices: bool = True,
     strip_default_attrs: bool = True,
     empty_tables: Iterable[str] = (),
+    repair: Iterable[Repair] | Repair = (),
     durable: bool = True,
     dry_run: DryRun = False,
     trusted: bool | None = None,
@@ -83,6 +85,9 @@ def export_saved_model(
         strip_default_attrs: Whether to leave out attributes that only say the default, so that older programs can load the
             graph too.
         empty_tables: Lookup tables that may be empty when a server starts; any other table that nothing fills is an error.
+        repair: Changes to the graph: ``"references"`` gives operations on variables that were frozen their forms for values,
+            ``"batch"`` lets placeholders of one example take any number, ``"training"`` fixes placeholders such as
+            ``is_training`` and ``keep_prob``. Each is logged.
         durable: Whether to return only once disks have the bytes.
         dry_run: If true, nothing is written: everything is checked that is known without values, and `target` is returned.
             ``"values"`` reads the values too.
@@ -122,6 +127,7 @@ def export_saved_model(
         clear_devices=clear_devices,
         strip_default_attrs=strip_default_attrs,
         empty_tables=empty_tables,
+        repair=repair,
         durable=durable,
         dry_run=dry_run,
         trusted=trusted,

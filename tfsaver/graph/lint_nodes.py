@@ -132,6 +132,7 @@ class _Body:
             yield error("wrong-input-type", place, sentence)
         elif wanted.is_ref and is_reference(source, source_def, index) is False:
             sentence = f"its input {shown(reference)} is a value, and a {node.op} takes a reference to a variable"
+            sentence += "; export_saved_model(..., repair='references') mends what reads a variable that was frozen"
             yield error("value-for-reference", place, sentence)
 
     def _lint_attrs(self, node: schemas.NodeDef, place: str) -> Iterator[Finding]:

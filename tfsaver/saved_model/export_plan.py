@@ -5,12 +5,15 @@ Nothing is written here, and no value is read: what cannot be exported is refuse
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from google.protobuf.message import Message
+
 from tfsaver import schemas
 from tfsaver.errors import DataLossError, InvalidArgumentError
-from tfsaver.graph import devices, pruning
+from tfsaver.graph import devices, pruning, repairs
 from tfsaver.graph.default_attrs import strip_default_attrs
 from tfsaver.graph.findings import Severity
 from tfsaver.graph.lint import lint
@@ -34,6 +37,8 @@ from tfsaver.saved_model.graph_tensors import GraphTensors
 from tfsaver.saved_model.loader import as_tags, find_init_op
 from tfsaver.saved_model.proposal import propose
 from tfsaver.saved_model.sources import ExportSource
+
+_logger = logging.getLogger(__name__)
 
 
 class ExportPlan(NamedTuple):
@@ -65,6 +70,7 @@ class ExportRequest(NamedTuple):
     clear_devices: bool = True
     strip_default_attrs: bool = True
     empty_tables: Iterable[str] = ()
+    repair: Iterable[repairs.Repair] | repairs.Repair = ()
 
 
 def plan_export(source: ExportSource, request: ExportRequest) -> ExportPlan:
@@ -86,7 +92,7 @@ def plan_export(source: ExportSource, request: ExportRequest) -> ExportPlan:
     meta_graph.ClearField("object_graph_def")
     if request.clear_devices:
         meta_graph.graph_def.CopyFrom(devices.clear_devices(meta_graph.graph_def))
-    feeding.make_constant(meta_graph, request.fixed_inputs or {})
+    feeding.make_constant(meta_graph, {**_repair(meta_graph, request), **(request.fixed_inputs or {})})
     signatures = _signatures(meta_graph, request, source.what)
     signature_def.check_signatures(signatures)
     feeding.cut_at_inputs(meta_graph, signatures)
@@ -109,6 +115,55 @@ def plan_export(source: ExportSource, request: ExportRequest) -> ExportPlan:
     meta_graph.meta_info_def.tags.extend(as_tags(request.tags))
     _check_graph(meta_graph, asset_sources, source.what)
     return ExportPlan(meta_graph, variables, asset_sources)
+
+
+def _repair(meta_graph: schemas.MetaGraphDef, request: ExportRequest) -> dict[str, bool | float | int]:
+    """Makes the changes that are asked for, in place; returns the values of placeholders that are to become constants."""
+    asked = repairs.check_repairs(request.repair)
+    changed = repairs.repair_references(meta_graph.graph_def) if "references" in asked else []
+    fixed: dict[str, bool | float | int] = {}
+    if "training" in asked:
+        told = {node_of(tensor_requests.tensor_name(each)) for each in request.fixed_inputs or {}}
+        told.update(node_of(name) for name in _asked_tensors(meta_graph, request, "inputs"))
+        fixed = {name: value for name, value in repairs.training_values(meta_graph.graph_def).items() if name not in told}
+        changed += [f"{name}: is always {value}" for name, value in fixed.items()]
+    if "batch" in asked:
+        outputs = _asked_tensors(meta_graph, request, "outputs")
+        needed = pruning.needed_nodes(meta_graph.graph_def, outputs) if outputs else set()
+        found = repairs.repair_batch(meta_graph.graph_def, needed)
+        changed += found
+        for signature in meta_graph.signature_def.values() if found else ():
+            for info in (*signature.inputs.values(), *signature.outputs.values()):
+                if len(info.tensor_shape.dim) > 1 and info.tensor_shape.dim[0].size == 1:
+                    info.tensor_shape.dim[0].size = -1
+    for each in changed:
+        _logger.warning("repaired %s", each)
+    return fixed
+
+
+def _asked_tensors(meta_graph: schemas.MetaGraphDef, request: ExportRequest, part: str) -> list[str]:
+    """The tensors that a caller, or else the source, names as inputs or as outputs of signatures."""
+    groups = [request.inputs if part == "inputs" else request.outputs]
+    groups += [
+        value.get(part) if isinstance(value, Mapping) else getattr(value, part, None)
+        for value in (request.signatures or {}).values()
+    ]
+    if request.signatures is None and request.inputs is None and request.outputs is None:
+        groups = [getattr(value, part) for value in meta_graph.signature_def.values()]
+    names: list[str] = []
+    for group in groups:
+        if group is None:
+            continue
+        if isinstance(group, Mapping):
+            values = list(group.values())
+        else:
+            values = [group] if isinstance(group, str) or hasattr(group, "name") else list(group)
+        for value in values:
+            if isinstance(value, Message):
+                names += pruning.tensor_info_names(schemas.TensorInfo.FromString(value.SerializeToString()))
+            else:
+                names.append(tensor_requests.tensor_name(value))
+    return names
 
 
 def _check_constants(meta_graph: schemas.MetaGraphDef, what: str) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from tfsaver import schemas
 from tfsaver.checkpoint.execution import DryRun, Progress
+from tfsaver.graph.repairs import Repair
 from tfsaver.lib import file_io
 from tfsaver.saved_model import assets as asset_files
 from tfsaver.saved_model import constants, export_plan, sources, tensor_requests
@@ -40,6 +41,7 @@ def export_saved_model(
     clear_devices: bool = True,
     strip_default_attrs: bool = True,
     empty_tables: Iterable[str] = (),
+    repair: Iterable[Repair] | Repair = (),
     durable: bool = True,
     dry_run: DryRun = False,
     trusted: bool | None = None,
@@ -78,6 +80,9 @@ def export_saved_model(
         strip_default_attrs: Whether to leave out attributes that only say the default, so that older programs can load the
             graph too.
         empty_tables: Lookup tables that may be empty when a server starts; any other table that nothing fills is an error.
+        repair: Changes to the graph: ``"references"`` gives operations on variables that were frozen their forms for values,
+            ``"batch"`` lets placeholders of one example take any number, ``"training"`` fixes placeholders such as
+            ``is_training`` and ``keep_prob``. Each is logged.
         durable: Whether to return only once disks have the bytes.
         dry_run: If true, nothing is written: everything is checked that is known without values, and `target` is returned.
             ``"values"`` reads the values too.
@@ -99,7 +104,7 @@ def export_saved_model(
     """
     request = export_plan.ExportRequest(
         inputs, outputs, signatures, method_name, fixed_inputs, tags, assets, init_op, prune, clear_devices,
-        strip_default_attrs, empty_tables,
+        strip_default_attrs, empty_tables, repair,
     )
     opened = sources.open_source(source, variables, trusted=trusted)
     try:
