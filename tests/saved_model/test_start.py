@@ -10,7 +10,7 @@ import pytest
 
 from tests.saved_model.graphs import node
 from tfsaver import schemas
-from tfsaver.errors import InvalidArgumentError, NotFoundError
+from tfsaver.errors import InvalidArgumentError, NotFoundError, UnimplementedError
 from tfsaver.framework import dtypes
 from tfsaver.graph.freezing import freeze_graph
 from tfsaver.graph.lint import lint
@@ -46,7 +46,7 @@ def fill(op: str, name: str, keys: str = "keys", values: str = "values") -> sche
 
 
 def export(tmp_path: Path, graph: Any, **options: Any) -> schemas.MetaGraphDef:
-    path = export_saved_model(graph, tmp_path / "export", outputs=["found"], durable=False, **{"variables": {}, **options})
+    path = export_saved_model(graph, tmp_path / "export", durable=False, **{"variables": {}, "outputs": ["found"], **options})
     with load_saved_model(path) as model:
         return model.meta_graphs[0].proto
 
@@ -148,6 +148,21 @@ def test_initializers_that_wait_for_each_other_are_refused(tmp_path: Path) -> No
     ]
     with pytest.raises(InvalidArgumentError, match="wait for each other: 'fill', 'fill_u'"):
         export(tmp_path, lookup("HashTableV2", *second))
+
+
+def test_another_resource_is_refused_by_name_unless_the_init_op_fills_it(tmp_path: Path) -> None:
+    trees = schemas.GraphDef(
+        node=[
+            node("BoostedTreesEnsembleResourceHandleOp", "trees"),
+            node("SomebodysPrediction", "found", ["trees"]),
+            node("SomebodysCreation", "create", ["trees"]),
+        ]
+    )
+    info = schemas.TensorInfo(name="found:0", dtype=schemas.DT_FLOAT)
+    signatures = {"serving_default": {"inputs": {}, "outputs": {"found": info}}}
+    with pytest.raises(UnimplementedError, match="BoostedTreesEnsembleResourceHandleOp 'trees' is needed, and its content"):
+        export(tmp_path, trees, outputs=None, signatures=signatures)
+    assert init_op(export(tmp_path, trees, outputs=None, signatures=signatures, init_op="create")) == "create"
 
 
 def from_file(path: schemas.NodeDef, *nodes: schemas.NodeDef) -> schemas.GraphDef:

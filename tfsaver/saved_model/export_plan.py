@@ -276,6 +276,8 @@ def _initialize(
     needed = pruning.needed_nodes(meta_graph.graph_def, [*signature_roots, *operations]) if signature_roots else set()
     empty = [table for table in open_tables if table in needed and table not in made]
     tables.check_filled(empty, kept, request.empty_tables, source.what)
+    at_start = done | (pruning.needed_nodes(meta_graph.graph_def, operations) if operations else set())
+    initialization.check_resources(tables.nodes, needed, at_start, source.what)
     names = restored_tables.check_tables(restored, source.variables, source.what)
     if not chosen.restored:
         # A graph without variables has no Saver.

@@ -12,10 +12,11 @@ needs, and the copies wait. The originals stay as they are: a request that reads
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 
 from tfsaver import schemas
-from tfsaver.errors import InvalidArgumentError
+from tfsaver.errors import InvalidArgumentError, UnimplementedError
 from tfsaver.graph import node_builder
 from tfsaver.graph.collection_defs import node_list
 from tfsaver.graph.graph_variable import VARIABLE_OPS, GraphVariable
@@ -28,6 +29,11 @@ _INIT_OP = "init_all"
 _COPIES = "init_in_order"
 # What a copy of an initializer shares with the original: what has no inputs, and is the same whenever it runs.
 _RESOURCE_OPS = VARIABLE_OPS | TABLE_OPS
+# What is filled by operations that only its own library knows.
+_STATEFUL = re.compile(
+    "BoostedTrees.*HandleOp|TensorForest.*HandleOp|DecisionTree.*HandleOp|GradientTrees.*HandleOp|FertileStats.*HandleOp"
+    "|KMeans.*HandleOp|CreateTRT.*Handle|StatsAggregatorHandle.*"
+)
 _CONSTANT_OPS = frozenset({"Const", "Placeholder", "PlaceholderV2"})
 
 
@@ -111,6 +117,25 @@ def _rename_initializers(meta_graph: schemas.MetaGraphDef, renamed: Mapping[str,
             value = nodes[renamed[name]].input[1]
             definition.initial_value_name = value if ":" in value else f"{value}:0"
             entries[position] = definition.SerializeToString(deterministic=True)
+
+
+def check_resources(nodes: Mapping[str, schemas.NodeDef], needed: set[str], started: set[str], what: str) -> None:
+    """Refuses what keeps its content outside of variables and tables, and is not given it at start.
+
+    Args:
+        needed: The nodes that the signatures need.
+        started: Those that run at start.
+
+    Raises:
+        UnimplementedError: There is one; names it.
+    """
+    given = {node_of(each) for name in started for each in nodes[name].input if not is_control(each)}
+    for name, node in nodes.items():
+        if name in needed and name not in given and _STATEFUL.fullmatch(node.op):
+            raise UnimplementedError(
+                f"{what}: {node.op} {name!r} is needed, and its content is in neither a variable nor a table: it would be "
+                "empty when a server starts. Name the operation that fills it: init_op=..."
+            )
 
 
 def set_init_op(meta_graph: schemas.MetaGraphDef, operation: str | None) -> None:
