@@ -133,6 +133,7 @@ class Selection:
             sums of metrics, states of iterators.
         trainable_only: Whether only variables that are trained are kept.
         collection: The key of the graph's collection that a variable must be in; None for no such rule.
+        allow_unmatched: Whether a pattern may occur in no name. Otherwise that is an error, of patterns to exclude too.
 
     Raises:
         InvalidArgumentError: A pattern is no regular expression, or there is no rule.
@@ -149,6 +150,7 @@ class Selection:
     without_optimizer: bool = False
     trainable_only: bool = False
     collection: str | None = None
+    allow_unmatched: bool = False
 
     def __post_init__(self) -> None:
         for field in ("include", "exclude"):
@@ -174,6 +176,7 @@ class Selection:
         in_collection: Collection[str] | None = None,
         full_names: Mapping[str, str] | None = None,
         training: Mapping[str, str] | None = None,
+        others: Collection[str] = (),
     ) -> SelectionReport:
         """Decides about every tensor.
 
@@ -183,11 +186,15 @@ class Selection:
             in_collection: The names of the variables in the collection, for `collection`.
             full_names: For an object-based checkpoint, the names in the program by key (see `training_tensors`).
             training: Why each tensor that only training needs is one, where a graph was asked; None for names and structure.
+            others: Names about which something else has decided, and in which patterns may occur all the same.
 
         Raises:
-            NothingSelectedError: A pattern to include occurs in no name, or nothing is kept.
+            NothingSelectedError: A pattern occurs in no name, or nothing is kept.
             InvalidArgumentError: What only the program knows was asked for and not given.
         """
+        unmatched = self.unmatched([*tensors, *others])
+        if tensors and not self.allow_unmatched:
+            raise_unmatched(unmatched)
         reasons = self._reasons(tensors, trainable, in_collection, full_names, training)
         kept = tuple(name for name in tensors if name not in reasons)
         if tensors and not kept:
@@ -200,12 +207,32 @@ class Selection:
             num_parameters_left_out=_num_parameters(tensors[name] for name in left_out),
             num_bytes_kept=sum(tensors[name].num_bytes for name in kept),
             num_bytes_left_out=sum(tensors[name].num_bytes for name in left_out),
-            notes=tuple(
-                f"note: {pattern!r}, to be excluded, is in no name"
-                for pattern in self.exclude
-                if not any(occurs_in(pattern, name) for name in tensors)
-            ),
+            notes=tuple(f"note: {sentence}" for sentence in unmatched) if tensors else (),
         )
+
+    def unmatched(self, names: Collection[str]) -> list[str]:
+        """The patterns that occur in none of some names, in sentences."""
+        found = []
+        for word, patterns in (("included", self.include), ("excluded", self.exclude)):
+            for pattern in patterns:
+                if not any(map(occurrence_of(pattern), names)):
+                    near = nearest_names(pattern.strip("^$"), {split_attribute(name)[0] for name in names})
+                    hint = f"; did you mean {', '.join(map(repr, near))}?" if near else ""
+                    found.append(f"{pattern!r}, to be {word}, is in none of {count(len(names), 'name')}{hint}")
+        return found
+
+    def matched_in(self, names: Collection[str]) -> Selection:
+        """The same rules for several checkpoints, of which each may lack what a pattern names.
+
+        Args:
+            names: The names of all of them.
+
+        Raises:
+            NothingSelectedError: A pattern occurs in no name.
+        """
+        if not self.allow_unmatched:
+            raise_unmatched(self.unmatched(names))
+        return dataclasses.replace(self, allow_unmatched=True)
 
     def select_from(self, reader: CheckpointReader) -> SelectionReport:
         """Decides about the tensors of a checkpoint, which says nothing of what is trained or in which collection.
@@ -242,16 +269,7 @@ class Selection:
             known = _known(in_collection, f"collection={self.collection!r}", "what is in a collection")
             leave_out((name for name in tensors if name not in known), f"not in the collection {self.collection!r}")
         if self.include:
-            included: set[str] = set()
-            for pattern in self.include:
-                matching = {name for name in tensors if occurs_in(pattern, name)}
-                if not matching:
-                    near = nearest_names(pattern.strip("^$"), {split_attribute(name)[0] for name in tensors})
-                    hint = f"; did you mean {', '.join(map(repr, near))}?" if near else ""
-                    raise NothingSelectedError(
-                        f"{pattern!r}, to be included, is in none of {count(len(tensors), 'name')}{hint}"
-                    )
-                included |= matching
+            included = {name for pattern in self.include for name in filter(occurrence_of(pattern), tensors)}
             leave_out((name for name in tensors if name not in included), "not included")
         for pattern in self.exclude:
             leave_out((name for name in tensors if occurs_in(pattern, name)), f"excluded by {pattern!r}")
@@ -264,6 +282,17 @@ class Selection:
             for name, found in find_training_tensors(shapes, full_names, dtypes=dtypes).found.items():
                 leave_out([name], found.reason)
         return reasons
+
+
+def raise_unmatched(unmatched: Sequence[str]) -> None:
+    """Raises one error of all patterns that occur in no name.
+
+    Raises:
+        NothingSelectedError: There is one.
+    """
+    if unmatched:
+        hint = "allow_unmatched=True (--allow-unmatched) permits it"
+        raise NothingSelectedError(f"{'; '.join(unmatched)} ({hint})")
 
 
 def occurs_in(pattern: str, name: str) -> bool:
@@ -292,16 +321,20 @@ def _num_parameters(tensors: Iterable[Selectable]) -> int:
     return sum(math.prod(tensor.shape) for tensor in tensors if tensor.shape is not None)
 
 
-def as_selection(select: Any) -> Selection:
+def as_selection(select: Any, *, allow_unmatched: bool = False) -> Selection:
     """What a caller may give as a selection: one, or what it has as its `include`.
+
+    Args:
+        select: What the caller gave.
+        allow_unmatched: Whether a pattern may occur in no name, whatever the selection says.
 
     Raises:
         InvalidArgumentError: It is neither.
     """
     if isinstance(select, Selection):
-        return select
+        return dataclasses.replace(select, allow_unmatched=True) if allow_unmatched else select
     if isinstance(select, str) or (isinstance(select, (list, tuple)) and all(isinstance(item, str) for item in select)):
-        return Selection(include=(select,) if isinstance(select, str) else tuple(select))
+        return Selection(include=(select,) if isinstance(select, str) else tuple(select), allow_unmatched=allow_unmatched)
     raise InvalidArgumentError(f"a selection is a Selection, a pattern or a list of patterns, not {select!r}")
 
 

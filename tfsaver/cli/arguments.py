@@ -61,6 +61,7 @@ def add_patterns(
     parser.add_argument("--select", action="append", help=select, **options)
     parser.add_argument("--include", dest="select", action=_Renamed, help=argparse.SUPPRESS, **options)
     parser.add_argument("--exclude", action="append", help=exclude, **options)
+    parser.add_argument("--allow-unmatched", action="store_true", help="patterns, rules and names may match nothing")
 
 
 def selection_of(arguments: argparse.Namespace, *, without_optimizer: bool = False) -> Selection | None:
@@ -71,7 +72,9 @@ def selection_of(arguments: argparse.Namespace, *, without_optimizer: bool = Fal
     # Imported here because verbs that read no tensors do without numpy.
     from tfsaver.checkpoint.selection import Selection  # noqa: PLC0415
 
-    return Selection(include=select, exclude=exclude, without_optimizer=without_optimizer)
+    return Selection(
+        include=select, exclude=exclude, without_optimizer=without_optimizer, allow_unmatched=arguments.allow_unmatched
+    )
 
 
 class _Renamed(argparse.Action):

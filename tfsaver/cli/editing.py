@@ -107,9 +107,6 @@ def add_mapping(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="replace the matches of a pattern in every name",
     )
-    parser.add_argument(
-        "--allow-unmatched", action="store_true", help="a rule, a table, a name or a pattern may match nothing"
-    )
 
 
 def _value(text: str) -> Any:

@@ -13,7 +13,7 @@ from tfsaver.checkpoint.selection import Select
 from tfsaver.checkpoint.write_report import Contents, WriteReport, contents_of
 from tfsaver.lib import file_io
 from tfsaver.lib.renamed_options import renamed_options
-from tfsaver.verbs.open_source import Checkpoint, choose, open_sources
+from tfsaver.verbs.open_source import Checkpoint, choose_each, open_sources
 
 
 @renamed_options(prefix="target")
@@ -56,7 +56,7 @@ def average(
         >>> tfsaver.average(["model.ckpt-8000", "model.ckpt-9000", "model.ckpt-10000"], "averaged")  # doctest: +SKIP
     """
     with open_sources(checkpoints, trusted=trusted) as opened:
-        sources = [choose(source, select) for source in opened]
+        sources = choose_each(opened, select)
         view = averaged(sources, weights)
         written = write_result(
             view,

@@ -64,6 +64,7 @@ def cast(
             rules.include if rules else (),
             rules.exclude if rules else (),
             allow_overflow=allow_overflow,
+            allow_unmatched=rules is not None and rules.allow_unmatched,
             raises=False,
         )
         written = write_result(

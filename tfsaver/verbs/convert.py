@@ -197,7 +197,8 @@ def convert(
     if metadata and written.name != "safetensors":
         raise InvalidArgumentError(f"metadata is for the format safetensors, and a {written.description} is to be written")
     with _opened(checkpoint, source_format, names, trusted) as origin:
-        chosen = _choose(origin, select, essential, is_object=written.name == "object")
+        rules = None if select is None else as_selection(select, allow_unmatched=allow_unmatched)
+        chosen = _choose(origin, rules, essential, is_object=written.name == "object")
         objects = None
         if written.name == "object" and like is not None:
             objects = _Objects(objects_of(like, under, trusted=trusted), allow_unused, defaults or {})
@@ -279,7 +280,7 @@ def _choose(
         by_name = {origin.names[key]: tensor for key, tensor in tensors.items()}
         training = training_state_for(origin.source, select)
         named = training and {origin.names[key]: why for key, why in training.items() if key in origin.names}
-        report = as_selection(select).select(by_name, training=named)
+        report = as_selection(select).select(by_name, training=named, others=list(left_out))
         left_out.update({name: LeftOut(why, by_name[name].num_bytes) for name, why in report.left_out.items()})
         notes = report.notes
         kept = frozenset(report.kept)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tfsaver.checkpoint.editing.diff import DiffReport, compared
 from tfsaver.checkpoint.execution import Progress
 from tfsaver.checkpoint.names.name_map import NameMapLike, as_name_map
-from tfsaver.checkpoint.selection import Select
+from tfsaver.checkpoint.selection import Select, as_selection
 from tfsaver.lib.renamed_options import renamed_options
 from tfsaver.verbs.open_source import Checkpoint, open_source
 
@@ -49,7 +49,7 @@ def diff(
             rtol=rtol,
             atol=atol,
             ignore_dtype=ignore_dtype,
-            select=select,
+            select=None if select is None else as_selection(select, allow_unmatched=allow_unmatched),
             mapping=None if mapping is None else as_name_map(mapping, allow_unmatched=allow_unmatched),
             progress=progress,
         )

@@ -12,7 +12,7 @@ from tfsaver.checkpoint.selection import Select
 from tfsaver.checkpoint.write_report import LeftOut, WriteReport, contents_of
 from tfsaver.lib import file_io
 from tfsaver.lib.renamed_options import renamed_options
-from tfsaver.verbs.open_source import Checkpoint, choose, open_sources
+from tfsaver.verbs.open_source import Checkpoint, choose_each, open_sources
 
 
 @renamed_options(prefix="target")
@@ -53,7 +53,7 @@ def merge(
         >>> tfsaver.merge(["trunk", "head"], "model")  # doctest: +SKIP
     """
     with open_sources(checkpoints, trusted=trusted) as opened:
-        sources = [choose(source, select) for source in opened]
+        sources = choose_each(opened, select)
         view, replaced = merged(sources, on_conflict)
         written = write_result(
             view,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from tfsaver.checkpoint.checkpoint_reader import CheckpointReader, load_checkpoint
 from tfsaver.checkpoint.editing.select import report_of_selection, selected
 from tfsaver.checkpoint.identify import identity_of_wrong
-from tfsaver.checkpoint.selection import Select
+from tfsaver.checkpoint.selection import Select, as_selection
 from tfsaver.checkpoint.tensor_source import TensorSource, as_source
 from tfsaver.errors import DataLossError, InvalidArgumentError, UnimplementedError
 from tfsaver.formats.atomic import downloaded
@@ -88,11 +88,20 @@ def open_sources(checkpoints: Iterable[Checkpoint], *, trusted: bool = True) -> 
         yield [stack.enter_context(open_source(item, trusted=trusted)) for item in checkpoints]
 
 
-def choose(source: TensorSource, select: Select) -> TensorSource:
+def choose(source: TensorSource, select: Select, *, allow_unmatched: bool = False) -> TensorSource:
     """The tensors of a source that the caller selects; the source itself where nothing is selected."""
     if select is None:
         return source
+    select = as_selection(select, allow_unmatched=allow_unmatched)
     return selected(source, report_of_selection(source, select, {}, training_state_for(source, select)).kept)
+
+
+def choose_each(sources: Sequence[TensorSource], select: Select) -> list[TensorSource]:
+    """The same of several sources; a pattern must occur in a name of one of them."""
+    if select is None:
+        return list(sources)
+    rules = as_selection(select).matched_in([name for source in sources for name in source.names])
+    return [choose(source, rules) for source in sources]
 
 
 def kind_of(source: TensorSource, description: str) -> str:

@@ -55,7 +55,7 @@ def rename(
         >>> tfsaver.rename("model.ckpt-1000", "renamed", [("/weights$", "/kernel"), ("/biases$", "/bias")])  # doctest: +SKIP
     """
     with open_source(checkpoint, trusted=trusted) as opened:
-        source = choose(opened, select)
+        source = choose(opened, select, allow_unmatched=allow_unmatched)
         renaming = renamed(source, as_name_map(mapping, allow_unmatched=allow_unmatched))
         view, new_names = renaming
         written = write_result(

@@ -87,7 +87,7 @@ def restore(
                 mapping=as_name_map(mapping, allow_unmatched=allow_unmatched),
                 by=by,
                 scope=scope,
-                select=_rules(select),
+                select=_rules(select, allow_unmatched=allow_unmatched),
                 cast=cast,
                 accept_guesses=accept_guesses,
                 strict=strict,
@@ -138,12 +138,12 @@ def compare(
             mapping=as_name_map(mapping, allow_unmatched=allow_unmatched),
             by=by,
             scope=scope,
-            select=_rules(select),
+            select=_rules(select, allow_unmatched=allow_unmatched),
             cast=cast,
             accept_guesses=accept_guesses,
             progress=progress,
         )
 
 
-def _rules(select: Select) -> Selection | None:
-    return None if select is None else as_selection(select)
+def _rules(select: Select, *, allow_unmatched: bool) -> Selection | None:
+    return None if select is None else as_selection(select, allow_unmatched=allow_unmatched)

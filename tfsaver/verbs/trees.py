@@ -21,9 +21,9 @@ from tfsaver.checkpoint.objects.object_graph import read_object_graph
 from tfsaver.checkpoint.plan import Plan
 from tfsaver.checkpoint.recipes import Recipe, Take
 from tfsaver.checkpoint.save import save_checkpoint
-from tfsaver.checkpoint.selection import Select, as_selection, occurrence_of
+from tfsaver.checkpoint.selection import Select, as_selection, occurrence_of, raise_unmatched
 from tfsaver.checkpoint.tensor_source import TensorSource
-from tfsaver.errors import InvalidArgumentError, nearest_names, raise_problems
+from tfsaver.errors import InvalidArgumentError, raise_problems
 from tfsaver.lib import file_io
 from tfsaver.lib.renamed_options import renamed_options
 from tfsaver.targets.trees import tensors as tree_tensors
@@ -126,7 +126,7 @@ def load(
     tree_tensors.check_framework(framework)
     with open_source(checkpoint, trusted=trusted) as reader:
         nodes = read_tree(reader)
-        wanted = _wanted(nodes, select)
+        wanted = _wanted(nodes, select, allow_unmatched=allow_unmatched)
         if mapping is None:
             tensors = {node_id: node for node_id in wanted if isinstance(node := nodes[node_id], Leaf)}
             return build(nodes, read_tensors(reader, tensors, framework, progress=progress), wanted)
@@ -137,25 +137,17 @@ def load(
         return {name: read[name] for name in mapped}
 
 
-def _wanted(nodes: Sequence[Node], select: Select) -> set[int]:
+def _wanted(nodes: Sequence[Node], select: Select, *, allow_unmatched: bool) -> set[int]:
     """The numbers of the leaves that are selected; of all nodes without a selection."""
     if select is None or select in ((), []):
         return set(range(len(nodes)))
-    rules = as_selection(select)
+    rules = as_selection(select, allow_unmatched=allow_unmatched)
     names = node_names(nodes)
     leaves = [node_id for node_id, node in enumerate(nodes) if not isinstance(node, Branch)]
-    found: set[int] = set() if rules.include else set(leaves)
-    problems = []
-    for pattern in rules.include:
-        is_in = occurrence_of(pattern)
-        matches = {node_id for node_id in leaves if is_in(names[node_id])}
-        found |= matches
-        if not matches:
-            near = nearest_names(pattern, [names[node_id] for node_id in leaves])
-            hint = f"; did you mean {', '.join(map(repr, near))}?" if near else ""
-            problems.append(f"{pattern!r} occurs in none of the {len(leaves)} names{hint}")
-    if problems:
-        raise InvalidArgumentError(f"select: {'; '.join(problems)}")
+    if not rules.allow_unmatched:
+        raise_unmatched(rules.unmatched([names[node_id] for node_id in leaves]))
+    included = [occurrence_of(pattern) for pattern in rules.include]
+    found = {node_id for node_id in leaves if not included or any(is_in(names[node_id]) for is_in in included)}
     excluded = [occurrence_of(pattern) for pattern in rules.exclude]
     return {node_id for node_id in found if not any(is_in(names[node_id]) for is_in in excluded)}
 

@@ -264,7 +264,7 @@ def test_only_what_is_included_is_read(nested: str, monkeypatch: pytest.MonkeyPa
 
 def test_pattern_that_occurs_nowhere_is_an_error_with_a_hint(nested: str) -> None:
     with pytest.raises(
-        InvalidArgumentError, match=r"'layers/9/w' occurs in none.*did you mean 'layers/3/w'.*; 'x\{9\}' occurs in none"
+        InvalidArgumentError, match=r"'layers/9/w', to be included, is in none.*did you mean 'layers/3/w'.*; 'x\{9\}', to be included, is in none"
     ):
         tfsaver.load(nested, select=["layers/9/w", "epoch", "x{9}"])
     with pytest.raises(InvalidArgumentError, match=r"'\(' is no regular"):

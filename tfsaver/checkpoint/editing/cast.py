@@ -19,7 +19,7 @@ import numpy as np
 from tfsaver.checkpoint.losses import Losses, cast_array, is_complex, is_float, is_integer, raise_losses
 from tfsaver.checkpoint.plan import Plan, as_plan
 from tfsaver.checkpoint.recipes import Elementwise
-from tfsaver.checkpoint.selection import Selection, occurrence_of
+from tfsaver.checkpoint.selection import Selection, occurrence_of, raise_unmatched
 from tfsaver.checkpoint.tensor_source import Array, TensorSource
 from tfsaver.errors import InvalidArgumentError, NothingSelectedError
 from tfsaver.framework import dtypes
@@ -34,6 +34,7 @@ def casted(
     *,
     allow_overflow: bool = False,
     raises: bool = True,
+    allow_unmatched: bool = False,
 ) -> Plan:
     """A source with some tensors in another type; `Plan.losses` says what that has cost them.
 
@@ -43,6 +44,7 @@ def casted(
         include: Patterns of which one must occur in the name of a tensor that is cast; a single one need not be in a list.
         exclude: Patterns of which none may occur.
         allow_overflow: Whether numbers out of the new type's range become infinite. Otherwise reading them is an error.
+        allow_unmatched: Whether a pattern may be in no name.
         raises: Whether reading what must not be lost is an error; without, it is only in the losses.
 
     Raises:
@@ -64,7 +66,8 @@ def casted(
 
         return Elementwise([of], cast_piece, target, losses)
 
-    return plan.with_recipes({name: recipe(name) for name in _names_to_cast(plan, target, include, exclude)})
+    names = list(_names_to_cast(plan, target, include, exclude, allow_unmatched))
+    return plan.with_recipes(dict(zip(names, map(recipe, names), strict=True)))
 
 
 def as_dtype(dtype: Any) -> DType:
@@ -88,13 +91,17 @@ def as_dtype(dtype: Any) -> DType:
     return found
 
 
-def _names_to_cast(source: Plan, dtype: DType, include: str | Sequence[str], exclude: str | Sequence[str]) -> Iterable[str]:
+def _names_to_cast(
+    source: Plan, dtype: DType, include: str | Sequence[str], exclude: str | Sequence[str], allow_unmatched: bool
+) -> Iterable[str]:
     names = source.tensor_names
     patterns = Selection(include=include or ".", exclude=exclude)  # type: ignore[arg-type]
     included = [occurrence_of(pattern) for pattern in patterns.include] if include else []
     for pattern, is_in in zip(patterns.include, included, strict=False):
-        if not any(map(is_in, names)):
+        if not allow_unmatched and not any(map(is_in, names)):
             raise NothingSelectedError(f"{pattern!r}, to be cast, is in none of {len(names):,} names")
+    if not allow_unmatched:
+        raise_unmatched(Selection(exclude=patterns.exclude).unmatched(names) if patterns.exclude else [])
     # What a tensor is costs more to know than its name.
     if include:
         names = [name for name in names if any(is_in(name) for is_in in included)]

@@ -169,6 +169,8 @@ def compared(
     renaming = None if mapping is None else renamed(a, mapping)
     one = a if renaming is None else renaming.plan
     rules = None if select is None else as_selection(select)
+    if rules is not None:
+        rules = rules.matched_in([*one.names, *b.names])
     names_a, names_b = _names(one, rules), _names(b, rules)
     comparing = _Comparing(b, [name for name in names_a if name in names_b], rtol, atol, ignore_dtype)
     Execution(one, comparing, progress=progress).run()

@@ -71,7 +71,7 @@ def report_of_selection(
         graph = read_object_graph(source)
         counter = {SAVE_COUNTER: rest.pop(SAVE_COUNTER)} if SAVE_COUNTER in rest and not _is_excluded(rules) else {}
         full_names = None if graph is None else graph.full_names_of_keys()
-        report = rules.select(rest, full_names=full_names, training=training)
+        report = rules.select(rest, full_names=full_names, training=training, others=[*left_out, *counter])
         reasons.update(report.left_out)
         notes = report.notes
         rest.update(counter)

@@ -120,7 +120,9 @@ class _Plan:
         name_map = as_name_map(mapping)
         old_scope, new_scope = _scopes(scope)
         self._target = Target(target)
-        items = self._target.select(select.include if select else (), select.exclude if select else ())
+        items = self._target.variables
+        if select is not None:
+            items = self._target.select(select.include, select.exclude, allow_unmatched=select.allow_unmatched)
         graph = read_object_graph(source)
         node_id = None if graph is None else node_at(graph, old_scope)
         among = None

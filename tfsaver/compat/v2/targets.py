@@ -70,7 +70,9 @@ class Target:
         own = ("/".join(path),) if path else ()
         return (*own, *self._relative.get(id(item.variable), ()))
 
-    def select(self, include: Sequence[str], exclude: Sequence[str]) -> list[TargetVariable]:
+    def select(
+        self, include: Sequence[str], exclude: Sequence[str], *, allow_unmatched: bool = False
+    ) -> list[TargetVariable]:
         """The variables with a name or path in which one of the patterns to include occurs, and none of those to exclude.
 
         Raises:
@@ -88,7 +90,7 @@ class Target:
                 except (re.error, TypeError) as error:
                     raise InvalidArgumentError(f"{pattern!r} is no regular expression: {error}") from error
                 matching = {number for number, names in spellings.items() if any(map(search, names))}
-                if not matching:
+                if not matching and not allow_unmatched:
                     near = nearest_names(pattern.strip("^$"), (name for names in spellings.values() for name in names))
                     hint = f"; did you mean {', '.join(map(repr, near))}?" if near else ""
                     raise InvalidArgumentError(f"{pattern!r} is in no name of the target's variables{hint}")
