@@ -55,7 +55,11 @@ def test_a_saved_model_is_opened_whatever_its_file_is_called(tmp_path: Path, nam
         assert (model.variables["kernel"] == KERNEL).all()
 
 
-@pytest.mark.parametrize("data", [b"", b"\n \n", gzip.compress(b"graph"), schemas.GraphDef(versions={"producer": 9}).SerializeToString()])
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"\n \n", gzip.compress(b"graph"), schemas.GraphDef(versions={"producer": 9}).SerializeToString()],
+    ids=["empty", "white space", "gzip", "no nodes"],
+)
 @pytest.mark.parametrize("name", ["saved_model.pb", "saved_model.pbtxt", "model.pb", "model.meta"])
 @pytest.mark.parametrize("verb", ["show", "scan", "lint"])
 def test_a_file_without_a_graph_fails_every_verb(tmp_path: Path, data: bytes, name: str, verb: str) -> None:
