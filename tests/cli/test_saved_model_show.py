@@ -202,7 +202,7 @@ def test_every_model_and_graph_is_shown(cases: pathlib.Path, capsys: pytest.Capt
     assert len(paths) >= 60
     for path in paths:
         lines = show(capsys, path, "-v")
-        assert lines[0].startswith(f"{path}: graph, " if path.suffix == ".meta" else f"{path.parent}: SavedModel, ")
+        assert lines[0].startswith(f"{path}: MetaGraphDef, " if path.suffix == ".meta" else f"{path.parent}: SavedModel, ")
 
 
 def test_json_of_every_model_says_what_the_loader_reads(cases: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,6 +18,7 @@ from tfsaver.graph.save_restore import with_saver
 from tfsaver.graph.variables import find_variables
 from tfsaver.saved_model.loader import load_saved_model
 
+SAVED = {"export": ["y"], "freeze": ["y"], "unfreeze": ["y", "--saved-model"]}
 # Reference variables keep the names of their nodes when they are frozen again.
 REFERENCE = ("--kind", "reference")
 
@@ -101,3 +102,15 @@ def test_unfreeze_of_a_graph_without_weights_is_an_error(prefix: str, tmp_path: 
     assert code == 1 and "no constants that are weights" in document["error"]["message"]
     with pytest.raises(SystemExit, match="2"):
         main(["saved-model", "unfreeze", prefix, "out", "--output", "y"])
+
+
+@pytest.mark.parametrize("verb", ["export", "freeze", "unfreeze"])
+def test_a_missing_source_is_3_and_a_file_without_a_graph_is_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], verb: str
+) -> None:
+    (tmp_path / "text.pb").write_text("no graph")
+    code, document = run(capsys, verb, str(tmp_path / "missing"), str(tmp_path / "out"), "--output", *SAVED[verb])
+    assert code == 3 and document["error"]["class"] == "CheckpointNotFoundError"
+    code, document = run(capsys, verb, str(tmp_path / "text.pb"), str(tmp_path / "out"), "--output", *SAVED[verb])
+    assert code == 1 and "no graph" in document["error"]["message"]
+    assert not (tmp_path / "out").exists()

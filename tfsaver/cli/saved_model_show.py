@@ -100,7 +100,7 @@ def _print_one_signature(graphs: Iterable[MetaGraph], key: str) -> None:
 
 def _print(source: ModelSource, survey: ModelSurvey, verbose: bool) -> None:
     out = output.open_screen()
-    facts = ["SavedModel" if source.model is not None else "graph"]
+    facts = [source.kind]
     if source.model is not None:
         facts.append(count(len(source.meta_graphs), "graph"))
     facts.append(f"{count(len(survey.files), 'file')} of {human_size(sum(file.size or 0 for file in survey.files))}")

@@ -36,6 +36,7 @@ class ModelSource:
     Attributes:
         path: The SavedModel's directory, or the graph's file.
         file: The file that holds the graphs.
+        kind: The message in the file: ``SavedModel``, ``MetaGraphDef`` or ``GraphDef``.
         model: The SavedModel; None for a graph alone.
         meta_graphs: The graphs.
         variables: Their variables: none where there is no checkpoint, or none that can be read.
@@ -47,6 +48,8 @@ class ModelSource:
         self.errors: list[Exception] = []
         self.model: SavedModel | None = None
         file = _graph_alone(path, trusted)
+        form = None if file is None else saved_model_file.form_of_file(file)
+        self.kind: str = "SavedModel" if form is None else form.kind
         if file is None:
             self.model = load_saved_model(path, trusted=trusted)
             self.path = self.model.directory
