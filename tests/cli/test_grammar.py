@@ -15,11 +15,12 @@ import tfsaver
 from tests.cli.saved_model_files import write_model
 from tests.cli.test_saved_model_lint import sound_proto
 from tests.test_errors import EXAMPLES
-from tfsaver import errors
+from tfsaver import errors, schemas
 from tfsaver.cli import main as program
 from tfsaver.cli import outcome, verify
 from tfsaver.cli.parser import Parser
 from tfsaver.framework import dtypes
+from tfsaver.graph.node_builder import array_const
 
 # How each verb is called: PATH is what it looks at, SOUND a sound checkpoint, OUT what it may write. A verb that is not
 # here fails `test_the_table_has_every_verb`.
@@ -42,6 +43,9 @@ CALLS = {
     "saved-model scan": "PATH",
     "saved-model lint": "PATH",
     "saved-model run": "PATH --input x=[[1,2,3]]",
+    "saved-model export": "PATH OUT",
+    "saved-model freeze": "PATH OUT",
+    "saved-model unfreeze": "PATH OUT",
 }
 CODES = {"sound": outcome.OK, "damaged": outcome.FOUND, "missing": outcome.FAILED}
 # The first bytes of a PNG, and enough others to be an index.
@@ -88,13 +92,18 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
                 data.write_bytes(data.read_bytes()[:-1] + b"\xff")
         write_model(root / "saved-model" / kind, sound_proto())
     (root / "saved-model" / "damaged" / "saved_model.pb").write_bytes(b"\xff\xff\xff")
-    for directory in ("checkpoint", "doctor", "saved-model"):
+    (root / "frozen").mkdir()
+    weights = array_const("w", np.ones(4, np.float32), dtypes.from_numpy(np.dtype(np.float32)))
+    (root / "frozen" / "sound").write_bytes(schemas.GraphDef(node=[weights]).SerializeToString())
+    (root / "frozen" / "damaged").write_bytes(b"\xff\xff\xff")
+    for directory in ("checkpoint", "doctor", "saved-model", "frozen"):
         (root / directory / "foreign").write_bytes(FOREIGN)
     return root
 
 
 def arguments_of(verb: str, kind: str, files: pathlib.Path, out: pathlib.Path) -> list[str]:
     family = verb.split()[0] if verb in ("doctor", *(each for each in CALLS if each.startswith("saved-model"))) else "checkpoint"
+    family = "frozen" if verb == "saved-model unfreeze" else family
     path = files / family / kind
     if family == "checkpoint" and path.is_dir():
         path /= "m-1"
@@ -174,7 +183,7 @@ def test_every_verb_has_the_common_options(verb: str) -> None:
     writes = bool(dests & {"out", "new", "part"})
     assert ("dry_run" in dests) == writes
     assert ("select" in dests) == ("exclude" in dests)
-    if writes and verb not in ("doctor", "split"):
+    if writes and verb not in ("doctor", "split") and not verb.startswith("saved-model"):
         # A split says it with --part; salvage takes what it can.
         assert "select" in dests
 

@@ -35,7 +35,7 @@ The report in the JSON document:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the verb."""
     parser.add_argument("source", metavar="SOURCE", type=checkpoint_path, help="a prefix, a graph's file, or a SavedModel")
-    parser.add_argument("target", metavar="TARGET", type=checkpoint_path, help="the directory to write, or of the versions")
+    parser.add_argument("out", metavar="TARGET", type=checkpoint_path, help="the directory to write, or of the versions")
     parser.add_argument(
         "--output", metavar="[KEY=]TENSOR", action="append", default=[], help="an output of serving_default; may be repeated"
     )
@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> Outcome:
     """Exports, and prints where the SavedModel is."""
     target = export_saved_model(
         arguments.source,
-        arguments.target,
+        arguments.out,
         inputs=_tensors(arguments.input),
         outputs=_tensors(arguments.output),
         fixed_inputs=dict(_fixed(text) for text in arguments.fix),

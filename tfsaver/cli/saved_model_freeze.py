@@ -64,6 +64,8 @@ def run(arguments: argparse.Namespace) -> Outcome:
     if not arguments.dry_run:
         is_text = arguments.out.endswith(".pbtxt")
         text = text_format.MessageToString(frozen, descriptor_pool=schemas.DESCRIPTOR_POOL).encode() if is_text else data
+        if parent := file_io.split(arguments.out)[0]:
+            file_io.make_directory(parent)
         file_io.write_file(arguments.out, text)
     if not (arguments.quiet or arguments.json):
         done = f"{arguments.out}: {count(len(frozen.node), 'node')}"

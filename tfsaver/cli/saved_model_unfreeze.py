@@ -34,7 +34,7 @@ The report in the JSON document:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the verb."""
     parser.add_argument("source", metavar="GRAPH", type=checkpoint_path, help="a file with a frozen graph")
-    parser.add_argument("target", metavar="TARGET", type=checkpoint_path, help="the checkpoint, or the directory")
+    parser.add_argument("out", metavar="TARGET", type=checkpoint_path, help="the checkpoint, or the directory")
     parser.add_argument("--saved-model", action="store_true", help="write a SavedModel; needs --output")
     parser.add_argument(
         "--output", metavar="TENSOR", action="append", default=[], help="an output of the SavedModel; may be repeated"
@@ -56,13 +56,13 @@ def run(arguments: argparse.Namespace) -> Outcome:
     if arguments.saved_model:
         export_saved_model(
             unfrozen.meta_graph,
-            arguments.target,
+            arguments.out,
             outputs=arguments.output or None,
             variables=unfrozen.values,
             dry_run=arguments.dry_run,
         )
     elif not arguments.dry_run:
-        write_unfrozen(unfrozen, arguments.target, overwrite=arguments.overwrite)
+        write_unfrozen(unfrozen, arguments.out, overwrite=arguments.overwrite)
     sizes = {name: value.nbytes for name, value in unfrozen.values.items()}
     if not (arguments.quiet or arguments.json):
         out = output.open_screen()
@@ -71,11 +71,11 @@ def run(arguments: argparse.Namespace) -> Outcome:
                 out.line(f"{escape(name)}  {value.dtype}  {shape_text(value.shape)}")
         done = f"{count(len(sizes), 'variable')}, {human_size(sum(sizes.values()))}"
         done += " (dry run: nothing is written)" if arguments.dry_run else ""
-        out.line(f"{escape(arguments.source)} -> {escape(arguments.target)}: {done}")
+        out.line(f"{escape(arguments.source)} -> {escape(arguments.out)}: {done}")
     variables = [
         {"name": name, "dtype": str(value.dtype), "shape": list(value.shape), "num_bytes": sizes[name]}
         for name, value in unfrozen.values.items()
     ]
-    written = None if arguments.dry_run else arguments.target
+    written = None if arguments.dry_run else arguments.out
     report = {"source": arguments.source, "target": written, "variables": variables, "dry_run": arguments.dry_run}
     return Outcome(report=report)
