@@ -138,7 +138,9 @@ def test_what_cannot_be_run_says_why(tmp_path: pathlib.Path, capsys: pytest.Capt
 
 def test_a_graph_that_reads_files_is_not_run(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = model_proto()
-    model.meta_graphs[0].graph_def.node.add(name="read", op="ReadFile", input=["vocabulary"])
+    graph = model.meta_graphs[0].graph_def
+    graph.node.add(name="read", op="ReadFile", input=["vocabulary"])
+    next(node for node in graph.node if node.name == "y").input.append("^read")
     directory = write_model(tmp_path / "model", model)
     error = fails(capsys, directory, "--input", "x=[[1, 2, 3]]")
     assert "was not run, since it can do more than compute: read (ReadFile) reads files" in error

@@ -48,7 +48,8 @@ def kinds(op: str) -> set[Risk]:
         ("VarHandleOp", set()),
         ("TensorArrayReadV3", set()),
         ("ReadVariableOp", set()),
-        ("Recvest", set()),
+        ("Recvest", {Risk.RUNS_CODE}),
+        ("_FusedConv2D", set()),
     ],
 )
 def test_an_operation_can_do_this(op: str, risks: set[Risk]) -> None:
@@ -80,6 +81,93 @@ def test_a_function_is_searched_and_the_file_is_named() -> None:
     assert (finding.place, finding.op, finding.risk) == ("inner/read", "ReadFile", Risk.READS_FILES)
     assert finding.values == ("/etc/passwd",) and not finding.is_expected
     assert str(finding) == "inner/read (ReadFile) reads files, any file by its name: '/etc/passwd'"
+
+
+def signed_graph() -> schemas.MetaGraphDef:
+    """A signature that computes `y` of `x`, and a node `y` that calls a function `body`, which calls `inner`."""
+    meta_graph = schemas.MetaGraphDef()
+    graph = meta_graph.graph_def
+    graph.node.extend([node("Placeholder", "x"), node("PartitionedCall", "call", ["x"]), node("Identity", "y", ["call"])])
+    graph.node[1].attr["f"].func.name = "body"
+    body = graph.library.function.add(signature={"name": "body"})
+    body.node_def.extend([node("inner", "step", ["a"])])
+    graph.library.function.add(signature={"name": "inner"}).node_def.extend([node("Identity", "same", ["a"])])
+    graph.library.function.add(signature={"name": "forgotten"})
+    signature = meta_graph.signature_def["serving_default"]
+    signature.inputs["x"].name, signature.outputs["y"].name = "x:0", "y:0"
+    return meta_graph
+
+
+def test_the_way_from_the_signature_to_a_node_is_told() -> None:
+    meta_graph = signed_graph()
+    assert scan(meta_graph).ok
+    meta_graph.graph_def.library.function[1].node_def.extend([node("WriteFile", "write", ["a", "a"])])
+    (finding,) = scan(meta_graph)
+    assert finding.path == ("signature 'serving_default'", "y", "call", "body/step", "inner/write")
+    assert str(finding).endswith("; reached by signature 'serving_default' > y > call > body/step")
+
+
+def test_a_dead_node_is_apart_if_it_only_reads() -> None:
+    meta_graph = signed_graph()
+    meta_graph.graph_def.node.append(node("TFRecordDataset", "data"))
+    meta_graph.graph_def.library.function[2].node_def.extend([node("ReadFile", "read", ["a"])])
+    report = scan(meta_graph)
+    assert report.ok and [(each.place, each.is_reached) for each in report] == [("data", False), ("forgotten/read", False)]
+    meta_graph.graph_def.node.append(node("WriteFile", "write"))
+    assert [each.place for each in scan(meta_graph) if each.counts] == ["write"]
+    # The init op runs when the model is loaded.
+    meta_graph.signature_def["__saved_model_init_op"].outputs["__saved_model_init_op"].name = "data"
+    assert {each.place for each in scan(meta_graph) if each.counts} == {"data", "write"}
+
+
+def test_what_is_fed_is_not_run() -> None:
+    meta_graph = signed_graph()
+    graph = meta_graph.graph_def
+    graph.node.extend([node("ReadFile", "read"), node("IteratorGetNext", "next", ["read"])])
+    graph.node[1].input.append("next:1")
+    signature = meta_graph.signature_def["serving_default"]
+    signature.inputs["z"].name = "next:1"
+    assert scan(meta_graph).ok
+    # Another output of the same node is run, and so is what a second signature does not feed.
+    graph.node[1].input.append("next:0")
+    assert not scan(meta_graph).ok
+    del graph.node[1].input[-1]
+    meta_graph.signature_def["all"].outputs["y"].name = "y:0"
+    assert [each.path[0] for each in scan(meta_graph) if each.counts] == ["signature 'all'"]
+
+
+def test_a_function_of_an_object_is_reached() -> None:
+    meta_graph = signed_graph()
+    meta_graph.graph_def.library.function[2].node_def.extend([node("ReadFile", "read", ["a"])])
+    meta_graph.object_graph_def.concrete_functions["forgotten"].SetInParent()
+    (finding,) = [each for each in scan(meta_graph) if each.counts]
+    assert finding.path == ("function 'forgotten' of the objects", "forgotten/read")
+
+
+def test_an_operation_outside_of_the_registry_is_native_code() -> None:
+    meta_graph = signed_graph()
+    meta_graph.graph_def.library.function[1].node_def.extend([node("ForestInferenceOp", "trees", ["a"])])
+    (finding,) = scan(meta_graph)
+    assert (finding.op, finding.risk, finding.counts) == ("ForestInferenceOp", Risk.RUNS_CODE, True)
+    # Dead as it is, its library is loaded with the graph.
+    meta_graph.graph_def.node[1].attr["f"].func.name = "forgotten"
+    assert not scan(meta_graph).ok
+
+
+def test_a_second_saver_is_expected_and_a_save_to_a_fixed_file_is_not() -> None:
+    meta_graph = signed_graph()
+    meta_graph.graph_def.node.extend(
+        [
+            string_const("save_1/filename/input", "model"),
+            node("PlaceholderWithDefault", "save_1/filename", ["save_1/filename/input"]),
+            node("PlaceholderWithDefault", "save_1/Const", ["save_1/filename"]),
+            node("SaveV2", "save_1/SaveV2", ["save_1/Const"]),
+            node("RestoreV2", "save_1/RestoreV2", ["save_1/Const"]),
+        ]
+    )
+    assert scan(meta_graph).ok and all(each.is_expected for each in scan(meta_graph))
+    meta_graph.graph_def.node.extend([string_const("fixed", "/srv/model"), node("SaveV2", "other", ["fixed"])])
+    assert [each.place for each in scan(meta_graph) if each.counts] == ["other"]
 
 
 def test_a_node_that_cannot_do_what_its_operation_can_is_not_accused() -> None:
@@ -130,6 +218,7 @@ def test_a_layer_of_python_code_is_found() -> None:
     layer = meta_graph.object_graph_def.nodes.add().user_object
     layer.identifier, layer.metadata = "_tf_keras_layer", '{"name": "x", "class_name": "Lambda", "config": {}}'
     (finding,) = scan(meta_graph)
+    assert finding.values == ("x",)
     assert (finding.risk, finding.place, finding.op) == (Risk.RUNS_CODE, "object 1", "_tf_keras_layer")
 
 

@@ -10,17 +10,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
 
 from tfsaver.errors import DataLossError
 from tfsaver.framework import wire_format
 from tfsaver.graph.op_risk_table import Risk
-from tfsaver.graph.op_risks import RiskFinding
+from tfsaver.graph.op_risks import LAYER, RiskFinding, python_layers
 from tfsaver.lib import file_io
 
 FILE_NAME = "keras_metadata.pb"
 _PATH, _METADATA = 3, 5
-_REASON = "a layer of Python code, which Keras runs when it loads the model"
 
 
 def scan_keras_metadata(directory: str) -> list[RiskFinding]:
@@ -35,8 +33,11 @@ def scan_keras_metadata(directory: str) -> list[RiskFinding]:
     findings = []
     try:
         for place, metadata in _objects(file_io.read_file(path)):
-            if any(name.rpartition(">")[2] == "Lambda" for name in _class_names(json.loads(metadata or "null"))):
-                findings.append(RiskFinding(Risk.RUNS_CODE, "Lambda", f"{FILE_NAME}: {place}", _REASON))
+            # What is no JSON is no description: it may hide what Keras would read in it.
+            json.loads(metadata or "null")
+            layers = python_layers(metadata or "null")
+            if layers is not None:
+                findings.append(RiskFinding(Risk.RUNS_CODE, "Lambda", f"{FILE_NAME}: {place}", LAYER, tuple(layers)))
     # JSON that is nested too deep is a RecursionError.
     except (DataLossError, ValueError, RecursionError) as error:
         raise DataLossError(f"{path}: no description of Keras's objects: {error}") from error
@@ -53,15 +54,3 @@ def _objects(data: bytes) -> Iterator[tuple[str, str]]:
             if kind == wire_format.LENGTH_DELIMITED and field in (_PATH, _METADATA)
         }
         yield fields.get(_PATH, ""), fields.get(_METADATA, "")
-
-
-def _class_names(tree: Any) -> Iterator[str]:
-    waiting = [tree]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, dict):
-            if isinstance(node.get("class_name"), str):
-                yield node["class_name"]
-            waiting.extend(node.values())
-        elif isinstance(node, list):
-            waiting.extend(node)

@@ -123,7 +123,7 @@ def _choose_graph(source: ModelSource, arguments: argparse.Namespace) -> MetaGra
 
 
 def _refuse_risks(graph: MetaGraph, allowed: list[str], path: str) -> None:
-    findings = [finding for finding in scan(graph.proto) if not finding.is_expected and not is_allowed(finding.op, allowed)]
+    findings = [finding for finding in scan(graph.proto) if finding.counts and not is_allowed(finding.op, allowed)]
     if findings:
         ops = ", ".join(sorted({finding.op for finding in findings}))
         raise InvalidArgumentError(

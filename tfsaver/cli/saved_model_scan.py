@@ -22,14 +22,16 @@ HELP = "Find operations that read or write files, run code, or reach the network
 _EPILOG = """\
 Weights are inert, but a graph is a program that runs with the rights of its process. A SavedModel saves and restores its
 own variables and reads its own assets; that is expected and no finding, and neither is what --allow names. A finding says
-what an operation can do, not that it does harm. Without findings, the graph only computes, as far as tfsaver knows the
-operations that reach outside of it.
+what an operation can do, and by which nodes a signature, the init op or an object's function reaches it; not that it does
+harm. Dead nodes that only read are apart: a training pipeline. An operation that TensorFlow's registry does
+not have is native code.
 
 The report in the JSON document:
   path      the SavedModel's directory, or the graph's file
   ok        whether nothing was found
   findings  tags (null for what belongs to no graph), op, place (the node; in a function, function/node), risk, reason,
-            values (names of files and the like in the graph), expected, allowed: a finding counts if it is neither
+            values (names of files and the like in the graph, or of layers), reached (false for a dead node), path (what
+            leads there, from a signature on), expected, allowed, counts
 """
 
 
@@ -40,7 +42,7 @@ class _Row(NamedTuple):
 
     @property
     def counts(self) -> bool:
-        return not (self.is_allowed or self.finding.is_expected)
+        return self.finding.counts and not self.is_allowed
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="operations that are no finding, separated by commas; * stands for any text; may be repeated",
     )
     add_common(
-        parser, epilog=_EPILOG, verbose="list what is expected or allowed, too", quiet="print only findings that count"
+        parser, epilog=_EPILOG, verbose="list what is expected, allowed or dead, too", quiet="print only findings that count"
     )
 
 
@@ -97,9 +99,18 @@ def _record(row: _Row) -> dict[str, Any]:
         "risk": finding.risk.value,
         "reason": finding.reason,
         "values": finding.values,
+        "reached": finding.is_reached,
+        "path": finding.path,
         "expected": finding.is_expected,
         "allowed": row.is_allowed,
+        "counts": row.counts,
     }
+
+
+def _why_not(row: _Row) -> str:
+    if row.is_allowed:
+        return "allowed"
+    return "expected" if row.finding.is_expected else "dead"
 
 
 def _print(source: ModelSource, rows: list[_Row], arguments: argparse.Namespace) -> None:
@@ -109,15 +120,18 @@ def _print(source: ModelSource, rows: list[_Row], arguments: argparse.Namespace)
     for row in rows:
         if row.counts or arguments.verbose:
             graph = f"{escape(format_tags(row.tags))}: " if names_graphs and row.tags is not None else ""
-            note = "" if row.counts else " (allowed)" if row.is_allowed else " (expected)"
+            note = "" if row.counts else f" ({_why_not(row)})"
             out.line(f"{path}: {graph}{escape_message(str(row.finding))}{note}", "red" if row.counts else "dim")
     found = len({(row.tags, row.finding.place) for row in rows if row.counts})
     others = [row for row in rows if not row.counts]
     facts = []
     if num_expected := len({(row.tags, row.finding.place) for row in others if row.finding.is_expected}):
         facts.append(f"{num_expected:,} of the Saver and the assets")
-    if num_allowed := len({(row.tags, row.finding.place) for row in others if not row.finding.is_expected}):
+    unexpected = [row for row in others if not row.finding.is_expected]
+    if num_allowed := len({(row.tags, row.finding.place) for row in unexpected if row.is_allowed}):
         facts.append(f"{num_allowed:,} allowed")
+    if num_dead := len({(row.tags, row.finding.place) for row in unexpected if not row.is_allowed}):
+        facts.append(f"{num_dead:,} that no signature reaches")
     rest = f", besides {' and '.join(facts)}" if facts else ""
     if found:
         kinds = ", ".join(dict.fromkeys(str(row.finding.risk) for row in rows if row.counts))

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from tfsaver import schemas
 
-_TEXT_ATTRS = ("forward_function_name", "backward_function_name")
+# Attributes of a function that name others as text.
+TEXT_ATTRS = ("forward_function_name", "backward_function_name")
 
 
 def library_functions(graph_def: schemas.GraphDef) -> dict[str, schemas.FunctionDef]:
@@ -58,7 +59,7 @@ def needed_functions(graph_def: schemas.GraphDef, nodes: Iterable[schemas.NodeDe
         found = called_functions(function.node_def, library)
         found.update(functions_in(function.attr))
         found.update(
-            function.attr[key].s.decode("utf-8", "replace") for key in _TEXT_ATTRS if key in function.attr
+            function.attr[key].s.decode("utf-8", "replace") for key in TEXT_ATTRS if key in function.attr
         )
         if name in gradients:
             found.add(gradients[name])

@@ -2,7 +2,8 @@
 
 Some read and write any file that the process may, open connections, run code that is elsewhere, or end the process. What is
 not in the table computes, or keeps its state within the process. Operations of libraries beside TensorFlow are in it as far
-as they reach outside; of any other with a namespace all that is known is that a library must be loaded for it.
+as they reach outside; all that is known of any other that TensorFlow's registry does not have is that it is native code: a
+library must be loaded for it.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 import enum
 import functools
 import re
+
+from tfsaver.graph import op_defs
 
 
 class Risk(str, enum.Enum):
@@ -132,7 +135,13 @@ _FAMILIES: tuple[tuple[Risk, str, str], ...] = (
     (Risk.PRINTS, "tensors to the process's standard error", "Print PrintV2"),
 )
 
-_FOREIGN = (Risk.RUNS_CODE, "comes from a library outside of TensorFlow, which must be loaded")
+# What TensorFlow's runtime puts into graphs; some of it was saved. The table of operations does not have these.
+_INTERNAL = (
+    "_Arg _Retval _DeviceArg _DeviceRetval _ArrayToList _ListToArray _CopyFrom*Gpu* _EagerConst _HostCast _If _While "
+    "_Fused* _Mkl* __MklDummy* _ParallelConcat* _Quantized* _ReadVariablesOp _VarHandlesOp _ScopedAllocator* _TPUReplicate "
+    "_SwitchN _TensorToHashBucketFast _UnaryOpsComposition _Xla*"
+)
+NATIVE_CODE = "not an operation of TensorFlow: native code of a library that must be loaded"
 
 
 def _pattern(names: str) -> re.Pattern[str]:
@@ -140,6 +149,7 @@ def _pattern(names: str) -> re.Pattern[str]:
     return re.compile("|".join(re.escape(name).replace(r"\*", ".*") for name in names.split()), re.DOTALL)
 
 
+_INTERNAL_PATTERN = _pattern(_INTERNAL)
 _PATTERNS = [(risk, reason, _pattern(names)) for risk, reason, names in _FAMILIES]
 
 
@@ -148,7 +158,11 @@ _PATTERNS = [(risk, reason, _pattern(names)) for risk, reason, names in _FAMILIE
 def risks_of(op: str) -> tuple[tuple[Risk, str], ...]:
     """What an operation can do beyond computing, and why: none for most."""
     found = {risk: reason for risk, reason, pattern in reversed(_PATTERNS) if pattern.fullmatch(op)}
-    # Operations with a namespace are made outside of TensorFlow.
-    if ">" in op:
-        found.setdefault(*_FOREIGN)
+    if not is_registered(op):
+        found.setdefault(Risk.RUNS_CODE, NATIVE_CODE)
     return tuple(sorted(found.items()))
+
+
+def is_registered(op: str) -> bool:
+    """Whether TensorFlow's own registry has an operation, in 1.15 or in 2.21."""
+    return op in op_defs.table() or (op.startswith("_") and _INTERNAL_PATTERN.fullmatch(op) is not None)
