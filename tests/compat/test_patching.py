@@ -118,21 +118,31 @@ def test_nested_patches_end_with_the_outermost(tf: Any) -> None:
 
 def test_switch_counts(tf: Any) -> None:
     patch = patch_tensorflow()
-    assert tf.compat.v1.train.Saver is not train.Saver
+    assert tf.compat.v1.train.Saver is train.Saver
     patch.start()
     patch.start()
     patch.stop()
     assert tf.compat.v1.train.Saver is train.Saver
     patch.stop()
     assert tf.compat.v1.train.Saver is not train.Saver
-    with pytest.raises(InvalidArgumentError, match="without having been started"):
+    with pytest.raises(InvalidArgumentError, match="was stopped before"):
         patch.stop()
+    patch.start()
+    assert tf.compat.v1.train.Saver is train.Saver
+    patch.stop()
+
+
+def test_call_alone_replaces_at_once(tf: Any) -> None:
+    patch_tensorflow(strict=False).stop()
+    assert tf.compat.v1.train.Saver is not train.Saver
 
 
 def test_stop_of_one_that_never_started_does_not_stop_another(tf: Any) -> None:
     with patch_tensorflow():
-        with pytest.raises(InvalidArgumentError, match="without having been started"):
-            patch_tensorflow().stop()
+        patch = patch_tensorflow()
+        patch.stop()
+        with pytest.raises(InvalidArgumentError, match="was stopped before"):
+            patch.stop()
         assert tf.compat.v1.train.Saver is train.Saver
 
 
@@ -183,11 +193,11 @@ def test_patch_is_reached_without_importing_tensorflow() -> None:
     program = (
         "import sys, tfsaver.compat\n"
         "print('tfsaver.compat.patching' in sys.modules)\n"
-        "patch = tfsaver.compat.patch_tensorflow()\n"
+        "tfsaver.compat.patch_tensorflow\n"
         "print('tensorflow' in sys.modules, 'patch_tensorflow' in dir(tfsaver.compat))\n"
         "sys.modules['tensorflow'] = None\n"
-        "try: patch.start()\n"
-        "except tfsaver.errors.MissingExtraError as error: print(error.extra, patch.is_on)\n"
+        "try: tfsaver.compat.patch_tensorflow()\n"
+        "except tfsaver.errors.MissingExtraError as error: print(error.extra, tfsaver.compat.patching._state.depth > 0)\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False", "True", "tensorflow", "False"]

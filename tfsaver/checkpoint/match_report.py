@@ -167,6 +167,7 @@ class MatchReport(Report):
         defaults: The names of what is not there and has a value that the caller gave.
         guesses: The same for tensors that fit and whose names are merely similar, or the only ones of their dtype and shape.
             They are never in `mapping`; `accept_guesses=True` takes them.
+        initialized: The names of variables that got their initial values, having none after the restore.
         is_unexpected_wrong: Whether an unexpected tensor is an error.
     """
 
@@ -186,6 +187,7 @@ class MatchReport(Report):
     defaults: tuple[str, ...] = ()
     is_unexpected_wrong: bool = False
     guesses: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    initialized: tuple[str, ...] = ()
 
     @property
     def fits(self) -> bool:
@@ -232,6 +234,7 @@ class MatchReport(Report):
                 (self.unexpected, "unexpected"),
                 (self.left, "left as they are"),
                 (self.defaults, "given as defaults"),
+                (self.initialized, "initialized"),
             )
             if items
         ]
@@ -275,6 +278,7 @@ class MatchReport(Report):
             for key, name in self.guesses.items():
                 yield f"    {key!r}: {name!r},"
             yield "}"
+        yield from (f"  {name} got its initial value" for name in self.initialized)
         yield from (f"note: {note}" for note in self.notes)
         yield from (f"note: cast: {name}: {losses}" for name, losses in self.losses.items())
 
@@ -294,6 +298,7 @@ class MatchReport(Report):
             "withheld": list(self.withheld),
             "left": list(self.left),
             "defaults": list(self.defaults),
+            "initialized": list(self.initialized),
             "full_names": None if self.full_names is None else dict(self.full_names),
             "mapping": {
                 key: name if isinstance(name, str) else name.to_json()

@@ -9,16 +9,21 @@ Where eager execution is on there is no graph: the variables are looked up at on
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from tfsaver import schemas
+from tfsaver.checkpoint.editing.cast import as_dtype
+from tfsaver.checkpoint.losses import Losses
+from tfsaver.checkpoint.names.name_map import NameMapLike
 from tfsaver.checkpoint.retention import Retention as Policy
 from tfsaver.checkpoint.selection import Selection, SelectionReport, as_selection
 from tfsaver.compat import _saver_graph, _tensorflow
 from tfsaver.compat._kept_checkpoints import KeptCheckpoints
 from tfsaver.compat._meta_graph import export_meta_graph
+from tfsaver.compat._restore_options import RestoreOptions, Scope
 from tfsaver.compat._saver_nodes import SaverVariables
 from tfsaver.compat._selection import select_saveables
 from tfsaver.compat._shards import shards_of
@@ -54,6 +59,16 @@ class BuiltSaver(KeptCheckpoints):
         select: Selection | str | list[str] | None = None,
         num_data_shards: int = 1,
         blocking: bool = True,
+        mapping: NameMapLike = None,
+        cast: bool | None = None,
+        scope: Scope = None,
+        strict: bool | None = None,
+        dry_run: bool | None = None,
+        trusted: bool | None = None,
+        initialize_missing: bool | None = None,
+        averages: bool | None = None,
+        accept_guesses: bool | None = None,
+        save_dtype: Any = None,
     ) -> None:
         if defer_build and var_list:
             raise InvalidArgumentError(
@@ -65,6 +80,22 @@ class BuiltSaver(KeptCheckpoints):
             raise TypeError(f"write_version is {write_version!r}; SaverDef.V1 and SaverDef.V2 are the formats there are")
         if num_data_shards < 1:
             raise InvalidArgumentError(f"num_data_shards is {num_data_shards}, at least 1 is needed")
+        self._save_dtype = None if save_dtype is None else as_dtype(save_dtype)
+        if cast is None and self._save_dtype is not None:
+            # What was saved in another type is restored from it.
+            cast = True
+        self._restore_options = RestoreOptions(
+            mapping=mapping,
+            cast=cast,
+            scope=scope,
+            strict=strict,
+            dry_run=dry_run,
+            trusted=trusted,
+            initialize_missing=initialize_missing,
+            averages=averages,
+            accept_guesses=accept_guesses,
+        )
+        self.save_losses: Mapping[str, Losses] = {}
         self._num_data_shards = num_data_shards
         self._blocking = blocking
         self._is_eager = _tensorflow.tf.executing_eagerly()
@@ -170,6 +201,7 @@ class BuiltSaver(KeptCheckpoints):
             sharded=sharded,
             durable=self._durable,
             num_data_shards=self._num_data_shards,
+            save_dtype=self._save_dtype,
             own_nodes=_saver_graph.is_own(self._builder),
         )
 

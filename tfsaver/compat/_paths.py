@@ -103,8 +103,12 @@ def parent_directory(path: str, save_path: str, *, may_be_made: bool, durable: b
         yield
 
 
-def open_checkpoint(path: str) -> CheckpointReader:
+def open_checkpoint(path: str, *, trusted: bool = True) -> CheckpointReader:
     """Opens the checkpoint that a path names; a V1 shard alone is read as what it holds when the others are elsewhere.
+
+    Args:
+        path: The path.
+        trusted: Whether a symbolic link may lead out of the checkpoint's directory.
 
     Raises:
         CheckpointNotFoundError: There is none.
@@ -112,7 +116,7 @@ def open_checkpoint(path: str) -> CheckpointReader:
     """
     _refuse_directory(path)
     try:
-        return load_checkpoint(path)
+        return load_checkpoint(path, trusted=trusted)
     except CheckpointNotFoundError:
         if _V1_SHARD.search(path) and ".data-" not in path and file_io.exists(path):
             return CheckpointReader(CheckpointLocation(path, "V1", (path,)))

@@ -36,7 +36,14 @@ _MEMORY = RecycledMemory(HELD_SIZE)
 
 
 def restore_variables(
-    session: Any, bindings: Sequence[Binding], path: str, *, reshape: bool = False, strict: bool = True
+    session: Any,
+    bindings: Sequence[Binding],
+    path: str,
+    *,
+    reshape: bool = False,
+    strict: bool = True,
+    dry_run: bool = False,
+    trusted: bool = True,
 ) -> MatchReport:
     """Gives variables the values of a checkpoint.
 
@@ -47,6 +54,8 @@ def restore_variables(
         reshape: Whether a tensor takes the variable's shape when it has as many elements.
         strict: Whether anything that is missing or does not fit is an error, and no variable changes then. Otherwise
             what fits is restored, and the report says what was not.
+        dry_run: Whether to change nothing, and to report what would be restored.
+        trusted: Whether a symbolic link may lead out of the checkpoint's directory.
 
     Returns:
         What was restored and what was not.
@@ -57,7 +66,7 @@ def restore_variables(
         DataLossError: The checkpoint is damaged.
         UnimplementedError: The graph has no way to assign a variable.
     """
-    with _paths.open_checkpoint(path) as reader:
+    with _paths.open_checkpoint(path, trusted=trusted) as reader:
         matches, report = _matching.match(bindings, reader, reshape=reshape)
         if strict:
             _matching.raise_unless_ok(report)
@@ -66,6 +75,8 @@ def restore_variables(
         for item in matches:
             # Found again when it is assigned; here it shows what cannot be assigned while nothing has been.
             item.binding.variable.check_assignable(_value_shape(item, reshape))
+        if dry_run:
+            return report
         if report.num_bytes <= HELD_SIZE:
             with ThreadPoolExecutor(1, "tfsaver-restore") as pool:
                 reading = pool.submit(lambda: list(_read(reader, matches, reshape, HELD_SIZE)))

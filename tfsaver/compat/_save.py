@@ -24,6 +24,8 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from tfsaver import schemas
+from tfsaver.checkpoint.editing.cast import is_cast
+from tfsaver.checkpoint.losses import Losses, cast_array, raise_losses
 from tfsaver.checkpoint.saved_tensor_slices import shard_path, shard_pattern
 from tfsaver.checkpoint.tensor_slice_writer import TensorSliceWriter, finish_together
 from tfsaver.compat import _transfer
@@ -33,6 +35,7 @@ from tfsaver.compat._paths import parent_directory
 from tfsaver.compat._shards import one_by_one, side_by_side
 from tfsaver.compat._transfer import Array
 from tfsaver.framework import tensor_util
+from tfsaver.framework.dtypes import DType
 from tfsaver.lib import file_io
 from tfsaver.lib.lanes import Lanes
 from tfsaver.tensor_bundle.writer import BundleWriter, Writes
@@ -53,6 +56,29 @@ class _Value(NamedTuple):
     value: Array
 
 
+class Casting:
+    """The type in which one save writes the numbers of its kind, and what that has lost.
+
+    Args:
+        dtype: The type.
+
+    Attributes:
+        losses: What each tensor that was cast has lost so far; the parts of one together.
+    """
+
+    def __init__(self, dtype: DType) -> None:
+        self._dtype = dtype
+        self.losses: dict[str, Losses] = {}
+
+    def cast(self, fetched: _Value) -> _Value:
+        """A value in the type, where it is of the same kind: floats as floats, integers as integers."""
+        dtype = fetched.binding.dtype
+        if not is_cast(dtype, self._dtype, is_named=False):
+            return fetched
+        losses = self.losses.setdefault(fetched.binding.name, Losses(dtype, self._dtype))
+        return fetched._replace(value=np.asarray(cast_array(fetched.value, losses)))
+
+
 def save_variables(
     session: Any,
     shards: Sequence[Sequence[Binding]],
@@ -62,6 +88,7 @@ def save_variables(
     version: int,
     durable: bool,
     sharded: bool = False,
+    casting: Casting | None = None,
 ) -> str:
     """Writes a checkpoint; whatever fails, no file and no directory is left behind.
 
@@ -73,6 +100,7 @@ def save_variables(
         version: SaverDef.V1 or SaverDef.V2.
         durable: Whether it returns only once the disk has the bytes.
         sharded: Whether the files are named as the shards of a checkpoint, were it only one.
+        casting: The type in which numbers are written, where it is another one than the variables'.
 
     Returns:
         What finds the checkpoint again: the prefix, or the pattern of the files' names.
@@ -81,7 +109,17 @@ def save_variables(
         InvalidArgumentError: The directory is not there, in TensorFlow's words. A V2 save makes the last level of it,
             unless it is sharded.
     """
-    _begin(session, shards, save_path, prefix, version=version, durable=durable, sharded=sharded, held=False)()
+    _begin(
+        session,
+        shards,
+        save_path,
+        prefix,
+        version=version,
+        durable=durable,
+        sharded=sharded,
+        held=False,
+        casting=casting,
+    )()
     return found_as(prefix, len(shards), version=version, sharded=sharded)
 
 
@@ -94,13 +132,24 @@ def begin_save(
     version: int,
     durable: bool,
     sharded: bool = False,
+    casting: Casting | None = None,
 ) -> Callable[[], None]:
     """Does of `save_variables` what needs the session: afterwards the variables may change.
 
     Returns:
         What writes the checkpoint, in any thread. It must be called, once: the files are open already.
     """
-    return _begin(session, shards, save_path, prefix, version=version, durable=durable, sharded=sharded, held=True)
+    return _begin(
+        session,
+        shards,
+        save_path,
+        prefix,
+        version=version,
+        durable=durable,
+        sharded=sharded,
+        held=True,
+        casting=casting,
+    )
 
 
 def found_as(prefix: str, num_shards: int, *, version: int, sharded: bool) -> str:
@@ -118,6 +167,7 @@ def _begin(
     durable: bool,
     sharded: bool,
     held: bool,
+    casting: Casting | None,
 ) -> Callable[[], None]:
     path = file_io.as_path(prefix)
     is_v2 = version == schemas.SaverDef.V2
@@ -126,6 +176,8 @@ def _begin(
     with contextlib.ExitStack() as begun:
         begun.enter_context(parent_directory(path, save_path, may_be_made=is_v2 and not sharded, durable=durable))
         values = _fetch(session, list(side_by_side(shards) if in_lanes else one_by_one(shards)))
+        if casting is not None:
+            values = map(casting.cast, values)
         if held:
             values = _drained(list(map(_own, values)))
         # A variable without a value is the most common mistake: it shows before anything is written.
@@ -148,6 +200,9 @@ def _begin(
                 _write_in_lanes(add, _led_by(first, values), len(shards))
             else:
                 _write(add, _led_by(first, values))
+            # An error here still discards everything that was written.
+            if casting is not None:
+                raise_losses(casting.losses.items())
 
     return write
 

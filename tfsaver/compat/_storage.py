@@ -18,15 +18,19 @@ import numpy as np
 
 from tfsaver.checkpoint.checkpoint_files import identifying_files
 from tfsaver.checkpoint.match_report import MatchReport
-from tfsaver.compat import _matching, _runtime, _saver_nodes
+from tfsaver.checkpoint.selection import as_selection
+from tfsaver.compat import _matching, _paths, _runtime, _saver_nodes, _session_target
 from tfsaver.compat._binding import Binding, GraphVariable
 from tfsaver.compat._by_operations import ByOperations
 from tfsaver.compat._errors import tensorflow_errors
 from tfsaver.compat._restore import compare_variables, restore_variables
-from tfsaver.compat._save import begin_save, found_as, save_variables
+from tfsaver.compat._restore_options import RestoreOptions
+from tfsaver.compat._save import Casting, begin_save, found_as, save_variables
 from tfsaver.compat._saver_nodes import SaverVariables
 from tfsaver.compat._shards import balanced
-from tfsaver.errors import SaverError, UnimplementedError
+from tfsaver.compat.v2.restore import restore_source
+from tfsaver.errors import InvalidArgumentError, RestoreError, SaverError, UnimplementedError
+from tfsaver.framework.dtypes import DType
 from tfsaver.lib import file_io
 from tfsaver.lib.fork_safe_lock import ForkSafeLock
 from tfsaver.tensor_bundle import naming
@@ -43,6 +47,7 @@ class Storage:
         sharded: Whether each device has a data file of its own.
         durable: Whether a checkpoint is on the disk when `write` returns.
         num_data_shards: How many data files a checkpoint has that is not sharded.
+        save_dtype: The type in which numbers of its kind are written; None for the variables' own.
         own_nodes: Whether the nodes come from a builder of the program, and nothing can stand in for them.
     """
 
@@ -56,6 +61,7 @@ class Storage:
         durable: bool,
         num_data_shards: int = 1,
         own_nodes: bool = False,
+        save_dtype: DType | None = None,
     ) -> None:
         self._variables = variables
         self._saver_def = saver_def
@@ -64,6 +70,8 @@ class Storage:
         self._durable = durable
         self._num_data_shards = num_data_shards
         self._own_nodes = own_nodes
+        self._save_dtype = save_dtype
+        self.casting: Casting | None = None
         # What nodes lead to, in each graph whose session was passed: a SaverDef may come without its graph.
         self._found: weakref.WeakKeyDictionary[Any, SaverVariables | None] = weakref.WeakKeyDictionary()
         self._operations: tuple[SaverVariables, ByOperations] | None = None
@@ -84,14 +92,16 @@ class Storage:
             InvalidArgumentError: The directory is not there.
         """
         variables = self._variables_in(session)
+        self.casting = None if self._save_dtype is None else Casting(self._save_dtype)
         if variables is None or _runtime.is_needed(session, self._saver_def, variables):
+            self._refuse_by_nodes(variables)
             written = _runtime.save(session, self._saver_def, save_path, prefix)
             if self._durable:
                 with tensorflow_errors():
                     _sync(written)
             return written
         operations = self._operations_of(session, variables)
-        if self._num_data_shards == 1 and operations.are_to_work(session):
+        if self._num_data_shards == 1 and self.casting is None and operations.are_to_work(session):
             return operations.save(session, save_path, prefix, durable=self._durable)
         return save_variables(
             session,
@@ -101,7 +111,23 @@ class Storage:
             version=self._version,
             durable=self._durable,
             sharded=self._sharded,
+            casting=self.casting,
         )
+
+    def _refuse_by_nodes(self, variables: SaverVariables | None) -> None:
+        """Raises what the nodes of a graph cannot do, before they do anything.
+
+        Raises:
+            UnimplementedError: It is asked for; names what is saved by nodes.
+        """
+        what = "the nodes of its SaverDef" if variables is None else f"{variables.bindings[0].name} and others on a cluster"
+        if self._save_dtype is not None:
+            raise UnimplementedError(f"save_dtype={self._save_dtype}: {what} are saved by TensorFlow's runtime, as they are")
+        if self._num_data_shards > 1:
+            raise UnimplementedError(
+                f"num_data_shards={self._num_data_shards}: {what} are saved by TensorFlow's runtime, into as many files "
+                "as there are servers; sharded=True has a file for each"
+            )
 
     def begin(self, session: Any, save_path: str, prefix: str) -> tuple[str, Callable[[], None]]:
         """Does of `write` what needs the variables as they are now: what only nodes can save, they save now.
@@ -115,9 +141,17 @@ class Storage:
         variables = self._variables_in(session)
         if variables is None or _runtime.is_needed(session, self._saver_def, variables):
             return self.write(session, save_path, prefix), _nothing
+        self.casting = None if self._save_dtype is None else Casting(self._save_dtype)
         shards = self._shards_of(variables)
         finish = begin_save(
-            session, shards, save_path, prefix, version=self._version, durable=self._durable, sharded=self._sharded
+            session,
+            shards,
+            save_path,
+            prefix,
+            version=self._version,
+            durable=self._durable,
+            sharded=self._sharded,
+            casting=self.casting,
         )
         return found_as(prefix, len(shards), version=self._version, sharded=self._sharded), finish
 
@@ -126,13 +160,14 @@ class Storage:
             return variables.shards
         return balanced(variables.bindings, self._num_data_shards)
 
-    def read(self, session: Any, path: str, *, strict: bool = True) -> MatchReport | None:
+    def read(self, session: Any, path: str, options: RestoreOptions, *, initializes: bool = False) -> MatchReport | None:
         """Gives the variables the values of a checkpoint.
 
         Args:
             session: Where the variables get them; None in eager mode.
             path: A V2 prefix, a V1 file or pattern.
-            strict: Whether anything that is missing or does not fit is an error.
+            options: How; plain ones say that every variable gets the tensor of its name, dtype and shape.
+            initializes: Whether variables that have no value afterwards get their initial values.
 
         Returns:
             What was restored; None when nodes did it.
@@ -140,10 +175,23 @@ class Storage:
         Raises:
             UnimplementedError: Only nodes can do it, and these only all of it.
         """
+        report = self._read(session, path, options)
+        if not initializes or options.dry_run:
+            return report
         variables = self._variables_in(session)
+        initialized = _session_target.initialize(session, () if variables is None else variables.bindings)
+        return report and dataclasses.replace(report, initialized=initialized)
+
+    def _read(self, session: Any, path: str, options: RestoreOptions) -> MatchReport | None:
+        variables = self._variables_in(session)
+        strict = options.is_plain
         if variables is None:
             if not strict:
-                raise UnimplementedError("strict=False: what the nodes of this Saver restore, only they know")
+                said = ", ".join(f"{name}={value!r}" for name, value in vars(options).items() if value is not None)
+                raise UnimplementedError(
+                    f"{said}: {self._saver_def.restore_op_name} restores what this Saver saves, and only the nodes behind "
+                    "it know what that is: a Saver of the variables alone, Saver(var_list=...), can do that"
+                )
             _runtime.restore(session, self._saver_def, path)
             return None
         operations = self._operations_of(session, variables)
@@ -157,7 +205,38 @@ class Storage:
             if all(tensor.key == tensor.wanted.name for tensor in report.matched):
                 _runtime.restore(session, self._saver_def, path)
                 return None
-        return restore_variables(session, bindings, path, reshape=variables.reshape, strict=strict)
+        is_strict, trusted = options.strict is not False, options.trusted is not False
+        if not options.names:
+            return restore_variables(
+                session,
+                bindings,
+                path,
+                reshape=variables.reshape,
+                strict=is_strict,
+                dry_run=bool(options.dry_run),
+                trusted=trusted,
+            )
+        if variables.reshape:
+            raise InvalidArgumentError(f"{options.names[0]}= and Saver(reshape=True) exclude each other")
+        target = _session_target.SessionTarget(bindings, session, options.names)
+        with _paths.open_checkpoint(path, trusted=trusted) as reader:
+            try:
+                return restore_source(
+                    target,
+                    reader,
+                    mapping=options.name_map,
+                    by="name",
+                    scope=options.scope,
+                    select=None if options.select is None else as_selection(options.select),
+                    cast=bool(options.cast),
+                    accept_guesses=bool(options.accept_guesses),
+                    strict=is_strict,
+                    dry_run=bool(options.dry_run),
+                )
+            except RestoreError as error:
+                # In the words that TensorFlow has, where it has some.
+                _matching.raise_unless_ok(error.report)
+                raise
 
     def _operations_of(self, session: Any, variables: SaverVariables) -> ByOperations:
         with self._lock:

@@ -55,6 +55,12 @@ def fetch(session: Any, bindings: Sequence[Binding]) -> Iterator[tuple[Binding, 
             yield binding, binding.to_array(values.pop())
 
 
+def values_in(session: Any, binding: Binding) -> Array:
+    """The value that a variable has in a session."""
+    [(_, value)] = fetch(session, [binding])
+    return value
+
+
 def assign(session: Any, values: Iterable[tuple[Binding, Array]], *, batch_size: int | None = None) -> None:
     """Assigns values to variables in batches, as they come.
 

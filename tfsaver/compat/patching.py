@@ -1,9 +1,7 @@
 """Ours in the place of TensorFlow's, for programs that cannot be edited.
 
-    with patch_tensorflow():                patch = patch_tensorflow()
-        main()                              patch.start()
-                                            ...
-                                            patch.stop()
+    patch_tensorflow()                      with patch_tensorflow():
+    main()                                      main()
 
 What is replaced, and where:
 
@@ -30,11 +28,14 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
+from tfsaver.checkpoint.names.name_map import NameMapLike
+from tfsaver.checkpoint.selection import Select
 from tfsaver.compat import _restart, _tensorflow
+from tfsaver.compat._restore_options import RestoreOptions, Scope, begin_patch, end_patch
 from tfsaver.compat.v1 import train
 from tfsaver.errors import InvalidArgumentError
 from tfsaver.lib.fork_safe_lock import ForkSafeLock
@@ -54,18 +55,31 @@ _COMPANIONS = (
     "remove_checkpoint",
     "warm_start",
 )
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 _PUBLIC = "tensorflow._api."
 
 _lock = ForkSafeLock(reentrant=True)
 
 
 class Patch(contextlib.ContextDecorator):
-    """A switch, a context manager and a decorator; any number of them may be on at once."""
+    """A switch, a context manager and a decorator; any number of them may be on at once.
 
-    _num_started = 0
+    It is on as soon as it is made. The first `start` after that, and a ``with``, only take over what is on already.
 
-    def __init__(self, *, fall_back: bool = False) -> None:
+    Args:
+        fall_back: See `patch_tensorflow`.
+        options: How every Saver restores that does not say it itself.
+
+    Raises:
+        MissingExtraError: TensorFlow is not installed.
+    """
+
+    def __init__(self, *, fall_back: bool, options: RestoreOptions) -> None:
         self._fall_back = fall_back
+        self._options = options
+        self._num_started = 0
+        self._start()
+        self._is_new = True
 
     def start(self) -> None:
         """Puts ours in the place of TensorFlow's.
@@ -74,8 +88,16 @@ class Patch(contextlib.ContextDecorator):
             MissingExtraError: TensorFlow is not installed.
         """
         with _lock:
+            if self._is_new:
+                self._is_new = False
+                return
+            self._start()
+
+    def _start(self) -> None:
+        with _lock:
             _state.start()
             self._num_started += 1
+            begin_patch(self._options)
             _restart.fall_back(self._fall_back)
 
     def stop(self) -> None:
@@ -86,9 +108,11 @@ class Patch(contextlib.ContextDecorator):
         """
         with _lock:
             if not self._num_started:
-                raise InvalidArgumentError("patch_tensorflow() is stopped without having been started")
+                raise InvalidArgumentError("patch_tensorflow() is stopped and was stopped before")
+            self._is_new = False
             self._num_started -= 1
             _restart.fall_back(-self._fall_back)
+            end_patch(self._options)
             _state.stop()
 
     @property
@@ -103,21 +127,65 @@ class Patch(contextlib.ContextDecorator):
     def __exit__(self, *error: object) -> None:
         self.stop()
 
+    def __call__(self, function: _Function) -> _Function:
+        """The function with everything replaced while it runs, and only then."""
+        with _lock:
+            if self._is_new:
+                self.stop()
+        return super().__call__(function)
 
-def patch_tensorflow(*, fall_back: bool = False) -> Patch:
-    """What puts ours in the place of TensorFlow's `Saver` and its companions: a context manager with `start` and `stop`.
 
-    Nothing is replaced before it is entered or started.
+def patch_tensorflow(
+    *,
+    fall_back: bool = False,
+    mapping: NameMapLike = None,
+    cast: bool | None = None,
+    scope: Scope = None,
+    select: Select = None,
+    strict: bool | None = None,
+    dry_run: bool | None = None,
+    trusted: bool | None = None,
+    initialize_missing: bool | None = None,
+    averages: bool | None = None,
+    accept_guesses: bool | None = None,
+) -> Patch:
+    """Puts ours in the place of TensorFlow's `Saver` and its companions, at once, until `stop` or the end of a ``with``.
+
+    Sessions, hooks and estimators make their Savers and restore by themselves, and pass no arguments. What is given here
+    counts for every restore of a Saver that says nothing else, and means what it means in `Saver.restore`.
 
     Args:
-        fall_back: Whether a restore of a damaged checkpoint goes on to the newest before it in its directory that is whole,
-            with a warning in the log. Sessions and estimators name the newest by themselves, and would stop there.
+        fall_back: Whether a program goes on from the newest sound checkpoint, with a warning in the log, where the one that
+            it names is damaged, or where the state file is missing, empty, unreadable, or names what is not there.
+            Otherwise sessions and estimators stop, or start anew.
+        mapping: From names in the checkpoint to names in the program.
+        cast: Whether numbers of another dtype are converted.
+        scope: Words in front of the names in the checkpoint, or the words there and the words here.
+        select: The variables to restore.
+        strict: Whether it is an error when a tensor is missing or does not fit.
+        dry_run: Whether nothing is assigned.
+        trusted: If false, a name in a file that leads out of the checkpoint's directory is an error.
+        initialize_missing: Whether variables without a value after a restore get their initial values; with
+            ``strict=False`` they do unless this is false.
+        averages: Whether a variable gets its moving average where the checkpoint has one.
+        accept_guesses: Whether tensors are taken that fit and whose names are merely similar.
+
+    Returns:
+        A switch that is on: a context manager, a decorator, and `start` and `stop`.
+
+    Raises:
+        InvalidArgumentError: An option is malformed.
+        MissingExtraError: TensorFlow is not installed.
 
     Example:
-        >>> with patch_tensorflow():  # doctest: +SKIP
-        ...     runpy.run_path("train.py", run_name="__main__")
+        >>> patch = patch_tensorflow(strict=False)  # doctest: +SKIP
+        >>> runpy.run_path("train.py", run_name="__main__")  # doctest: +SKIP
+        >>> patch.stop()  # doctest: +SKIP
     """
-    return Patch(fall_back=fall_back)
+    options = RestoreOptions(
+        mapping, cast, scope, select, strict, dry_run, trusted, initialize_missing, averages, accept_guesses
+    )
+    return Patch(fall_back=fall_back, options=options)
 
 
 class _State:

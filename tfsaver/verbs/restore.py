@@ -35,6 +35,7 @@ def restore(
     verified: bool = False,
     trusted: bool = True,
     progress: Progress | None = None,
+    session: Any = None,
 ) -> MatchReport:
     """Gives the variables of a program the values that a checkpoint has for them: all of them, or none.
 
@@ -62,6 +63,7 @@ def restore(
             taken. What does not fit is an error all the same.
         trusted: If false, a name in a file that leads out of the file's directory is an error.
         progress: Called with the bytes done and the bytes in all; what is read twice counts twice.
+        session: The session that has the values of graph variables; None for eager ones, and for the default session.
 
     Returns:
         What was, or would be, restored, and what was not.
@@ -71,7 +73,7 @@ def restore(
         CheckpointNotFoundError: There is none.
         DataLossError: The checkpoint is damaged. Nothing has changed.
         InvalidArgumentError: The arguments contradict each other, or the target has nothing to restore.
-        UnimplementedError: The variables are those of a graph.
+        UnimplementedError: The variables are those of a graph, and there is no session.
 
     Example:
         >>> report = restore(model, "old/model.ckpt-1000", strict=False)  # doctest: +SKIP
@@ -93,6 +95,7 @@ def restore(
                 strict=strict,
                 dry_run=dry_run,
                 progress=progress,
+                session=session,
             )
 
     if not verified:
@@ -120,6 +123,7 @@ def compare(
     accept_guesses: bool = False,
     trusted: bool = True,
     progress: Progress | None = None,
+    session: Any = None,
 ) -> Comparison:
     """Whether every variable of a program is now what a checkpoint says, to the bit; nothing is assigned.
 
@@ -142,6 +146,7 @@ def compare(
             cast=cast,
             accept_guesses=accept_guesses,
             progress=progress,
+            session=session,
         )
 
 

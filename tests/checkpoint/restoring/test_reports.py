@@ -30,6 +30,7 @@ def report(**fields: Any) -> MatchReport:
         "full_names": None,
         "mapping": {},
         "guesses": {},
+        "initialized": [],
     }
     return MatchReport(**{**empty, **fields})
 

@@ -107,11 +107,11 @@ def _names_to_cast(
         names = [name for name in names if any(is_in(name) for is_in in included)]
     for is_in in map(occurrence_of, patterns.exclude):
         names = [name for name in names if not is_in(name)]
-    kinds = {kind.name for kind in dtypes.ALL if _is_cast(kind, dtype, is_named=bool(include))}
+    kinds = {kind.name for kind in dtypes.ALL if is_cast(kind, dtype, is_named=bool(include))}
     return (name for name, form in zip(names, source.forms(names), strict=True) if form.dtype.name in kinds)
 
 
-def _is_cast(kind: DType, dtype: DType, *, is_named: bool) -> bool:
+def is_cast(kind: DType, dtype: DType, *, is_named: bool) -> bool:
     """Whether tensors of one type are cast to another, where a pattern names them or none is given."""
     if kind is dtype:
         return False

@@ -23,10 +23,13 @@ from tfsaver import schemas
 from tfsaver.checkpoint import checkpoint_management
 from tfsaver.checkpoint.checkpoint_state import STATE_FILE_NAME
 from tfsaver.checkpoint.match_report import MatchReport
+from tfsaver.checkpoint.names.name_map import NameMapLike
+from tfsaver.checkpoint.selection import Select
 from tfsaver.compat import _background, _paths, _restart, _tensorflow
 from tfsaver.compat._built_saver import BuiltSaver
 from tfsaver.compat._errors import tensorflow_errors
 from tfsaver.compat._meta_graph import begin_export
+from tfsaver.compat._restore_options import RestoreOptions, Scope, patched
 from tfsaver.errors import InvalidArgumentError, PathConflictError
 from tfsaver.lib import file_io
 
@@ -61,9 +64,22 @@ class Saver(BuiltSaver):
             its own: faster where one file is the limit. That is not `sharded`, which is about devices. TensorFlow reads
             the files as any others; scripts that look for ``data-00000-of-00001`` do not.
         blocking: What `save` does that does not say: hooks and sessions that save by themselves never do.
+        mapping: This and what follows up to `accept_guesses` is what `restore` does that does not say, and means what it
+            means there: sessions and hooks that restore by themselves never do. `select` is above.
+        cast: See `restore`.
+        scope: See `restore`.
+        strict: See `restore`.
+        dry_run: See `restore`.
+        trusted: See `restore`.
+        initialize_missing: See `restore`.
+        averages: See `restore`.
+        accept_guesses: See `restore`.
+        save_dtype: A type of numbers, such as ``bfloat16``, in which variables of that kind are saved. What that loses is
+            logged and in `save_losses`; a loss beyond precision is an error. `restore` casts back unless ``cast=False``.
 
     Attributes:
         saver_def: The SaverDef of the graph nodes; None when there are none.
+        save_losses: What the last save lost by `save_dtype`, by the names of the tensors.
         selection_report: What `select` keeps and leaves out; None without it, and before `build`.
 
     Raises:
@@ -169,9 +185,15 @@ class Saver(BuiltSaver):
             elif not self._is_empty:
                 written, write = self._storage.begin(self._session(sess), save_path, prefix)
 
+            casting = None if self._is_empty else self._storage.casting
+
             def finish() -> None:
                 if write is not None:
                     write()
+                if casting is not None:
+                    self.save_losses = casting.losses
+                    for name, losses in casting.losses.items():
+                        _logger.info("%s: %s: cast: %s", written, name, losses)
                 if write_state and not self._is_empty:
                     self._write_state(
                         save_path,
@@ -192,7 +214,22 @@ class Saver(BuiltSaver):
                 self._background.start(prefix, finish)
         return None if self._is_empty else written
 
-    def restore(self, sess: Any, save_path: file_io.PathLike | None, *, strict: bool = True) -> MatchReport | None:
+    def restore(
+        self,
+        sess: Any,
+        save_path: file_io.PathLike | None,
+        *,
+        mapping: NameMapLike = None,
+        cast: bool | None = None,
+        scope: Scope = None,
+        select: Select = None,
+        strict: bool | None = None,
+        dry_run: bool | None = None,
+        trusted: bool | None = None,
+        initialize_missing: bool | None = None,
+        averages: bool | None = None,
+        accept_guesses: bool | None = None,
+    ) -> MatchReport | None:
         """Gives the variables the values of a checkpoint: all of them, or none when anything is wrong.
 
         See `restore_latest` for a directory, and `patch_tensorflow(fall_back=True)` for programs that name the newest
@@ -201,17 +238,34 @@ class Saver(BuiltSaver):
         Args:
             sess: The session whose variables change; they need not be initialized. Of no use in eager mode.
             save_path: What `save` returned: a V2 prefix, or the file or the pattern of a V1 checkpoint.
+            mapping: From names in the checkpoint to those of the Saver's variables: what a report proposes, a dict, rules, a
+                file, a ready table; see `tfsaver.restore`. Of this and all that follows, what is None is as the Saver was
+                made, or as `patch_tensorflow` says.
+            cast: Whether numbers of another dtype are converted; a loss beyond precision is an error.
+            scope: Words in front of the names in the checkpoint, or the words there and the words here.
+            select: The variables to restore: a `Selection`, or patterns of which one must occur in a name.
             strict: Whether it is an error when a tensor is missing or does not fit. Otherwise what fits is restored.
+            dry_run: Whether to report only: nothing is assigned.
+            trusted: If false, a name in a file that leads out of the checkpoint's directory is an error.
+            initialize_missing: Whether the graph's variables that have no value afterwards get their initial values. A
+                Saver that was made with ``strict=False``, or a patch with it, does so unless told otherwise.
+            averages: Whether a variable gets its moving average where the checkpoint has one; the others get their values.
+            accept_guesses: Whether tensors are taken that fit and whose names are merely similar.
 
         Returns:
-            None when strict, as TensorFlow's; otherwise what was restored, what was not, and why.
+            None for a strict restore without options, as TensorFlow's; otherwise what was restored, what was not, and why.
 
         Raises:
             InvalidArgumentError: A ValueError; there is no checkpoint at `save_path`.
             tf.errors.NotFoundError: Tensors are missing; the error lists them.
             tf.errors.InvalidArgumentError: Dtypes or shapes differ; the error lists them.
             tf.errors.DataLossError: The checkpoint is damaged.
+            tf.errors.UnimplementedError: Options are given, and something is restored by nodes of the graph or by an
+                object's own code; names it.
         """
+        options = RestoreOptions(
+            mapping, cast, scope, select, strict, dry_run, trusted, initialize_missing, averages, accept_guesses
+        )
         self.wait()
         if self._is_empty:
             return None
@@ -226,10 +280,10 @@ class Saver(BuiltSaver):
         self._check_built("restore")
         with tensorflow_errors():
             if falls_back:
-                _, report = _restart.restore_or_older(save_path, lambda path: self._read(sess, path, strict))
+                _, report = _restart.restore_or_older(save_path, lambda path: self._read(sess, path, options))
             else:
-                report = self._read(sess, save_path, strict)
-        return None if strict else report
+                report = self._read(sess, save_path, options)
+        return report
 
     def restore_latest(
         self,
@@ -237,8 +291,16 @@ class Saver(BuiltSaver):
         checkpoint_dir: file_io.PathLike,
         latest_filename: str | None = None,
         *,
-        strict: bool = True,
-        trusted: bool = True,
+        mapping: NameMapLike = None,
+        cast: bool | None = None,
+        scope: Scope = None,
+        select: Select = None,
+        strict: bool | None = None,
+        dry_run: bool | None = None,
+        trusted: bool | None = None,
+        initialize_missing: bool | None = None,
+        averages: bool | None = None,
+        accept_guesses: bool | None = None,
     ) -> str | None:
         """Restores the newest checkpoint of a directory that is whole: all that a program does at a restart.
 
@@ -252,8 +314,16 @@ class Saver(BuiltSaver):
             sess: The session whose variables change; of no use in eager mode.
             checkpoint_dir: The directory of the checkpoints, with a state file or without.
             latest_filename: The name of the state file, `checkpoint` by default.
-            strict: As for `restore`.
-            trusted: Whether the state file may name a checkpoint outside of the directory.
+            mapping: This and all that follows: as for `restore`.
+            cast: See there.
+            scope: See there.
+            select: See there.
+            strict: See there.
+            dry_run: Whether nothing is assigned: only the checkpoint that would be restored is found.
+            trusted: If false, neither the state file nor a symbolic link may lead out of the directory.
+            initialize_missing: See `restore`.
+            averages: See there.
+            accept_guesses: See there.
 
         Returns:
             The prefix of what was restored. None when there is no checkpoint, or there are no variables.
@@ -263,22 +333,35 @@ class Saver(BuiltSaver):
             tf.errors.NotFoundError: Tensors are missing.
             tf.errors.InvalidArgumentError: Dtypes or shapes differ.
         """
+        options = RestoreOptions(
+            mapping, cast, scope, select, strict, dry_run, trusted, initialize_missing, averages, accept_guesses
+        )
+        is_trusted = options.over(self._restore_options).over(patched()).trusted is not False
         self.wait()
         if self._is_empty:
             return None
         self._check_built("restore")
         with tensorflow_errors():
             latest, _ = _restart.restore_newest(
-                checkpoint_dir, lambda path: self._read(sess, path, strict), latest_filename, trusted=trusted
+                checkpoint_dir, lambda path: self._read(sess, path, options), latest_filename, trusted=is_trusted
             )
         if latest.prefix is not None and not self._retention.paths:
             self.recover_last_checkpoints(_restart.recorded_checkpoints(checkpoint_dir, latest, latest_filename))
         return latest.prefix
 
-    def _read(self, sess: Any, path: str, strict: bool) -> MatchReport | None:
+    def _read(self, sess: Any, path: str, called_with: RestoreOptions) -> MatchReport | None:
         _logger.info("Restoring parameters from %s", path)
         _background.wait_for(path)
-        report = self._storage.read(self._session(sess), file_io.as_path(path), strict=strict)
+        options = called_with.over(self._restore_options).over(patched())
+        initializes = options.initialize_missing
+        if initializes is None:
+            # Whoever asks a call for less than everything goes on to initialize; a session that calls by itself does not.
+            initializes = called_with.strict is None and options.strict is False
+        report = self._storage.read(self._session(sess), file_io.as_path(path), options, initializes=initializes)
+        if options.is_plain:
+            report = None
+        elif report is not None and (called_with.strict is None or not report.ok):
+            _logger.info("%s", report)
         if self._is_eager:
             self.saver_def = self._eager_saver_def(path, is_save=False)
         return report

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -128,26 +128,34 @@ def _steps(source: TensorSource, item: TargetVariable, tensor: MatchedTensor, st
     return steps
 
 
-def assign(variables: Variables, *, dry_run: DryRun = False, progress: Progress | None = None) -> None:
+def assign(
+    variables: Variables,
+    *,
+    dry_run: DryRun = False,
+    progress: Progress | None = None,
+    assigning: Callable[..., Target | None] | None = None,
+) -> None:
     """Assigns the values; the variables are as they were when it fails, see the module.
 
     Args:
         variables: The variables and their values.
         dry_run: See `Execution.run`.
         progress: Called with the bytes done and the bytes in all; what is read twice counts twice.
+        assigning: Makes the target of the values from the variables, where it is not the variables themselves.
 
     Raises:
         DataLossError: The checkpoint is damaged.
         InvalidArgumentError: Casts lose more than precision; says all.
     """
     is_held = variables.num_bytes <= _restore.HELD_SIZE
-    target = _Assigning(variables.items, is_held=is_held)
+    target = None if assigning is None else assigning(variables.items, is_held=is_held)
+    target = target or _Assigning(variables.items, is_held=is_held)
     if is_held or dry_run:
         Execution(variables.plan, target, progress=progress).run(dry_run=dry_run)
         return
-    verifying, assigning = (progress and _half(progress, number) for number in range(2))
-    Execution(variables.plan, target, progress=verifying).run(dry_run="values")
-    Execution(variables.plan, target, progress=assigning).run()
+    first, second = (progress and _half(progress, number) for number in range(2))
+    Execution(variables.plan, target, progress=first).run(dry_run="values")
+    Execution(variables.plan, target, progress=second).run()
 
 
 def _half(progress: Progress, number: int) -> Progress:

@@ -26,6 +26,7 @@ from tfsaver.checkpoint.restoring.target_report import report_on
 from tfsaver.checkpoint.selection import Selection
 from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.checkpoint.wanted_tensor import WantedTensor
+from tfsaver.compat._session_target import SessionTarget
 from tfsaver.compat.v2.assignment import Assignment, Variables, assign, planned
 from tfsaver.compat.v2.comparison import Comparison, compare_values
 from tfsaver.compat.v2.object_walk import descend, keys_below, keys_by_walking, node_at
@@ -52,13 +53,18 @@ def restore_source(
     strict: bool,
     dry_run: DryRun,
     progress: Progress | None = None,
+    session: Any = None,
 ) -> MatchReport:
-    """Restores from an open source; `tfsaver.restore` has the arguments and the errors."""
+    """Restores from an open source; `tfsaver.restore` has the arguments and the errors.
+
+    `target` may be a `SessionTarget`, too: the variables of a Saver.
+    """
+    target = as_target(target, session)
     plan = _plan(target, source, mapping, by, scope, select, cast, accept_guesses)
     if strict and not plan.report.ok:
         raise RestoreError(str(plan.report), report=plan.report)
     variables = plan.variables()
-    assign(variables, dry_run=dry_run, progress=progress)
+    assign(variables, dry_run=dry_run, progress=progress, assigning=target.assigning)
     return dataclasses.replace(plan.report, losses=dict(variables.plan.losses()))
 
 
@@ -73,14 +79,21 @@ def compare_source(
     cast: bool,
     accept_guesses: bool,
     progress: Progress | None = None,
+    session: Any = None,
 ) -> Comparison:
     """Compares with an open source; `tfsaver.compare` has the arguments and the errors."""
+    target = as_target(target, session)
     plan = _plan(target, source, mapping, by, scope, select, cast, accept_guesses)
     return Comparison(**vars(plan.report), different=compare_values(plan.variables(), progress=progress))
 
 
+def as_target(target: Any, session: Any) -> Target | SessionTarget:
+    """The variables of what a caller gives."""
+    return target if isinstance(target, SessionTarget) else Target(target, session)
+
+
 def _plan(
-    target: Any,
+    target: Target | SessionTarget,
     source: TensorSource,
     mapping: NameMapLike,
     by: By,
@@ -106,7 +119,7 @@ class _Plan:
 
     def __init__(
         self,
-        target: Any,
+        target: Target | SessionTarget,
         source: TensorSource,
         mapping: NameMapLike,
         by: By,
@@ -119,10 +132,8 @@ class _Plan:
             raise InvalidArgumentError(f"by is 'name' or 'shape', not {by!r}")
         name_map = as_name_map(mapping)
         old_scope, new_scope = _scopes(scope)
-        self._target = Target(target)
-        items = self._target.variables
-        if select is not None:
-            items = self._target.select(select.include, select.exclude, allow_unmatched=select.allow_unmatched)
+        self._target = target
+        items = self._target.select(select)
         graph = read_object_graph(source)
         node_id = None if graph is None else node_at(graph, old_scope)
         among = None
@@ -136,14 +147,17 @@ class _Plan:
         names = TensorNames(source, graph, name_map, among)
         self._source = names.source
         self._state = names.with_slots(_state(source, graph))
-        keys = {} if graph is None else keys_by_walking(descend(self._target.root, new_scope), graph, old_scope)
+        has_objects = graph is not None and self._target.root is not None
+        keys: dict[int, tuple[str, ...]] = {}
+        if graph is not None and has_objects:
+            keys = keys_by_walking(descend(self._target.root, new_scope), graph, old_scope)
         wanted, others = self._wanted(items, keys)
         matching = Matching([*wanted.values(), *others], names, self._state, by=by, cast=cast)
         prefix = str(getattr(source, "prefix", None) or "the tensors in memory")
         version = getattr(source, "version", "V2")
         report = report_on(matching, list(wanted.values()), names, checkpoint=prefix, version=version)
         notes = (*self._target.notes, *report.notes)
-        if report.missing and graph is not None and scope is None:
+        if report.missing and graph is not None and has_objects and scope is None:
             notes += tuple(_notes_on_scopes(self._target.root, graph, {id(item.variable) for item in items}, len(keys)))
         self.report = dataclasses.replace(report, notes=notes)
         by_tensor = {wanted_item.tensor: item for item, wanted_item in wanted.items()}
@@ -232,7 +246,7 @@ def _notes_on_scopes(root: Any, graph: ObjectGraph, wanted: set[int], num_found:
         yield f"scope={name!r} finds {found} of the {len(wanted)} variables as objects of the checkpoint"
 
 
-def _labels(items: Sequence[TargetVariable], target: Target) -> dict[TargetVariable, str]:
+def _labels(items: Sequence[TargetVariable], target: Target | SessionTarget) -> dict[TargetVariable, str]:
     """For each variable the first of its names and paths that no other has; that a mapping can use, too."""
     spellings = {item: (*item.names, *target.paths(item)) for item in items}
     owners = Counter(name for name, _ in {(name, id(item.whole)) for item, names in spellings.items() for name in names})

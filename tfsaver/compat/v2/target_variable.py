@@ -7,16 +7,19 @@ how they spell their names and dtypes. A variable in shards is as many of these 
 from __future__ import annotations
 
 import dataclasses
+import re
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from tfsaver.checkpoint.names.tensor_names import plain
+from tfsaver.checkpoint.selection import Selection
 from tfsaver.compat import _tensorflow
-from tfsaver.compat._binding import static_shape
-from tfsaver.compat._transfer import Array
+from tfsaver.compat._binding import Binding, graph_variable, static_shape
+from tfsaver.compat._transfer import Array, values_in
 from tfsaver.compat._var_list import is_wrapper, unwrapped
-from tfsaver.errors import InvalidArgumentError, UnimplementedError
+from tfsaver.errors import InvalidArgumentError, UnimplementedError, nearest_names
 from tfsaver.framework import dtypes
 from tfsaver.framework.tensor_slice import TensorSlice
 
@@ -52,6 +55,7 @@ class TargetVariable:
         optimizer: The optimizer that it belongs to.
         is_optional: Whether it may keep its value when a checkpoint has none for it.
         whole: The variable that it is a shard of; itself where it is none.
+        session: Where it has its value, for a variable of a graph.
     """
 
     variable: Any
@@ -61,6 +65,7 @@ class TargetVariable:
     optimizer: Any = None
     is_optional: bool = False
     whole: Any = None
+    session: Any = None
 
     def __post_init__(self) -> None:
         if self.whole is None:
@@ -93,16 +98,31 @@ class TargetVariable:
         Raises:
             UnimplementedError: It belongs to a graph.
         """
-        if getattr(self._inner, "_in_graph_mode", False) or isinstance(self._inner, _tensorflow.RefVariable):
+        is_of_graph = getattr(self._inner, "_in_graph_mode", False) or isinstance(self._inner, _tensorflow.RefVariable)
+        name = self.names[0] if self.names else repr(self._inner)
+        if is_of_graph and self.session is None:
             raise UnimplementedError(
-                f"{self.names[0] if self.names else self._inner!r} is a variable of a graph, whose value a session has: "
-                "tfsaver.Saver restores it"
+                f"{name} is a variable of a graph, whose value a session has: give it, as in restore(..., session=sess), or "
+                "use tfsaver.Saver"
             )
+        if not is_of_graph and self.session is not None:
+            raise UnimplementedError(f"{name} is an eager variable, which no session has: restore it without session=")
 
     def numpy(self) -> Array:
         """The value."""
+        if self.session is not None:
+            return values_in(self.session, self.binding)
         value: Array = np.asarray(self._inner.numpy(), dtype=object if self.dtype.numpy.hasobject else None)
         return value
+
+    @property
+    def binding(self) -> Binding:
+        """A variable of a graph as what a session can assign."""
+        full_shape, tensor_slice = self.part or (None, None)
+        variable = graph_variable(self._inner)
+        if variable is None:
+            raise UnimplementedError(f"{self.names[0]}: no session can assign {self._inner!r}")
+        return Binding(self.names[0], variable, full_shape, tensor_slice)
 
     def assign(self, value: Any) -> None:
         """Gives it a value of its dtype and shape."""
@@ -114,6 +134,43 @@ class TargetVariable:
         """What `assign` takes to give it the value back that it has now."""
         read = getattr(self._inner, "read_value", None)
         return read() if read is not None else self._inner.numpy()
+
+
+def selected(
+    variables: Sequence[TargetVariable],
+    spellings_of: Callable[[TargetVariable], Sequence[str]],
+    selection: Selection | None,
+) -> list[TargetVariable]:
+    """The variables in whose names a pattern to include occurs, and none of those to exclude.
+
+    Raises:
+        InvalidArgumentError: A pattern is no regular expression, or occurs nowhere; or nothing is left.
+    """
+    if selection is None:
+        return list(variables)
+    spellings = {id(item): spellings_of(item) for item in variables}
+    allow_unmatched = selection.allow_unmatched
+
+    def occurs(patterns: Sequence[str]) -> set[int]:
+        found: set[int] = set()
+        for pattern in patterns:
+            try:
+                search = re.compile(pattern).search
+            except (re.error, TypeError) as error:
+                raise InvalidArgumentError(f"{pattern!r} is no regular expression: {error}") from error
+            matching = {number for number, names in spellings.items() if any(map(search, names))}
+            if not matching and not allow_unmatched:
+                near = nearest_names(pattern.strip("^$"), (name for names in spellings.values() for name in names))
+                hint = f"; did you mean {', '.join(map(repr, near))}?" if near else ""
+                raise InvalidArgumentError(f"{pattern!r} is in no name of the target's variables{hint}")
+            found |= matching
+        return found
+
+    kept = occurs(selection.include) if selection.include else set(spellings)
+    kept -= occurs(selection.exclude)
+    if not kept:
+        raise InvalidArgumentError("include and exclude leave none of the target's variables")
+    return [item for item in variables if id(item) in kept]
 
 
 def dtype_of(variable: Any) -> dtypes.DType:

@@ -12,16 +12,18 @@ called by its path, where that has a word in it.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from tfsaver.checkpoint.execution import Target as ExecutionTarget
 from tfsaver.checkpoint.names.tensor_names import is_default
+from tfsaver.checkpoint.selection import Selection
 from tfsaver.compat import _tensorflow
+from tfsaver.compat._session_target import InSession
 from tfsaver.compat.v2.object_walk import children_of, is_optimizer, is_trackable, is_variable, paths_of_variables
 from tfsaver.compat.v2.optimizers import variables_of_optimizer
-from tfsaver.compat.v2.target_variable import TargetVariable, name_of
-from tfsaver.errors import InvalidArgumentError, UnimplementedError, nearest_names
+from tfsaver.compat.v2.target_variable import TargetVariable, name_of, selected
+from tfsaver.errors import InvalidArgumentError, UnimplementedError
 
 
 class Target:
@@ -29,6 +31,7 @@ class Target:
 
     Args:
         root: As the caller gave it.
+        session: Where variables of a graph have their values; None for eager ones, and for the default session.
 
     Attributes:
         root: The same.
@@ -40,13 +43,20 @@ class Target:
         UnimplementedError: It belongs to a graph.
     """
 
-    def __init__(self, root: Any) -> None:
-        if not _tensorflow.tf.executing_eagerly():
-            raise UnimplementedError("restore is for eager variables; tfsaver.Saver restores those of a graph")
+    def __init__(self, root: Any, session: Any = None) -> None:
+        if session is None and not _tensorflow.tf.executing_eagerly():
+            session = _tensorflow.tf.compat.v1.get_default_session()
+            if session is None:
+                raise UnimplementedError(
+                    "restore: variables of a graph have their values in a session: give it, as in restore(target, "
+                    "checkpoint, session=sess), or call this in `with sess.as_default():`"
+                )
         self.root = root
+        self._session = session
         self.notes: list[str] = []
         found: dict[int, TargetVariable] = {}
         for item in self._collect(root, ()):
+            item.session = session
             item.check()
             if (known := found.get(id(item.variable))) is None:
                 found[id(item.variable)] = item
@@ -70,38 +80,16 @@ class Target:
         own = ("/".join(path),) if path else ()
         return (*own, *self._relative.get(id(item.variable), ()))
 
-    def select(
-        self, include: Sequence[str], exclude: Sequence[str], *, allow_unmatched: bool = False
-    ) -> list[TargetVariable]:
-        """The variables with a name or path in which one of the patterns to include occurs, and none of those to exclude.
+    def select(self, selection: Selection | None) -> list[TargetVariable]:
+        """The variables that a selection leaves, by their names and paths; raises as `selected`."""
+        return selected(self.variables, lambda item: (*item.names, *self.paths(item)), selection)
 
-        Raises:
-            InvalidArgumentError: A pattern is no regular expression, or occurs nowhere; or nothing is left.
-        """
-        if not include and not exclude:
-            return self.variables
-        spellings = {id(item): (*item.names, *self.paths(item)) for item in self.variables}
-
-        def occurs(patterns: Sequence[str]) -> set[int]:
-            found: set[int] = set()
-            for pattern in patterns:
-                try:
-                    search = re.compile(pattern).search
-                except (re.error, TypeError) as error:
-                    raise InvalidArgumentError(f"{pattern!r} is no regular expression: {error}") from error
-                matching = {number for number, names in spellings.items() if any(map(search, names))}
-                if not matching and not allow_unmatched:
-                    near = nearest_names(pattern.strip("^$"), (name for names in spellings.values() for name in names))
-                    hint = f"; did you mean {', '.join(map(repr, near))}?" if near else ""
-                    raise InvalidArgumentError(f"{pattern!r} is in no name of the target's variables{hint}")
-                found |= matching
-            return found
-
-        kept = occurs(include) if include else set(spellings)
-        kept -= occurs(exclude)
-        if not kept:
-            raise InvalidArgumentError("include and exclude leave none of the target's variables")
-        return [item for item in self.variables if id(item) in kept]
+    def assigning(self, items: Mapping[str, TargetVariable], *, is_held: bool) -> ExecutionTarget | None:
+        """What gets the values; None for variables that are assigned one by one."""
+        if self._session is None:
+            return None
+        bindings = {name: item.binding for name, item in items.items()}
+        return InSession(bindings, self._session, is_held=is_held)
 
     def _collect(self, value: Any, keys: tuple[str, ...]) -> Iterator[TargetVariable]:
         """The variables of a value that stands in dicts under these keys, the outermost first."""

@@ -1,0 +1,118 @@
+"""How a Saver restores where its program does not match the checkpoint: one set of options, said in three places.
+
+    saver.restore(sess, path, cast=True)        the call
+    Saver(cast=True)                            the Saver, for every restore
+    patch_tensorflow(cast=True)                 the process, for programs whose sessions restore by themselves
+
+What a call says counts before what its Saver says, and that before what a patch says; of several patches the last one that
+began. Without any option a restore is TensorFlow's: every tensor by its name, of its dtype and shape.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+from tfsaver.checkpoint.names.name_map import NameMap, NameMapLike, as_name_map
+from tfsaver.checkpoint.names.name_steps import RenameTogether
+from tfsaver.checkpoint.selection import Select, Selection, as_selection
+from tfsaver.errors import InvalidArgumentError
+
+Scope: TypeAlias = "str | tuple[str, str] | None"
+
+_AVERAGE = "/ExponentialMovingAverage"
+
+
+@dataclasses.dataclass(frozen=True)
+class RestoreOptions:
+    """What is said about restoring; None where nothing is.
+
+    Attributes:
+        mapping: From names in the checkpoint to the names of the Saver's variables; see `tfsaver.restore`.
+        cast: Whether numbers of another dtype are converted; a loss beyond precision is an error.
+        scope: Words in front of the names in the checkpoint, or the words there and the words here.
+        select: Which of the Saver's variables are restored.
+        strict: Whether it is an error that a tensor is missing or does not fit.
+        dry_run: Whether to report only.
+        trusted: If false, a name in a file that leads out of its directory is an error.
+        initialize_missing: Whether variables of the graph that have no value after the restore are initialized.
+        averages: Whether a variable gets its moving average where the checkpoint has one.
+        accept_guesses: Whether the guesses of a report are taken.
+    """
+
+    mapping: NameMapLike = None
+    cast: bool | None = None
+    scope: Scope = None
+    select: Select = None
+    strict: bool | None = None
+    dry_run: bool | None = None
+    trusted: bool | None = None
+    initialize_missing: bool | None = None
+    averages: bool | None = None
+    accept_guesses: bool | None = None
+
+    def __post_init__(self) -> None:
+        as_name_map(self.mapping)
+        if self.select is not None:
+            selection = as_selection(self.select)
+            if selection != Selection(include=selection.include, exclude=selection.exclude):
+                raise InvalidArgumentError("select= of a restore takes include and exclude, patterns of names")
+
+    def over(self, others: RestoreOptions) -> RestoreOptions:
+        """These options, and where they say nothing the others."""
+        said = {name: value for name, value in vars(self).items() if value is not None}
+        return dataclasses.replace(others, **said) if said else others
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether every variable gets the tensor of its own name, dtype and shape, or the restore fails."""
+        return not (self.names or self.strict is False or self.dry_run or self.initialize_missing or self.trusted is False)
+
+    @property
+    def names(self) -> list[str]:
+        """The options in force that say which tensor a variable gets, and how it is made."""
+        given = ("mapping", "cast", "scope", "select", "averages", "accept_guesses")
+        return [name for name in given if getattr(self, name) not in (None, False)]
+
+    @property
+    def name_map(self) -> NameMap:
+        """The mapping, with the averages first in the places of the variables."""
+        steps = as_name_map(self.mapping).steps
+        return NameMap([RenameTogether(_averages_first), *steps] if self.averages else steps)
+
+
+_patched: list[RestoreOptions] = []
+
+
+def patched() -> RestoreOptions:
+    """What patches say, the last one first."""
+    options = RestoreOptions()
+    for each in _patched:
+        options = each.over(options)
+    return options
+
+
+def begin_patch(options: RestoreOptions) -> None:
+    """Has the options count for every Saver of the process."""
+    _patched.append(options)
+
+
+def end_patch(options: RestoreOptions) -> None:
+    """Takes that back."""
+    for index in reversed(range(len(_patched))):
+        if _patched[index] is options:
+            del _patched[index]
+            return
+
+
+def _averages_first(names: Sequence[str]) -> dict[str, Any]:
+    """Each moving average for its variable, and for itself where a program keeps both."""
+    there = set(names)
+    averaged = [name for name in names if name.endswith(_AVERAGE)]
+    renamed: dict[str, Any] = {name: [name.removesuffix(_AVERAGE), name] for name in averaged}
+    return {**dict.fromkeys((name for name in map(_of_average, averaged) if name in there), None), **renamed}
+
+
+def _of_average(name: str) -> str:
+    return name.removesuffix(_AVERAGE)
