@@ -68,6 +68,29 @@ def collides(prefix: str, latest_filename: str, *, version: int, save_relative_p
     return os.path.isabs(prefix) and not save_relative_paths
 
 
+def needs_relative_paths(prefix: str) -> bool:
+    """Whether a state file can name a checkpoint relative to its directory alone: an absolute path may be no Unicode text.
+
+    Raises:
+        InvalidArgumentError: It cannot name it at all.
+    """
+    directory, name = os.path.split(prefix)
+    if not _is_text(name):
+        raise InvalidArgumentError(
+            f"{prefix!r} is not UTF-8, as the text of a state file has to be: save under another name, or with "
+            "write_state=False"
+        )
+    return os.path.isabs(prefix) and not _is_text(directory)
+
+
+def _is_text(path: str) -> bool:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def missing_parent(save_path: str) -> InvalidArgumentError | None:
     """The error that says that a checkpoint's directory is not there; None when it is."""
     path = file_io.as_path(save_path)

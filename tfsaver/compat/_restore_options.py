@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 
 from tfsaver.checkpoint.names.name_map import NameMap, NameMapLike, as_name_map
 from tfsaver.checkpoint.names.name_steps import RenameTogether
-from tfsaver.checkpoint.selection import Select, Selection, as_selection
+from tfsaver.checkpoint.selection import Select, as_selection
 from tfsaver.errors import InvalidArgumentError
 
 Scope: TypeAlias = "str | tuple[str, str] | None"
@@ -56,7 +56,7 @@ class RestoreOptions:
         as_name_map(self.mapping)
         if self.select is not None:
             selection = as_selection(self.select)
-            if selection != Selection(include=selection.include, exclude=selection.exclude):
+            if selection.without_optimizer or selection.trainable_only or selection.collection:
                 raise InvalidArgumentError("select= of a restore takes include and exclude, patterns of names")
 
     def over(self, others: RestoreOptions) -> RestoreOptions:

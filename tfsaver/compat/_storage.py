@@ -180,7 +180,7 @@ class Storage:
             return report
         variables = self._variables_in(session)
         initialized = _session_target.initialize(session, () if variables is None else variables.bindings)
-        return report and dataclasses.replace(report, initialized=initialized)
+        return None if report is None else dataclasses.replace(report, initialized=initialized)
 
     def _read(self, session: Any, path: str, options: RestoreOptions) -> MatchReport | None:
         variables = self._variables_in(session)

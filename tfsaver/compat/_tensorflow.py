@@ -8,9 +8,11 @@ been where the table says since 2.15.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from tfsaver._lazy_imports import lazy_import
 from tfsaver.errors import MissingExtraError
@@ -33,6 +35,8 @@ _CLASSES = {
 
 # Modules of which several functions are used.
 _MODULES = {"meta_graph": "tensorflow.python.framework.meta_graph"}
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 tf: Any
 BaseSession: Any
@@ -59,6 +63,7 @@ def is_imported() -> bool:
 def __getattr__(name: str) -> Any:
     if name == "tf":
         value = _import("tensorflow")
+        _leave_unconverted()
     elif name in _CLASSES:
         value = getattr(_import(_CLASSES[name]), name)
     elif name in _MODULES:
@@ -67,6 +72,25 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = value
     return value
+
+
+def unconverted(function: _Function) -> _Function:
+    """Marks a function that programs call in replicas and traced functions: AutoGraph calls it as it is.
+
+    What it calls needs no mark: by then TensorFlow is in use here, and AutoGraph knows this package.
+    """
+    vars(function)["autograph_info__"] = {}
+    return function
+
+
+def _leave_unconverted() -> None:
+    """Has AutoGraph leave this package's functions alone, as it leaves numpy's and Keras's.
+
+    It would take apart whatever a replica calls, and ask the user to report what it does not understand.
+    """
+    with contextlib.suppress(ImportError, AttributeError, TypeError):
+        config: Any = importlib.import_module("tensorflow.python.autograph.core.config")
+        config.CONVERSION_RULES = (config.DoNotConvert("tfsaver"), *config.CONVERSION_RULES)
 
 
 def _import(module: str) -> Any:

@@ -27,14 +27,16 @@ for TensorFlow's modules, which get theirs back), and a Saver that TensorFlow ma
 from __future__ import annotations
 
 import contextlib
+import functools
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from tfsaver.checkpoint.names.name_map import NameMapLike
 from tfsaver.checkpoint.selection import Select
 from tfsaver.compat import _restart, _tensorflow
+from tfsaver.compat._chosen_checkpoint import chosen_state, verifying_managers
 from tfsaver.compat._restore_options import RestoreOptions, Scope, begin_patch, end_patch
 from tfsaver.compat.v1 import train
 from tfsaver.errors import InvalidArgumentError
@@ -98,7 +100,8 @@ class Patch(contextlib.ContextDecorator):
             _state.start()
             self._num_started += 1
             begin_patch(self._options)
-            _restart.fall_back(self._fall_back)
+            if self._fall_back:
+                _fall_back.start()
 
     def stop(self) -> None:
         """Undoes one `start` of this object; what was replaced comes back with the last one of all.
@@ -111,7 +114,8 @@ class Patch(contextlib.ContextDecorator):
                 raise InvalidArgumentError("patch_tensorflow() is stopped and was stopped before")
             self._is_new = False
             self._num_started -= 1
-            _restart.fall_back(-self._fall_back)
+            if self._fall_back:
+                _fall_back.stop()
             end_patch(self._options)
             _state.stop()
 
@@ -188,17 +192,36 @@ def patch_tensorflow(
     return Patch(fall_back=fall_back, options=options)
 
 
-class _State:
-    """What is replaced now, in the whole process."""
+class _Replacement(NamedTuple):
+    """What stands for an object of TensorFlow's.
 
-    def __init__(self) -> None:
+    Attributes:
+        original: The object.
+        ours: What takes its place.
+        is_everywhere: Whether it does so in TensorFlow's own modules too, and not under the public names alone.
+    """
+
+    original: Any
+    ours: Any
+    is_everywhere: bool
+
+
+class _State:
+    """What is replaced now, in the whole process.
+
+    Args:
+        replacements: Says what is to be replaced, when the first patch begins.
+    """
+
+    def __init__(self, replacements: Callable[[], list[_Replacement]]) -> None:
         self.depth = 0
+        self._list = replacements
         self._replaced: list[tuple[ModuleType, str, Any, Any]] = []
-        self._originals: dict[int, tuple[str, Any]] = {}
+        self._by_original: dict[int, _Replacement] = {}
 
     def start(self) -> None:
         if self.depth == 0:
-            self._originals = _originals()
+            self._by_original = {id(item.original): item for item in self._list()}
             self._replace()
         self.depth += 1
 
@@ -212,7 +235,7 @@ class _State:
                 setattr(module, attribute, original)
         self._replaced.clear()
         # TensorFlow imports some of its modules when they are first needed; these have taken ours for theirs.
-        by_ours = {id(getattr(train, name)): original for name, original in self._originals.values()}
+        by_ours = {id(item.ours): item.original for item in self._by_original.values()}
         for name, module in _modules():
             if name.startswith("tensorflow."):
                 for attribute, value in _globals(module):
@@ -223,30 +246,74 @@ class _State:
         for module_name, module in _modules():
             is_internal = module_name.startswith("tensorflow.") and not module_name.startswith(_PUBLIC)
             for attribute, value in _globals(module):
-                name, original = self._originals.get(id(value), ("", None))
+                item = self._by_original.get(id(value))
                 # An id may be of another object by now: only the identity itself counts.
-                if not name or value is not original or (is_internal and name != "Saver"):
+                if item is None or value is not item.original or (is_internal and not item.is_everywhere):
                     continue
-                ours = getattr(train, name)
-                setattr(module, attribute, ours)
-                self._replaced.append((module, attribute, value, ours))
+                setattr(module, attribute, item.ours)
+                self._replaced.append((module, attribute, value, item.ours))
 
 
-_state = _State()
+def _companions() -> list[_Replacement]:
+    """The Saver and its companions."""
+    names = ("Saver", *_COMPANIONS)
+    _fill_namespaces(names)
+    tf_train = _tensorflow.tf.compat.v1.train
+    return [_Replacement(getattr(tf_train, name), getattr(train, name), name == "Saver") for name in names]
 
 
-def _originals() -> dict[int, tuple[str, Any]]:
-    """The names of what is replaced, and TensorFlow's objects, by their ids."""
-    tf = _tensorflow.tf
+def _choices() -> list[_Replacement]:
+    """What names the checkpoint to go on with, while the others are replaced already."""
+    _fill_namespaces(("get_checkpoint_state",))
+    theirs = _tensorflow.tf.compat.v1.train.get_checkpoint_state
+
+    @functools.wraps(theirs)
+    def get_checkpoint_state(checkpoint_dir: Any, latest_filename: Any = None) -> Any:
+        return chosen_state(theirs, checkpoint_dir, latest_filename)
+
+    @functools.wraps(train.latest_checkpoint)
+    def latest_checkpoint(checkpoint_dir: Any, latest_filename: Any = None, **options: Any) -> str | None:
+        if options:
+            return train.latest_checkpoint(checkpoint_dir, latest_filename, **options)
+        state = chosen_state(theirs, checkpoint_dir, latest_filename)
+        return None if state is None else str(state.model_checkpoint_path)
+
+    return [
+        _Replacement(theirs, get_checkpoint_state, True),
+        _Replacement(train.latest_checkpoint, latest_checkpoint, False),
+    ]
+
+
+class _FallBack:
+    """What is different while a patch falls back: a Saver's restore, and which checkpoint a program is told to restore."""
+
+    def __init__(self) -> None:
+        self._state = _State(_choices)
+        self._managers = contextlib.ExitStack()
+
+    def start(self) -> None:
+        if self._state.depth == 0:
+            self._managers.enter_context(verifying_managers())
+        self._state.start()
+        _restart.fall_back(1)
+
+    def stop(self) -> None:
+        _restart.fall_back(-1)
+        self._state.stop()
+        if self._state.depth == 0:
+            self._managers.close()
+
+
+_state = _State(_companions)
+_fall_back = _FallBack()
+
+
+def _fill_namespaces(names: Iterable[str]) -> None:
+    """Has TensorFlow's public namespaces take up names, which they do when these are first asked for."""
     public = [module for name, module in _modules() if name.startswith(_PUBLIC) and name.endswith(".train")]
-    originals = {}
-    for name in ("Saver", *_COMPANIONS):
-        original = getattr(tf.compat.v1.train, name)
-        originals[id(original)] = (name, original)
-        for module in public:
-            # The namespaces are filled when their names are first asked for.
+    for name in names:
+        for module in (_tensorflow.tf.compat.v1.train, *public):
             getattr(module, name, None)
-    return originals
 
 
 def _modules() -> Iterator[tuple[str, ModuleType]]:

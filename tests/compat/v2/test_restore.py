@@ -315,11 +315,18 @@ def test_target_without_variables_is_an_error_that_says_why(tf: Any, checkpoint:
         tfsaver.restore([tf.Variable(1.0)], checkpoint, by="size")
 
 
-def test_variables_of_a_graph_are_for_the_saver(tf: Any, checkpoint: str) -> None:
-    with tf.Graph().as_default():
-        variable = tf.Variable(1.0)
-        with pytest.raises(UnimplementedError, match=r"tfsaver\.Saver"):
+def test_variables_of_a_graph_need_a_session(tf: Any, checkpoint: str) -> None:
+    with tf.Graph().as_default() as graph:
+        variable = tf.Variable([1.0, 1.0], name="dense/bias")
+        with pytest.raises(UnimplementedError, match=r"session=sess"):
             tfsaver.restore([variable], checkpoint)
+        with tf.compat.v1.Session() as session:
+            session.run(variable.initializer)
+            assert tfsaver.restore([variable], checkpoint).ok
+            assert session.run(variable).tolist() == [7, 8] and tfsaver.compare([variable], checkpoint)
+    with tf.compat.v1.Session(graph=graph) as session:
+        assert tfsaver.restore({"dense/bias": variable}, checkpoint, session=session).ok
+        assert session.run(variable).tolist() == [7, 8]
     with pytest.raises(UnimplementedError, match=r"tfsaver\.Saver"):
         tfsaver.restore([variable], checkpoint)
 

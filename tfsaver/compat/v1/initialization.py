@@ -37,6 +37,7 @@ class _Pair(NamedTuple):
     variable: Any
 
 
+@_tensorflow.unconverted
 def init_from_checkpoint(ckpt_dir_or_file: file_io.PathLike, assignment_map: Any) -> None:
     """Makes variables load their initial values from a checkpoint, when their initializers run.
 
@@ -63,6 +64,7 @@ def init_from_checkpoint(ckpt_dir_or_file: file_io.PathLike, assignment_map: Any
         _replace_initializers(reader, pairs)
 
 
+@_tensorflow.unconverted
 def warm_start(
     ckpt_to_initialize_from: file_io.PathLike,
     vars_to_warm_start: Any = ".*",

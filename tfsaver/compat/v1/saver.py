@@ -20,7 +20,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tfsaver import schemas
-from tfsaver.checkpoint import checkpoint_management
+from tfsaver.checkpoint import checkpoint_location, checkpoint_management
 from tfsaver.checkpoint.checkpoint_state import STATE_FILE_NAME
 from tfsaver.checkpoint.match_report import MatchReport
 from tfsaver.checkpoint.names.name_map import NameMapLike
@@ -30,7 +30,7 @@ from tfsaver.compat._built_saver import BuiltSaver
 from tfsaver.compat._errors import tensorflow_errors
 from tfsaver.compat._meta_graph import begin_export
 from tfsaver.compat._restore_options import RestoreOptions, Scope, patched
-from tfsaver.errors import InvalidArgumentError, PathConflictError
+from tfsaver.errors import InvalidArgumentError, PathConflictError, SaverError
 from tfsaver.lib import file_io
 
 _logger = logging.getLogger(__name__)
@@ -148,6 +148,11 @@ class Saver(BuiltSaver):
         if os.path.split(latest_filename)[0]:
             raise InvalidArgumentError(f"'latest_filename' must not contain path components: {latest_filename!r}")
         prefix = save_path = _paths.to_text(save_path)
+        if global_step is None and not os.path.basename(save_path):
+            raise InvalidArgumentError(
+                f"save_path {save_path!r} is a directory, and its checkpoint would have no name, so that no state file "
+                f"could name it: save to {os.path.join(save_path, 'model.ckpt')!r}"
+            )
         if global_step is not None:
             prefix = _paths.numbered(save_path, global_step, self._session(sess), padded=self._pad_step_number)
         elif os.path.basename(save_path) == latest_filename and not self._sharded:
@@ -158,6 +163,7 @@ class Saver(BuiltSaver):
             raise TypeError(f"'sess' must be a Session; {sess}")
         if write_state and not self._is_empty and self._collides(prefix, latest_filename):
             raise PathConflictError(f"{prefix!r} conflicts with path used for checkpoint state: use another save_path")
+        relative = self._save_relative_paths or (write_state and _paths.needs_relative_paths(prefix))
         if blocking is None:
             blocking = self._blocking
         # Where nodes were made is looked up in the graph itself, which may grow meanwhile.
@@ -199,7 +205,7 @@ class Saver(BuiltSaver):
                         save_path,
                         written,
                         latest_filename,
-                        save_relative_paths=self._save_relative_paths,
+                        save_relative_paths=relative,
                         version=self._write_version,
                         meta_graph_suffix=meta_graph_suffix,
                         metric=metric,
@@ -270,13 +276,16 @@ class Saver(BuiltSaver):
         if self._is_empty:
             return None
         if save_path is None:
-            raise InvalidArgumentError("Can't load save_path when it is None.")
+            raise InvalidArgumentError(
+                "Can't load save_path when it is None. latest_checkpoint returns None where a directory has no state file, "
+                "or one that names no checkpoint that is there; restore_latest finds the newest sound one without it"
+            )
         save_path = _paths.to_text(save_path)
         if save_path:
             _background.wait_for(save_path)
         falls_back = bool(save_path) and _restart.is_falling_back()
         if not falls_back and (not save_path or not checkpoint_management.checkpoint_exists(save_path)):
-            raise InvalidArgumentError(f"The passed save_path is not a valid checkpoint: {save_path}")
+            raise InvalidArgumentError(f"The passed save_path is not a valid checkpoint: {save_path}{_why_none(save_path)}")
         self._check_built("restore")
         with tensorflow_errors():
             if falls_back:
@@ -377,3 +386,14 @@ class Saver(BuiltSaver):
         return _paths.collides(
             prefix, latest_filename, version=self._write_version, save_relative_paths=self._save_relative_paths
         )
+
+
+def _why_none(save_path: str) -> str:
+    """What is at a path that is no checkpoint, behind TensorFlow's sentence for that."""
+    if not save_path:
+        return ""
+    try:
+        location = checkpoint_location.locate_checkpoint(save_path)
+    except (SaverError, OSError) as error:
+        return f" ({error})"
+    return f" (it leads to {location.prefix}: restore that, or restore_latest restores the newest of a directory)"
