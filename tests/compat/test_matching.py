@@ -52,7 +52,7 @@ def test_every_mismatch_is_in_one_error(variables: dict[str, Any], tmp_path: pat
         " (variable, checkpoint)",
         "These would fit (name in the checkpoint: name here); mapping= takes this as it stands:",
         "{",
-        "    'kernel': Renamed(name='kernel', transpose=(1, 0)),",
+        "    'kernel': {'to': 'kernel', 'transpose': [1, 0]},",
         "}",
     ]
 

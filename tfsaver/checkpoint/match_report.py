@@ -266,7 +266,7 @@ class MatchReport(Report):
             yield "These would fit (name in the checkpoint: name here); mapping= takes this as it stands:"
             yield "{"
             for key, target in self.mapping.items():
-                yield f"    {key!r}: {target!r},"
+                yield f"    {key!r}: {target.to_json() if isinstance(target, Renamed) else target!r},"
             yield "}"
         if self.guesses:
             all_of_them = ", or accept_guesses=True takes all" if self.version else ""

@@ -152,7 +152,7 @@ def test_mapping_that_the_error_prints_is_accepted(tf: Any, session: Any, tmp_pa
     saver = train.Saver([kernel])
     with pytest.raises(tf.errors.NotFoundError, match="mapping=") as caught:
         saver.restore(session, path)
-    assert "'net/dense/weights': Renamed(name='dense/kernel', transpose=(1, 0))" in str(caught.value)
+    assert "'net/dense/weights': {'to': 'dense/kernel', 'transpose': [1, 0]}" in str(caught.value)
     report = saver.restore(session, path, strict=False)
     assert report is not None and not report.matched
     again = saver.restore(session, path, mapping=report.mapping)

@@ -50,7 +50,8 @@ class Proposals:
 
     Attributes:
         matches: The key for each name for which there is evidence, those with a recipe among them.
-        recipes: The orders of axes that some of these need, by name; None where axes of size 1 are dropped or added.
+        recipes: What some of these need done, by name, as `Renamed` takes it: a transpose, or a reshape where axes of size 1
+            are dropped or added.
         guesses: The key for each other name for which there is one and no evidence.
         notes: What is not proposed, and why, in sentences.
     """
@@ -64,7 +65,7 @@ class Proposals:
         labels: Mapping[str, str] | None = None,
     ) -> None:
         self.matches: dict[str, str] = {}
-        self.recipes: dict[str, tuple[int, ...] | None] = {}
+        self.recipes: dict[str, dict[str, list[int]]] = {}
         self.guesses: dict[str, str] = {}
         self.notes: list[str] = []
         self._labels = labels or {}
@@ -82,8 +83,8 @@ class Proposals:
 
     def target(self, name: str) -> str | Renamed:
         """What a mapping says of the tensor of a name."""
-        label, axes = self._labels.get(name, name), self.recipes.get(name)
-        return label if axes is None else Renamed(label, axes)
+        label = self._labels.get(name, name)
+        return Renamed(label, **self.recipes[name]) if name in self.recipes else label
 
     def _spelled(self, keys: Mapping[str, str]) -> dict[str, str]:
         return {name: self._candidates[key] for name, key in keys.items()}
@@ -114,7 +115,7 @@ class Proposals:
             found = None if tensor is None else recipe_for(self._info_of(key), tensor)
             if found is not None and scopes.allows(name, self._candidates[key]):
                 self.matches[name] = key
-                self.recipes[name] = found.axes
+                self.recipes[name] = found
 
     def _follow(self, pairs: dict[str, str], scopes: _Scopes) -> None:
         """Takes what stands beside a variable whose tensor is known: of the same role, dtype and shape."""
@@ -211,36 +212,29 @@ def mapping_of_shapes(
         tensor = wanted.get(item.name)
         if item.fact != "shape" or tensor is None or tensor.tensor_slice is not None:
             continue
-        recipe = recipe_for(info_of(item.key), tensor)
-        if recipe is not None and recipe.axes is not None:
-            mapping[item.key] = Renamed(item.name, recipe.axes)
+        if (recipe := recipe_for(info_of(item.key), tensor)) is not None:
+            mapping[item.key] = Renamed(item.name, **recipe)
     return mapping
 
 
-class ShapeRecipe(NamedTuple):
-    """How a shape becomes another.
+def recipe_for(info: TensorInfo, wanted: WantedTensor) -> dict[str, list[int]] | None:
+    """The one way to give a tensor the wanted shape without changing a number; None where there is none, or several.
 
-    Attributes:
-        axes: The order that the axes are brought into; None where axes of size 1 are dropped or added.
+    Returns:
+        What `Renamed` takes: a transpose, or a reshape.
     """
-
-    axes: tuple[int, ...] | None
-
-
-def recipe_for(info: TensorInfo, wanted: WantedTensor) -> ShapeRecipe | None:
-    """The one way to give a tensor the wanted shape without changing a number; None where there is none, or several."""
     stored, shape = tuple(info.shape), wanted.shape
     if info.dtype.data_type != wanted.dtype.data_type or shape is None or None in shape or shape == stored or not shape:
         return None
-    if drop_units(stored) == drop_units(shape):
-        return ShapeRecipe(None)
+    if _without_units(stored) == _without_units(shape):
+        return {"reshape": [size for size in shape if size is not None]}
     if len(stored) != len(shape) or len(shape) > _MAX_AXES or sorted(stored) != sorted(filter(None, shape)):
         return None
     orders = [axes for axes in itertools.permutations(range(len(stored))) if tuple(stored[axis] for axis in axes) == shape]
-    return ShapeRecipe(orders[0]) if len(orders) == 1 else None
+    return {"transpose": list(orders[0])} if len(orders) == 1 else None
 
 
-def drop_units(shape: Iterable[int | None]) -> tuple[int | None, ...]:
+def _without_units(shape: Iterable[int | None]) -> tuple[int | None, ...]:
     """A shape without its axes of size 1."""
     return tuple(size for size in shape if size != 1)
 

@@ -29,7 +29,6 @@ from tfsaver.checkpoint.names.tensor_names import TensorNames
 from tfsaver.checkpoint.optimizers.optimizer_state import OptimizerState
 from tfsaver.checkpoint.optimizers.training_tensors import find_moving_averages
 from tfsaver.checkpoint.restoring.matching import StoredTensor
-from tfsaver.checkpoint.restoring.proposals import drop_units
 from tfsaver.checkpoint.wanted_tensor import WantedTensor
 from tfsaver.framework.dtypes import DType
 from tfsaver.framework.tensor_shape import Shape
@@ -149,8 +148,6 @@ class Matching:
             # Not the tensor itself: the number is made of it.
             return MatchedTensor(item.tensor, found.key, (), item.tensor.dtype.size, False, (), found.how)
         result = self._compared(item, found.key)
-        if isinstance(result, MismatchedTensor) and found.how == "mapping" and result.fact == "shape":
-            result = self._without_units(item, found.key) or result
         if isinstance(result, MatchedTensor):
             return result._replace(wanted=item.tensor, changes=self._names.changes.get(found.key, ()), how=found.how)
         return result
@@ -160,19 +157,6 @@ class Matching:
         if self._cast and can_cast(dtype := self._names.info(key).dtype, wanted.dtype):
             wanted = dataclasses.replace(wanted, dtype=dtype)
         return self._stored_tensor(key).compare(wanted)
-
-    def _without_units(self, item: WantedVariable, key: str) -> MatchedTensor | None:
-        """What the caller's mapping names fits whether or not axes of size 1 are written down: no number can go astray."""
-        wanted, info = item.tensor.shape, self._names.info(key)
-        if wanted is None or None in wanted or item.tensor.tensor_slice is not None or info.slices:
-            return None
-        shape = tuple(info.shape)
-        if drop_units(shape) != drop_units(wanted):
-            return None
-        tensor = dataclasses.replace(item.tensor, shape=shape)
-        result = self._compared(dataclasses.replace(item, tensor=tensor), key)
-        exact = tuple(size for size in wanted if size is not None)
-        return result._replace(shape=exact) if isinstance(result, MatchedTensor) else None
 
     def _stored_tensor(self, key: str) -> StoredTensor:
         if key not in self._stored:

@@ -22,7 +22,7 @@ from tfsaver.checkpoint.match_report import MatchedTensor
 from tfsaver.checkpoint.optimizers.optimizer_state import OptimizerState, steps_from_powers
 from tfsaver.checkpoint.optimizers.optimizer_table import GRADIENT_SUM
 from tfsaver.checkpoint.plan import Plan
-from tfsaver.checkpoint.recipes import Constant, Elementwise, Rearrange, Recipe, Reshape, Take
+from tfsaver.checkpoint.recipes import Constant, Elementwise, Rearrange, Recipe, Take
 from tfsaver.checkpoint.restoring.target_matching import GLOBAL_STEP, STEPS
 from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.compat import _restore
@@ -99,8 +99,6 @@ def _recipe(
         made = source.recipe(tensor.key) if isinstance(source, Plan) else Take(source, tensor.key)
         if item.part is not None:
             made = Rearrange(made, part=item.part[1])
-        if made.shape != tensor.shape:
-            made = Reshape(made, tensor.shape)
     if made.dtype is not item.dtype:
         losses = Losses(made.dtype, item.dtype)
         made = Elementwise([made], lambda value: cast_array(value, losses), item.dtype, losses)
