@@ -21,8 +21,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from tfsaver.checkpoint.checkpoint_files import checkpoint_exists
+from tfsaver.checkpoint.checkpoint_location import prefix_of_entry
 from tfsaver.checkpoint.latest_verified import newest_usable, warn_of_skipped, why_not
 from tfsaver.compat import _restart, _tensorflow
+from tfsaver.compat._errors import translate
 from tfsaver.errors import DataLossError, SaverError
 from tfsaver.lib import file_io
 
@@ -59,8 +61,10 @@ def chosen_state(
     warn_of_skipped(latest)
     if latest.prefix is None:
         if latest.skipped:
+            # In TensorFlow's class, for the program that asks.
             lines = [f"  {prefix}: {reason}" for prefix, reason in latest.skipped]
-            raise DataLossError.of_lines([f"none of the checkpoints in {directory or '.'!r} can be restored:", *lines])
+            lost = DataLossError.of_lines([f"none of the checkpoints in {directory or '.'!r} can be restored:", *lines])
+            raise translate(lost) from lost
         if error is not None:
             raise error
         return state
@@ -75,7 +79,8 @@ def chosen_state(
 
 def _is_usable(path: str) -> bool:
     with contextlib.suppress(SaverError, OSError):
-        return checkpoint_exists(path) and not (_verifies.get() and why_not(path) is not None)
+        # What names a directory names no checkpoint, unless there is one of its name.
+        return checkpoint_exists(prefix_of_entry(path)) and not (_verifies.get() and why_not(path) is not None)
     return False
 
 

@@ -24,6 +24,7 @@ _CLASSES = {
     "RefVariable": "tensorflow.python.ops.ref_variable",
     "BaseResourceVariable": "tensorflow.python.ops.resource_variable_ops",
     "PartitionedVariable": "tensorflow.python.ops.variables",
+    "ShardedVariable": "tensorflow.python.distribute.sharded_variable",
     "BulkSaverBuilder": "tensorflow.python.training.saver",
     "BaseSaverBuilder": "tensorflow.python.training.saver",
     "SaveableObject": "tensorflow.python.training.saving.saveable_object",
@@ -45,6 +46,7 @@ SessionInterface: Any
 RefVariable: Any
 BaseResourceVariable: Any
 PartitionedVariable: Any
+ShardedVariable: Any
 BulkSaverBuilder: Any
 BaseSaverBuilder: Any
 SaveableObject: Any

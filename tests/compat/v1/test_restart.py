@@ -288,3 +288,53 @@ def test_checkpoints_of_every_form_fall_back(
         put(session, variables, 0)
         saver.restore(session, paths[1])
         assert step_in(session, variables) == 1
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        None,
+        b"",
+        b"\x00" * 40,
+        b'\xef\xbb\xbfmodel_checkpoint_path: "model.ckpt-3"\n',
+        b'model_checkpoint_path: "/elsewhere/run/model.ckpt-3"\n',
+        b'model_checkpoint_path: "gs://bucket/run/model.ckpt-3"\n',
+        b'model_checkpoint_path: "."\n',
+        b'model_checkpoint_path: "model.ckpt-9"\n',
+    ],
+    ids=["gone", "empty", "garbage", "byte order mark", "moved", "a URL", "a directory", "names what is gone"],
+)
+def test_patched_programs_never_start_anew_over_checkpoints(
+    tf: Any, session: Any, variables: list[Any], directory: pathlib.Path, content: bytes | None
+) -> None:
+    from tensorflow.python.checkpoint import checkpoint_management
+
+    (directory / "checkpoint").unlink()
+    if content is not None:
+        (directory / "checkpoint").write_bytes(content)
+    newest = str(directory / "model.ckpt-3")
+    theirs = (tf.train.get_checkpoint_state, tf.train.latest_checkpoint, checkpoint_management.get_checkpoint_state)
+    with patch_tensorflow(fall_back=True):
+        assert tf.train.get_checkpoint_state(str(directory)).model_checkpoint_path == newest
+        assert tf.train.latest_checkpoint(str(directory)) == newest
+        manager = tf.compat.v1.train.SessionManager()
+        graph_session, is_restored = manager._restore_checkpoint("", tf.compat.v1.train.Saver(), str(directory))
+        assert is_restored and step_in(graph_session, variables) == 3
+        graph_session.close()
+        flip(directory / f"model.ckpt-3{DATA}")
+        # It restores by no Saver, which would go on to the one before.
+        managed = tf.train.CheckpointManager(tf.train.Checkpoint(), str(directory), max_to_keep=3)
+        assert managed.latest_checkpoint == str(directory / "model.ckpt-2")
+    assert theirs == (tf.train.get_checkpoint_state, tf.train.latest_checkpoint, checkpoint_management.get_checkpoint_state)
+
+
+def test_patched_program_is_told_when_no_checkpoint_is_sound(tf: Any, directory: pathlib.Path) -> None:
+    (directory / "checkpoint").unlink()
+    for step in (1, 2, 3):
+        flip(directory / f"model.ckpt-{step}{DATA}")
+    with patch_tensorflow(fall_back=True), pytest.raises(tf.errors.DataLossError, match="none of the checkpoints"):
+        tf.train.get_checkpoint_state(str(directory))
+    empty = directory / "empty"
+    empty.mkdir()
+    with patch_tensorflow(fall_back=True):
+        assert tf.train.get_checkpoint_state(str(empty)) is None and tf.train.latest_checkpoint(str(empty)) is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 from collections.abc import Callable
 from typing import Any
@@ -221,3 +222,30 @@ def test_option_that_makes_no_sense_is_an_error_before_anything_is_patched(tf: A
     with pytest.raises(InvalidArgumentError, match="include and exclude"):
         train.Saver([], allow_empty=True).restore(None, "m", select=tfsaver.Selection(trainable_only=True))
     assert tf.compat.v1.train.Saver is not train.Saver
+
+
+def test_path_that_no_state_file_can_name_is_refused_before_anything_is_written(
+    tf: Any, session: Any, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    w = tf.compat.v1.get_variable("w", initializer=np.float32([1, 2]), use_resource=True)
+    session.run(w.initializer)
+    saver = train.Saver([w])
+    (tmp_path / "run").mkdir()
+    for path, said in (("run/", r"run/model\.ckpt"), (os.fsdecode(b"run/m\xff"), "not UTF-8")):
+        with pytest.raises(InvalidArgumentError, match=said):
+            saver.save(session, path)
+        assert not list((tmp_path / "run").iterdir())
+    directory = os.fsdecode(os.fsencode(tmp_path) + b"/r\xff")
+    os.mkdir(directory)
+    saver.save(session, f"{directory}/model", 1)
+    assert pathlib.Path(directory, "checkpoint").read_text().startswith('model_checkpoint_path: "model-1"\n')
+
+
+def test_error_says_what_is_at_a_path_that_is_no_checkpoint(tf: Any, session: Any, tmp_path: pathlib.Path) -> None:
+    w = tf.compat.v1.get_variable("w", [2], use_resource=True)
+    tfsaver.save_checkpoint({"w": np.zeros(2, F4)}, tmp_path / "model-7", durable=False)
+    with pytest.raises(ValueError, match=r"^The passed save_path is not a valid checkpoint: .*'model-7'"):
+        train.Saver([w]).restore(session, tmp_path / "model")
+    with pytest.raises(ValueError, match=r"^Can't load save_path when it is None.*restore_latest"):
+        train.Saver([w]).restore(session, None)

@@ -382,3 +382,38 @@ def test_cast_that_loses_more_than_precision_changes_nothing(
         variable.assign(np.array(values, source).astype(target))
     del options["dry_run"]
     assert not tfsaver.compare(holder, path, **options)
+
+
+@pytest.mark.parametrize("num_shards", [1, 3, 4])
+def test_shards_of_a_variable_get_their_rows(tf: Any, tmp_path: pathlib.Path, num_shards: int) -> None:
+    from tensorflow.python.distribute.sharded_variable import ShardedVariable
+
+    full = np.arange(20, dtype=np.float32).reshape(10, 2)
+
+    class Model(tf.Module):  # type: ignore[misc]
+        def __init__(self, number: int) -> None:
+            super().__init__()
+            parts = np.array_split(np.zeros_like(full), number)
+            shards = [tf.Variable(rows, name=f"emb/part_{index}") for index, rows in enumerate(parts)]
+            self.emb = ShardedVariable(shards, name="emb") if number > 1 else tf.Variable(np.zeros_like(full), name="emb")
+
+        def rows(self) -> Any:
+            return np.concatenate([variable.numpy() for variable in getattr(self.emb, "variables", [self.emb])])
+
+    saved = Model(3)
+    for variable, rows in zip(saved.emb.variables, np.array_split(full, 3), strict=True):
+        variable.assign(rows)
+    parts = {f"emb/part_{index}": rows for index, rows in enumerate(np.array_split(full, 3))}
+    paths = [
+        tfsaver.save_checkpoint({"emb": full}, tmp_path / "whole", durable=False),
+        tfsaver.save_checkpoint(parts, tmp_path / "parts", durable=False),
+        tf.train.Checkpoint(model=saved).save(str(tmp_path / "objects")),
+    ]
+    for path in paths:
+        model = Model(num_shards)
+        report = tfsaver.restore({"model": model} if path == paths[2] else model, path)
+        assert report.ok
+        np.testing.assert_array_equal(model.rows(), full)
+    del parts["emb/part_1"]
+    with pytest.raises(RestoreError):
+        tfsaver.restore(Model(num_shards), tfsaver.save_checkpoint(parts, tmp_path / "lacking", durable=False))

@@ -10,6 +10,7 @@ The work is done elsewhere: `targets` finds the variables and their names, `rest
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
@@ -17,7 +18,7 @@ from typing import Any, Literal, TypeAlias
 from tfsaver.checkpoint.execution import DryRun, Progress
 from tfsaver.checkpoint.match_report import MatchReport
 from tfsaver.checkpoint.names.name_map import NameMap, NameMapLike, as_name_map
-from tfsaver.checkpoint.names.name_steps import RenameByDict, RenameScope
+from tfsaver.checkpoint.names.name_steps import Concat, RenameByDict, RenameScope
 from tfsaver.checkpoint.names.tensor_names import TensorNames
 from tfsaver.checkpoint.objects.object_graph import ObjectGraph, read_object_graph
 from tfsaver.checkpoint.optimizers.optimizer_state import OptimizerState, find_optimizer_state
@@ -36,6 +37,8 @@ from tfsaver.errors import InvalidArgumentError, RestoreError
 from tfsaver.graph.training_state import evidence_of, graph_state
 
 __all__ = ["compare_source", "restore_source"]
+
+_PART = re.compile(r"(.+)/part_(0|[1-9]\d*)")
 
 By: TypeAlias = "Literal['name', 'shape']"
 
@@ -144,6 +147,9 @@ class _Plan:
             name_map = NameMap([step, *name_map.steps], allow_unmatched=name_map.allow_unmatched)
         if guesses:
             name_map = NameMap([*name_map.steps, RenameByDict(guesses)], allow_unmatched=name_map.allow_unmatched)
+        if graph is None:
+            joins = _joins_of_parts(source, items)
+            name_map = NameMap([*name_map.steps, *joins], allow_unmatched=name_map.allow_unmatched) if joins else name_map
         names = TensorNames(source, graph, name_map, among)
         self._source = names.source
         self._state = names.with_slots(_state(source, graph))
@@ -211,6 +217,31 @@ class _Plan:
         chosen = set(wanted.values())
         owners = {item.slot.owner for item in chosen if item.slot is not None} - chosen
         return wanted, list(owners)
+
+
+def _joins_of_parts(source: TensorSource, items: Sequence[TargetVariable]) -> list[Concat]:
+    """Steps that make whole tensors of ``emb/part_0``, ``emb/part_1``, ...: TensorFlow 2 writes shards by such names.
+
+    Only where a variable wants the whole, under its own name, and the parts are exactly its rows.
+    """
+    there = set(source.names)
+    parts: dict[str, set[int]] = {}
+    for name in source.names:
+        if match := _PART.fullmatch(name):
+            parts.setdefault(match[1], set()).add(int(match[2]))
+    joins = []
+    for item in items if parts else ():
+        shape = item.part[0] if item.part is not None else item.shape
+        whole = next((name for name in item.names if name in parts and name not in there), None)
+        if whole is None or not shape or parts[whole] != set(range(len(parts[whole]))):
+            continue
+        infos = [source.info(f"{whole}/part_{number}") for number in range(len(parts[whole]))]
+        if all(len(info.shape) == len(shape) and tuple(info.shape[1:]) == tuple(shape[1:]) for info in infos) and (
+            sum(info.shape[0] for info in infos) == shape[0] and len({info.dtype.name for info in infos}) == 1
+        ):
+            joins.append(Concat([info.name for info in infos], whole))
+            del parts[whole]
+    return joins
 
 
 def _scopes(scope: str | tuple[str, str] | None) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -56,6 +56,7 @@ class TargetVariable:
         is_optional: Whether it may keep its value when a checkpoint has none for it.
         whole: The variable that it is a shard of; itself where it is none.
         session: Where it has its value, for a variable of a graph.
+        rows: The first of the rows of `whole` that it has, and how many: for a shard that does not say so itself.
     """
 
     variable: Any
@@ -66,6 +67,7 @@ class TargetVariable:
     is_optional: bool = False
     whole: Any = None
     session: Any = None
+    rows: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         if self.whole is None:
@@ -87,6 +89,9 @@ class TargetVariable:
     def part(self) -> tuple[tuple[int, ...], TensorSlice] | None:
         """The shape of the whole and which part of it this is, for a shard."""
         info = getattr(self._inner, "_save_slice_info", None)
+        if info is None and self.rows is not None:
+            full_shape = tuple(map(int, self.whole.shape))
+            return full_shape, TensorSlice((self.rows, *((0, size) for size in full_shape[1:])))
         if info is None:
             return None
         extents = tuple(zip(map(int, info.var_offset), map(int, info.var_shape), strict=True))

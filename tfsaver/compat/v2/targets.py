@@ -94,8 +94,14 @@ class Target:
     def _collect(self, value: Any, keys: tuple[str, ...]) -> Iterator[TargetVariable]:
         """The variables of a value that stands in dicts under these keys, the outermost first."""
         if parts := _parts_of(value):
-            names = _names_in_dicts(keys) or (str(parts[0]._save_slice_info.full_name), name_of(value))
-            yield from (TargetVariable(part, tuple(dict.fromkeys(names)), whole=value) for part in parts)
+            info = getattr(parts[0], "_save_slice_info", None)
+            full_name = (str(info.full_name),) if info is not None else ()
+            names = tuple(dict.fromkeys(_names_in_dicts(keys) or (*full_name, name_of(value))))
+            first = 0
+            for part in parts:
+                # TensorFlow 2's shards are cut along the first axis, in order.
+                yield TargetVariable(part, names, whole=value, rows=(first, int(part.shape[0])) if info is None else None)
+                first += int(part.shape[0])
         elif is_variable(value):
             yield _variable(value, _names_in_dicts(keys))
         elif isinstance(value, Mapping):
@@ -129,6 +135,7 @@ class Target:
                 if id(child) in seen:
                     continue
                 seen.add(id(child))
+                seen.update(id(part) for part in _parts_of(child))
                 if is_variable(child) or is_optimizer(child) or _is_layer(child):
                     for item in self._collect(child, ()):
                         # TensorFlow's own count of saves, in every tf.train.Checkpoint.
@@ -196,6 +203,8 @@ def _parts_of(value: Any) -> list[Any]:
     parts = getattr(value, "variables", None) if is_variable(value) else None
     if not isinstance(parts, (list, tuple)):
         return []
+    if isinstance(value, _tensorflow.ShardedVariable):
+        return list(parts)
     return [part for part in parts if getattr(part, "_save_slice_info", None) is not None]
 
 
