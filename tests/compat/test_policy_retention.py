@@ -82,3 +82,17 @@ def test_state_file_that_cannot_be_written_removes_nothing(tmp_path: pathlib.Pat
 def test_only_a_policy_will_do(policy: object) -> None:
     with pytest.raises(InvalidArgumentError, match="retention must be"):
         PolicyRetention(policy)  # type: ignore[arg-type]
+
+
+def test_pin_counts_under_every_state_file_of_the_directory(tmp_path: pathlib.Path) -> None:
+    retention = new(Policy(last=1))
+    save(retention, tmp_path / "m-0", latest_filename="checkpoint_best")
+    retention.pin(tmp_path / "m-0")
+    for step in (1, 2):
+        save(retention, tmp_path / f"m-{step}", latest_filename="checkpoint_best")
+        # Another process has no list but that of the files.
+        save(new(Policy(last=1)), tmp_path / f"m-{step}", latest_filename="checkpoint_best")
+    assert there(tmp_path) == ["m-0", "m-2"]
+    retention.unpin(tmp_path / "m-0")
+    save(retention, tmp_path / "m-3", latest_filename="checkpoint_best")
+    assert there(tmp_path) == ["m-3"]

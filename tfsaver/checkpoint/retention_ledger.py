@@ -200,7 +200,29 @@ class RetentionLedger:
         mine = [entry for entry in page.entries if entry.series == self._series]
         began = page.series.get(self._series, {}).get("began", mine[0].time if mine else 0.0)
         kept = self.retention.keeps(mine, began)
-        return [entry for entry, stays in zip(mine, kept, strict=True) if not stays]
+        removable = [entry for entry, stays in zip(mine, kept, strict=True) if not stays]
+        pinned = self._pinned_elsewhere() if removable else set()
+        return [entry for entry in removable if entry.name not in pinned]
+
+    def _pinned_elsewhere(self) -> set[str]:
+        """The names that are pinned in the ledgers of the directory's other state files.
+
+        A pin is meant for the checkpoint, whichever state file lists it.
+
+        A ledger that cannot be read is its own Savers' to put aside.
+        """
+        pinned: set[str] = set()
+        for name in file_io.list_directory(self.directory):
+            path = file_io.join(self.directory, name)
+            if not name.endswith(LEDGER_SUFFIX) or path == self.path:
+                continue
+            try:
+                page = read_ledger(path)
+            except (SaverError, OSError) as error:
+                _logger.warning("%s: what is pinned there is not known: %s", path, error)
+                continue
+            pinned.update(entry.name for entry in (page.entries if page is not None else ()) if entry.is_pinned)
+        return pinned
 
     def _follow(self) -> LedgerPage:
         """What the file says, brought in line with what is on disk."""
