@@ -33,7 +33,7 @@ def relative_paths(run: Scenario) -> None:
     run.two_variables()
     saver = run.saver()
     os.mkdir("sub")
-    for path in ("model", "./model", "sub/model", "sub/../model", "new/model", "sub/", f"{run.directory}/model"):
+    for path in ("model", "./model", "sub/model", "sub/../model", "new/model", f"{run.directory}/model"):
         run.call(saver.save, run.session, path)
         run.look()
     run.call(run.train.latest_checkpoint, "sub")
