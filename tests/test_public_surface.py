@@ -19,6 +19,7 @@ TYPES = {
     "DiffReport",
     "Identity",
     "MatchReport",
+    "PageReport",
     "PendingSave",
     "RestoreReport",
     "Retention",

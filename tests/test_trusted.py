@@ -41,6 +41,7 @@ ACTS: dict[str, Act] = {
     "load_variable": lambda given, out, trusted: tfsaver.load_variable(given, "w", trusted=trusted),
     "merge": lambda given, out, trusted: tfsaver.merge([{"x": W}, given], out, trusted=trusted, durable=False),
     "rename": lambda given, out, trusted: tfsaver.rename(given, out, {"w": "v"}, trusted=trusted, durable=False),
+    "report": lambda given, out, trusted: tfsaver.report(given, f"{out}.html", trusted=trusted, durable=False),
     "reshard": lambda given, out, trusted: tfsaver.reshard(given, out, trusted=trusted, durable=False),
     "salvage": lambda given, out, trusted: tfsaver.salvage(given, out, trusted=trusted, durable=False),
     "save_checkpoint": save_for_objects_of,

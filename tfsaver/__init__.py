@@ -77,6 +77,8 @@ if TYPE_CHECKING:
     from tfsaver.verbs.ranks import load_slices as load_slices
     from tfsaver.verbs.ranks import pending as pending
     from tfsaver.verbs.rename import rename as rename
+    from tfsaver.verbs.report import PageReport as PageReport
+    from tfsaver.verbs.report import report as report
     from tfsaver.verbs.reshard import reshard as reshard
     from tfsaver.verbs.restore import compare as compare
     from tfsaver.verbs.restore import restore as restore
@@ -124,6 +126,7 @@ _HOMES = {
     "merge_bundles": ("tfsaver.tensor_bundle.merge", "merge_bundles"),
     "merge_saved_models": ("tfsaver.saved_model.merging", "merge_saved_models"),
     "rename": ("tfsaver.verbs.rename", "rename"),
+    "report": ("tfsaver.verbs.report", "report"),
     "reshard": ("tfsaver.verbs.reshard", "reshard"),
     "restore": ("tfsaver.verbs.restore", "restore"),
     "save": ("tfsaver.verbs.trees", "save"),
@@ -132,6 +135,7 @@ _HOMES = {
     "select": ("tfsaver.verbs.select", "select"),
     "split": ("tfsaver.verbs.split", "split"),
     "strip": ("tfsaver.verbs.strip", "strip"),
+    "PageReport": ("tfsaver.verbs.report", "PageReport"),
     "PendingSave": ("tfsaver.verbs.ranks", "PendingSave"),
     "ShardWriter": ("tfsaver.verbs.ranks", "ShardWriter"),
     "abandon": ("tfsaver.verbs.ranks", "abandon"),
@@ -167,6 +171,7 @@ __all__ = [
     "DiffReport",
     "Identity",
     "MatchReport",
+    "PageReport",
     "PendingSave",
     "RestoreReport",
     "Retention",
@@ -203,6 +208,7 @@ __all__ = [
     "merge_saved_models",
     "pending",
     "rename",
+    "report",
     "reshard",
     "restore",
     "salvage",

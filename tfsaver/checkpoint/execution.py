@@ -18,6 +18,7 @@ from typing import Literal, TypeAlias, cast
 
 from tfsaver.checkpoint.losses import raise_losses
 from tfsaver.checkpoint.tensor_source import Array, TensorSource
+from tfsaver.errors import CheckpointNotFoundError, DataLossError, SaverError
 from tfsaver.framework.tensor_info import TensorInfo
 from tfsaver.framework.tensor_shape import num_elements
 from tfsaver.framework.tensor_slice import TensorSlice
@@ -30,6 +31,7 @@ DryRun: TypeAlias = "bool | Literal['values']"
 Data: TypeAlias = "Array | Iterator[Array]"
 # What a target is given: a tensor, the slice of it or None for all of it, the elements.
 Sink: TypeAlias = "Callable[[TensorInfo, TensorSlice | None, Data], None]"
+OnDamage: TypeAlias = "Callable[[str, SaverError], None]"
 Part: TypeAlias = "tuple[str, TensorSlice | None]"
 
 
@@ -43,6 +45,8 @@ class Target(abc.ABC):
             what lies in memory already (`TensorSource.is_stable`), which may be borrowed until the end.
         refuses_losses: Whether a cast that loses more than precision is an error.
         batch_size: How many bytes of whole tensors may be read at once, on several threads; 0 reads them one at a time.
+        on_damage: Called with the name of a tensor that is damaged or whose file is missing, and the error; the others go
+            on. With None, damage ends the execution. Such a target takes no batches.
     """
 
     path = ""
@@ -50,6 +54,7 @@ class Target(abc.ABC):
     takes_pieces = False
     refuses_losses = True
     batch_size = 0
+    on_damage: OnDamage | None = None
 
     @abc.abstractmethod
     def check(self, source: TensorSource) -> None:
@@ -106,7 +111,12 @@ class Execution:
             return
         with self._target.open(self._source) as add:
             for info, stored, data in self._tensors():
-                add(info, stored, data)
+                try:
+                    add(info, stored, data)
+                except (DataLossError, CheckpointNotFoundError) as error:
+                    if self._target.on_damage is None:
+                        raise
+                    self._target.on_damage(info.name, error)
                 # Not held while the next one is read.
                 del data
             self._raise_losses()
@@ -136,6 +146,9 @@ class Execution:
             elif stored is None and source.is_stable(name):
                 yield info, None, self._counted(name, None, source.read(name))
             elif info.dtype.has_fixed_size and self._target.takes_pieces:
+                yield info, stored, self._counted_pieces(source.pieces(name, stored))
+            elif self._target.on_damage is not None:
+                # Read by whoever takes them, so that an error is that of one tensor.
                 yield info, stored, self._counted_pieces(source.pieces(name, stored))
             else:
                 yield info, stored, self._counted(name, stored, source.read(name, stored))

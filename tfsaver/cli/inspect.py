@@ -8,13 +8,14 @@ from typing import Any
 
 from tfsaver.checkpoint.selection import Selectable
 from tfsaver.checkpoint.tensor_source import TensorSource
-from tfsaver.cli import output, scopes, screen, survey, values
+from tfsaver.cli import output, scopes, screen, values
 from tfsaver.cli.arguments import add_common, add_patterns, checkpoint_path, positive, selection_of
 from tfsaver.cli.objects import objects_lines, objects_records
 from tfsaver.cli.outcome import FOUND, OK, Outcome, error_record
-from tfsaver.cli.survey import Survey, TensorRow
 from tfsaver.cli.text import count, escape, escape_message, human_size, shape_text, unescape
+from tfsaver.verbs import survey
 from tfsaver.verbs.load_checkpoint import load_checkpoint
+from tfsaver.verbs.survey import Survey, TensorRow
 
 NAME = "inspect"
 HELP = "List a checkpoint's tensors. Values are read only if you ask for them."

@@ -41,6 +41,7 @@ VERBS = {
     "merge": "merge several checkpoints into one",
     "split": "split one checkpoint into several",
     "diff": "compare two checkpoints",
+    "report": "write one HTML page about a checkpoint, a run of checkpoints or a SavedModel",
     "reshard": "rewrite a checkpoint in another number of files, or as V1",
     "saved-model": "show, scan, lint and run SavedModels",
 }
@@ -59,6 +60,7 @@ examples:
   tfsaver doctor run/ --fix                            find the newest sound checkpoint, repair the state file
   tfsaver strip model.ckpt-1000 stripped               remove optimizer state, a third of the size is left
   tfsaver diff model.ckpt-1000 model.ckpt-2000         list what changed, with norms
+  tfsaver report model.ckpt-1000 -o report.html        write a page to look at in a browser
   tfsaver saved-model show export/                     list signatures, variables and assets
   tfsaver saved-model scan export/ && serve            serve only if the graph does nothing but compute
 

@@ -13,7 +13,6 @@ from typing import NamedTuple, TypeVar
 
 from tfsaver import schemas
 from tfsaver.cli.saved_model_source import ModelSource
-from tfsaver.cli.survey import stored_files
 from tfsaver.errors import SaverError
 from tfsaver.framework.tensor_info import TensorInfo
 from tfsaver.framework.tensor_shape import num_elements
@@ -22,6 +21,7 @@ from tfsaver.saved_model import fingerprint
 from tfsaver.saved_model.graph_constants import GraphConstants
 from tfsaver.saved_model.loader import MetaGraph
 from tfsaver.saved_model.proposal import Proposal, propose
+from tfsaver.verbs.survey import stored_files
 
 # A SavedModel has two levels of directories; links that lead in circles have more.
 _MAX_DEPTH = 6

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from tfsaver.checkpoint.names.name_steps import split_attribute
-from tfsaver.cli import survey
 from tfsaver.cli.screen import Column
-from tfsaver.cli.survey import TensorRow
 from tfsaver.cli.text import escape, human_size, shape_text
+from tfsaver.verbs import survey
+from tfsaver.verbs.survey import TensorRow
 
 COLUMNS = [
     Column("scope"),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ import numpy as np
 from tfsaver.checkpoint.editing.comparing import ValueDifference, is_number, norm_of
 from tfsaver.checkpoint.editing.edit import describe
 from tfsaver.checkpoint.editing.rename import Renaming, renamed
-from tfsaver.checkpoint.execution import Data, Execution, Part, Progress, Sink, Target
+from tfsaver.checkpoint.execution import Data, Execution, OnDamage, Part, Progress, Sink, Target
 from tfsaver.checkpoint.names.name_map import NameMapLike
 from tfsaver.checkpoint.objects.object_graph import TREE_KEY, read_object_graph
 from tfsaver.checkpoint.report import Report, count, json_number
@@ -172,14 +172,14 @@ def compared(
     if rules is not None:
         rules = rules.matched_in([*one.names, *b.names])
     names_a, names_b = _names(one, rules), _names(b, rules)
-    comparing = _Comparing(b, [name for name in names_a if name in names_b], rtol, atol, ignore_dtype)
-    Execution(one, comparing, progress=progress).run()
+    common = [name for name in names_a if name in names_b]
+    found = compare_tensors(one, b, common, rtol=rtol, atol=atol, ignore_dtype=ignore_dtype, progress=progress)
     return DiffReport(
         (describe(a), describe(b)),
         tuple(name for name in names_a if name not in names_b and name != TREE_KEY),
         tuple(name for name in names_b if name not in names_a and name != TREE_KEY),
-        tuple(item for item in comparing.found.values() if item is not None),
-        tuple(name for name, item in comparing.found.items() if item is None),
+        tuple(item for item in found.values() if item is not None),
+        tuple(name for name, item in found.items() if item is None),
         () if renaming is None else tuple(_notes_on(renaming)),
     )
 
@@ -188,6 +188,38 @@ def _notes_on(renaming: Renaming) -> Iterator[str]:
     """What the mapping matched, and what is not compared because nobody can say what it should be."""
     yield from (f"note: {note}" for note in renaming.new_names.notes())
     yield from (f"note: {name} is left out: {why}" for name, why in renaming.new_names.left_out().items() if why)
+
+
+def compare_tensors(
+    a: TensorSource,
+    b: TensorSource,
+    names: Sequence[str],
+    *,
+    rtol: float = 0.0,
+    atol: float = 0.0,
+    ignore_dtype: bool = False,
+    on_damage: OnDamage | None = None,
+    progress: Progress | None = None,
+) -> dict[str, TensorDifference | None]:
+    """What tensors that two sources have differ in, by name; None for those that are the same.
+
+    Args:
+        a: A source.
+        b: Another one.
+        names: Tensors that both have.
+        rtol: See `tfsaver.diff`, as for those that follow.
+        atol: See there.
+        ignore_dtype: See there.
+        on_damage: Called with each tensor that is damaged, and the error; what it differs in is as good as unknown.
+        progress: Called with the bytes of the first that are compared and the bytes in all.
+
+    Raises:
+        DataLossError: A tensor is damaged, and there is no `on_damage`.
+    """
+    comparing = _Comparing(b, names, rtol, atol, ignore_dtype)
+    comparing.on_damage = on_damage
+    Execution(a, comparing, progress=progress).run()
+    return comparing.found
 
 
 def _names(source: TensorSource, selection: Selection | None) -> dict[str, None]:
@@ -213,7 +245,7 @@ class _Comparing(Target):
 
     takes_pieces = True
 
-    def __init__(self, other: TensorSource, names: list[str], rtol: float, atol: float, ignore_dtype: bool) -> None:
+    def __init__(self, other: TensorSource, names: Sequence[str], rtol: float, atol: float, ignore_dtype: bool) -> None:
         self._other = other
         self._names = names
         self._tolerances = (rtol, atol)

@@ -1,4 +1,4 @@
-"""What `inspect` tells of a checkpoint, gathered from its index and `.meta`; only Keras 3's slots need one tensor read.
+"""What `inspect` and `report` tell of a checkpoint, from its index and `.meta`; only Keras 3's slots need one tensor read.
 
 A tensor whose entry is damaged does not hide the others: it is kept aside with its error.
 """
@@ -91,7 +91,7 @@ class Survey:
         num_shards: How many data files there are.
         is_object_based: Whether names are paths of an object graph.
         rows: The tensors.
-        errors: Of tensors whose entries are damaged.
+        damaged: The errors of tensors whose entries are damaged, by name.
         others: What a file of another format holds besides tensors, with the reason.
     """
 
@@ -102,16 +102,21 @@ class Survey:
     num_shards: int
     is_object_based: bool
     rows: list[TensorRow] = field(default_factory=list)
-    errors: list[SaverError] = field(default_factory=list)
+    damaged: dict[str, SaverError] = field(default_factory=dict)
     others: list[str] = field(default_factory=list)
 
+    @property
+    def errors(self) -> list[SaverError]:
+        """What is wrong with the entries."""
+        return list(self.damaged.values())
 
-def take_survey(reader: TensorSource, path: str, *, trusted: bool = True) -> Survey:
+
+def take_survey(reader: TensorSource, path: str | None, *, trusted: bool = True) -> Survey:
     """All that the index says.
 
     Args:
         reader: The open file.
-        path: What the user called it.
+        path: What the user called it; None for tensors in memory.
         trusted: See `identify`.
 
     Raises:
@@ -126,6 +131,8 @@ def take_survey(reader: TensorSource, path: str, *, trusted: bool = True) -> Sur
         else:
             header = bundle.header
             survey = Survey(reader.prefix, version, what, header.byte_order, header.num_shards, is_object_based)
+    elif path is None:
+        survey = Survey("", "memory", "tensors in memory", None, 0, is_object_based)
     else:
         identity = identify(path, trusted=trusted)
         survey = Survey(path, identity.format or identity.kind, identity.description, None, 1, is_object_based)
@@ -135,11 +142,11 @@ def take_survey(reader: TensorSource, path: str, *, trusted: bool = True) -> Sur
             infos.append(reader.info(name))
         except UnimplementedError as error:
             if isinstance(reader, CheckpointReader):
-                survey.errors.append(error)
+                survey.damaged[name] = error
             else:
                 survey.others.append(str(error))
         except SaverError as error:
-            survey.errors.append(error)
+            survey.damaged[name] = error
     shapes = {info.name: info.shape for info in infos}
     found = find_state_among({info.name: info for info in infos}, _full_names(reader, shapes), graph_state(reader))
     averages = find_moving_averages(shapes)
