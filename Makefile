@@ -26,6 +26,9 @@ INTEROP_VENV ?= .venv-tf115
 # tf2onnx and onnxruntime, which only tests/interop_saved_model uses.
 ONNX_VENV ?= .venv-onnx
 
+# mkdocs, which only the documentation site uses; it is built into build/site.
+DOCS_VENV ?= .venv-docs
+
 # atheris, which only tests/fuzz uses: `make fuzz` gives each target some seconds, FUZZ_ARGS='table --runs 1000000' one its due.
 FUZZ_PYTHON ?= python3.11
 FUZZ_VENV ?= .venv-fuzz
@@ -37,13 +40,14 @@ PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
 # An environment is stale when what describes the package, or what its schemas are compiled from, has changed.
 PACKAGING := setup.cfg pyproject.toml $(wildcard setup.py) $(shell find protos -name '*.proto')
 
-.PHONY: help demo test lint bench evidence fuzz interop-env onnx-env clean
+.PHONY: help demo test lint docs bench evidence fuzz interop-env onnx-env clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo         train, save, read without TensorFlow, restore: three small processes"
 	@echo "make test         every test, with TensorFlow (PYTEST_ARGS='-k table' narrows them)"
 	@echo "make lint         ruff, mypy, import-linter"
+	@echo "make docs         the documentation site, into build/site"
 	@echo "make bench        how fast it is, beside others, into docs/speed.md (BENCH_ARGS='--only save' prints a part)"
 	@echo "make evidence     saves that are stopped and refused at every system call: the tables of docs/evidence.md"
 	@echo "make fuzz         every reader fuzzed for some seconds (FUZZ_ARGS='table --runs 1000000' one of them for long)"
@@ -63,6 +67,9 @@ lint: $(VENV)/.stamp-test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: $(DOCS_VENV)/.stamp
+	NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs build --quiet --clean --strict
 
 bench: $(VENV)/.stamp-test
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)
@@ -109,6 +116,13 @@ $(ONNX_VENV)/.stamp: .ci/onnx.txt
 	$(PYTHON) -m venv --clear $(ONNX_VENV)
 	$(ONNX_VENV)/bin/python -m pip install --quiet --quiet --disable-pip-version-check --upgrade pip
 	$(ONNX_VENV)/bin/python -m pip install --quiet --quiet --disable-pip-version-check --requirement .ci/onnx.txt
+	@touch $@
+
+$(DOCS_VENV)/.stamp: $(PACKAGING)
+	@sh .ci/check_python.sh $(PYTHON)
+	$(PYTHON) -m venv --clear $(DOCS_VENV)
+	$(DOCS_VENV)/bin/python -m pip install --quiet --quiet --disable-pip-version-check --upgrade pip
+	$(DOCS_VENV)/bin/python -m pip install --quiet --quiet --disable-pip-version-check --editable '.[docs]'
 	@touch $@
 
 $(FUZZ_VENV)/.stamp: .ci/fuzz.txt $(PACKAGING)
