@@ -15,10 +15,9 @@ from tests.checkpoint.editing.edited import read
 from tfsaver.checkpoint import losses as losses_module
 from tfsaver.checkpoint.editing.cast import casted
 from tfsaver.checkpoint.editing.comparing import ValueDifference, norm_of
-from tfsaver.checkpoint.editing.lstm_cells import keras_lstm
 from tfsaver.checkpoint.losses import Losses, can_lose, cast_array, raise_losses
 from tfsaver.checkpoint.tensor_source import ArraySource
-from tfsaver.errors import InvalidArgumentError, UnimplementedError
+from tfsaver.errors import InvalidArgumentError
 from tfsaver.framework import dtypes
 
 # Means.
@@ -222,55 +221,3 @@ def test_tensors_without_a_part_are_named_up_to_five(tmp_path: pathlib.Path, num
     with pytest.raises(InvalidArgumentError) as caught:
         tfsaver.split(arrays, {str(tmp_path / "a"): "^a$"})
     assert str(caught.value) == f"{number} tensors belong to no part, and there is none for the rest: {said}"
-
-
-# LSTM cells.
-
-KERNEL = np.arange(40, dtype=np.float32).reshape(5, 8)
-CELL = {"a/kernel": KERNEL, "a/bias": np.arange(8.0)}
-
-
-def test_forget_gate_gets_what_the_old_cell_adds_when_it_runs() -> None:
-    source = {**CELL, "a/bias/Adam": np.arange(8.0), "a/bias/ExponentialMovingAverage": np.arange(8.0), "other": np.ones(2)}
-    plan = keras_lstm(ArraySource(source), {"a": "L"})
-    assert plan["L/bias"].tolist() == [0, 1, 4 + 1, 5 + 1, 2, 3, 6, 7]
-    assert plan["L/bias/ExponentialMovingAverage"].tolist() == plan["L/bias"].tolist()
-    assert plan["L/bias/Adam"].tolist() == [0, 1, 4, 5, 2, 3, 6, 7]
-    assert plan["other"].tolist() == [1, 1]
-    assert plan.read("L/bias", np.s_[3:3]).shape == (0,) and plan.read("L/bias", np.s_[3:6]).tolist() == [6, 2, 3]
-
-
-def test_bias_that_gets_nothing_keeps_its_bits() -> None:
-    plan = keras_lstm(ArraySource({**CELL, "a/bias": np.full(8, -0.0)}), {"a": "L"}, forget_bias=0.0)
-    assert np.signbit(plan["L/bias"]).all()
-
-
-def test_old_words_for_kernel_and_bias_are_taken_too() -> None:
-    plan = keras_lstm(ArraySource({"a/weights": KERNEL, "a/biases": np.arange(8.0)}), {"a": "L"})
-    assert plan.names == ["L/bias", "L/kernel", "L/recurrent_kernel"]
-
-
-@pytest.mark.parametrize(
-    ("kernel", "bias"), [((5, 8), (7,)), ((5, 8), (12,)), ((2, 8), (8,)), ((5, 8, 1), (8,)), ((5, 8), (8, 1)), ((5, 8), ())]
-)
-def test_shapes_that_are_no_cell_are_named(kernel: tuple[int, ...], bias: tuple[int, ...]) -> None:
-    with pytest.raises(InvalidArgumentError) as caught:
-        keras_lstm(ArraySource({"a/kernel": np.zeros(kernel), "a/bias": np.zeros(bias)}), {"a": "L"})
-    assert str(caught.value) == f"a/kernel: {list(kernel)} with a bias {list(bias)} is no LSTM cell"
-
-
-def test_cell_that_is_not_there_is_named_with_its_neighbours() -> None:
-    with pytest.raises(InvalidArgumentError) as caught:
-        keras_lstm(ArraySource({"rnn/kernel": KERNEL, "rnn/bias": np.zeros(8), "s/kernel": KERNEL}), {"rn": "L", "s": "M"})
-    assert str(caught.value).split("\n") == [
-        "'rn': no kernel and bias of an LSTM cell are there; did you mean rnn, s?",
-        "'s': no kernel and bias of an LSTM cell are there; did you mean s, rnn?",
-    ]
-    with pytest.raises(InvalidArgumentError, match="'a': no kernel and bias of an LSTM cell are there$"):
-        keras_lstm(ArraySource({"unlike": KERNEL}), {"a": "L"})
-
-
-@pytest.mark.parametrize("word", ["w_i_diag", "w_f_diag", "w_o_diag", "projection/kernel"])
-def test_peepholes_and_projections_are_refused_by_name(word: str) -> None:
-    with pytest.raises(UnimplementedError, match=f"the cell 'a' has {word}, which no LSTM of Keras has"):
-        keras_lstm(ArraySource({**CELL, f"a/{word}": np.zeros(2)}), {"a": "L"})

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 import tfsaver
-from tfsaver.checkpoint.editing.lstm_cells import keras_lstm
+from tfsaver.checkpoint.editing.rename import renamed
+from tfsaver.checkpoint.names.name_map import RecurrentCells
 from tfsaver.checkpoint.tensor_source import ArraySource
-from tfsaver.errors import InvalidArgumentError, TensorNotFoundError, UnimplementedError
+from tfsaver.errors import RestoreError
 
 _UNITS, _INPUTS = 5, 3
 
@@ -44,7 +45,8 @@ def test_layer_computes_what_the_cell_did(tf: Any, tmp_path: pathlib.Path, words
     inputs = random.normal(size=[2, 4, _INPUTS]).astype(np.float32)
     layer(inputs)
     name = getattr(layer.weights[0], "path", layer.weights[0].name).removesuffix(":0").removesuffix("/kernel")
-    with keras_lstm(tfsaver.load_checkpoint(path), {scope: name}, forget_bias=forget_bias) as source:
+    cells = RecurrentCells("tf", cells={scope: name}, forget_bias=forget_bias)
+    with renamed(tfsaver.load_checkpoint(path), cells).plan as source:
         assert "other" in source.names and f"{scope}/{words[0]}" not in source.names
         report = tfsaver.restore(layer, source)
         assert report.ok and tfsaver.compare(layer, source)
@@ -70,9 +72,7 @@ def test_layer_computes_what_tensorflows_own_cell_does(tf: Any, tmp_path: pathli
         path = v1.train.Saver().save(session, str(tmp_path / "model"))
     layer = tf.keras.layers.LSTM(_UNITS, return_sequences=True, name="lstm")
     layer(inputs)
-    source = keras_lstm(tfsaver.load_checkpoint(path), {"rnn/basic_lstm_cell": "lstm/lstm_cell"})
-    with source:
-        tfsaver.restore(layer, source)
+    tfsaver.restore(layer, path, mapping=RecurrentCells("tf", cells={"rnn/basic_lstm_cell": "lstm/lstm_cell"}))
     np.testing.assert_allclose(layer(inputs), expected, rtol=1e-5, atol=1e-6)
 
 
@@ -86,16 +86,72 @@ def test_cell_is_not_restored_by_its_bias_alone_and_the_way_is_named(tf: Any) ->
     layer(np.zeros([1, 2, _INPUTS], np.float32))
     report = tfsaver.restore(layer, ArraySource(tensors), strict=False)
     assert not report.matched and not report.mapping
-    assert any("keras_lstm" in note and f"{{{scope!r}: 'lstm/lstm_cell'}}" in note for note in report.notes)
+    assert any("RecurrentCells(" in note and "forget_bias=1.0" in note and f"{{{scope!r}: 'lstm/lstm_cell'}}" in note for note in report.notes)
 
 
-def test_what_is_no_such_cell_is_refused() -> None:
-    tensors = {"cell/kernel": np.zeros([8, 20], np.float32), "cell/bias": np.zeros(20, np.float32)}
-    with pytest.raises(InvalidArgumentError, match="did you mean cell"):
-        keras_lstm(ArraySource(tensors), {"sell": "lstm"})
-    with pytest.raises(UnimplementedError, match="w_f_diag"):
-        keras_lstm(ArraySource({**tensors, "cell/w_f_diag": np.zeros(5)}), {"cell": "lstm"})
-    with pytest.raises(InvalidArgumentError, match="is no LSTM cell"):
-        keras_lstm(ArraySource({**tensors, "cell/bias": np.zeros(16, np.float32)}), {"cell": "lstm"})
-    with pytest.raises(TensorNotFoundError, match="did you mean 'lstm/bias'"):
-        keras_lstm(ArraySource(tensors), {"cell": "lstm"}).info("lstn/bias")
+def test_tensors_of_unknown_gates_are_refused_and_the_order_can_be_said(tf: Any) -> None:
+    random = np.random.default_rng(4)
+    shapes = {"wx": (_INPUTS, 4 * _UNITS), "wh": (_UNITS, 4 * _UNITS), "b": (4 * _UNITS,)}
+    tensors = {f"agent/{word}": random.normal(size=shape).astype(np.float32) for word, shape in shapes.items()}
+    layer = tf.keras.layers.LSTM(_UNITS, name="lstm")
+    layer(np.zeros([1, 2, _INPUTS], np.float32))
+    before = layer.get_weights()
+    words = dict(zip(shapes, ("kernel", "recurrent_kernel", "bias"), strict=True))
+    names = {f"agent/{old}": f"lstm/lstm_cell/{new}" for old, new in words.items()}
+    for options in ({"mapping": names}, {"by": "shape"}, {"accept_guesses": True}):
+        with pytest.raises(RestoreError, match="gates.*baselines"):
+            tfsaver.restore(layer, ArraySource(tensors), **options)
+        report = tfsaver.restore(layer, ArraySource(tensors), strict=False, **options)
+        assert not report.matched and not report.mapping
+    assert all(map(np.array_equal, before, layer.get_weights()))
+    said = {old: {"to": new, "gates": "ifco->ifco"} for old, new in names.items()}
+    assert tfsaver.restore(layer, ArraySource(tensors), mapping=said).ok
+    assert all(map(np.array_equal, tensors.values(), layer.get_weights()))
+
+
+def test_bias_alone_of_the_same_name_is_refused(tf: Any) -> None:
+    layer = tf.keras.layers.LSTM(_UNITS, name="lstm")
+    layer(np.zeros([1, 2, _INPUTS], np.float32))
+    tensors = {"lstm/lstm_cell/kernel": np.ones([8, 20], np.float32), "lstm/lstm_cell/bias": np.ones(20, np.float32)}
+    report = tfsaver.restore(layer, ArraySource(tensors), strict=False)
+    assert not report.matched and any("tf-rnn-to-keras" in note for note in report.notes)
+
+
+@pytest.mark.parametrize(("reset_after", "is_cudnn"), [(False, False), (True, True)])
+def test_gru_computes_what_the_cell_did(tf: Any, reset_after: bool, is_cudnn: bool) -> None:
+    random = np.random.default_rng(5)
+
+    def normal(*shape: int) -> Any:
+        return random.normal(size=shape).astype(np.float32)
+
+    inputs = normal(2, 4, _INPUTS)
+    gates, gates_bias = normal(_INPUTS + _UNITS, 2 * _UNITS), normal(2 * _UNITS)
+    above, below, bias, hidden_bias = normal(_INPUTS, _UNITS), normal(_UNITS, _UNITS), normal(_UNITS), normal(_UNITS)
+    state = np.zeros([2, _UNITS])
+    for step in range(4):
+        joined = np.concatenate([inputs[:, step], state], 1)
+        reset, update = np.split(1 / (1 + np.exp(-(joined @ gates + gates_bias))), 2, axis=1)
+        inner = reset * (state @ below + hidden_bias) if is_cudnn else (reset * state) @ below
+        state = update * state + (1 - update) * np.tanh(inputs[:, step] @ above + bias + inner)
+    scope = "rnn/cell_0"
+    tensors = {f"{scope}/gates/kernel": gates, f"{scope}/gates/bias": gates_bias}
+    if is_cudnn:
+        tensors |= {
+            f"{scope}/candidate/input_projection/kernel": above,
+            f"{scope}/candidate/input_projection/bias": bias,
+            f"{scope}/candidate/hidden_projection/kernel": below,
+            f"{scope}/candidate/hidden_projection/bias": hidden_bias,
+        }
+    else:
+        tensors |= {f"{scope}/candidate/kernel": np.concatenate([above, below]), f"{scope}/candidate/bias": bias}
+    layer = tf.keras.layers.GRU(_UNITS, reset_after=reset_after, name="recurrent")
+    layer(inputs)
+    report = tfsaver.restore(layer, ArraySource(tensors), strict=False)
+    assert not report.matched and any("a GRU of TensorFlow's cells" in note and scope in note for note in report.notes)
+    tfsaver.restore(layer, ArraySource(tensors), mapping=RecurrentCells("tf", cells={scope: "recurrent/gru_cell"}))
+    np.testing.assert_allclose(layer(inputs), state, rtol=1e-5, atol=1e-6)
+    # The other kind of layer computes something else, and has a bias of another shape.
+    other = tf.keras.layers.GRU(_UNITS, reset_after=not reset_after, name="recurrent")
+    other(inputs)
+    with pytest.raises(RestoreError, match="shape"):
+        tfsaver.restore(other, ArraySource(tensors), mapping=RecurrentCells("tf", cells={scope: "recurrent/gru_cell"}))

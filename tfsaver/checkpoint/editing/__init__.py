@@ -3,7 +3,6 @@
 See `plan`: a plan reads when it is read, so that an edit needs the memory of a piece, not of the checkpoint.
 
     select, rename, cast, average, merge    a plan builder, and the verb that writes what it plans
-    lstm_cells                              a plan builder for recurrent cells
     split, reshard, diff                    verbs that need no builder of their own
     object_graph_*                          what becomes of the description of objects when tensors go, move, or meet others
     edit, write                             from a plan to files

@@ -10,6 +10,7 @@
     pad = 120, fill = 0           120 rows, the new ones filled: see `Pad`
     cast = "float16"              another dtype; what may not be lost is an error
     scale = 0.5                   each number times this
+    gates = "icfo->ifco"          equal parts along the last axis in another order: see `Gates`
 
 Changes are applied in the order in which they are written. ``axis`` says along which axis the tensor is split, cropped or
 padded (0), ``when`` for which tensors a rule or an entry is meant (`When`).
@@ -399,6 +400,69 @@ class Scale(Change):
 
 
 @dataclasses.dataclass(frozen=True)
+class Gates(Change):
+    """The gates of a recurrent cell, equal parts of one axis, in another order.
+
+    The same order twice changes nothing, and says that the order is known.
+
+    Attributes:
+        before: A letter for each gate, as in ``icfo``.
+        after: The same letters in the order of the result.
+        added: What is added to a gate, by its letter: the forget bias that a cell of TF1 adds whenever it runs. It goes to
+            moving averages too, and not to an optimizer's moments.
+        axis: Which axis the gates stand along.
+    """
+
+    before: str
+    after: str
+    added: tuple[tuple[str, float], ...] = ()
+    axis: int = -1
+    word = "gates"
+
+    def recipe(self, of: Recipe) -> Recipe:
+        axis = _axis(self.axis, len(of.shape), of.shape)
+        size = of.shape[axis]
+        if size % len(self.before):
+            raise InvalidArgumentError(
+                f"shape {list(of.shape)}: axis {axis} does not have the {len(self.before)} gates {self.before} of equal size"
+            )
+        if self.before == self.after and not self.added:
+            return of
+        made = []
+        for letter in self.after:
+            gate = Part(axis, len(self.before), self.before.index(letter)).recipe(of)
+            made.append(_increased(gate, dict(self.added).get(letter, 0.0)))
+        return Join(made, axis)
+
+    def inverse(self, spec: Spec) -> Changes:
+        if self.added:
+            raise InvalidArgumentError(f"{self} has no inverse: what was added is not taken away again to the bit")
+        return (Gates(self.after, self.before, (), self.axis),)
+
+    def value(self) -> Any:
+        order = f"{self.before}->{self.after}"
+        rest: dict[str, Any] = {"add": dict(self.added)} if self.added else {}
+        rest.update({"axis": self.axis} if self.axis != -1 else {})
+        return {"order": order, **rest} if rest else order
+
+    def __str__(self) -> str:
+        order = f"gates {self.before}->{self.after}"
+        return order + "".join(f", {number:g} added to {letter}" for letter, number in self.added)
+
+
+def _increased(of: Recipe, number: float) -> Recipe:
+    if not number:
+        return of
+
+    def add(gate: Array) -> Array:
+        # In the gate's own type, as the cell does it.
+        total: Array = gate + gate.dtype.type(number)
+        return total
+
+    return Elementwise([of], add, of.dtype)
+
+
+@dataclasses.dataclass(frozen=True)
 class Joined(Change):
     """One of the tensors that become one.
 
@@ -431,6 +495,16 @@ class Joined(Change):
 
     def __str__(self) -> str:
         return f"{'concatenated' if self.kind == 'concat' else 'stacked'} along axis {self.axis}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Summed(Joined):
+    """One of the tensors of which the result is the sum, element by element; its kind is ``sum``."""
+
+    keeps_elements = False
+
+    def __str__(self) -> str:
+        return f"summed with {', '.join(name for index, name in enumerate(self.inputs) if index != self.index)}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -489,7 +563,14 @@ def combined(parts: Sequence[tuple[Recipe, Changes]]) -> Recipe:
     made = [combined(inputs[index]) for index in sorted(inputs)]
     for name, one in zip(join.inputs, made, strict=True):
         _check_alike(join, made[0], one, name)
+    if isinstance(join, Summed):
+        return folded(Elementwise(made, _sum, made[0].dtype), after)
     return folded(Join([join.recipe(one) for one in made], join.axis), after)
+
+
+def _sum(*values: Array) -> Array:
+    total: Array = np.add.reduce(values)
+    return total
 
 
 class AroundJoin(NamedTuple):
@@ -673,6 +754,22 @@ def _as_scale(value: Any) -> list[Change]:
     return [Scale(float(value))]
 
 
+def _as_gates(value: Any) -> list[Change]:
+    facts = dict(value) if isinstance(value, Mapping) else {"order": value}
+    before, _, after = str(facts.get("order", "")).partition("->")
+    added, axis = facts.get("add", {}), facts.get("axis", -1)
+    is_right = isinstance(added, Mapping) and all(map(_is_finite, added.values())) and set(added) <= set(before)
+    if set(facts) - {"order", "add", "axis"} or type(axis) is not int or not is_right:
+        raise InvalidArgumentError(f"gates is {value!r}, must be {{order = 'icfo->ifco', add = {{f = 1.0}}, axis = -1}}")
+    if not before or sorted(before) != sorted(after) or len(set(before)) < len(before):
+        raise InvalidArgumentError(f"gates is {value!r}: both sides of -> must be the same letters, one for each gate")
+    return [Gates(before, after, tuple((letter, float(number)) for letter, number in added.items()), axis)]
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool) and math.isfinite(value)
+
+
 _MAKERS: dict[str, Callable[[Any], list[Change]]] = {
     "transpose": _as_transpose,
     "reshape": _as_shape,
@@ -684,6 +781,7 @@ _MAKERS: dict[str, Callable[[Any], list[Change]]] = {
     "pad": _as_pad,
     "cast": _as_cast,
     "scale": _as_scale,
+    "gates": _as_gates,
 }
 # The words that a mapping may say of a tensor.
 WORDS = (*_MAKERS, "fill")

@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias
 
-from tfsaver.checkpoint.names.changes import Cast, Change, Joined, Pad, Spec
+from tfsaver.checkpoint.names.changes import Cast, Change, Gates, Joined, Pad, Spec
 from tfsaver.checkpoint.names.name_map import Infos, NewNames, Renamed
 from tfsaver.checkpoint.names.name_steps import Targets, split_attribute
 from tfsaver.checkpoint.objects.object_graph import DESCRIPTIONS
@@ -231,6 +231,8 @@ def _of_slot(change: Change, found: TrainingTensor) -> Change:
     """The change of a variable as that of its slot."""
     if isinstance(change, Pad) and found.optimizer != _AVERAGE:
         return Pad(change.rows, 0, change.axis)
+    if isinstance(change, Gates) and found.optimizer != _AVERAGE:
+        return Gates(change.before, change.after, (), change.axis)
     return change
 
 

@@ -62,6 +62,7 @@ from tfsaver.checkpoint.names.name_steps import (
     Targets,
     together,
 )
+from tfsaver.checkpoint.names.recurrent_cells import RecurrentCells
 from tfsaver.checkpoint.names.rename_tables import TABLES
 from tfsaver.checkpoint.recipes import Constant, Recipe
 from tfsaver.errors import InvalidArgumentError, nearest_names, raise_problems
@@ -76,6 +77,7 @@ __all__ = [
     "NameMap",
     "NameMapLike",
     "NewNames",
+    "RecurrentCells",
     "Renamed",
     "Rule",
     "Spec",

@@ -18,6 +18,7 @@ from tfsaver.checkpoint.names.layer_names import (
     rename_slim_to_keras,
 )
 from tfsaver.checkpoint.names.name_steps import RenameTogether, Step
+from tfsaver.checkpoint.names.recurrent_cells import LAYOUTS, SOURCES, TARGETS, RecurrentCells
 from tfsaver.checkpoint.names.rnn_cell_names import rename_rnn_cells
 
 __all__ = ["TABLES", "Table"]
@@ -94,4 +95,12 @@ TABLES = {
         "the same, the other way, without num_batches_tracked",
         RenameTogether(rename_norms_from_pytorch, "table 'pytorch-to-batch-norm'"),
     ),
+    **{
+        f"{source}-rnn-to-{to}": Table(
+            f"{LAYOUTS[source]} as recurrent layers of {to}", RecurrentCells(source, to)
+        )
+        for source in SOURCES
+        for to in TARGETS
+        if source != to
+    },
 }

@@ -43,6 +43,7 @@ class TensorNames:
         by_name: The keys of all others by what the variables were called in their program.
         by_path: The same by the paths of their objects; in a checkpoint written from names the same as `by_name`.
         full_names: What the variables were called, by key, when the checkpoint was written from objects; else None.
+        original: The tensors that the mapping saw, by the names that they have in the checkpoint.
         source: The tensors by their keys, changed as the mapping says; see `MappedTensors`.
         changes: What the mapping has done to each changed tensor, for people.
         notes: What a report should mention, in sentences.
@@ -60,6 +61,7 @@ class TensorNames:
         if graph is not None:
             known = set(keys)
             self.full_names = {key: name for key, name in graph.full_names_of_keys().items() if key in known}
+        self.original: Sequence[str] = keys
         new_names = _apply(name_map, source, keys, self.full_names or {})
         gone = {key for key, targets in new_names.changed.items() if not targets}
         mapped = MappedTensors(source, new_names, self.full_names or {})

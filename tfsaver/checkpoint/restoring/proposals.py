@@ -4,7 +4,8 @@
                the scope of another variable of the layer: a bias goes where its kernel goes
     recipe     the same evidence, and the shapes differ by axes of size 1, or by one order of the axes alone
     guess      dtype and shape, and names that are merely similar, or nothing else of the dtype and shape on either side
-    never      the bias of a TF1 LSTM cell for that of a Keras LSTM layer: one shape, and another order of the gates
+    never      for a variable of an LSTM or GRU layer a tensor of another layout, or of one that nobody knows: one shape, and
+               the gates in another order; see `names.recurrent_cells`
 
 Matches and recipes are what a report proposes as a mapping. Guesses stand apart, and only `accept_guesses` takes them. Two
 errors cannot be seen from names and shapes: two tensors of one shape whose names were exchanged, and a square matrix that
@@ -14,28 +15,32 @@ was stored transposed.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from tfsaver.checkpoint.match_report import MismatchedTensor
 from tfsaver.checkpoint.names import renames
-from tfsaver.checkpoint.names.name_steps import Renamed
+from tfsaver.checkpoint.names.changes import Spec
+from tfsaver.checkpoint.names.name_steps import Infos, Renamed, natural_order
+from tfsaver.checkpoint.names.recurrent_cells import (
+    LAYOUTS,
+    SOURCES,
+    Cell,
+    From,
+    Layer,
+    find_cells,
+    forget_bias_of,
+    has_layout,
+    known_layouts,
+    layer_of,
+)
 from tfsaver.checkpoint.optimizers.training_tensors import find_moving_averages
 from tfsaver.checkpoint.wanted_tensor import PartialShape, WantedTensor, is_compatible
 from tfsaver.framework.tensor_info import TensorInfo
 from tfsaver.framework.tensor_shape import Shape
 
-_KERNELS = ("kernel", "weights")
-_BIASES = ("bias", "biases")
+_NUM_GATES = {"LSTM": 4, "GRU": 3}
 # So many axes have 720 orders.
 _MAX_AXES = 6
-
-
-class _Layer(NamedTuple):
-    """A layer, or a cell: its scope, and the shape of its kernel."""
-
-    scope: str
-    kernel: PartialShape
 
 
 class Proposals:
@@ -69,11 +74,20 @@ class Proposals:
         self.guesses: dict[str, str] = {}
         self.notes: list[str] = []
         self._labels = labels or {}
+        self._of_cells: set[str] = set()
         if not missing or not candidates:
             return
-        missing, candidates = self._without_cells(missing, candidates, info_of)
         self._missing, self._candidates, self._info_of = missing, candidates, info_of
-        likely = renames.most_likely(_fitting(missing, candidates, info_of))
+        shapes = {name: tensor.shape for name, tensor in missing.items() if tensor is not None}
+        layers = {name: layer_of(name, shapes.get) for name in missing}
+        self._layers = {name: layer for name, layer in layers.items() if layer is not None}
+        self._there = {*candidates.values(), *(known or {}).values()} if self._layers else set()
+        self.notes += self._notes_on_cells()
+        self._candidates = candidates = {key: name for key, name in candidates.items() if name not in self._of_cells}
+        fitting = _fitting(missing, candidates, info_of)
+        for name in self._layers:
+            fitting[name] = {key: spelling for key, spelling in fitting[name].items() if self._may(name, key)}
+        likely = renames.most_likely(fitting)
         scopes = _Scopes(dict(known or {}), {name: candidates[key] for name, key in likely.matches.items()})
         self.matches = {name: key for name, key in likely.matches.items() if scopes.allows(name, candidates[key])}
         self._take_recipes()
@@ -108,7 +122,11 @@ class Proposals:
             if tensor is None or tensor.tensor_slice is not None or tensor.shape is None or None in tensor.shape:
                 continue
             keys = alike.get((renames.scope_and_role(name)[1], *_sizes(tensor.shape)), ())
-            pools[name] = {key: candidates[key] for key in keys if recipe_for(self._info_of(key), tensor) is not None}
+            pools[name] = {
+                key: candidates[key]
+                for key in keys
+                if self._may(name, key) and recipe_for(self._info_of(key), tensor) is not None
+            }
         scopes = _Scopes({}, self._spelled(self.matches))
         for name, key in renames.most_likely({name: pool for name, pool in pools.items() if pool}).matches.items():
             tensor = self._missing[name]
@@ -128,7 +146,8 @@ class Proposals:
             scope, role = renames.scope_and_role(name)
             if (there := scopes.of(scope)) is None or not role:
                 continue
-            keys = [key for key in by_place.get((there, role), ()) if _fits(self._info_of(key), tensor)]
+            beside = by_place.get((there, role), ())
+            keys = [key for key in beside if self._may(name, key) and _fits(self._info_of(key), tensor)]
             if len(keys) == 1:
                 claims.setdefault(keys[0], []).append(name)
         pairs.update((names[0], key) for key, names in claims.items() if len(names) == 1)
@@ -136,7 +155,11 @@ class Proposals:
     def _guess(self, similar: Mapping[str, str], scopes: _Scopes) -> None:
         taken = set(self.matches.values())
         found = {name: key for name, key in similar.items() if name not in self.matches and key not in taken}
-        alone = _only_ones(*self._open(), self._info_of)
+        missing, candidates = self._open()
+        # A layer that none of these can be is no rival of another variable.
+        missing = {name: each for name, each in missing.items() if any(self._may(name, key) for key in candidates)}
+        alone = _only_ones(missing, candidates, self._info_of)
+        alone = {name: key for name, key in alone.items() if self._may(name, key)}
         found.update((name, key) for name, key in alone.items() if name not in found and key not in found.values())
         found = {name: key for name, key in found.items() if scopes.allows(name, self._candidates[key])}
         # A bias, whose shape says least, goes where its kernel goes, guess or not.
@@ -149,28 +172,45 @@ class Proposals:
                 self.guesses[name] = key
         self.guesses = {name: self.guesses[name] for name in self._missing if name in self.guesses}
 
-    def _without_cells(
-        self, missing: Mapping[str, WantedTensor | None], candidates: Mapping[str, str], info_of: Callable[[str], TensorInfo]
-    ) -> tuple[dict[str, WantedTensor | None], dict[str, str]]:
-        """What is left without biases of LSTM cells and the layers that these may be."""
-        layers_of = _lstm_layers(missing)
-        cells_of = _lstm_cells(candidates, info_of) if layers_of else {}
-        pairs = {
-            (bias, key): (layer, cell)
-            for bias, layer in layers_of.items()
-            for key, cell in cells_of.items()
-            if _is_cell_of(cell.kernel, layer.kernel, _shape_of(missing[bias]))
-        }
-        if pairs:
-            scopes = {
-                cell.scope: self._labels.get(bias, bias).rpartition("/")[0] for (bias, _), (_, cell) in pairs.items()
-            }
-            self.notes.append(_note_on_cells(scopes))
-        biases, keys = ({pair[side] for pair in pairs} for side in (0, 1))
-        return (
-            {name: tensor for name, tensor in missing.items() if name not in biases},
-            {key: spelling for key, spelling in candidates.items() if key not in keys},
+    def _notes_on_cells(self) -> list[str]:
+        """How cells of other layouts become layers that lack their variables; the cells' tensors are nobody else's."""
+        layers = dict.fromkeys(
+            layer._replace(scope=_labelled(layer.scope, name, self._labels))
+            for name, layer in self._layers.items()
+            if not any(self._may(name, key) and _fits(self._info_of(key), self._missing[name]) for key in self._candidates)
         )
+        if not layers:
+            return []
+        specs = {spelling: self._info_of(key) for key, spelling in self._candidates.items()}
+        infos = Infos(list(specs), lambda name: Spec(specs[name].dtype, tuple(specs[name].shape)))
+        notes = []
+        for layout, kind in dict.fromkeys((layer.layout, layer.kind) for layer in layers):
+            wanted = [layer for layer in layers if (layer.layout, layer.kind) == (layout, kind)]
+            units = {layer.units for layer in wanted}
+            for source in SOURCES:
+                if source == layout:
+                    continue
+                cells = [cell for cell in find_cells(infos, source) if cell.kind == kind and cell.units in units]
+                if cells:
+                    self._of_cells.update(name for cell in cells for name in cell.words)
+                    notes.append(_note_on_cells(source, cells, wanted))
+            unknown = [
+                spelling
+                for spelling, info in specs.items()
+                if info.shape and any(info.shape[-1] == size * _NUM_GATES[kind] for size in units)
+            ]
+            if unknown and not notes:
+                notes.append(
+                    f"{', '.join(unknown[:3])}: nothing says in which order the gates stand, so that none is proposed for "
+                    f"the {kind} {wanted[0].scope}; {known_layouts(layout)}; or say the order yourself, as in "
+                    f"mapping={{{unknown[0]!r}: {{'to': ..., 'gates': 'ifco->ifco'}}}}"
+                )
+        return notes
+
+    def _may(self, name: str, key: str) -> bool:
+        """Whether a tensor may be a variable's as far as gates go: those of a layer come only from its own layout."""
+        layer = self._layers.get(name)
+        return layer is None or has_layout(self._candidates[key], layer.layout, self._there.__contains__)
 
 
 class _Scopes:
@@ -309,49 +349,35 @@ def _only_ones(
     return found
 
 
-def _lstm_layers(missing: Mapping[str, WantedTensor | None]) -> dict[str, _Layer]:
-    """The LSTM layers of Keras that are missing, by their biases."""
-    layers = {}
-    for name, tensor in missing.items():
-        scope, _, word = name.rpartition("/")
-        kernel, recurrent = (missing.get(f"{scope}/{other}") for other in ("kernel", "recurrent_kernel"))
-        if tensor is None:
-            continue
-        if word == "bias" and kernel is not None and recurrent is not None and _is_of_gates(recurrent.shape, tensor.shape):
-            layers[name] = _Layer(scope, kernel.shape)
-    return layers
+def _labelled(scope: str, name: str, labels: Mapping[str, str]) -> str:
+    """A layer's scope as a mapping has to call it."""
+    label = labels.get(name, name)
+    return label.removesuffix(name) + scope if label.endswith(name) else scope
 
 
-def _lstm_cells(candidates: Mapping[str, str], info_of: Callable[[str], TensorInfo]) -> dict[str, _Layer]:
-    """What may be LSTM cells of TF1, by the keys of their biases."""
-    keys = {spelling: key for key, spelling in candidates.items()}
-    cells = {}
-    for spelling, key in keys.items():
-        scope, _, word = spelling.rpartition("/")
-        kernel = next((keys[name] for name in (f"{scope}/{other}" for other in _KERNELS) if name in keys), None)
-        if word in _BIASES and kernel is not None and f"{scope}/recurrent_kernel" not in keys:
-            cells[key] = _Layer(scope, tuple(info_of(kernel).shape))
-    return cells
-
-
-def _is_of_gates(recurrent: PartialShape, bias: PartialShape) -> bool:
-    """Whether these are the shapes of four gates' weights."""
-    if recurrent is None or len(recurrent) != 2 or recurrent[0] is None:
-        return False
-    return bias == (4 * recurrent[0],)
-
-
-def _is_cell_of(cell: PartialShape, layer: PartialShape, bias: PartialShape) -> bool:
-    """Whether a cell's one kernel has the rows of both of a layer's."""
-    if not cell or not layer or not bias or bias[0] is None or len(cell) != 2 or cell[1:] != bias:
-        return False
-    return cell[0] is not None and layer[0] in (None, cell[0] - bias[0] // 4)
-
-
-def _note_on_cells(layers: Mapping[str, str]) -> str:
-    """How to restore LSTM cells of TF1 into layers of Keras."""
-    cells = ", ".join(f"{cell!r}: {layer!r}" for cell, layer in layers.items())
+def _note_on_cells(source: From, cells: Sequence[Cell], layers: Sequence[Layer]) -> str:
+    """How to restore cells into layers of the same kind and size."""
+    cells = sorted(cells, key=lambda cell: natural_order(cell.scope))
+    layers = sorted(layers, key=lambda layer: natural_order(layer.scope))
+    pairs = ", ".join(f"{cell.scope!r}: {layer.scope!r}" for cell, layer in zip(cells, layers, strict=False))
+    layer = layers[0]
+    options, more = "", ""
+    if layer.kind == "LSTM" and source in ("tf", "sonnet"):
+        known = {1.0 if source == "sonnet" else forget_bias_of(cell.scope) for cell in cells}
+        number = known.pop() if len(known) == 1 else None
+        options = f", forget_bias={'...' if number is None else number}"
+        more = (
+            "; forget_bias is what the cell adds to the forget gate when it runs, which no checkpoint has: 1.0 unless the "
+            "program says otherwise, 0.0 for cuDNN-compatible cells"
+        )
+    if layer.kind == "GRU" and source == "tf":
+        is_cudnn = len(cells[0].words) > 4
+        more = f"; the layer must be made with reset_after={is_cudnn}"
+    if len(cells) > 1 or len(layers) > 1:
+        more += "; cells and layers are paired by their order here, so look at the pairs"
     return (
-        "the gates of an LSTM cell of TF1 stand in another order than those of a Keras layer; to restore one, give in place "
-        f"of the checkpoint tfsaver.checkpoint.editing.lstm_cells.keras_lstm(load_checkpoint(...), {{{cells}}})"
+        f"{', '.join(cell.scope for cell in cells[:3])}: the gates of {'a GRU' if layer.kind == 'GRU' else 'an LSTM'} of "
+        f"{LAYOUTS[source]} stand in another order than those of the layer, or its variables are other ones; to restore it: "
+        f"mapping=RecurrentCells({source!r}, {layer.layout!r}, cells={{{pairs}}}{options}), from "
+        f"tfsaver.checkpoint.names.name_map{more}"
     )

@@ -25,11 +25,12 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from tfsaver.checkpoint.match_report import AmbiguousTensor, MatchedTensor, MismatchedTensor
-from tfsaver.checkpoint.names.tensor_names import TensorNames
+from tfsaver.checkpoint.names.recurrent_cells import Layer, To, has_layout, known_layouts, layer_of
+from tfsaver.checkpoint.names.tensor_names import TensorNames, path_of
 from tfsaver.checkpoint.optimizers.optimizer_state import OptimizerState
 from tfsaver.checkpoint.optimizers.training_tensors import find_moving_averages
 from tfsaver.checkpoint.restoring.matching import StoredTensor
-from tfsaver.checkpoint.wanted_tensor import WantedTensor
+from tfsaver.checkpoint.wanted_tensor import PartialShape, WantedTensor
 from tfsaver.framework.dtypes import DType
 from tfsaver.framework.tensor_shape import Shape
 
@@ -39,6 +40,8 @@ STEPS = "the steps that were taken"
 
 _FLOATS = frozenset({"bfloat16", "float16", "float32", "float64", *(f"float8_{kind}" for kind in ("e5m2", "e4m3fn"))})
 _INTEGERS = frozenset(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
+# A mapping that takes tensors apart knows what stands where.
+_CHANGES_OF_GATES = ("gates", "concatenated", "stacked", "summed", "split")
 # One kind of optimizer is mostly everywhere the same: a few variables say it.
 _MAX_NOTES = 3
 _DIGITS = re.compile(r"(\d+)")
@@ -126,6 +129,7 @@ class Matching:
         self.found: dict[WantedVariable, Found] = {}
         self.ambiguous: dict[WantedVariable, AmbiguousTensor] = {}
         self.notes: list[str] = []
+        self._spelled: set[str] = set()
         self._doubts: dict[WantedVariable, AmbiguousTensor] = {}
         self._by_name = _index(wanted, lambda item: item.names)
         self._by_path = _index(wanted, lambda item: item.paths)
@@ -135,6 +139,7 @@ class Matching:
             self._match_shapes(plain)
         else:
             self._match_in_rounds(plain)
+        self._refuse_unknown_gates()
         self._match_slots([item for item in wanted if item.slot is not None])
         if by == "name":
             self._match_in_rounds([item for item in wanted if item.slot is not None])
@@ -240,6 +245,40 @@ class Matching:
             for item in claiming:
                 others = ", ".join(other.tensor.name for other in claiming if other is not item)
                 self._doubt(item, [key], f"also found for {others}")
+
+    def _refuse_unknown_gates(self) -> None:
+        """Takes back what was found for LSTM and GRU layers and has its gates in an order that nothing tells."""
+        shapes: dict[str, PartialShape] = {}
+        for item in self._wanted:
+            shapes.update(dict.fromkeys((*item.names, *item.paths), item.tensor.full_shape or item.tensor.shape))
+        layouts: dict[To, dict[str, None]] = {}
+        for item, found in list(self.found.items()):
+            layers = filter(None, (layer_of(name, shapes.get) for name in (*item.names, *item.paths)))
+            layer = next(layers, None)
+            if layer is None or self._knows_gates(found.key, layer):
+                continue
+            del self.found[item]
+            reason = f"nothing says that its gates stand in the order of the {layer.kind} of {layer.layout}"
+            self.ambiguous[item] = AmbiguousTensor(item.tensor.name, (found.key,), reason)
+            entry = f"{found.key!r}: {{'to': {item.tensor.name!r}, 'gates': 'ifco->ifco'}}"
+            layouts.setdefault(layer.layout, {})[entry] = None
+        for layout, entries in layouts.items():
+            self.notes.append(
+                f"libraries differ in the order of the gates of recurrent cells: {known_layouts(layout)}; or say the order "
+                f"in the mapping, as in {{{next(iter(entries))}}}"
+            )
+
+    def _knows_gates(self, key: str, layer: Layer) -> bool:
+        if any(change.startswith(_CHANGES_OF_GATES) for change in self._names.changes.get(key, ())):
+            return True
+        spellings = (key, (self._names.full_names or {}).get(key) or key)
+        return any(has_layout(name, layer.layout, self._is_there) for name in spellings)
+
+    def _is_there(self, name: str) -> bool:
+        if not self._spelled:
+            full_names = (self._names.full_names or {}).values()
+            self._spelled = {path_of(key) for key in self._names.original} | set(full_names)
+        return name in self._spelled
 
     def _match_slots(self, items: Sequence[WantedVariable]) -> None:
         # A mapping that renames a variable may rename its slots with it, to names that are no variable's: they are free all

@@ -145,6 +145,7 @@ def _notes_on_tables(missing: dict[str, WantedVariable], candidates: dict[str, s
     if not missing:
         return []
     keys_of = {spelling: key for key, spelling in candidates.items()}
+    infos = {spelling: names.info(key) for spelling, key in keys_of.items()}
     # As a mapping is understood: any name that is one variable's alone.
     owners: dict[str, set[str]] = {}
     for label, item in missing.items():
@@ -153,7 +154,7 @@ def _notes_on_tables(missing: dict[str, WantedVariable], candidates: dict[str, s
     notes = []
     for table, entry in TABLES.items():
         found = set()
-        for old, targets in NameMap([entry.step]).apply(keys_of, problems=[]).items():
+        for old, targets in NameMap([entry.step]).apply(infos, problems=[]).items():
             for target in targets:
                 labels = owners.get(plain(target.name), ()) if target.name != old else ()
                 if len(labels) != 1:
