@@ -121,7 +121,9 @@ CASES: dict[str, tuple[type[Report], bool, Callable[[World], Any]]] = {
     "selection": (
         SelectionReport,
         True,
-        lambda world: Selection(without_optimizer=True, exclude="none1").select_from(load_checkpoint(world.prefix)),
+        lambda world: Selection(without_optimizer=True, exclude="none1", allow_unmatched=True).select_from(
+            load_checkpoint(world.prefix)
+        ),
     ),
 }
 

@@ -6,7 +6,7 @@ from tfsaver.checkpoint.checkpoint_target import CheckpointFormat
 from tfsaver.checkpoint.editing.edit import casts_of, describe, notes_on_tree, write_result
 from tfsaver.checkpoint.editing.rename import renamed
 from tfsaver.checkpoint.execution import DryRun, Progress
-from tfsaver.checkpoint.names.name_map import NameMapLike, as_name_map
+from tfsaver.checkpoint.names.name_map import NameMapLike
 from tfsaver.checkpoint.selection import Select
 from tfsaver.checkpoint.write_report import LeftOut, WriteReport, contents_of
 from tfsaver.lib import file_io
@@ -56,7 +56,7 @@ def rename(
     """
     with open_source(checkpoint, trusted=trusted) as opened:
         source = choose(opened, select, allow_unmatched=allow_unmatched)
-        renaming = renamed(source, as_name_map(mapping, allow_unmatched=allow_unmatched))
+        renaming = renamed(source, mapping, allow_unmatched=allow_unmatched)
         view, new_names = renaming
         written = write_result(
             view,

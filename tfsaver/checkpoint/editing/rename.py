@@ -57,12 +57,14 @@ def renamed(
     *,
     keys: Mapping[str, str] | None = None,
     full_names: Mapping[str, str] | None = None,
+    allow_unmatched: bool = False,
 ) -> Renaming:
     """A source under other names.
 
     Args:
         source: The source.
         name_map: From old names to new ones, see `name_map.as_name_map`.
+        allow_unmatched: Whether what matches nothing is no error.
         keys: Of tensors of objects under the names that people read: what the checkpoint calls them, which says whose slots
             they are.
         full_names: What the variables were called, by key.
@@ -72,7 +74,7 @@ def renamed(
     """
     plan = as_plan(source)
     infos = infos_of(plan)
-    new_names = as_name_map(name_map).apply(infos)
+    new_names = as_name_map(name_map, allow_unmatched=allow_unmatched).apply(infos)
     if plan.graph is not None:
         _make_keys(plan.graph, new_names)
     if not new_names.is_renaming:
