@@ -1,7 +1,8 @@
 """What is wrong with a graph, found without running it.
 
 Nodes and functions first (`lint_nodes`), then what names them from outside: signatures, init operations, assets and
-collections (`lint_signatures`), variables, tables and the Saver (`lint_variables`). Nothing here raises for a damaged graph:
+collections (`lint_signatures`), variables, tables and the Saver (`lint_variables`), and last what some loaders refuse and
+others take (`lint_loaders`). Nothing here raises for a damaged graph:
 that is what is looked for. A finding is an error where TensorFlow's C++ loader refuses the graph, or a session that runs it
 fails.
 """
@@ -15,6 +16,7 @@ from tfsaver import schemas
 from tfsaver.framework.dtypes import DType
 from tfsaver.framework.tensor_shape import Shape
 from tfsaver.graph.findings import LintReport, note
+from tfsaver.graph.lint_loaders import lint_loaders
 from tfsaver.graph.lint_nodes import lint_nodes
 from tfsaver.graph.lint_signatures import SignatureLint
 from tfsaver.graph.lint_variables import lint_variables
@@ -48,6 +50,7 @@ def lint(
         lint_nodes(graph_def, known),
         signatures.lint(asset_names),
         lint_variables(meta_graph, nodes, signatures, values),
+        lint_loaders(meta_graph),
     )
     findings = LintReport(itertools.islice(found, MAX_FINDINGS))
     if len(findings) == MAX_FINDINGS and next(found, None) is not None:

@@ -19,7 +19,7 @@ from tfsaver.graph.pruning import (
 from tfsaver.graph.tensor_names import node_of, output_index
 from tfsaver.lib.cached_property import cached_property
 
-_RESERVED = (INIT_OP_SIGNATURE, TRAIN_OP_SIGNATURE)
+RESERVED = (INIT_OP_SIGNATURE, TRAIN_OP_SIGNATURE)
 _PREFIX = "__saved_model"
 # How often the whole graph is walked for all signatures together. Few models have more than ten.
 _MAX_WALKS = 32
@@ -45,7 +45,7 @@ class SignatureLint:
 
     def lint(self, asset_names: Collection[str] | None) -> Iterator[Finding]:
         for key, signature in sorted(self._meta_graph.signature_def.items()):
-            if key in _RESERVED:
+            if key in RESERVED:
                 yield from self._lint_operation_signature(key, signature)
             else:
                 yield from self._lint_signature(key, signature)
@@ -69,7 +69,9 @@ class SignatureLint:
         if not signature.method_name:
             yield note("no-method-name", key, "has no method name, without which TensorFlow Serving refuses it")
         if not signature.outputs:
-            yield warning("empty-signature", key, "has no outputs")
+            # Policies have such: what they begin with is nothing.
+            finding = warning if signature.inputs else note
+            yield finding("empty-signature", key, "has no outputs")
         for direction, tensors in (("input", signature.inputs), ("output", signature.outputs)):
             for name, info in sorted(tensors.items()):
                 yield from self._lint_tensor(info, f"{key}.{direction}s[{name}]")
