@@ -35,6 +35,7 @@ from tfsaver.errors import DataLossError, SaverError
 from tfsaver.lib import file_io
 from tfsaver.lib.directory_lock import directory_lock
 from tfsaver.lib.file_io import WritableFile
+from tfsaver.lib.write_errors import write_errors
 from tfsaver.table.replacing import copy_with_first_value
 from tfsaver.table.table_builder import TableBuilder
 from tfsaver.tensor_bundle import naming
@@ -222,10 +223,11 @@ class _Placement:
 
     def _old_num_shards(self) -> int | None:
         """The number of shards of the bundle that is there; None where there is none that anybody can read."""
-        try:
-            return num_shards_of(self._prefix)
-        except SaverError:
-            return None
+        with write_errors(self._index_path):
+            try:
+                return num_shards_of(self._prefix)
+            except SaverError:
+                return None
 
     def _new_index(self, num_shards: int) -> str:
         """The index under a temporary name, for a bundle of so many shards."""
