@@ -268,7 +268,7 @@ def test_stop_between_the_files_of_a_v1_checkpoint_never_mixes_two_and_leaves_no
         pytest.fail("the save never ended")
 
 
-def test_directory_with_the_name_of_the_index_is_a_write_error(tmp_path: pathlib.Path) -> None:
+def test_directory_with_the_name_of_the_index_is_a_write_error(tmp_path: Path) -> None:
     (tmp_path / "model.index").mkdir()
     with pytest.raises(WriteError, match="model.index' cannot be written: Is a directory: a directory has that name"):
         save_checkpoint({"w": np.ones(3)}, tmp_path / "model")
