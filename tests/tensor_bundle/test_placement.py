@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import fcntl
+import multiprocessing
 import os
 import pathlib
 from collections.abc import Callable
@@ -19,7 +21,7 @@ from tfsaver.tensor_bundle.renaming import rename_bundle
 from tfsaver.tensor_bundle.writer import BundleWriter
 
 OLD, NEW = np.arange(1000, dtype=np.float32), np.arange(1000, dtype=np.float32)[::-1].copy()
-CALLS = ("open_for_writing", "replace", "link", "remove", "sync_directory")
+CALLS = ("open_for_writing", "create", "replace", "link", "remove", "sync_directory")
 
 
 class Killed(BaseException):
@@ -246,3 +248,121 @@ def test_sync_that_fails_after_the_step_brings_the_old_bundle_back(tmp_path: pat
         assert names(tmp_path) == before
         if num_old_shards:
             np.testing.assert_array_equal(value_in(prefix), OLD)
+
+
+def refuse_locks(*_: Any) -> None:
+    """As a file system does that has no locks."""
+    raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+@pytest.mark.parametrize(("num_old_shards", "num_shards"), [(0, 1), (1, 1), (2, 1), (2, 2)])
+def test_without_locks_a_stop_at_any_call_leaves_the_old_or_the_new(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, has_links: bool, num_old_shards: int, num_shards: int
+) -> None:
+    monkeypatch.setattr(fcntl, "flock", refuse_locks)
+    if not has_links:
+        monkeypatch.setattr(file_io, "link", refuse)
+    seen = set()
+    for count in range(60):
+        directory = tmp_path / str(count)
+        directory.mkdir()
+        prefix = directory / "model"
+        if num_old_shards:
+            write(prefix, OLD, num_old_shards)
+        with pytest.MonkeyPatch.context() as patch:
+            stop_after(patch, count, Killed)
+            try:
+                write(prefix, NEW, num_shards)
+                is_finished = True
+            except Killed:
+                is_finished = False
+        if num_old_shards or (directory / "model.index").exists():
+            found = value_in(prefix)
+            seen.add(found.tobytes())
+            assert found.tobytes() in (OLD.tobytes(), NEW.tobytes())
+        if is_finished:
+            break
+        write(prefix, NEW + 1, num_shards)
+        np.testing.assert_array_equal(value_in(prefix), NEW + 1)
+    else:
+        pytest.fail("the save never ended")
+    assert NEW.tobytes() in seen
+    final = num_shards + 1 if num_old_shards == num_shards else num_shards
+    expected = ["model.index", *(f"model.data-{number:05d}-of-{final:05d}" for number in range(final))]
+    assert names(directory) == sorted(expected)
+
+
+def test_without_locks_an_error_before_the_step_leaves_the_old_bundle_and_no_other_file(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fcntl, "flock", refuse_locks)
+    write(tmp_path / "model", OLD, 2)
+    before = names(tmp_path)
+    for name in ("open_for_writing", "create", "replace", "sync_directory"):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(file_io, name, lambda *_: refuse("", name))  # noqa: B023 - called in this turn
+            with pytest.raises(OSError, match="not permitted"):
+                write(tmp_path / "model", NEW, 2)
+        np.testing.assert_array_equal(value_in(tmp_path / "model"), OLD)
+        assert names(tmp_path) == before
+
+
+def test_without_locks_files_that_another_writer_has_claimed_again_are_not_removed(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two writers see one old bundle; until the second would remove it, a third uses the names for its data."""
+    monkeypatch.setattr(fcntl, "flock", refuse_locks)
+    prefix = tmp_path / "model"
+    write(prefix, OLD)
+    replace = file_io.replace
+    is_inner = False
+
+    def others_first(source: str, target: str) -> None:
+        nonlocal is_inner
+        if target.endswith(".index") and not is_inner:
+            is_inner = True
+            write(prefix, OLD + 1)
+            write(prefix, OLD + 2)
+            assert (tmp_path / "model.data-00000-of-00001").exists()
+        replace(source, target)
+
+    monkeypatch.setattr(file_io, "replace", others_first)
+    write(prefix, NEW)
+    np.testing.assert_array_equal(value_in(prefix), NEW)
+    assert (tmp_path / "model.data-00000-of-00001").exists()
+
+
+def save_again_and_again(prefix: pathlib.Path, value: float) -> None:
+    fcntl.flock = refuse_locks
+    for number in range(30):
+        with BundleWriter(prefix, num_shards=2, durable=False) as writer:
+            for index in range(4):
+                writer.add(f"w{index}", OLD + value + number + index, shard_id=index % 2)
+
+
+def test_without_locks_what_two_writers_of_a_prefix_leave_is_whole(tmp_path: pathlib.Path) -> None:
+    write(tmp_path / "model", OLD, 2)
+    context = multiprocessing.get_context("fork")
+    writers = [context.Process(target=save_again_and_again, args=(tmp_path / "model", 100.0 * k)) for k in range(2)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert [writer.exitcode for writer in writers] == [0, 0]
+    value_in(tmp_path / "model")
+    assert not any(".tmp" in name for name in names(tmp_path))
+
+
+def test_without_locks_renamed_and_merged_bundles_replace_others(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fcntl, "flock", refuse_locks)
+    write(tmp_path / "other", NEW)
+    rename_bundle(str(tmp_path / "other"), str(tmp_path / "model"))
+    np.testing.assert_array_equal(value_in(tmp_path / "model"), NEW)
+    assert names(tmp_path) == ["model.data-00000-of-00001", "model.index"]
+    write(tmp_path / "part", OLD)
+    merge_bundles([tmp_path / "part"], tmp_path / "model")
+    np.testing.assert_array_equal(value_in(tmp_path / "model"), OLD)
+    assert names(tmp_path) == ["model.data-00000-of-00002", "model.data-00001-of-00002", "model.index"]

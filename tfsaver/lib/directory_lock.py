@@ -2,8 +2,8 @@
 
 The lock leaves no file behind, and a process that dies releases it. It holds between threads as well, since each holder
 opens the directory anew; a thread that has it may take it again. Where there is no such lock (a store behind a URL, some
-network mounts) the block runs without one: what is written atomically stays whole, and the last of two writers at the same
-moment wins.
+network mounts) the block runs without one, and is told so: what is written atomically stays whole, and the last of two
+writers at the same moment wins.
 
 A forked child has copies of all descriptors, and a lock lasts as long as any of them: the child closes those of locks that
 its parent's other threads hold or wait for. A child that outlives its parent would otherwise keep the directory locked.
@@ -51,14 +51,17 @@ if hasattr(os, "register_at_fork"):
 
 
 @contextlib.contextmanager
-def directory_lock(directory: str) -> Iterator[None]:
+def directory_lock(directory: str) -> Iterator[bool]:
     """Holds the lock of a directory for a block, waiting for whoever holds it.
+
+    Yields:
+        Whether it is held: not if there is no such lock.
 
     Raises:
         FileNotFoundError: There is no such directory.
     """
-    with _locked(directory, wait=True):
-        yield
+    with _locked(directory, wait=True) as is_held:
+        yield is_held
 
 
 @contextlib.contextmanager

@@ -59,6 +59,7 @@ class FileSystem(Protocol):
 
     def open_for_reading(self, path: str, descriptors: DescriptorCache | None) -> RandomAccessFile: ...
     def open_for_writing(self, path: str, target: str | None, durable: bool) -> WritableFile: ...
+    def create(self, path: str) -> None: ...
     def exists(self, path: str) -> bool: ...
     def is_directory(self, path: str) -> bool: ...
     def list_directory(self, path: str) -> list[str]: ...
@@ -258,6 +259,16 @@ def open_for_writing(path: str, target: str | None = None, durable: bool = False
         WriteError: The system refuses it.
     """
     return file_system(path).open_for_writing(path, target, durable)
+
+
+def create(path: str) -> None:
+    """Makes an empty file, unless its name is taken: of several processes, one succeeds.
+
+    Raises:
+        FileExistsError: The name is taken; in a store this is a WriteError.
+        WriteError: The system refuses it.
+    """
+    file_system(path).create(path)
 
 
 def open_temporary(path: str, *, durable: bool = False, exclusive: bool = False) -> WritableFile:

@@ -399,6 +399,16 @@ def open_for_writing(path: str, target: str | None, durable: bool) -> LocalWrita
     return LocalWritableFile(path, target, durable)
 
 
+def create(path: str) -> None:
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise write_error(path, error) from error
+    os.close(descriptor)
+
+
 def exists(path: str) -> bool:
     return os.path.exists(path)
 

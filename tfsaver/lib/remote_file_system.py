@@ -303,6 +303,10 @@ class _JustSeen(threading.local):
 _just_seen = _JustSeen()
 
 
+def create(path: str) -> None:
+    RemoteWritableFile(path, exclusive=True).close()
+
+
 def exists(path: str) -> bool:
     system, inner = _resolve(path)
     try:

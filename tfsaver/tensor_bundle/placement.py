@@ -15,9 +15,15 @@ Where a new bundle has as many shards as the old one, it makes a detour by a bun
     6  model.index                                 says one shard
     7  model.data-0000?-of-00002                   go
 
-In an object store a rename is a copy, and there are no links and no locks. Data are written under names that the index there
-does not use, with one shard more where it has as many, and the upload of the index is the step; an upload does not take the
-place of data that somebody else has written meanwhile. What the old index used is removed afterwards.
+Without a lock (in an object store, and where the file system refuses `flock`), another writer of the same prefix may be at
+work. Every data file then gets a name that no index uses, with one shard more where the old bundle has as many:
+
+    1  model.data-0000?-of-00002                   claimed by exclusive creation; a name that is taken means another number
+    2  the data get these names                    in a store they are uploaded under them
+    3  model.index                                 the step: a rename, or the end of an upload
+    4  what the index before that one used goes    see `_Generation`
+
+The index that is there last is whole, and so are the data that it uses. Nothing goes back after 3: others may have gone on.
 
 Whoever looks at any moment, or finds what a stop at any moment has left, finds the old bundle whole or the new one. Until
 all is done, every index that was or will be is kept under a temporary name as well. It brings the old bundle back where
@@ -28,6 +34,8 @@ has no links, the bundle stays as it is after 4. One process at a time places fi
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import os
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -72,10 +80,13 @@ def place_bundle(
         OSError: The system refuses something.
     """
     if file_io.is_remote(prefix):
-        _place_in_store(prefix, data_paths, header, entries, names)
+        _place_without_lock(prefix, data_paths, header, entries, names, durable=False, keeps_data=False)
         return
     try:
-        with directory_lock(file_io.split(prefix)[0]):
+        with directory_lock(file_io.split(prefix)[0]) as is_held:
+            if not is_held:
+                _place_without_lock(prefix, data_paths, header, entries, None, durable=durable, keeps_data=keeps_data)
+                return
             placement = _Placement(prefix, header, entries, durable, like)
             try:
                 placement.place(data_paths, keeps_data)
@@ -101,8 +112,10 @@ class FileNames(NamedTuple):
 
 def file_names(prefix: str, num_shards: int) -> FileNames:
     """The names for a bundle of so many data files; in a store, names that the index there does not use."""
-    if not file_io.is_remote(prefix):
-        return FileNames(num_shards)
+    return _unused_names(prefix, num_shards) if file_io.is_remote(prefix) else FileNames(num_shards)
+
+
+def _unused_names(prefix: str, num_shards: int) -> FileNames:
     there = set(file_io.names_beginning(f"{prefix}."))
     base = file_io.split(prefix)[1]
     old = None
@@ -116,36 +129,149 @@ def file_names(prefix: str, num_shards: int) -> FileNames:
     return FileNames(number, old)
 
 
-def _place_in_store(
+def _place_without_lock(
     prefix: str,
     data_paths: Sequence[str],
     header: BundleHeader,
     entries: Iterable[tuple[bytes, bytes]],
     names: FileNames | None,
+    *,
+    durable: bool,
+    keeps_data: bool,
 ) -> None:
+    is_local = not file_io.is_remote(prefix)
+    directory = file_io.split(prefix)[0]
     named: list[str] = []
+    replaced = None
     try:
-        if names is None:
+        if is_local:
+            names = _claim_names(prefix, header.num_shards, named)
+        elif names is None:
             names = file_names(prefix, header.num_shards)
         for shard_id in range(names.num_shards):
             path = naming.data_path(prefix, shard_id, names.num_shards)
-            if shard_id >= len(data_paths):
-                file_io.open_for_writing(path).close()
-            else:
-                file_io.replace(data_paths[shard_id], path)
+            if shard_id < len(data_paths):
+                if not (keeps_data and _link(data_paths[shard_id], path)):
+                    file_io.replace(data_paths[shard_id], path)
+            elif not is_local:
+                file_io.create(path)
             named.append(path)
-        with file_io.atomic_writer(naming.index_path(prefix)) as file:
+        if durable:
+            file_io.sync_directory(directory)
+        with file_io.atomic_writer(naming.index_path(prefix), durable=False) as file:
             _write_table(file, BundleHeader(names.num_shards, header.byte_order), entries)
+            if durable:
+                file.sync()
+            if is_local:
+                # As late as can be: what another writer replaces between this and the step, nobody removes.
+                replaced = _Generation.found_at(prefix)
     except BaseException:
-        for path in {*named, *data_paths}:
-            with contextlib.suppress(OSError):
-                file_io.remove(path)
+        if names is None or not _is_used(prefix, names.num_shards):
+            for path in reversed(dict.fromkeys((*named, *(() if is_local else data_paths)))):
+                with contextlib.suppress(OSError):
+                    file_io.remove(path)
         raise
-    if names.old not in (None, names.num_shards):
-        for shard_id in range(names.old):
-            # Without this the new bundle is as good; the doctor names what is left.
-            with contextlib.suppress(OSError):
-                file_io.remove(naming.data_path(prefix, shard_id, names.old))
+    if durable:
+        file_io.sync_directory(directory)
+    if replaced is not None and replaced.num_shards != names.num_shards:
+        replaced.remove(prefix)
+    if not is_local and names.old not in (None, names.num_shards):
+        # Without this the new bundle is as good; the doctor names what is left.
+        _remove_data(prefix, names.old)
+
+
+def _claim_names(prefix: str, num_shards: int, claimed: list[str]) -> FileNames:
+    """Makes empty files under names that no index uses; `claimed` lists them as they are made."""
+    while True:
+        names = _unused_names(prefix, num_shards)
+        try:
+            # A number belongs to whoever has the first file. The others are missing then: they go before it does.
+            for shard_id in range(names.num_shards):
+                path = naming.data_path(prefix, shard_id, names.num_shards)
+                file_io.create(path)
+                claimed.append(path)
+        except FileExistsError:
+            while claimed:
+                file_io.remove(claimed.pop())
+        else:
+            return names
+
+
+def _is_used(prefix: str, num_shards: int) -> bool:
+    """Whether the index uses, or may use, data files of that number."""
+    try:
+        return num_shards_of(prefix) == num_shards
+    except DataLossError:
+        return False
+    except OSError:
+        return True
+
+
+def _remove_data(prefix: str, num_shards: int) -> None:
+    # The first one last: as long as it is there, nobody else takes the number.
+    for shard_id in reversed(range(num_shards)):
+        with contextlib.suppress(OSError):
+            file_io.remove(naming.data_path(prefix, shard_id, num_shards))
+
+
+class _Generation(NamedTuple):
+    """The data files of one index, told from later ones of the same names.
+
+    Two writers may have replaced the same index, and a third may have claimed its names as soon as the first of them has
+    removed the files. Whoever removes files of a generation has first created a file named after it, exclusively, and has
+    then looked whether the generation still is there: no other process can remove it meanwhile. A process that is killed
+    with that file leaves this generation's files behind, and keeps no one from anything else.
+    """
+
+    num_shards: int
+    identity: tuple[int, ...]
+
+    @classmethod
+    def found_at(cls, prefix: str) -> _Generation | None:
+        """The generation that the index uses; None if there is none, or if it changes at this moment."""
+        index_path = naming.index_path(prefix)
+        with contextlib.suppress(OSError, SaverError):
+            before = _identity(index_path)
+            num_shards = num_shards_of(prefix)
+            if num_shards is not None:
+                identity = _identity(naming.data_path(prefix, 0, num_shards))
+                # If the index is still the same, so were the data when they were looked at.
+                if _identity(index_path) == before:
+                    return cls(num_shards, identity)
+        return None
+
+    def remove(self, prefix: str) -> None:
+        """Removes the files if nobody has done so, or is about to; their index has been replaced."""
+        digest = hashlib.sha256(repr(tuple(self)).encode()).hexdigest()
+        claim = f"{naming.index_path(prefix)}.tmp{digest[:10]}"
+        with contextlib.suppress(OSError):
+            file_io.create(claim)
+            try:
+                if _identity(naming.data_path(prefix, 0, self.num_shards)) == self.identity:
+                    _remove_data(prefix, self.num_shards)
+            finally:
+                file_io.remove(claim)
+
+
+def _identity(path: str) -> tuple[int, ...]:
+    status = os.stat(path)
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _link(source: str, target: str) -> bool:
+    """Gives a file a second name, in the place of any that has it; returns whether the file system can do that."""
+    temporary = file_io.temporary_name(target)
+    try:
+        file_io.link(source, temporary)
+    except OSError:
+        return False
+    try:
+        file_io.replace(temporary, target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            file_io.remove(temporary)
+        raise
+    return True
 
 
 def write_index(
@@ -279,7 +405,7 @@ class _Placement:
                 named.add(shard_id)
                 file_io.open_for_writing(target).close()
             else:
-                if not (keeps_data and self._link(data_paths[shard_id], target)):
+                if not (keeps_data and _link(data_paths[shard_id], target)):
                     file_io.replace(data_paths[shard_id], target)
                 named.add(shard_id)
         self._sync()
@@ -305,25 +431,10 @@ class _Placement:
             source = naming.data_path(self._prefix, shard_id, num_shards)
             target = naming.data_path(self._prefix, shard_id, self._header.num_shards)
             named.add(shard_id)
-            if not self._link(source, target):
+            if not _link(source, target):
                 return
         self._sync()
         self._switch(index, back)
-
-    def _link(self, source: str, target: str) -> bool:
-        """Gives a file a second name, in the place of any that has it; returns whether the file system can do that."""
-        temporary = file_io.temporary_name(target)
-        try:
-            file_io.link(source, temporary)
-        except OSError:
-            return False
-        try:
-            file_io.replace(temporary, target)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                file_io.remove(temporary)
-            raise
-        return True
 
     def _sync(self) -> None:
         if self._durable:

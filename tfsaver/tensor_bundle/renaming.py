@@ -27,7 +27,7 @@ def rename_bundle(prefix: str, new_prefix: str, *, durable: bool = True) -> None
     """
     index_path, new_index_path = naming.index_path(prefix), naming.index_path(new_prefix)
     directory = file_io.split(new_prefix)[0]
-    with directory_lock(directory), contextlib.closing(file_io.open_for_reading(index_path)) as file:
+    with directory_lock(directory) as is_held, contextlib.closing(file_io.open_for_reading(index_path)) as file:
         table = Table(file)
         header = decode_header(table.first_value(HEADER_KEY), index_path)
         data_paths = [naming.data_path(prefix, shard_id, header.num_shards) for shard_id in range(header.num_shards)]
@@ -35,9 +35,12 @@ def rename_bundle(prefix: str, new_prefix: str, *, durable: bool = True) -> None
         if durable:
             for path, new_path in zip((*data_paths, index_path), (*new_data_paths, new_index_path), strict=True):
                 file_io.sync_file(path, new_path)
-        if file_io.exists(new_index_path):
-            place_bundle(new_prefix, data_paths, header, _Entries(table), durable=durable, like=index_path)
-            file_io.remove(index_path)
+        if not is_held or file_io.exists(new_index_path):
+            place_bundle(
+                new_prefix, data_paths, header, _Entries(table), durable=durable, keeps_data=not is_held, like=index_path
+            )
+            for path in (index_path, *(() if is_held else data_paths)):
+                file_io.remove(path)
             return
         _rename_all(zip(data_paths, new_data_paths, strict=True), (index_path, new_index_path), durable)
 
