@@ -196,6 +196,14 @@ def test_every_source_has_a_page(form: str, tmp_path: pathlib.Path) -> None:
     assert tensors["stats"][1][:2] == [0, 3]
 
 
+def test_the_description_of_objects_is_not_of_the_model(tmp_path: pathlib.Path) -> None:
+    tfsaver.save({"net": {"w": np.ones(3)}}, tmp_path / "tree", durable=False)
+    facts = report(tmp_path / "tree", tmp_path / "page.html")
+    roles = {name: facts["roles"][role] for name, role in zip(facts["tensors"]["name"], facts["tensors"]["role"], strict=True)}
+    assert {name for name, role in roles.items() if role == "structure"} == {name for name in roles if name.startswith("_")}
+    assert any("w" in line for _, line in facts["objects"]["lines"])
+
+
 def test_select_chooses_the_tensors_of_the_page(tmp_path: pathlib.Path) -> None:
     prefix = write(tmp_path / "m")
     assert report(prefix, tmp_path / "page.html", select="bias")["tensors"]["name"] == ["net/dense/bias"]

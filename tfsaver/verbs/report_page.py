@@ -27,7 +27,7 @@ from tfsaver.checkpoint.checkpoint_reader import CheckpointReader
 from tfsaver.checkpoint.editing.diff import TensorDifference
 from tfsaver.checkpoint.measuring import Measures
 from tfsaver.checkpoint.names.name_steps import split_attribute
-from tfsaver.checkpoint.objects.object_graph import read_object_graph
+from tfsaver.checkpoint.objects.object_graph import DESCRIPTIONS, read_object_graph
 from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.errors import SaverError
 from tfsaver.saved_model.loader import SavedModel, format_tags
@@ -35,7 +35,8 @@ from tfsaver.saved_model.signature_def import Signature, SignatureTensor, natura
 from tfsaver.verbs import survey as surveying
 from tfsaver.verbs.survey import Survey, TensorRow
 
-ROLES = ("model", "average", "optimizer", "metric", "iterator")
+# What a tensor is for; `structure` describes the objects or the tree that the others are of.
+ROLES = ("model", "average", "optimizer", "metric", "iterator", "structure")
 # Past that, a tree is of use to nobody, and the browser lays out every line.
 _MAX_OBJECT_LINES = 20_000
 # Rows of the heatmap, those that change most.
@@ -169,6 +170,8 @@ def _tensors(subject: Subject) -> dict[str, Any]:
 
 
 def _role(row: TensorRow) -> str:
+    if row.info.name in DESCRIPTIONS:
+        return "structure"
     if row.average_of is not None:
         return "average"
     return "model" if row.training is None else row.training.role

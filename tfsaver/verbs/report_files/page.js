@@ -256,8 +256,8 @@
     { title: "Type", width: 76, key: dtype },
     { title: "Shape", width: 104, key: (i) => (tensors.shape[i] || []).reduce((product, each) => product * each, 1), text: shape, descends: true },
     { title: "Size", width: 82, key: (i) => tensors.bytes[i], text: (i) => size(tensors.bytes[i]), kind: "number", descends: true },
-    { title: "Min", width: 80, key: (i) => stat(i, 0), kind: "number" },
-    { title: "Max", width: 80, key: (i) => stat(i, 1), kind: "number", descends: true },
+    { title: "Min", width: 88, key: (i) => stat(i, 0), kind: "number" },
+    { title: "Max", width: 88, key: (i) => stat(i, 1), kind: "number", descends: true },
     { title: "Norm", width: 80, key: (i) => stat(i, 3), kind: "number", descends: true },
     { title: "NaN, inf", width: 82, key: (i) => (tensors.stats[i] ? stat(i, 4) + stat(i, 5) : null), kind: "number", descends: true },
     { title: "Values", width: 104, key: null },
@@ -354,17 +354,18 @@
 
   /** A name whose middle is cut where the column is too narrow, behind the colour of its role. */
   function cut(index) {
-    const name = names[index];
+    // What TensorFlow 2 writes behind every variable's path says nothing.
+    const name = names[index].replace(/\/\.ATTRIBUTES\/VARIABLE_VALUE$/, "");
     const at = Math.max(0, name.length - 22);
     const role = facts.roles[tensors.role[index]];
-    return element("div", { class: "cut", title: `${name} (${role})` },
+    return element("div", { class: "cut", title: `${names[index]} (${role})` },
       element("i", { class: `swatch role-${tensors.role[index]}` }), element("b", { class: "unseen" }, `${role}: `),
       element("span", { class: "head" }, name.slice(0, at)), element("span", { class: "tail" }, name.slice(at)));
   }
 
   function spark(index) {
     const found = tensors.histogram[index];
-    if (!found) return "";
+    if (!found || found[2].length < 2) return "";
     const counts = found[2];
     const most = Math.max(...counts);
     const image = vector("svg", { class: "spark", viewBox: `0 0 ${counts.length} 20`, preserveAspectRatio: "none", "aria-hidden": "true" });
@@ -523,6 +524,8 @@
       else if (event.key === "Enter" || event.key === " ") { event.preventDefault(); choose(order[focused]); }
     });
     $("body").addEventListener("focusin", (event) => { const place = placeOf(event); if (place >= 0) focused = place; });
+    // As high as its rows, up to what the style allows.
+    $("rows").style.height = `${Math.min(560, (numTensors + 2) * ROW_HEIGHT + 12)}px`;
     drawColumns();
     filter();
     $("details").append(element("p", { class: "hint" }, "Choose a tensor to see its numbers and its histogram."));
