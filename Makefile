@@ -46,7 +46,7 @@ PACKAGING := setup.cfg pyproject.toml $(wildcard setup.py) $(shell find protos -
 help:
 	@echo "make demo         train, save, read without TensorFlow, restore: three small processes"
 	@echo "make test         every test, with TensorFlow (PYTEST_ARGS='-k table' narrows them)"
-	@echo "make lint         ruff, mypy, import-linter"
+	@echo "make lint         ruff, mypy, import-linter, the phrases of .ci/style.py"
 	@echo "make docs         the documentation site, into build/site"
 	@echo "make bench        how fast it is, beside others, into docs/speed.md (BENCH_ARGS='--only save' prints a part)"
 	@echo "make evidence     saves that are stopped and refused at every system call: the tables of docs/evidence.md"
@@ -67,6 +67,7 @@ lint: $(VENV)/.stamp-test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python .ci/style.py
 
 docs: $(DOCS_VENV)/.stamp
 	NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs build --quiet --clean --strict

@@ -57,9 +57,9 @@ def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
     if uri in _ROOT_PAGES:
         up = "../" * uri.count("/")
         return re.sub(rf"\]\({re.escape(up)}docs/", f"]({up}", markdown)
-    if "/" not in uri:
-        return markdown.replace("](../benchmarks/)", "](benchmarks/README.md)").replace("](../", "](")
-    return markdown
+    # Out of docs/, one directory up from the page or two.
+    up = "../" * (uri.count("/") + 1)
+    return markdown.replace(f"]({up}benchmarks/)", f"]({up}benchmarks/README.md)").replace(f"]({up}", f"]({up[3:]}")
 
 
 # ---- the API ----

@@ -10,12 +10,13 @@ import shlex
 
 import pytest
 
+from tests.document_blocks import blocks
+
 _README = pathlib.Path(__file__).resolve().parent.parent / "README.md"
-_BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def _blocks() -> list[tuple[str, str]]:
-    return _BLOCK.findall(_README.read_text("utf-8"))
+    return blocks(_README)
 
 
 def _needs_session(text: str) -> bool:
@@ -33,28 +34,28 @@ def _run_after_the_first(program: str) -> tuple[dict[str, object], str]:
     Returns:
         The names that it leaves, and the block that follows: what it prints, if it prints anything.
     """
-    blocks = _blocks()
+    found = _blocks()
     namespace: dict[str, object] = {}
-    first = next(text for language, text in blocks if language == "python")
+    first = next(text for language, text in found if language == "python")
     exec(compile(first, "README.md", "exec"), namespace)
-    number = next(number for number, (_, text) in enumerate(blocks) if f"import {program}\n" in text)
-    exec(compile(blocks[number][1], f"README.md, block {number}", "exec"), namespace)
-    return namespace, blocks[number + 1][1]
+    number = next(number for number, (_, text) in enumerate(found) if f"import {program}\n" in text)
+    exec(compile(found[number][1], f"README.md, block {number}", "exec"), namespace)
+    return namespace, found[number + 1][1]
 
 
 def test_python_blocks_run_and_print_what_stands_below_them(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     namespace: dict[str, object] = {}
-    blocks = _blocks()
+    found = _blocks()
     num_run = 0
-    for number, (language, text) in enumerate(blocks):
+    for number, (language, text) in enumerate(found):
         if language != "python" or _needs_other_program(text):
             continue
         exec(compile(text, f"README.md, block {number}", "exec"), namespace)
         num_run += 1
         printed = capsys.readouterr().out
         if printed:
-            assert printed == blocks[number + 1][1]
+            assert printed == found[number + 1][1]
     assert num_run >= 2
 
 

@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="OP",
         action="append",
         default=[],
-        help="operations that are no finding, separated by commas; * stands for any text; may be repeated",
+        help="operations to ignore, separated by commas; * stands for any text; may be repeated",
     )
     add_common(
         parser, epilog=_EPILOG, verbose="list what is expected, allowed or dead, too", quiet="print only findings that count"

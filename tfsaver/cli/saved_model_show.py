@@ -41,7 +41,7 @@ The report in the JSON document:
                   concrete_function)
   graphs.signatures
                   key, method_name, inputs and outputs: key, kind ("dense", "sparse", or a class such as
-                  "RaggedTensorSpec"), tensors (names), dtype (null if there is none), shape (null if its rank is
+                  "RaggedTensorSpec"), tensors (names), dtype (null without one), shape (null if its rank is
                   unknown, null for an unknown size), has_default
   variables       name, program_name ("" if unknown), dtype, shape, num_parameters, num_bytes
   constants       name, dtype, shape, num_bytes of the weights of a frozen graph

@@ -15,7 +15,7 @@ HELP = "Write some of a checkpoint's tensors as a checkpoint, and report what is
 
 _EPILOG = f"""\
 Patterns are regular expressions that may match anywhere in a name: ^bert/ is a scope, /kernel$ an ending. A tensor is kept
-if it matches a --select pattern, or there is none, and matches no --exclude pattern.
+if it matches a --select pattern, or no such pattern is given, and matches no --exclude pattern.
 
 In an object-based checkpoint, objects that lose all their values are removed too; the save counter stays, because
 tf.train.Checkpoint requires it. {editing.META_NOT_COPIED}

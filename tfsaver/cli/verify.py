@@ -29,7 +29,7 @@ examples:
 
 The report in the JSON document:
   ok              whether all checkpoints are sound
-  checkpoints     path, checkpoint (the prefix; null if there is none), ok, num_tensors, num_bytes, problems (where,
+  checkpoints     path, checkpoint (the prefix; null without one), ok, num_tensors, num_bytes, problems (where,
                   error), unverified (null, or why the values cannot be verified), error (null, or why it could not be
                   verified: class, message, facts)
 """
