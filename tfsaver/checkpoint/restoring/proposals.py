@@ -90,6 +90,7 @@ class Proposals:
         likely = renames.most_likely(fitting)
         scopes = _Scopes(dict(known or {}), {name: candidates[key] for name, key in likely.matches.items()})
         self.matches = {name: key for name, key in likely.matches.items() if scopes.allows(name, candidates[key])}
+        self._drop_outranked()
         self._take_recipes()
         self._follow(self.matches, _Scopes(dict(known or {}), self._spelled(self.matches)))
         self.matches = {name: self.matches[name] for name in missing if name in self.matches}
@@ -111,9 +112,20 @@ class Proposals:
         }
         return missing, {key: spelling for key, spelling in self._candidates.items() if key not in taken}
 
-    def _take_recipes(self) -> None:
-        """Names that agree where shapes differ by axes of size 1 or by an order of the axes."""
-        missing, candidates = self._open()
+    def _drop_outranked(self) -> None:
+        """Drops a match whose name agrees less than that of a tensor that would fit by a recipe: neither is certain."""
+        matched = {name: self._missing[name] for name in self.matches}
+        pools = self._by_recipes(matched, self._candidates)
+        for name, pool in pools.items():
+            key = self.matches[name]
+            rivals = {**pool, key: self._candidates[key]}
+            if pool and renames.most_likely({name: rivals}).matches.get(name) != key:
+                del self.matches[name]
+
+    def _by_recipes(
+        self, missing: Mapping[str, WantedTensor | None], candidates: Mapping[str, str]
+    ) -> dict[str, dict[str, str]]:
+        """The candidates of each name that have its role, and fit by a recipe."""
         alike: dict[object, list[str]] = {}
         for key, spelling in candidates.items():
             alike.setdefault((renames.scope_and_role(spelling)[1], *_sizes(self._info_of(key).shape)), []).append(key)
@@ -127,6 +139,11 @@ class Proposals:
                 for key in keys
                 if self._may(name, key) and recipe_for(self._info_of(key), tensor) is not None
             }
+        return pools
+
+    def _take_recipes(self) -> None:
+        """Names that agree where shapes differ by axes of size 1 or by an order of the axes."""
+        pools = self._by_recipes(*self._open())
         scopes = _Scopes({}, self._spelled(self.matches))
         for name, key in renames.most_likely({name: pool for name, pool in pools.items() if pool}).matches.items():
             tensor = self._missing[name]
