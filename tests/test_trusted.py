@@ -57,7 +57,7 @@ OF_DIRECTORIES: dict[str, Act] = {
 }
 # Proved where there is a SavedModel, a program, or a file of another kind.
 ELSEWHERE = {
-    "compare", "edit_saved_model", "export_saved_model", "freeze_saved_model", "identify", "load_saved_model",
+    "Saver", "compare", "edit_saved_model", "export_saved_model", "freeze_saved_model", "identify", "load_saved_model",
     "merge_bundles", "merge_saved_models", "restore",
 }  # fmt: skip
 

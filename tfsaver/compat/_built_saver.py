@@ -16,6 +16,7 @@ import numpy as np
 
 from tfsaver import schemas
 from tfsaver.checkpoint.editing.cast import as_dtype
+from tfsaver.checkpoint.execution import DryRun
 from tfsaver.checkpoint.losses import Losses
 from tfsaver.checkpoint.names.name_map import NameMapLike
 from tfsaver.checkpoint.retention import Retention as Policy
@@ -63,7 +64,7 @@ class BuiltSaver(KeptCheckpoints):
         cast: bool | None = None,
         scope: Scope = None,
         strict: bool | None = None,
-        dry_run: bool | None = None,
+        dry_run: DryRun | None = None,
         trusted: bool | None = None,
         initialize_missing: bool | None = None,
         averages: bool | None = None,

@@ -20,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from tfsaver.checkpoint.checkpoint_reader import CheckpointReader
+from tfsaver.checkpoint.execution import DryRun
 from tfsaver.checkpoint.match_report import MatchReport
 from tfsaver.compat import _matching, _paths, _transfer
 from tfsaver.compat._binding import Binding
@@ -42,7 +43,7 @@ def restore_variables(
     *,
     reshape: bool = False,
     strict: bool = True,
-    dry_run: bool = False,
+    dry_run: DryRun = False,
     trusted: bool = True,
 ) -> MatchReport:
     """Gives variables the values of a checkpoint.
@@ -54,7 +55,7 @@ def restore_variables(
         reshape: Whether a tensor takes the variable's shape when it has as many elements.
         strict: Whether anything that is missing or does not fit is an error, and no variable changes then. Otherwise
             what fits is restored, and the report says what was not.
-        dry_run: Whether to change nothing, and to report what would be restored.
+        dry_run: Whether to change nothing, and to report what would be restored; with ``"values"`` it is also verified.
         trusted: Whether a symbolic link may lead out of the checkpoint's directory.
 
     Returns:
@@ -76,6 +77,8 @@ def restore_variables(
             # Found again when it is assigned; here it shows what cannot be assigned while nothing has been.
             item.binding.variable.check_assignable(_value_shape(item, reshape))
         if dry_run:
+            if dry_run == "values":
+                reader.verify_tensors({item.tensor.key for item in matches})
             return report
         if report.num_bytes <= HELD_SIZE:
             with ThreadPoolExecutor(1, "tfsaver-restore") as pool:

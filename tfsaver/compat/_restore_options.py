@@ -14,6 +14,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
+from tfsaver.checkpoint.execution import DryRun
 from tfsaver.checkpoint.names.name_map import NameMap, NameMapLike, as_name_map
 from tfsaver.checkpoint.names.name_steps import RenameTogether
 from tfsaver.checkpoint.selection import Select, as_selection
@@ -46,7 +47,7 @@ class RestoreOptions:
     scope: Scope = None
     select: Select = None
     strict: bool | None = None
-    dry_run: bool | None = None
+    dry_run: DryRun | None = None
     trusted: bool | None = None
     initialize_missing: bool | None = None
     averages: bool | None = None

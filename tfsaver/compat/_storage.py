@@ -213,7 +213,7 @@ class Storage:
                 path,
                 reshape=variables.reshape,
                 strict=is_strict,
-                dry_run=bool(options.dry_run),
+                dry_run=options.dry_run or False,
                 trusted=trusted,
             )
         if variables.reshape:
@@ -231,7 +231,7 @@ class Storage:
                     cast=bool(options.cast),
                     accept_guesses=bool(options.accept_guesses),
                     strict=is_strict,
-                    dry_run=bool(options.dry_run),
+                    dry_run=options.dry_run or False,
                 )
             except RestoreError as error:
                 # In the words that TensorFlow has, where it has some.

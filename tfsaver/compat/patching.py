@@ -33,6 +33,7 @@ from collections.abc import Callable, Iterable, Iterator
 from types import ModuleType
 from typing import Any, NamedTuple, TypeVar
 
+from tfsaver.checkpoint.execution import DryRun
 from tfsaver.checkpoint.names.name_map import NameMapLike
 from tfsaver.checkpoint.selection import Select
 from tfsaver.compat import _restart, _tensorflow
@@ -147,7 +148,7 @@ def patch_tensorflow(
     scope: Scope = None,
     select: Select = None,
     strict: bool | None = None,
-    dry_run: bool | None = None,
+    dry_run: DryRun | None = None,
     trusted: bool | None = None,
     initialize_missing: bool | None = None,
     averages: bool | None = None,

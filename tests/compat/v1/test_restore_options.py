@@ -249,3 +249,21 @@ def test_error_says_what_is_at_a_path_that_is_no_checkpoint(tf: Any, session: An
         train.Saver([w]).restore(session, tmp_path / "model")
     with pytest.raises(ValueError, match=r"^Can't load save_path when it is None.*restore_latest"):
         train.Saver([w]).restore(session, None)
+
+
+def test_link_that_leads_out_is_refused_unless_trusted(tf: Any, session: Any, tmp_path: pathlib.Path) -> None:
+    w = tf.compat.v1.get_variable("w", [3], use_resource=True)
+    (tmp_path / "run").mkdir()
+    path = tfsaver.save_checkpoint({"w": np.full(3, 4, np.float16)}, tmp_path / "run" / "model", durable=False)
+    data = tmp_path / "run" / "model.data-00000-of-00001"
+    os.replace(data, tmp_path / "moved")
+    os.symlink(tmp_path / "moved", data)
+    for act in (
+        lambda: train.Saver([w], trusted=False).restore(session, path, cast=True),
+        lambda: train.Saver([w]).restore(session, path, trusted=False),
+        lambda: train.Saver([w]).restore_latest(session, tmp_path / "run", cast=True, trusted=False),
+    ):
+        with pytest.raises((tf.errors.InvalidArgumentError, tf.errors.DataLossError), match="leads? out|outside"):
+            act()
+    train.Saver([w], trusted=False).restore(session, path, cast=True, trusted=True)
+    assert session.run(w).tolist() == [4] * 3

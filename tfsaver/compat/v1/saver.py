@@ -22,6 +22,7 @@ from typing import Any
 from tfsaver import schemas
 from tfsaver.checkpoint import checkpoint_location, checkpoint_management
 from tfsaver.checkpoint.checkpoint_state import STATE_FILE_NAME
+from tfsaver.checkpoint.execution import DryRun
 from tfsaver.checkpoint.match_report import MatchReport
 from tfsaver.checkpoint.names.name_map import NameMapLike
 from tfsaver.checkpoint.selection import Select
@@ -230,7 +231,7 @@ class Saver(BuiltSaver):
         scope: Scope = None,
         select: Select = None,
         strict: bool | None = None,
-        dry_run: bool | None = None,
+        dry_run: DryRun | None = None,
         trusted: bool | None = None,
         initialize_missing: bool | None = None,
         averages: bool | None = None,
@@ -251,7 +252,7 @@ class Saver(BuiltSaver):
             scope: Words in front of the names in the checkpoint, or the words there and the words here.
             select: The variables to restore: a `Selection`, or patterns of which one must occur in a name.
             strict: Whether it is an error when a tensor is missing or does not fit. Otherwise what fits is restored.
-            dry_run: Whether to report only: nothing is assigned.
+            dry_run: Whether to report only: nothing is assigned; with ``"values"`` all that would be restored is read, too.
             trusted: If false, a name in a file that leads out of the checkpoint's directory is an error.
             initialize_missing: Whether the graph's variables that have no value afterwards get their initial values. A
                 Saver that was made with ``strict=False``, or a patch with it, does so unless told otherwise.
@@ -305,7 +306,7 @@ class Saver(BuiltSaver):
         scope: Scope = None,
         select: Select = None,
         strict: bool | None = None,
-        dry_run: bool | None = None,
+        dry_run: DryRun | None = None,
         trusted: bool | None = None,
         initialize_missing: bool | None = None,
         averages: bool | None = None,
