@@ -16,7 +16,7 @@ import tfsaver
 from tfsaver.checkpoint import measuring
 from tfsaver.checkpoint.measuring import MAX_BINS, Measures, measure
 from tfsaver.checkpoint.tensor_source import ArraySource
-from tfsaver.framework import array_pieces
+from tfsaver.framework import array_pieces, dtypes
 
 
 def measured(numbers: np.ndarray[Any, Any], num_pieces: int) -> Measures:
@@ -90,6 +90,17 @@ def test_every_type_of_numbers_is_measured(numbers: np.ndarray[Any, Any]) -> Non
     found, damaged = measure(ArraySource({"t": numbers}))
     assert damaged == {}
     check(found["t"], numbers)
+
+
+@pytest.mark.parametrize("dtype", [each for each in dtypes.ALL if each.has_fixed_size], ids=str)
+def test_every_dtype_of_a_checkpoint_is_measured(dtype: dtypes.DType) -> None:
+    plain = dtype.numpy if dtype.numpy.names is None else dtype.numpy[0]
+    found, damaged = measure(ArraySource({"t": np.array([0, 1]).astype(np.int8).astype(plain).view(dtype.numpy)}))
+    assert damaged == {}
+    if "complex" in dtype.name:
+        assert found == {}
+    else:
+        check(found["t"], np.array([0, 1]))
 
 
 def test_strings_and_complex_numbers_are_read_and_not_measured() -> None:

@@ -205,7 +205,7 @@ def test_statistics_tell_whether_numbers_are_sound(trained: str, capsys: pytest.
     assert lines[5].split() == ["labels", "string", "[4]", "518", "B"]
     tensors = inspect_json(capsys, trained, "--stats", "--select", "bias|labels")["tensors"]
     assert [tensor["statistics"] for tensor in tensors] == [
-        {"min": 1.5, "max": 2.5, "mean": 2.0, "num_nan": 1, "num_infinite": 1},
+        {"min": 1.5, "max": 2.5, "mean": 2.0, "norm": pytest.approx(8.5**0.5), "num_nan": 1, "num_infinite": 1, "num_zero": 0},
         None,
     ]
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tfsaver.checkpoint.measuring import Measures, can_measure, measure
+from tfsaver.checkpoint.report import json_number
 from tfsaver.checkpoint.selection import Selectable
 from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.cli import output, scopes, screen, values
@@ -40,8 +42,8 @@ The report in the JSON document; sizes are bytes:
   files           path, shard_id (null for an index), size (null if it is missing)
   tensors         name, dtype, shape, num_parameters, num_bytes, pieces, optimizer (null, or name, slot, variable,
                   inferred), role (null, "optimizer", "metric", "iterator" or "average"), average_of (null, or the
-                  variable); with --stats also statistics (null, or min, max, mean, num_nan, num_infinite); with --values
-                  also value
+                  variable); with --stats also statistics (null, or min, max, mean, norm, num_nan, num_infinite,
+                  num_zero); with --values also value
   tensors.pieces  shard_id, offset, size (both null in V1), slice (null for a whole tensor, else "start,length" or "-" for
                   each dimension, joined by ":")
   totals          num_tensors, num_parameters, num_bytes of these tensors
@@ -213,7 +215,8 @@ def _table(
     if any(row.training or row.average_of for row in found.rows):
         add(screen.Column("role", style="dim"), [_role(row, arguments.verbose) for row in rows])
     if arguments.stats:
-        cells = [_statistics_cells(reader, row) for row in rows]
+        measures = _measures(reader, rows)
+        cells = [_statistics_cells(measures.get(row.info.name)) for row in rows]
         for number, title in enumerate(("min", "max", "mean", "nan", "inf")):
             add(screen.Column(title, is_number=True), [line[number] for line in cells])
     return columns, lines
@@ -241,8 +244,19 @@ def _role_name(row: TensorRow) -> str | None:
     return None if row.training is None else row.training.role
 
 
-def _statistics_cells(reader: TensorSource, row: TensorRow) -> list[str]:
-    found = values.statistics(reader[row.info.name], row.info.dtype)
+def _measures(reader: TensorSource, rows: Sequence[TensorRow]) -> dict[str, Measures]:
+    """What the values are like, by name; tensors of strings and complex numbers have no measures.
+
+    Raises:
+        DataLossError: A tensor is damaged.
+    """
+    found, damaged = measure(reader, [row.info.name for row in rows if can_measure(row.info)])
+    for error in damaged.values():
+        raise error
+    return found
+
+
+def _statistics_cells(found: Measures | None) -> list[str]:
     if found is None:
         return [""] * 5
     numbers = ["" if number is None else f"{number:.6g}" for number in (found.min, found.max, found.mean)]
@@ -278,6 +292,7 @@ def _document(
     reader: TensorSource, found: Survey, rows: Sequence[TensorRow], arguments: argparse.Namespace
 ) -> dict[str, Any]:
     objects = {"objects": objects_records(reader)} if arguments.objects else {}
+    measures = _measures(reader, rows) if arguments.stats else None
     return {
         "checkpoint": found.prefix,
         "format": found.format,
@@ -285,7 +300,7 @@ def _document(
         "num_shards": found.num_shards,
         "object_based": found.is_object_based,
         "files": [file._asdict() for file in survey.stored_files(reader, arguments.path)],
-        "tensors": [_record(reader, row, arguments) for row in rows],
+        "tensors": [_record(reader, row, arguments, measures) for row in rows],
         "totals": survey.totals(rows)._asdict(),
         "optimizers": [optimizer._asdict() for optimizer in survey.optimizer_totals(rows)],
         "without_optimizers": survey.totals(row for row in rows if row.optimizer is None)._asdict(),
@@ -294,7 +309,9 @@ def _document(
     }
 
 
-def _record(reader: TensorSource, row: TensorRow, arguments: argparse.Namespace) -> dict[str, Any]:
+def _record(
+    reader: TensorSource, row: TensorRow, arguments: argparse.Namespace, measures: Mapping[str, Measures] | None
+) -> dict[str, Any]:
     info = row.info
     record: dict[str, Any] = {
         "name": info.name,
@@ -318,11 +335,22 @@ def _record(reader: TensorSource, row: TensorRow, arguments: argparse.Namespace)
     if row.optimizer is not None:
         name, slot, variable, is_inferred, _ = row.optimizer
         record["optimizer"] = {"name": name, "slot": slot, "variable": variable, "inferred": is_inferred}
-    if arguments.stats or arguments.values:
-        array = reader[info.name]
-        if arguments.stats:
-            found = values.statistics(array, info.dtype)
-            record["statistics"] = found and found._asdict()
-        if arguments.values:
-            record["value"] = values.to_json(array)
+    if measures is not None:
+        record["statistics"] = _statistics_record(measures.get(info.name))
+    if arguments.values:
+        record["value"] = values.to_json(reader[info.name])
     return record
+
+
+def _statistics_record(found: Measures | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return {
+        "min": found.min,
+        "max": found.max,
+        "mean": found.mean,
+        "norm": json_number(found.norm),
+        "num_nan": found.num_nan,
+        "num_infinite": found.num_infinite,
+        "num_zero": found.num_zero,
+    }

@@ -1,10 +1,10 @@
-"""Arrays as text and as JSON, and the few numbers that tell whether one is sound."""
+"""Arrays as text and as JSON."""
 
 from __future__ import annotations
 
 import math
 import sys
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -15,18 +15,6 @@ Array = np.ndarray[Any, Any]
 # Elements past which numpy's text leaves out the middle, and characters past which a string's end is left out.
 THRESHOLD = 1000
 MAX_STRING_LENGTH = 200
-# Elements that are looked at together, as float64.
-_CHUNK = 1 << 20
-
-
-class Statistics(NamedTuple):
-    """Of a tensor's finite elements: None where there are none."""
-
-    min: float | None
-    max: float | None
-    mean: float | None
-    num_nan: int
-    num_infinite: int
 
 
 def format_array(array: Array, dtype: DType, *, is_whole: bool = False) -> str:
@@ -43,28 +31,6 @@ def to_json(array: Array) -> Any:
     Bytes of strings that are not UTF-8 are lone surrogates, as Python's surrogateescape has them.
     """
     return _jsonable(_plain(array).tolist())
-
-
-def statistics(array: Array, dtype: DType) -> Statistics | None:
-    """What a tensor's elements are like; None for strings and complex numbers."""
-    if not dtype.has_fixed_size or dtype.name.startswith("complex"):
-        return None
-    flat = _plain(array).reshape(-1)
-    low, high, total = math.inf, -math.inf, 0.0
-    num_finite = num_nan = 0
-    for start in range(0, len(flat), _CHUNK):
-        chunk = flat[start : start + _CHUNK].astype(np.float64)
-        num_nan += int(np.isnan(chunk).sum())
-        finite = chunk[np.isfinite(chunk)]
-        if len(finite):
-            num_finite += len(finite)
-            low, high = min(low, float(finite.min())), max(high, float(finite.max()))
-            # Divided first: a sum of large float64 may be past what float64 holds.
-            total += float((finite / len(flat)).sum())
-    if not num_finite:
-        return Statistics(None, None, None, num_nan, len(flat) - num_nan)
-    mean = total * (len(flat) / num_finite)
-    return Statistics(low, high, mean, num_nan, len(flat) - num_finite - num_nan)
 
 
 def _plain(array: Array) -> Array:
