@@ -88,13 +88,28 @@ def test_torch_example_runs(tmp_path, monkeypatch):
 
 
 def test_commands_have_these_verbs_and_options():
-    commands = [line for language, text in _blocks() if language == "sh" for line in text.splitlines()]
-    ours = [shlex.split(line, comments=True) for line in commands if line.startswith("tfsaver ")]
-    assert len(ours) >= 10
-    for _, verb, *arguments in ours:
+    assert _parse_commands(_README) >= 10
+
+
+@pytest.mark.parametrize("guide", sorted(_README.parent.glob("docs/*.md")), ids=lambda guide: guide.stem)
+def test_commands_of_guides_have_these_verbs_and_options(guide):
+    _parse_commands(guide)
+
+
+def _parse_commands(document: pathlib.Path) -> int:
+    commands = [
+        line
+        for language, text in blocks(document)
+        if language == "sh"
+        for line in text.replace("\\\n", " ").splitlines()
+    ]
+    ours = [re.split(r" (?:&&|\|\|?|>) ", line)[0] for line in commands if line.startswith("tfsaver ")]
+    for line in ours:
+        _, verb, *arguments = shlex.split(line, comments=True)
         parser = argparse.ArgumentParser(exit_on_error=False)
         importlib.import_module(f"tfsaver.cli.{verb.replace('-', '_')}").add_arguments(parser)
         parser.parse_args(arguments)
+    return len(ours)
 
 
 def test_links_lead_somewhere():
