@@ -32,7 +32,6 @@ _PHRASES = {
 _TO_DO = frozenset(
     {
         "README.md",
-        "SECURITY.md",
         "docs/design.md",
         "docs/differences.md",
     }
