@@ -236,3 +236,13 @@ def test_what_is_no_hdf5_file_is_data_loss(tmp_path: Path) -> None:
             open_keras(path)
     with pytest.raises(FileNotFoundError):
         open_keras(tmp_path / "missing.h5")
+
+
+def test_names_that_keras_does_not_look_for_are_noted_before_anything_is_written(tmp_path: Path) -> None:
+    path = str(tmp_path / "new.weights.h5")
+    target = KerasTarget(path)
+    target.check(ArraySource({"layers/dense/vars/0": np.ones(2), "dense/bias": np.ones(2)}))
+    assert len(target.notes) == 1 and "'dense/bias'" in target.notes[0] and "load_weights" in target.notes[0]
+    target = KerasTarget(path)
+    target.check(ArraySource({"layers/dense/vars/0": np.ones(2)}))
+    assert not target.notes and not any(tmp_path.iterdir())

@@ -45,6 +45,7 @@ class Target(abc.ABC):
             what lies in memory already (`TensorSource.is_stable`), which may be borrowed until the end.
         refuses_losses: Whether a cast that loses more than precision is an error.
         batch_size: How many bytes of whole tensors may be read at once, on several threads; 0 reads them one at a time.
+        notes: What `check` found that a report should mention, in sentences.
         on_damage: Called with the name of a tensor that is damaged or whose file is missing, and the error; the others go
             on. With None, damage ends the execution. Such a target takes no batches.
     """
@@ -54,6 +55,7 @@ class Target(abc.ABC):
     takes_pieces = False
     refuses_losses = True
     batch_size = 0
+    notes: tuple[str, ...] = ()
     on_damage: OnDamage | None = None
 
     @abc.abstractmethod

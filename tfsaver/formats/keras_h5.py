@@ -17,6 +17,7 @@ and a file of the model's own (``model.save_weights``) can be given to compare t
 from __future__ import annotations
 
 import contextlib
+import re
 import struct
 import zipfile
 from collections.abc import Iterator, Set
@@ -59,6 +60,8 @@ _FROM_ELSEWHERE = 2
 _MAX_EXPANSION = 1032
 _MIN_UNPACKED = 1 << 20
 _MAX_DEPTH = 100
+# Where Keras 3 looks for a variable: an object's path, and a number.
+_KERAS_PATH = re.compile(r"(?:^|/)vars/\d+$")
 
 
 def open_keras(path: file_io.PathLike) -> FileSource:
@@ -116,6 +119,13 @@ class KerasTarget(Target):
 
         infos = check_fits(source, "a .weights.h5 file", objection)
         self._groups = {} if self._like is None else _check_like(infos, local_path(self._like))
+        others = [info.name for info in infos if not _KERAS_PATH.search(info.name)]
+        if self._like is None and others:
+            self.notes = (
+                f"Keras will not load {self.path} by itself: load_weights looks for paths such as layers/dense/vars/0, and "
+                f"{others[0]!r} is none. Give like= (--like) a file that the model has written (model.save_weights) and a "
+                "mapping to its names, or restore into the model: tfsaver.restore(model, checkpoint)",
+            )
         check_file_target(self.path)
         self.expected_size = sum(info.num_bytes for info in infos)
 

@@ -225,7 +225,7 @@ def convert(
             left_out=left_out,
             renamed=_renamed(tensors),
             losses=edited.losses,
-            notes=(*chosen.notes, *edited.notes),
+            notes=(*chosen.notes, *edited.notes, *to.notes),
             source_format=origin.format,
             format=written.description,
             tensors=tensors,

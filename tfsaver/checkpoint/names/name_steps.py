@@ -20,7 +20,7 @@ The tensor that describes the objects is none of the variables; only a dict that
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -547,9 +547,13 @@ class RenameScope:
         strip: What to take away.
         add: What to put there.
         is_only: Whether tensors outside of `strip` are left out; else they keep their names.
+        kept: Names outside that stay all the same.
     """
 
-    def __init__(self, strip: str = "", add: str = "", *, is_only: bool = False) -> None:
+    def __init__(
+        self, strip: str = "", add: str = "", *, is_only: bool = False, kept: Collection[str] = frozenset()
+    ) -> None:
+        self._kept = frozenset(kept)
         self._strip = strip
         self._add = add
         self._is_only = is_only
@@ -569,7 +573,7 @@ class RenameScope:
     def _targets(self, path: str) -> Targets | None:
         if path.startswith(self._strip):
             return (Renamed(self._add + path.removeprefix(self._strip)),)
-        return () if self._is_only else None
+        return () if self._is_only and path not in self._kept else None
 
 
 class Concat:

@@ -230,7 +230,7 @@ class Matching:
                 keys.update(dict.fromkeys(there))
             free = [key for key in keys if key not in taken or taken[key].identity == item.identity]
             if len(free) > 1:
-                free = [key for key in free if self._fits(item, key)] or free
+                free = self._without_copies([key for key in free if self._fits(item, key)] or free)
             if len(free) == 1:
                 claims.setdefault(free[0], []).append(item)
             elif free:
@@ -245,6 +245,18 @@ class Matching:
             for item in claiming:
                 others = ", ".join(other.tensor.name for other in claiming if other is not item)
                 self._doubt(item, [key], f"also found for {others}")
+
+    def _without_copies(self, keys: list[str]) -> list[str]:
+        """The tensors without copies, as Keras 3's export has them: equal in name, dtype, shape and every bit."""
+        full_names = self._names.full_names or {}
+        if len(keys) < 2 or not full_names.get(keys[0]) or len({full_names.get(key) for key in keys}) > 1:
+            return keys
+        first = self._names.source[keys[0]]
+        for key in keys[1:]:
+            value = self._names.source[key]
+            if value.dtype != first.dtype or value.shape != first.shape or value.tobytes() != first.tobytes():
+                return keys
+        return keys[:1]
 
     def _refuse_unknown_gates(self) -> None:
         """Takes back what was found for LSTM and GRU layers and has its gates in an order that nothing tells."""

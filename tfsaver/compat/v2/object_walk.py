@@ -72,6 +72,27 @@ def paths_of_variables(root: Any) -> dict[int, tuple[str, ...]]:
     return paths
 
 
+def objects_with_state(root: Any) -> list[tuple[str, Any]]:
+    """What TensorFlow would save besides variables, such as tables and iterators, with the paths to it."""
+    found: list[tuple[str, Any]] = []
+    seen = {id(root)}
+    # Held: wrappers that are made when they are asked for would be forgotten, and their ids given to others.
+    waiting: list[tuple[Any, tuple[str, ...]]] = [(root, ())]
+    for value, path in waiting:
+        for name, child in children_of(value).items():
+            if id(child) in seen or is_variable(child):
+                continue
+            seen.add(id(child))
+            waiting.append((child, (*path, name)))
+            if is_trackable(child) and _saves_more_than_children(child):
+                found.append(("/".join((*path, name)), child))
+    return found
+
+
+def _saves_more_than_children(value: Any) -> bool:
+    return bool(_tensorflow.saveable_objects_from_trackable(value))
+
+
 def node_at(graph: ObjectGraph, path: Sequence[str]) -> int | None:
     """The object that a path in a checkpoint leads to; None when it leads nowhere."""
     node_id = 0 if graph.nodes else None

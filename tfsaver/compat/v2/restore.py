@@ -22,7 +22,7 @@ from tfsaver.checkpoint.names.name_steps import Concat, RenameByDict, RenameScop
 from tfsaver.checkpoint.names.tensor_names import TensorNames
 from tfsaver.checkpoint.objects.object_graph import ObjectGraph, read_object_graph
 from tfsaver.checkpoint.optimizers.optimizer_state import OptimizerState, find_optimizer_state
-from tfsaver.checkpoint.restoring.target_matching import Matching, WantedSlot, WantedVariable
+from tfsaver.checkpoint.restoring.target_matching import GLOBAL_STEP, Matching, WantedSlot, WantedVariable
 from tfsaver.checkpoint.restoring.target_report import report_on
 from tfsaver.checkpoint.selection import Selection
 from tfsaver.checkpoint.tensor_source import TensorSource
@@ -30,7 +30,7 @@ from tfsaver.checkpoint.wanted_tensor import WantedTensor
 from tfsaver.compat._session_target import SessionTarget
 from tfsaver.compat.v2.assignment import Assignment, Variables, assign, planned
 from tfsaver.compat.v2.comparison import Comparison, compare_values
-from tfsaver.compat.v2.object_walk import descend, keys_below, keys_by_walking, node_at
+from tfsaver.compat.v2.object_walk import descend, keys_below, keys_by_walking, node_at, objects_with_state
 from tfsaver.compat.v2.target_variable import TargetVariable, name_of
 from tfsaver.compat.v2.targets import Target
 from tfsaver.errors import InvalidArgumentError, RestoreError
@@ -143,7 +143,8 @@ class _Plan:
         if graph is not None and node_id is not None:
             among = keys_below(graph, node_id) if old_scope else None
         elif scope is not None:
-            step = RenameScope("/".join((*old_scope, "")), "/".join((*new_scope, "")), is_only=True)
+            scopes = ("/".join((*old_scope, "")), "/".join((*new_scope, "")))
+            step = RenameScope(*scopes, is_only=True, kept=_global_numbers(source, graph))
             name_map = NameMap([step, *name_map.steps], allow_unmatched=name_map.allow_unmatched)
         if guesses:
             name_map = NameMap([*name_map.steps, RenameByDict(guesses)], allow_unmatched=name_map.allow_unmatched)
@@ -163,6 +164,8 @@ class _Plan:
         version = getattr(source, "version", "V2")
         report = report_on(matching, list(wanted.values()), names, checkpoint=prefix, version=version)
         notes = (*self._target.notes, *report.notes)
+        if self._target.root is not None:
+            notes += tuple(_notes_on_state(self._target.root))
         if report.missing and graph is not None and has_objects and scope is None:
             notes += tuple(_notes_on_scopes(self._target.root, graph, {id(item.variable) for item in items}, len(keys)))
         self.report = dataclasses.replace(report, notes=notes)
@@ -264,6 +267,22 @@ def _state(source: TensorSource, graph: ObjectGraph | None) -> OptimizerState:
     # The graph is asked only where names do not say all: it may be large.
     evidence = None if state.is_known else evidence_of(graph_state(source), shapes)
     return state if evidence is None else find_optimizer_state(shapes, full_names, dtypes, evidence)
+
+
+def _global_numbers(source: TensorSource, graph: ObjectGraph | None) -> list[str]:
+    """What optimizers count outside of all scopes: the step, the powers of the betas, a learning rate."""
+    state = _state(source, graph)
+    numbers = {GLOBAL_STEP, *state.counters, *state.rates, *(state.beta_powers or ())}
+    return [name for name in sorted(numbers) if "/" not in name and name in source]
+
+
+def _notes_on_state(root: Any) -> Iterator[str]:
+    """What the target has besides variables, and keeps as it is."""
+    for path, value in objects_with_state(root):
+        yield (
+            f"{path}, a {type(value).__name__}, is not a variable and keeps its state: tf.train.Checkpoint restores what a "
+            "checkpoint of objects has for it"
+        )
 
 
 def _notes_on_scopes(root: Any, graph: ObjectGraph, wanted: set[int], num_found: int) -> Iterator[str]:
