@@ -12,13 +12,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tfsaver.checkpoint.execution import Data, Sink, Target, as_array
+from tfsaver.checkpoint.restoring.program import selected
 from tfsaver.checkpoint.selection import Selection
 from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.compat import _tensorflow, _transfer
 from tfsaver.compat._binding import Binding, GraphVariable, graph_variable
 from tfsaver.compat._saveables import SavedTensor
 from tfsaver.compat._transfer import Array
-from tfsaver.compat.v2.target_variable import TargetVariable, selected
+from tfsaver.compat.v2.target_variable import TargetVariable
 from tfsaver.errors import UnimplementedError
 from tfsaver.framework import dtypes
 from tfsaver.framework.tensor_info import TensorInfo

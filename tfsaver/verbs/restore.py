@@ -15,6 +15,7 @@ from tfsaver.compat.v2.restore import By, compare_source, restore_source
 from tfsaver.errors import CheckpointNotFoundError, InvalidArgumentError
 from tfsaver.lib import file_io
 from tfsaver.lib.renamed_options import renamed_options
+from tfsaver.targets.programs import program_of
 from tfsaver.verbs.open_source import Checkpoint, open_source
 
 
@@ -41,7 +42,8 @@ def restore(
 
     Args:
         target: A `tf.Module`, a Keras model or layer, an optimizer, a variable, or a list or dict of these; also nested.
-            Models and optimizers must be built.
+            Models and optimizers must be built. Without TensorFlow: a `torch.nn.Module`, or a Keras model or layer on the
+            backend of JAX or PyTorch.
         checkpoint: A path (V1, V2, a SavedModel's directory, a file of another format), an open source, or arrays by name.
         mapping: From names in the checkpoint to names in the target: a dict, rules, a file, the name of a ready table, or a
             function; see `tfsaver.checkpoint.names.name_map`. What it does not speak of keeps its name.
@@ -84,7 +86,7 @@ def restore(
     def restore_from(given: Checkpoint) -> MatchReport:
         with open_source(given, trusted=trusted) as source:
             return restore_source(
-                target,
+                program_of(target),
                 source,
                 mapping=as_name_map(mapping, allow_unmatched=allow_unmatched),
                 by=by,
@@ -137,7 +139,7 @@ def compare(
     """
     with open_source(checkpoint, trusted=trusted) as source:
         return compare_source(
-            target,
+            program_of(target),
             source,
             mapping=as_name_map(mapping, allow_unmatched=allow_unmatched),
             by=by,

@@ -22,16 +22,16 @@ from tfsaver.checkpoint.names.name_steps import Concat, RenameByDict, RenameScop
 from tfsaver.checkpoint.names.tensor_names import TensorNames
 from tfsaver.checkpoint.objects.object_graph import ObjectGraph, read_object_graph
 from tfsaver.checkpoint.optimizers.optimizer_state import OptimizerState, find_optimizer_state
+from tfsaver.checkpoint.restoring.program import Program
 from tfsaver.checkpoint.restoring.target_matching import GLOBAL_STEP, Matching, WantedSlot, WantedVariable
 from tfsaver.checkpoint.restoring.target_report import report_on
 from tfsaver.checkpoint.selection import Selection
 from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.checkpoint.wanted_tensor import WantedTensor
-from tfsaver.compat._session_target import SessionTarget
 from tfsaver.compat.v2.assignment import Assignment, Variables, assign, planned
 from tfsaver.compat.v2.comparison import Comparison, compare_values
 from tfsaver.compat.v2.object_walk import descend, keys_below, keys_by_walking, node_at, objects_with_state
-from tfsaver.compat.v2.target_variable import TargetVariable, name_of
+from tfsaver.compat.v2.target_variable import TargetVariable
 from tfsaver.compat.v2.targets import Target
 from tfsaver.errors import InvalidArgumentError, RestoreError
 from tfsaver.graph.training_state import evidence_of, graph_state
@@ -60,7 +60,7 @@ def restore_source(
 ) -> MatchReport:
     """Restores from an open source; `tfsaver.restore` has the arguments and the errors.
 
-    `target` may be a `SessionTarget`, too: the variables of a Saver.
+    `target` may be a `Program`, too.
     """
     target = as_target(target, session)
     plan = _plan(target, source, mapping, by, scope, select, cast, accept_guesses)
@@ -90,13 +90,13 @@ def compare_source(
     return Comparison(**vars(plan.report), different=compare_values(plan.variables(), progress=progress))
 
 
-def as_target(target: Any, session: Any) -> Target | SessionTarget:
+def as_target(target: Any, session: Any) -> Program:
     """The variables of what a caller gives."""
-    return target if isinstance(target, SessionTarget) else Target(target, session)
+    return target if isinstance(target, Program) else Target(target, session)
 
 
 def _plan(
-    target: Target | SessionTarget,
+    target: Program,
     source: TensorSource,
     mapping: NameMapLike,
     by: By,
@@ -122,7 +122,7 @@ class _Plan:
 
     def __init__(
         self,
-        target: Target | SessionTarget,
+        target: Program,
         source: TensorSource,
         mapping: NameMapLike,
         by: By,
@@ -201,7 +201,7 @@ class _Plan:
                 if hasattr(item.variable, "_unique_id"):
                     by_id[str(item.variable._unique_id)] = id(item.variable)
                 # An optimizer knows a variable by its own name, whatever the target calls it.
-                for name in {*item.names, name_of(item.variable)}:
+                for name in {*item.names, item.own_name}:
                     by_name.setdefault(name, []).append(id(item.variable))
         for item in items:
             if item.slot is None:
@@ -296,7 +296,7 @@ def _notes_on_scopes(root: Any, graph: ObjectGraph, wanted: set[int], num_found:
         yield f"scope={name!r} finds {found} of the {len(wanted)} variables as objects of the checkpoint"
 
 
-def _labels(items: Sequence[TargetVariable], target: Target | SessionTarget) -> dict[TargetVariable, str]:
+def _labels(items: Sequence[TargetVariable], target: Program) -> dict[TargetVariable, str]:
     """For each variable the first of its names and paths that no other has; that a mapping can use, too."""
     spellings = {item: (*item.names, *target.paths(item)) for item in items}
     owners = Counter(name for name, _ in {(name, id(item.whole)) for item, names in spellings.items() for name in names})

@@ -7,19 +7,16 @@ how they spell their names and dtypes. A variable in shards is as many of these 
 from __future__ import annotations
 
 import dataclasses
-import re
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from tfsaver.checkpoint.names.tensor_names import plain
-from tfsaver.checkpoint.selection import Selection
 from tfsaver.compat import _tensorflow
 from tfsaver.compat._binding import Binding, graph_variable, static_shape
 from tfsaver.compat._transfer import Array, values_in
 from tfsaver.compat._var_list import is_wrapper, unwrapped
-from tfsaver.errors import InvalidArgumentError, UnimplementedError, nearest_names
+from tfsaver.errors import InvalidArgumentError, UnimplementedError
 from tfsaver.framework import dtypes
 from tfsaver.framework.tensor_slice import TensorSlice
 
@@ -113,6 +110,11 @@ class TargetVariable:
         if not is_of_graph and self.session is not None:
             raise UnimplementedError(f"{name} is an eager variable, which no session has: restore it without session=")
 
+    @property
+    def own_name(self) -> str:
+        """What its library calls it, whatever the target does."""
+        return name_of(self.variable)
+
     def numpy(self) -> Array:
         """The value."""
         if self.session is not None:
@@ -139,43 +141,6 @@ class TargetVariable:
         """What `assign` takes to give it the value back that it has now."""
         read = getattr(self._inner, "read_value", None)
         return read() if read is not None else self._inner.numpy()
-
-
-def selected(
-    variables: Sequence[TargetVariable],
-    spellings_of: Callable[[TargetVariable], Sequence[str]],
-    selection: Selection | None,
-) -> list[TargetVariable]:
-    """The variables in whose names a pattern to include occurs, and none of those to exclude.
-
-    Raises:
-        InvalidArgumentError: A pattern is no regular expression, or occurs nowhere; or nothing is left.
-    """
-    if selection is None:
-        return list(variables)
-    spellings = {id(item): spellings_of(item) for item in variables}
-    allow_unmatched = selection.allow_unmatched
-
-    def occurs(patterns: Sequence[str]) -> set[int]:
-        found: set[int] = set()
-        for pattern in patterns:
-            try:
-                search = re.compile(pattern).search
-            except (re.error, TypeError) as error:
-                raise InvalidArgumentError(f"{pattern!r} is no regular expression: {error}") from error
-            matching = {number for number, names in spellings.items() if any(map(search, names))}
-            if not matching and not allow_unmatched:
-                near = nearest_names(pattern.strip("^$"), (name for names in spellings.values() for name in names))
-                hint = f"; did you mean {', '.join(map(repr, near))}?" if near else ""
-                raise InvalidArgumentError(f"{pattern!r} is in no name of the target's variables{hint}")
-            found |= matching
-        return found
-
-    kept = occurs(selection.include) if selection.include else set(spellings)
-    kept -= occurs(selection.exclude)
-    if not kept:
-        raise InvalidArgumentError("include and exclude leave none of the target's variables")
-    return [item for item in variables if id(item) in kept]
 
 
 def dtype_of(variable: Any) -> dtypes.DType:

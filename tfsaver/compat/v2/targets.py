@@ -17,12 +17,13 @@ from typing import Any
 
 from tfsaver.checkpoint.execution import Target as ExecutionTarget
 from tfsaver.checkpoint.names.tensor_names import is_default
+from tfsaver.checkpoint.restoring.program import selected
 from tfsaver.checkpoint.selection import Selection
 from tfsaver.compat import _tensorflow
 from tfsaver.compat._session_target import InSession
 from tfsaver.compat.v2.object_walk import children_of, is_optimizer, is_trackable, is_variable, paths_of_variables
 from tfsaver.compat.v2.optimizers import variables_of_optimizer
-from tfsaver.compat.v2.target_variable import TargetVariable, name_of, selected
+from tfsaver.compat.v2.target_variable import TargetVariable, name_of
 from tfsaver.errors import InvalidArgumentError, UnimplementedError
 
 
