@@ -83,14 +83,59 @@ def test_values_that_do_not_fit_are_errors(text: str, wanted: Signature, error: 
 def test_a_file_holds_an_array(tmp_path: pathlib.Path) -> None:
     np.save(tmp_path / "a.npy", np.arange(3))
     assert read(f"@{tmp_path}/a.npy", signature()).tolist() == [0, 1, 2]
+    np.savez(tmp_path / "by_key.npz", x=np.arange(2), y=np.arange(9))
+    assert read(f"@{tmp_path}/by_key.npz", signature()).tolist() == [0, 1]
+    (tmp_path / "a.json").write_text('[[1, 2.5]]')
+    assert read(f"@{tmp_path}/a.json", signature(shape=(None, 2))).tolist() == [[1, 2.5]]
     (tmp_path / "no.npy").write_bytes(b"no")
     np.savez(tmp_path / "two.npz", a=np.zeros(1), b=np.zeros(1))
     np.save(tmp_path / "pickle.npy", np.array([{}], object), allow_pickle=True)
     for name in ("no.npy", "two.npz", "pickle.npy"):
-        with pytest.raises(InvalidArgumentError, match=name):
+        with pytest.raises(InvalidArgumentError, match=name) as refused:
             read(f"@{tmp_path}/{name}", signature())
+        assert "allow_pickle" not in str(refused.value) and "pickled" not in str(refused.value)
     with pytest.raises(FileNotFoundError):
         read(f"@{tmp_path}/missing.npy", signature())
+
+
+@pytest.mark.parametrize("spelling", ["@{}", "@bytes:{}", "@raw:{}"])
+def test_a_string_takes_the_bytes_of_a_file(spelling: str, tmp_path: pathlib.Path) -> None:
+    data = bytes(range(256))
+    (tmp_path / "image.jpg").write_bytes(data)
+    value = spelling.format(tmp_path / "image.jpg")
+    assert read(value, signature("string", ())).tolist() == data
+    assert read(value, signature("string", (None,))).tolist() == [data]
+    (tmp_path / "other.jpg").write_bytes(b"x")
+    batch = read_inputs(signature("string", (None,)), [("x", value), ("x", f"@{tmp_path}/other.jpg")])
+    assert batch["x"].tolist() == [data, b"x"]
+    with pytest.raises(InvalidArgumentError):
+        read(value, signature())
+
+
+def test_a_file_that_may_be_values_or_bytes_must_say(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "a.json").write_text('["fox", {"b64": "/w=="}]')
+    with pytest.raises(InvalidArgumentError, match="x=@json:.* or x=@bytes:"):
+        read(f"@{tmp_path}/a.json", signature("string"))
+    assert read(f"@json:{tmp_path}/a.json", signature("string")).tolist() == [b"fox", b"\xff"]
+    assert read(f"@bytes:{tmp_path}/a.json", signature("string")).tolist() == b'["fox", {"b64": "/w=="}]'
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"x": [1, 2], "y": [b"a".decode(), "b"]},
+        {"signature_name": "s", "inputs": {"x": [1, 2], "y": ["a", {"b64": "Yg=="}]}},
+        {"instances": [{"x": 1, "y": "a"}, {"x": 2, "y": "b"}]},
+    ],
+)
+def test_a_request_of_a_server_gives_all_inputs(document: object, tmp_path: pathlib.Path) -> None:
+    tensors = {key: SignatureTensor("dense", (f"{key}:0",), dtype, (None,)) for key, dtype in (("x", "int32"), ("y", "string"))}
+    wanted = Signature("s", "", tensors, {})
+    (tmp_path / "request.json").write_text(json.dumps(document))
+    found = read_inputs(wanted, [input_argument(f"@{tmp_path}/request.json")])
+    assert (found["x"].tolist(), found["y"].tolist()) == ([1, 2], [b"a", b"b"])
+    np.savez(tmp_path / "request.npz", x=np.array([1, 2]), y=np.array(["a", "b"]))
+    assert read_inputs(wanted, [input_argument(f"@{tmp_path}/request.npz")])["y"].tolist() == [b"a", b"b"]
 
 
 def test_inputs_must_be_those_of_the_signature() -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import io
 import os
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -34,9 +36,11 @@ _EPILOG = """\
 A graph is a program, and this verb runs it with your rights. It first looks for what `scan` finds, and refuses if that is
 anything: --allow names operations that may run, --allow '*' allows all.
 
-VALUE is a Python literal, such as 1.5 or [[1, 2], [3, 4]] or 'text'; its type is the signature's. @FILE.npy reads an array
-from a file. With --output, each output becomes a file KEY.npy in that directory. A sparse output is three: KEY.values,
-KEY.indices, KEY.dense_shape.
+VALUE is a Python literal or JSON, such as 1.5 or [[1, 2], [3, 4]] or 'text'; its type is the signature's. NAME=@FILE reads
+an array from a .npy or .npz file, values from a .json file, and for a string the bytes of any other file, such as an image
+or a serialized Example; given again, it makes a batch. NAME=@bytes:FILE and NAME=@json:FILE say which is meant. @FILE alone
+is a .npz or .json file with all inputs, also as a server takes it: {"instances": [...]}, {"b64": ...}. With --output, each
+output becomes a file KEY.npy in that directory. A sparse output is three: KEY.values, KEY.indices, KEY.dense_shape.
 
 The report in the JSON document:
   path       the SavedModel's directory
@@ -60,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         action="extend",
         default=[],
-        help="the value of an input, or NAME=@FILE.npy; may be repeated",
+        help="the value of an input, NAME=@FILE, or @FILE with all inputs; may be repeated",
     )
     parser.add_argument("--output", metavar="DIR", type=checkpoint_path, help="write the outputs to .npy files in DIR")
     parser.add_argument(
@@ -160,10 +164,12 @@ def _run_in_tensorflow(
     # Its lines about the machine's CPU are of no interest to who asked for numbers.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
-        tf = importlib.import_module("tfsaver.compat._tensorflow").tf
+        with _without_log():
+            tf = importlib.import_module("tfsaver.compat._tensorflow").tf
+            loader = importlib.import_module("tfsaver.compat.v1.saved_model.loader")
+            tf.compat.v1.Session(graph=tf.Graph()).close()
     except MissingExtraError as error:
         raise MissingExtraError("tensorflow", extra="tensorflow", purpose="running a SavedModel") from error
-    loader = importlib.import_module("tfsaver.compat.v1.saved_model.loader")
     feeds = {signature.inputs[key].names[0]: array for key, array in inputs.items()}
     try:
         with tf.Graph().as_default() as target, tf.compat.v1.Session(graph=target) as session:
@@ -172,6 +178,26 @@ def _run_in_tensorflow(
     except (tf.errors.OpError, ValueError, TypeError, KeyError, RuntimeError) as error:
         raise InvalidArgumentError(f"{path} cannot be run: {str(error).strip()}") from error
     return {key: tensor_util.as_tensor(found[key], key)[0] for key in fetches}
+
+
+@contextlib.contextmanager
+def _without_log() -> Iterator[None]:
+    """Discards what TensorFlow writes to the standard error while it starts: it does so before its log has a level."""
+    sys.stderr.flush()
+    try:
+        kept = os.dup(2)
+    except OSError:
+        # A process without a standard error.
+        yield
+        return
+    try:
+        with open(os.devnull, "wb") as nothing:
+            os.dup2(nothing.fileno(), 2)
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _write(path: str, array: Array) -> None:
