@@ -19,6 +19,9 @@ from tfsaver.errors import (
     ShapeMismatchError,
     UnimplementedError,
 )
+from tfsaver.graph.findings import Severity
+from tfsaver.graph.lint import lint
+from tfsaver.graph.variables import find_variables
 from tfsaver.saved_model.editing import SavedModelEditor, edit_saved_model
 from tfsaver.saved_model.exporter import export_saved_model
 from tfsaver.saved_model.loader import load_saved_model
@@ -181,6 +184,23 @@ def test_two_models_become_one(exported: str, tmp_path: Path) -> None:
         changed = edit.save(tmp_path / "changed")
     with pytest.raises(InvalidArgumentError, match="'bias' has one value in"):
         merge_saved_models([exported, changed], tmp_path / "no")
+
+
+def test_prefixes_keep_the_variables_of_two_models_apart(exported: str, tmp_path: Path) -> None:
+    with edit_saved_model(exported) as edit:
+        edit.set_tags(["serve", "gpu"])
+        edit.replace_variables({"bias": BIAS + 1})
+        other = edit.save(tmp_path / "other")
+    with pytest.raises(InvalidArgumentError, match="2 models, and 1 prefixes"):
+        merge_saved_models([exported, other], tmp_path / "no", prefixes=["a"])
+    merged = merge_saved_models([exported, other], tmp_path / "merged", prefixes=["a", "b/"])
+    with load_saved_model(merged) as model:
+        np.testing.assert_array_equal(model.variables["a/bias"], BIAS)
+        np.testing.assert_array_equal(model.variables["b/bias"], BIAS + 1)
+        for prefix, graph in zip("ab", model.meta_graphs, strict=True):
+            found = {each.node: each.name for each in find_variables(graph.proto)}
+            assert found["bias"] == f"{prefix}/bias"
+            assert [each for each in lint(graph.proto) if each.severity is Severity.ERROR] == []
 
 
 def test_files_of_one_name_are_both_kept(cases: Path, tmp_path: Path) -> None:

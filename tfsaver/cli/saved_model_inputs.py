@@ -123,8 +123,8 @@ def _request(path: str, document: Any, signature: Signature) -> Iterator[tuple[s
     inputs = document["inputs"] if "inputs" in document and "inputs" not in signature.inputs else document
     if not isinstance(inputs, dict):
         if len(signature.inputs) != 1:
-            keys = ", ".join(map(repr, signature.inputs))
-            raise InvalidArgumentError(f"{path}: inputs must have a member for each of {keys}")
+            wanted = ", ".join(map(repr, signature.inputs))
+            raise InvalidArgumentError(f"{path}: inputs must have a member for each of {wanted}")
         inputs = dict.fromkeys(signature.inputs, inputs)
     for key, value in inputs.items():
         if inputs is not document or key != "signature_name":

@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 
 from tfsaver import schemas
@@ -19,7 +19,8 @@ from tfsaver.lib import file_io
 from tfsaver.lib.cached_property import cached_property
 from tfsaver.lib.confinement import Confinement
 from tfsaver.lib.renamed_options import renamed_options
-from tfsaver.saved_model import assets, constants, fingerprint, saved_model_file, signature_def
+from tfsaver.saved_model import assets, constants, fingerprint, saved_model_file
+from tfsaver.saved_model.signature_def import Signature, natural_order, read_signature
 from tfsaver.saved_model.variables import SavedModelVariables
 
 
@@ -44,12 +45,22 @@ class MetaGraph:
         """The graph itself."""
         return self.proto.graph_def
 
+    @property
+    def meta_info_def(self) -> schemas.MetaGraphDef.MetaInfoDef:
+        """Who wrote it, and its tags, as in the file."""
+        return self.proto.meta_info_def
+
+    @property
+    def signature_def(self) -> Mapping[str, schemas.SignatureDef]:
+        """The signatures as in the file, the reserved ones among them."""
+        return self.proto.signature_def
+
     @cached_property
-    def signatures(self) -> dict[str, signature_def.Signature]:
+    def signatures(self) -> dict[str, Signature]:
         """The signatures by their keys, without the reserved ones, which are none."""
         found = self.proto.signature_def
-        keys = [key for key in signature_def.natural_order(found) if key not in constants.RESERVED_SIGNATURE_KEYS]
-        return {key: signature_def.read_signature(key, found[key]) for key in keys}
+        keys = [key for key in natural_order(found) if key not in constants.RESERVED_SIGNATURE_KEYS]
+        return {key: read_signature(key, found[key]) for key in keys}
 
     @cached_property
     def assets(self) -> dict[str, str]:
@@ -128,7 +139,7 @@ class SavedModel:
         raise NotFoundError(f"no graph with the tags {format_tags(wanted)} in {self.directory}: there is {there}")
 
     @property
-    def signatures(self) -> dict[str, signature_def.Signature]:
+    def signatures(self) -> dict[str, Signature]:
         """The signatures of the graph with the tag ``serve``, or of the only one there is."""
         return self.meta_graph(None if len(self.meta_graphs) == 1 else constants.SERVING).signatures
 

@@ -1,12 +1,14 @@
 """Several SavedModels as one: their graphs side by side, each under its own tags, over one checkpoint.
 
-Graphs of one SavedModel share their variables by name. So a name that two models have must mean the same value, bit for bit;
-a file of the same name with other content gets a number at its end.
+Graphs of one SavedModel share their variables by name. So a name that two models have must mean the same value, bit for bit,
+unless `prefixes` gives the variables of each model names of their own in the checkpoint: the graph then gets a Saver that
+restores them by these. A file of the same name with other content gets a number at its end.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +16,9 @@ from tfsaver import schemas
 from tfsaver.checkpoint.checkpoint_reader import CheckpointReader
 from tfsaver.checkpoint.execution import Progress
 from tfsaver.errors import InvalidArgumentError, UnimplementedError
+from tfsaver.graph.save_restore import with_saver
+from tfsaver.graph.saver_keys import saver_keys
+from tfsaver.graph.variables import find_variables
 from tfsaver.lib import file_io
 from tfsaver.lib.renamed_options import renamed_options
 from tfsaver.saved_model import assets, constants
@@ -27,6 +32,7 @@ def merge_saved_models(
     target: file_io.PathLike,
     *,
     tags: Sequence[Iterable[str]] | None = None,
+    prefixes: Sequence[str] | None = None,
     as_text: bool = False,
     versioned: bool = False,
     durable: bool = True,
@@ -40,6 +46,9 @@ def merge_saved_models(
             asked for.
         target: Where the new one shall be, as `export_saved_model` has it.
         tags: Other tags for the graph of each model, which then must have only one.
+        prefixes: What the names of each model's variables begin with in the new checkpoint: ``["a", "b"]`` makes ``a/w`` and
+            ``b/w`` of two variables ``w``. "" leaves them as they are. Nodes and signatures keep their names. By default,
+            if `tags` are given and two models have different values for a name, the tags.
         as_text: Whether to write ``saved_model.pbtxt``.
         versioned: Whether `target` is the directory of a server's versions.
         durable: Whether to return only once disks have the bytes.
@@ -50,7 +59,8 @@ def merge_saved_models(
         The directory of the SavedModel.
 
     Raises:
-        InvalidArgumentError: Two graphs have the same tags, or two models different values for one variable.
+        InvalidArgumentError: Two graphs have the same tags, or two models different values for one variable; or a number of
+            prefixes that is not the number of models.
         UnimplementedError: One of several is a model of objects.
         AlreadyExistsError: Something is at `target` already.
         UntrustedPathError: A model is not trusted, and symbolic links lead out of it.
@@ -64,7 +74,23 @@ def merge_saved_models(
                 _set_tags(merged, model, tags[number] if number < len(tags) else ())
         _check_graphs(merged, models)
         asset_sources = _merge_assets(merged, models)
-        values = _merge_variables(models)
+        if prefixes is not None and len(prefixes) != len(models):
+            raise InvalidArgumentError(f"there are {len(models)} models, and {len(prefixes)} prefixes")
+        begins = [prefix and prefix.rstrip("/") + "/" for prefix in prefixes or [""] * len(models)]
+        found, contradiction = _merge_variables(models, begins)
+        if contradiction and tags is not None and prefixes is None:
+            # Whoever gives each graph its tags has told them apart.
+            begins = ["_".join(graph.meta_info_def.tags) + "/" for graph in merged.meta_graphs]
+            found, contradiction = _merge_variables(models, begins)
+        if contradiction:
+            names = [f"model_{number}" for number, _ in enumerate(models, 1)]
+            raise InvalidArgumentError(f"{contradiction}: prefixes={names} gives each model names of its own")
+        values = _FromSeveral(found)
+        graphs = iter(range(len(merged.meta_graphs)))
+        for prefix, model in zip(begins, models, strict=True):
+            for _, number in zip(model.meta_graphs, graphs, strict=False):
+                if prefix:
+                    merged.meta_graphs[number].CopyFrom(_restored_from(merged.meta_graphs[number], prefix))
         with SavedModelBuilder(target, versioned=versioned, durable=durable) as builder:
             if values:
                 builder.write_variables(values, progress=progress)
@@ -87,7 +113,7 @@ def _check_graphs(merged: schemas.SavedModel, models: Sequence[SavedModel]) -> N
     for graph in merged.meta_graphs:
         tags = frozenset(graph.meta_info_def.tags)
         if tags in seen:
-            raise InvalidArgumentError(f"two graphs have the tags {format_tags(sorted(tags))}: give them others")
+            raise InvalidArgumentError(f"two graphs have the tags {format_tags(sorted(tags))}: tags= gives them others")
         seen.add(tags)
         if graph.HasField("object_graph_def") and len(models) > 1:
             raise UnimplementedError("a model of objects has a checkpoint of its own: forget_objects() and prune() it first")
@@ -109,34 +135,47 @@ def _merge_assets(merged: schemas.SavedModel, models: Sequence[SavedModel]) -> d
     return sources
 
 
-def _merge_variables(models: Sequence[SavedModel]) -> Mapping[str, Any]:
-    """The variables of all models, each read from the first that has it.
+def _restored_from(meta_graph: schemas.MetaGraphDef, prefix: str) -> schemas.MetaGraphDef:
+    """A copy of a graph whose Saver knows the variables by names that begin with `prefix`."""
+    if not meta_graph.HasField("saver_def"):
+        return meta_graph
+    restored = set(saver_keys(meta_graph.graph_def, meta_graph.saver_def))
+    variables = [each for each in find_variables(meta_graph) if each.node in restored]
+    if len(variables) != len(restored):
+        raise UnimplementedError("a Saver that restores more than variables, such as tables: prefixes cannot be given")
+    # The old Saver's nodes stay: VariableDefs name them as what initializes a variable.
+    return with_saver(meta_graph, [dataclasses.replace(each, name=prefix + each.name) for each in variables])
 
-    Raises:
-        InvalidArgumentError: Another one has another value of that name.
+
+def _merge_variables(
+    models: Sequence[SavedModel], prefixes: Sequence[str]
+) -> tuple[dict[str, tuple[CheckpointReader, str]], str]:
+    """The variables of all models by their new names, each in the first checkpoint that has it, under the name there.
+
+    Returns:
+        The variables; and what contradicts itself: "" where nothing does.
     """
-    first: dict[str, CheckpointReader] = {}
-    for model in models:
+    first: dict[str, tuple[CheckpointReader, str]] = {}
+    for prefix, model in zip(prefixes, models, strict=True):
         checkpoint = model.variables.checkpoint
         if checkpoint is None:
             continue
         for name in checkpoint:
-            other = first.setdefault(name, checkpoint)
-            if other is not checkpoint and not _is_same(other, checkpoint, name):
-                raise InvalidArgumentError(
-                    f"variable {name!r} has one value in {other.prefix} and another in {checkpoint.prefix}"
-                )
-    return _FromSeveral(first)
+            other, key = first.setdefault(prefix + name, (checkpoint, name))
+            if other is not checkpoint and not _is_same(other, key, checkpoint, name):
+                return first, f"variable {name!r} has one value in {other.prefix} and another in {checkpoint.prefix}"
+    return first, ""
 
 
 class _FromSeveral(Mapping[str, Any]):
     """Values by name, each from the checkpoint that has it."""
 
-    def __init__(self, checkpoints: Mapping[str, CheckpointReader]) -> None:
+    def __init__(self, checkpoints: Mapping[str, tuple[CheckpointReader, str]]) -> None:
         self._checkpoints = checkpoints
 
     def __getitem__(self, name: str) -> Any:
-        return self._checkpoints[name].read(name)
+        checkpoint, key = self._checkpoints[name]
+        return checkpoint.read(key)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._checkpoints)
@@ -145,10 +184,10 @@ class _FromSeveral(Mapping[str, Any]):
         return len(self._checkpoints)
 
 
-def _is_same(left: CheckpointReader, right: CheckpointReader, name: str) -> bool:
-    if left.info(name)[1:3] != right.info(name)[1:3]:
+def _is_same(left: CheckpointReader, key: str, right: CheckpointReader, name: str) -> bool:
+    if left.info(key)[1:3] != right.info(name)[1:3]:
         return False
-    first, second = left.read(name), right.read(name)
+    first, second = left.read(key), right.read(name)
     if first.dtype == object:
         return bool((first == second).all())
     return first.tobytes() == second.tobytes()
