@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import gc
 import logging
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import threading
@@ -455,8 +457,7 @@ shards = [[binding("a", np.arange(2_000_000))], [binding("b", np.arange(5))]]
 write = _save.begin_save(Session(), shards, {path!r}, {path!r}, version=2, durable=False)
 saves = _background.BackgroundSaves()
 with _background.taken({path!r}) as keep_taken:
-    keep_taken()
-    saves.start({path!r}, write)
+    saves.start({path!r}, write, keep_taken())
 """
 
 
@@ -508,3 +509,83 @@ def test_what_is_changed_in_place_is_copied_for_a_save_that_blocks_too(
 def test_invalid_path_leaves_no_prefix_taken(session: Any, model: Any) -> None:
     with pytest.raises((TypeError, InvalidArgumentError)):
         Saver(durable=False).save(session, "", blocking=False)
+
+
+def test_wait_that_was_interrupted_waits_again(tmp_path: pathlib.Path) -> None:
+    may_end = threading.Event()
+    saves = _background.BackgroundSaves()
+    path = str(tmp_path / "model")
+    with _background.taken(path) as keep_taken:
+        saves.start(path, lambda: may_end.wait(60) and None, keep_taken())
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        for _ in range(3):
+            signal.setitimer(signal.ITIMER_REAL, 0.02)
+            with pytest.raises(KeyboardInterrupt):
+                saves.wait()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    save = saves._current
+    assert save is not None and save.thread.is_alive()
+    threading.Timer(0.05, may_end.set).start()
+    saves.wait()
+    assert save.is_done and not save.thread.is_alive()
+    _background.wait_for(path)
+
+
+def test_interrupt_while_the_thread_starts_leaves_the_save_done(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = threading.Thread.start
+    path = str(tmp_path / "model")
+    for starts in (False, True):
+        done: list[int] = []
+
+        def interrupted(self: threading.Thread, starts: bool = starts) -> None:
+            if starts:
+                start(self)
+            raise KeyboardInterrupt
+
+        saves = _background.BackgroundSaves()
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt), _background.taken(path) as keep_taken:
+            patch.setattr(threading.Thread, "start", interrupted)
+            saves.start(path, lambda done=done: done.append(1), keep_taken())  # type: ignore[misc]
+        saves.wait()
+        assert done == [1]
+        _background.wait_for(path)
+
+
+def test_prefix_of_an_owner_that_was_lost_is_free(tmp_path: pathlib.Path) -> None:
+    path = str(tmp_path / "model")
+    with _background.taken(path) as keep_taken:
+        keep_taken()
+    del keep_taken
+    gc.collect()
+    _background.wait_for(path)
+
+
+_AT_EXIT = """
+import atexit
+import numpy as np
+
+# Registered before everything else, it runs after everything else.
+@atexit.register
+def save():
+    write = _save.begin_save(Session(), [[binding("a", np.arange(2_000_000))]], {path!r}, {path!r}, version=2, durable=False)
+    saves = _background.BackgroundSaves()
+    with _background.taken({path!r}) as keep_taken:
+        saves.start({path!r}, write, keep_taken())
+
+from tests.compat.stand_ins import Session, binding
+from tfsaver.compat import _background, _save
+"""
+
+
+def test_save_of_an_atexit_handler_is_completed(tmp_path: pathlib.Path) -> None:
+    program = _AT_EXIT.format(path=str(tmp_path / "model"))
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=_ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    with load_checkpoint(tmp_path / "model") as reader:
+        assert len(reader["a"]) == 2_000_000

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import _thread
 import errno
 import os
+import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -129,7 +132,7 @@ def test_close_without_drain_writes_nothing_more(monkeypatch: pytest.MonkeyPatch
     assert writing.wait(60)
     closing = threading.Thread(target=file.close)
     closing.start()
-    while not file._is_abandoned:
+    while not file._work.is_abandoned:
         pass
     may_write.set()
     closing.join(60)
@@ -165,11 +168,11 @@ def test_no_more_waits_than_is_promised(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_without_a_thread_the_caller_writes(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(self: threading.Thread) -> None:
+    def refuse(*_: Any) -> None:
         raise RuntimeError("can't create new thread at interpreter shutdown")
 
     monkeypatch.setattr(gathered_file, "BATCH_SIZE", 3)
-    monkeypatch.setattr(threading.Thread, "start", refuse)
+    monkeypatch.setattr(_thread, "start_new_thread", refuse)
     inner = MemoryFile()
     file = OverlappedFile(inner)
     for piece in (b"ab", b"cd", b"e"):
@@ -206,3 +209,41 @@ def test_more_pieces_than_one_call_takes(tmp_path: Path) -> None:
     file.append_all([])
     file.close()
     assert (tmp_path / "file").read_bytes() == b"".join(pieces)
+
+
+def test_interrupt_at_any_call_neither_hangs_nor_leaves_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The caller's next call raises, as Ctrl-C makes it; the file is then discarded, or lost."""
+    monkeypatch.setattr(gathered_file, "BATCH_SIZE", 1)
+    # Under pytest threads of its own come and go.
+    before = _thread._count()
+    num_interrupts = 0
+    for count in range(2, 80, 3):
+        inner = MemoryFile()
+        file = OverlappedFile(inner)
+        calls = 0
+
+        def interrupt(frame: Any, event: str, argument: Any, limit: int = count) -> None:
+            nonlocal calls
+            calls += frame.f_code.co_filename == overlapped_file.__file__
+            if calls >= limit:
+                sys.setprofile(None)
+                raise KeyboardInterrupt
+
+        try:
+            sys.setprofile(interrupt)
+            for _ in range(20):
+                file.append(b"x")
+            file.drain()
+            file.close()
+        except KeyboardInterrupt:
+            num_interrupts += 1
+            if count % 2:
+                file.close()
+        finally:
+            sys.setprofile(None)
+        del file
+    assert num_interrupts > 10
+    end = time.monotonic() + 30
+    while _thread._count() > before and time.monotonic() < end:
+        time.sleep(0.01)
+    assert _thread._count() <= before

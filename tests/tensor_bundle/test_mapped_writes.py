@@ -64,14 +64,17 @@ class Turns:
         self._beside.end(size)
 
 
-class AlwaysFull:
-    """A queue that says that it is full, and takes everything."""
+class NeverFree:
+    """A queue of places that says that there are none, and always has one."""
 
-    def __init__(self, inner: Any) -> None:
-        self._inner = inner
+    def empty(self) -> bool:
+        return True
 
-    def __getattr__(self, name: str) -> Any:
-        return (lambda: True) if name == "full" else getattr(self._inner, name)
+    def get(self) -> None:
+        pass
+
+    def put(self, item: None) -> None:
+        pass
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -82,7 +85,7 @@ def test_batches_of_two_writers_are_one_file(in_memory: Path, seed: int) -> None
     inner = LocalWritableFile(str(in_memory / "file"))
     beside = Turns(MappedWrites(inner), turns)
     file = OverlappedFile(inner, beside)
-    file._waiting = AlwaysFull(file._waiting)  # type: ignore[assignment]
+    file._work.free = NeverFree()  # type: ignore[assignment]
     for number, piece in enumerate(pieces):
         file.append(piece)
         if number == 20:

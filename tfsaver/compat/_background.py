@@ -5,9 +5,9 @@
     wait()                        raises what went wrong there
 
 A Saver has one such save at a time, and a prefix one save of any Saver of this process, whether it blocks or not. The thread
-is no daemon: an interpreter that ends waits for it. A failure is logged when it happens, since nobody may ask for it any
-more, and raised by the next call of the Saver, once. A process that is forked meanwhile has no part in it: the save is its
-parent's, and there is nothing to wait for.
+is not a daemon: the interpreter waits for it before it ends, and a save that starts after that, in an `atexit` handler,
+blocks. A failure is logged when it happens, since nobody may ask for it any more, and raised by the next call of the Saver,
+once. A process that is forked meanwhile has no part in it: the save is its parent's, and there is nothing to wait for.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ import copy
 import logging
 import os
 import threading
+import time
 import traceback
+import weakref
 from collections.abc import Callable, Iterator
 
 from tfsaver.compat import _tensorflow
@@ -25,33 +27,50 @@ from tfsaver.errors import SaverError
 from tfsaver.lib import file_io
 
 _logger = logging.getLogger(__name__)
+# How often somebody who waits looks.
+_POLL_SECONDS = 0.01
 
 
 class _Prefixes:
-    """The prefixes that are being saved to in this process."""
+    """The prefixes that are being saved to in this process, each with its owner: a frame, or a save in a thread.
+
+    An owner that is lost, since an interrupt kept it from giving the prefix back, owns nothing any more.
+    """
 
     def __init__(self) -> None:
         self.forget()
 
     def forget(self) -> None:
-        """After a fork: the threads that have taken them are not in this process, nor is whoever holds the lock."""
-        self._changed = threading.Condition()
-        self._taken: set[str] = set()
+        """After a fork: the threads that have taken them are not in this process."""
+        self._taken: dict[str, weakref.ref[_Owner]] = {}
 
-    def take(self, prefix: str) -> None:
-        """Waits until nobody saves to a prefix; then it is taken."""
-        with self._changed:
-            self._changed.wait_for(lambda: prefix not in self._taken)
-            self._taken.add(prefix)
+    def take(self, prefix: str, owner: _Owner) -> None:
+        """Waits until nobody saves to a prefix; then it is the owner's."""
+        taken = self._taken
 
-    def give_back(self, prefix: str) -> None:
-        with self._changed:
-            self._taken.discard(prefix)
-            self._changed.notify_all()
+        def lost(reference: weakref.ref[_Owner]) -> None:
+            if taken.get(prefix) is reference:
+                del taken[prefix]
+
+        reference = weakref.ref(owner, lost)
+        while taken.setdefault(prefix, reference) is not reference:
+            time.sleep(_POLL_SECONDS)
+
+    def give_back(self, prefix: str, owner: _Owner) -> None:
+        if self._is_taken_by(prefix, owner):
+            del self._taken[prefix]
 
     def wait_until_free(self, prefix: str) -> None:
-        with self._changed:
-            self._changed.wait_for(lambda: prefix not in self._taken)
+        while not self._is_taken_by(prefix, None):
+            time.sleep(_POLL_SECONDS)
+
+    def _is_taken_by(self, prefix: str, owner: _Owner | None) -> bool:
+        reference = self._taken.get(prefix)
+        return (None if reference is None else reference()) is owner
+
+
+class _Owner:
+    """Somebody who has taken a prefix."""
 
 
 _prefixes = _Prefixes()
@@ -61,24 +80,43 @@ if hasattr(os, "register_at_fork"):
 
 
 class _Save:
-    """One save in a thread of its own."""
+    """One save in a thread of its own.
 
-    def __init__(self, prefix: str, finish: Callable[[], None]) -> None:
+    An interrupt may be raised inside `Thread.start` and `Thread.join`. Afterwards the thread's own state does not say
+    whether it runs or has ended; `_to_do` and `is_done` do.
+    """
+
+    def __init__(self, prefix: str, finish: Callable[[], None], owner: _Owner) -> None:
         self._prefix = prefix
-        self._finish: Callable[[], None] | None = finish
+        self._owner: _Owner | None = owner
+        # Whoever takes it does it.
+        self._to_do = [finish]
+        self._ended = threading.Lock()
+        self._ended.acquire()
+        self.is_done = False
         self.error: BaseException | None = None
         self.process = os.getpid()
         self.thread = threading.Thread(target=self._run, name=f"saving {prefix}", daemon=False)
 
     def start(self) -> None:
+        # An interpreter that is about to end no longer waits for threads, or starts none.
+        if not threading.main_thread().is_alive():
+            self._run()
+            return
         try:
             self.thread.start()
         except RuntimeError:
-            # An interpreter that is about to end starts no more threads.
             self._run()
+        except BaseException:
+            # If the thread has not begun, it never need: the files are open, and somebody must end it.
+            self._run()
+            raise
 
     def _run(self) -> None:
-        finish, self._finish = self._finish, None
+        try:
+            finish: Callable[[], None] | None = self._to_do.pop()
+        except IndexError:
+            return
         try:
             if finish is not None:
                 finish()
@@ -89,10 +127,18 @@ class _Save:
             # With the values it holds.
             finish = None
             _let_go(self.error)
-            _prefixes.give_back(place_of(self._prefix))
+            owner, self._owner = self._owner, None
+            if owner is not None:
+                _prefixes.give_back(place_of(self._prefix), owner)
+            self.is_done = True
+            self._ended.release()
 
     def join(self) -> None:
-        if self.thread.ident is not None:
+        while not self.is_done:
+            # An interrupt between the two calls costs the next one that waits a moment, no more.
+            if self._ended.acquire(timeout=_POLL_SECONDS):
+                self._ended.release()
+        if self.thread.is_alive():
             self.thread.join()
 
     def reported_error(self) -> BaseException | None:
@@ -115,9 +161,9 @@ class BackgroundSaves:
     def __init__(self) -> None:
         self._current: _Save | None = None
 
-    def start(self, prefix: str, finish: Callable[[], None]) -> None:
-        """Has a save finished in a thread; `wait` was called before, and the prefix is taken."""
-        self._current = _Save(prefix, finish)
+    def start(self, prefix: str, finish: Callable[[], None], owner: _Owner) -> None:
+        """Has a save finished in a thread; `wait` was called before, and the prefix is the owner's, and then the save's."""
+        self._current = _Save(prefix, finish, owner)
         self._current.start()
 
     def wait(self) -> None:
@@ -145,20 +191,26 @@ class BackgroundSaves:
 
 
 @contextlib.contextmanager
-def taken(prefix: str) -> Iterator[Callable[[], None]]:
+def taken(prefix: str) -> Iterator[Callable[[], _Owner]]:
     """Waits until no save to a prefix goes on; in the block there is no other one.
 
     Yields:
-        What to call if the prefix is to stay taken after the block: until a save that was started there has ended.
+        What to call if the prefix is to stay taken after the block, for a save that was started there: its owner.
     """
     place = place_of(prefix)
-    _prefixes.take(place)
+    owner = _Owner()
     stays_taken = []
+
+    def keep() -> _Owner:
+        stays_taken.append(True)
+        return owner
+
     try:
-        yield lambda: stays_taken.append(True)
+        _prefixes.take(place, owner)
+        yield keep
     finally:
         if not stays_taken:
-            _prefixes.give_back(place)
+            _prefixes.give_back(place, owner)
 
 
 def wait_for(prefix: str) -> None:

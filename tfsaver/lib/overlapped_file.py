@@ -6,12 +6,18 @@
 What is appended is borrowed until `drain` has returned (see `gathered_file`). No more than `MAX_PENDING` bytes wait at a
 time; then `append` waits too, or writes some of it itself where it can do so beside the thread, which leaves it out. What
 goes wrong in the thread is raised by the next call.
+
+An interrupt (Ctrl-C) may be raised between any two statements of the caller, also in those of `queue.Queue`,
+`threading.Event` or `Thread.start`, which then leave locks that nobody releases. What both threads wait for are therefore
+`SimpleQueue`s, whose calls happen or do not, and the thread is started by one call of the system's. It does not refer to
+this object: if the caller loses that without closing it, the thread ends and the file is closed.
 """
 
 from __future__ import annotations
 
-import queue
-import threading
+import _thread
+import contextlib
+from queue import Empty, SimpleQueue
 from typing import Protocol
 
 from tfsaver.lib.file_io import Buffer, WritableFile
@@ -20,6 +26,8 @@ from tfsaver.lib.gathered_file import BATCH_SIZE, Batch, GatheredFile
 _MAX_BATCHES = 8
 # Enough for the thread while the caller writes one.
 _MAX_BATCHES_BESIDE = 3
+# How often the caller looks whether the thread has ended, should nothing tell it.
+_POLL_SECONDS = 0.05
 MAX_PENDING = (_MAX_BATCHES + 2) * BATCH_SIZE
 
 
@@ -44,13 +52,8 @@ class OverlappedFile(GatheredFile):
         self._offset = 0
         # How much has been written beside the thread since the last batch it was given.
         self._gap = 0
-        # Each with the gap before it; None tells the thread to end.
-        self._waiting: queue.Queue[tuple[int, Batch] | None] = queue.Queue(
-            _MAX_BATCHES if beside is None else _MAX_BATCHES_BESIDE
-        )
-        self._thread: threading.Thread | None = None
-        self._error: BaseException | None = None
-        self._is_abandoned = False
+        self._work = _Work(file, _MAX_BATCHES if beside is None else _MAX_BATCHES_BESIDE)
+        self._has_thread = False
 
     def append(self, data: Buffer) -> None:
         self._raise_error()
@@ -58,59 +61,96 @@ class OverlappedFile(GatheredFile):
 
     def drain(self) -> None:
         super().drain()
-        self._waiting.join()
+        if self._has_thread:
+            done: SimpleQueue[None] = SimpleQueue()
+            self._work.waiting.put(done)
+            done.get()
         self._raise_error()
         if self._beside is not None:
             self._beside.end(self._offset)
 
     def close(self) -> None:
-        self._is_abandoned = True
-        self._join()
+        self._end()
         super().close()
 
     def discard(self) -> None:
-        self._is_abandoned = True
-        self._join()
+        self._end()
         super().discard()
 
     def _hand_over(self, batch: Batch, size: int) -> None:
         offset, self._offset = self._offset, self._offset + size
-        if self._waiting.full() and self._beside is not None and self._beside.write(batch, offset):
+        if self._work.free.empty() and self._beside is not None and self._beside.write(batch, offset):
             self._gap += size
             return
-        if self._thread is None:
-            thread = threading.Thread(target=self._write, name=f"writing {self._file.path}", daemon=True)
+        if not self._has_thread:
             try:
-                thread.start()
+                _thread.start_new_thread(_write, (self._work,))
             except RuntimeError:
                 # An interpreter that is about to end starts none, and what it still saves must be written.
                 self._file.append_all(batch)
                 return
-            self._thread = thread
-        self._waiting.put((self._gap, batch))
+            self._has_thread = True
+        self._work.free.get()
+        self._work.waiting.put((self._gap, batch))
         self._gap = 0
 
-    def _join(self) -> None:
-        if self._thread is not None:
-            self._waiting.put(None)
-            self._thread.join()
-            self._thread = None
+    def _end(self) -> None:
+        """Has the thread write nothing more, and waits until it has ended."""
+        self._work.is_abandoned = True
+        # Also if an interrupt came before it was noted that there is a thread: it has nothing to write then.
+        self._work.waiting.put(None)
+        # An interrupt may have taken the word of it, and this is called again.
+        while self._has_thread and not self._work.has_ended:
+            with contextlib.suppress(Empty):
+                self._work.ended.get(timeout=_POLL_SECONDS)
 
     def _raise_error(self) -> None:
-        if self._error is not None:
-            raise self._error
+        if self._work.error is not None:
+            raise self._work.error
 
-    def _write(self) -> None:
-        while (given := self._waiting.get()) is not None:
+    def __del__(self) -> None:
+        # An interrupt may have come before there was one.
+        work: _Work | None = getattr(self, "_work", None)
+        if work is not None:
+            work.is_abandoned = True
+            work.waiting.put(None)
+
+
+class _Work:
+    """What the caller and the thread share."""
+
+    def __init__(self, file: WritableFile, max_batches: int) -> None:
+        self.file = file
+        # A batch, and the gap before it; a queue that gets a word when all before it is done; None tells the thread to end.
+        self.waiting: SimpleQueue[tuple[int, Batch] | SimpleQueue[None] | None] = SimpleQueue()
+        # An item for each batch that may be handed over now: so many wait, and one is being written.
+        self.free: SimpleQueue[None] = SimpleQueue()
+        for _ in range(max_batches + 1):
+            self.free.put(None)
+        self.ended: SimpleQueue[None] = SimpleQueue()
+        self.error: BaseException | None = None
+        self.is_abandoned = False
+        self.has_ended = False
+
+
+def _write(work: _Work) -> None:
+    try:
+        while (given := work.waiting.get()) is not None:
+            if isinstance(given, SimpleQueue):
+                given.put(None)
+                continue
             gap, batch = given
             # After an error the batches are still taken: somebody may be waiting to hand one over.
-            if self._error is None and not self._is_abandoned:
+            if work.error is None and not work.is_abandoned:
                 try:
                     if gap:
-                        self._file.skip(gap)
-                    self._file.append_all(batch)
+                        work.file.skip(gap)
+                    work.file.append_all(batch)
                 except BaseException as error:  # noqa: BLE001 - raised again where the caller sees it
-                    self._error = error
+                    work.error = error
             # What was written need not wait for the next.
             del given, batch
-            self._waiting.task_done()
+            work.free.put(None)
+    finally:
+        work.has_ended = True
+        work.ended.put(None)

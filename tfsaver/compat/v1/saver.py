@@ -217,8 +217,7 @@ class Saver(BuiltSaver):
             if blocking:
                 finish()
             else:
-                keep_taken()
-                self._background.start(prefix, finish)
+                self._background.start(prefix, finish, keep_taken())
         return None if self._is_empty else written
 
     def restore(
