@@ -160,6 +160,24 @@ def test_an_exported_saved_model_is_served_as_before(tensorflow_2: ServingProces
     serve_everywhere(tensorflow_2, path, inputs, expected)
 
 
+def test_a_function_of_a_model_becomes_a_signature(tensorflow_2: ServingProcess, cases: Path, tmp_path: Path) -> None:
+    # The second captures variables.
+    for name, function, keys in (
+        ("sm_tf_x_plus_y_v2_debuginfo", "some_function", "xy"),
+        ("sm_tf_VarsAndArithmeticObjectGraph", {"function": "compute"}, "ab"),
+    ):
+        model = cases / name
+        inputs: dict[str, Any] = {key: ["float32", [], [value]] for key, value in zip(keys, (2.0, 3.0), strict=True)}
+        before = tensorflow_2.ask("run_v2", path=str(model), tags=["serve"], key="serving_default", inputs=inputs)
+        path = export_saved_model(model, tmp_path / name, signatures={"serving_default": function})
+        serve_everywhere(tensorflow_2, path, inputs, list(before["outputs"].values()))
+    model = cases / "sm_tf_x_plus_y_v2_debuginfo"
+    with pytest.raises(NotFoundError, match="no function 'some_functoin': there is 'some_function'"):
+        export_saved_model(model, tmp_path / "no", signatures={"serving_default": "some_functoin"})
+    with pytest.raises(InvalidArgumentError, match="has 4 traces, one must be named"):
+        export_saved_model(cases / "sm_keras_python_func_model", tmp_path / "no", signatures={"s": "__call__"})
+
+
 @pytest.mark.parametrize("kind", ["sparse", "ragged"])
 def test_inputs_and_outputs_of_several_tensors(guest: ServingProcess, tmp_path: Path, kind: str) -> None:
     model = trained(guest, kind, tmp_path / "trained")

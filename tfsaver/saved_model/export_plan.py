@@ -33,6 +33,7 @@ from tfsaver.saved_model import (
     tensor_requests,
 )
 from tfsaver.saved_model.exported_variables import ChosenValues, ExportedVariables
+from tfsaver.saved_model.function_signatures import add_function_signature
 from tfsaver.saved_model.graph_tensors import GraphTensors
 from tfsaver.saved_model.loader import as_tags, find_init_op
 from tfsaver.saved_model.proposal import propose
@@ -88,6 +89,7 @@ def plan_export(source: ExportSource, request: ExportRequest) -> ExportPlan:
     if not meta_graph.graph_def.node:
         raise InvalidArgumentError(f"{source.what} has no nodes: there is nothing to export")
     _check_constants(meta_graph, source.what)
+    request = _with_functions(meta_graph, request)
     # A model of objects becomes one of nodes.
     meta_graph.ClearField("object_graph_def")
     if request.clear_devices:
@@ -187,6 +189,17 @@ def _check_graph(meta_graph: schemas.MetaGraphDef, asset_sources: Mapping[str, s
     if errors:
         more = f"; and {len(errors) - 1} more" if len(errors) > 1 else ""
         raise InvalidArgumentError(f"{what} cannot be served: {errors[0].place}: {errors[0].sentence}{more}")
+
+
+def _with_functions(meta_graph: schemas.MetaGraphDef, request: ExportRequest) -> ExportRequest:
+    """The request with signatures in the place of names of functions, which the graph now calls."""
+    objects = meta_graph.object_graph_def
+    signatures: dict[str, Any] = dict(request.signatures or {})
+    for key, value in signatures.items():
+        name = value["function"] if isinstance(value, Mapping) and value.keys() == {"function"} else value
+        if isinstance(name, str):
+            signatures[key] = add_function_signature(meta_graph, objects, key, name)
+    return request._replace(signatures=signatures) if signatures else request
 
 
 def _signatures(meta_graph: schemas.MetaGraphDef, request: ExportRequest, what: str) -> dict[str, schemas.SignatureDef]:

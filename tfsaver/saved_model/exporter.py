@@ -62,8 +62,9 @@ def export_saved_model(
             name, or a TensorInfo. By default the placeholders that the outputs need. A tensor that is no placeholder
             becomes one, and what computed it is left out.
         outputs: Of the signature ``serving_default``, in the same way.
-        signatures: More signatures by key: SignatureDefs, or mappings with ``inputs``, ``outputs`` and ``method_name``. By
-            default those that the source has.
+        signatures: More signatures by key: SignatureDefs, or mappings with ``inputs``, ``outputs`` and ``method_name``; of a
+            model of TensorFlow 2 also the names of its functions, such as ``"__call__"``, or of their traces. By default
+            those that the source has.
         method_name: What a server may do with ``serving_default``.
         fixed_inputs: Placeholders that become constants: ``{"keep_prob": 1.0, "is_training": False}``.
         variables: Values for the variables, in the place of the source's own: a mapping by names, or a checkpoint.
