@@ -123,6 +123,7 @@ REASONS: dict[str, dict[str, str]] = {
     "save": {"trusted": OWN, "select": "the caller passes the tree that it chooses"},
     "save_checkpoint": {"select": "the caller passes the mapping that it chooses"},
     "split": {"select": "parts says which tensor goes where"},
+    "unfreeze_graph": {"progress": GRAPH, "overwrite": READS, "dry_run": READS, "select": "choose is asked about each constant"},
     "verify": {"overwrite": READS, "dry_run": READS, "select": "a checksum of the index covers tensors of any name"},
 }
 

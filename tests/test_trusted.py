@@ -58,7 +58,7 @@ OF_DIRECTORIES: dict[str, Act] = {
 # Proved where there is a SavedModel, a program, or a file of another kind.
 ELSEWHERE = {
     "Saver", "compare", "edit_saved_model", "export_saved_model", "freeze_saved_model", "identify", "load_saved_model",
-    "merge_bundles", "merge_saved_models", "restore",
+    "merge_bundles", "merge_saved_models", "restore", "unfreeze_graph",
 }  # fmt: skip
 
 

@@ -22,6 +22,7 @@ def unfreeze_graph(
     kind: Literal["resource", "reference"] = "resource",
     choose: Callable[[str, DType, tuple[int, ...]], bool] | None = None,
     trainable: bool = True,
+    trusted: bool = True,
 ) -> Unfrozen:
     """A MetaGraphDef with variables for the weights of a frozen graph, and their values.
 
@@ -34,12 +35,13 @@ def unfreeze_graph(
         kind: What the variables are; all TensorFlows know both.
         choose: Asked about each constant, by its name, type and shape, whether it becomes a variable.
         trainable: Whether the graph says that training changes them.
+        trusted: If false, a symbolic link that leads out of the file's directory is an error.
 
     Raises:
         NotFoundError: The graph has no such constants.
         DataLossError: The file holds no graph, or a constant is damaged.
     """
-    opened = open_source(graph, variables={})
+    opened = open_source(graph, variables={}, trusted=None if trusted else False)
     weights = set(weight_constants(opened.meta_graph.graph_def))
 
     def is_chosen(name: str, dtype: DType, shape: tuple[int, ...]) -> bool:
