@@ -21,6 +21,7 @@ import time
 import traceback
 import weakref
 from collections.abc import Callable, Iterator
+from queue import Empty, SimpleQueue
 
 from tfsaver.compat import _tensorflow
 from tfsaver.errors import SaverError
@@ -91,8 +92,7 @@ class _Save:
         self._owner: _Owner | None = owner
         # Whoever takes it does it.
         self._to_do = [finish]
-        self._ended = threading.Lock()
-        self._ended.acquire()
+        self._ended: SimpleQueue[None] = SimpleQueue()
         self.is_done = False
         self.error: BaseException | None = None
         self.process = os.getpid()
@@ -131,13 +131,13 @@ class _Save:
             if owner is not None:
                 _prefixes.give_back(place_of(self._prefix), owner)
             self.is_done = True
-            self._ended.release()
+            self._ended.put(None)
 
     def join(self) -> None:
         while not self.is_done:
-            # An interrupt between the two calls costs the next one that waits a moment, no more.
-            if self._ended.acquire(timeout=_POLL_SECONDS):
-                self._ended.release()
+            # One who waits gets the word; others look, as does one whose call an interrupt has ended.
+            with contextlib.suppress(Empty):
+                self._ended.get(timeout=_POLL_SECONDS)
         if self.thread.is_alive():
             self.thread.join()
 
