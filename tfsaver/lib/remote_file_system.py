@@ -28,6 +28,7 @@ from typing import IO, Any, TypeVar
 
 from tfsaver._lazy_imports import lazy_import
 from tfsaver.errors import AlreadyExistsError, MissingExtraError, SaverError, StorageError
+from tfsaver.lib.fork_safe_lock import ForkSafeLock
 
 _T = TypeVar("_T")
 
@@ -126,7 +127,7 @@ class RemoteRandomAccessFile:
             raise FileNotFoundError(errno.ENOENT, "a directory, not an object", path)
         self.size: int = int(info.get("size") or 0)
         self.version = version(info)
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
         # The bytes that were fetched last, from this offset on, and how many are fetched ahead.
         self._ahead = b""
         self._ahead_offset = 0
@@ -223,6 +224,7 @@ class RemoteWritableFile:
         if self._is_closed:
             return
         self._is_closed = True
+        _just_seen.forget()
         try:
             if self._upload is None:
                 _attempt(self.path, "write", self._write_at_once)
@@ -294,6 +296,12 @@ class _JustSeen(threading.local):
     def put(self, path: str, info: dict[str, Any]) -> None:
         self._path, self._info, self._time = path, info, time.monotonic()
 
+    def has(self, path: str) -> bool:
+        return self._info is not None and path == self._path and time.monotonic() - self._time < _MAX_AGE
+
+    def forget(self) -> None:
+        self._info = None
+
     def take(self, path: str) -> dict[str, Any] | None:
         info, self._info = self._info, None
         is_fresh = time.monotonic() - self._time < _MAX_AGE
@@ -308,6 +316,8 @@ def create(path: str) -> None:
 
 
 def exists(path: str) -> bool:
+    if _just_seen.has(path):
+        return True
     system, inner = _resolve(path)
     try:
         info = _attempt(path, "look up", lambda: system.info(inner))
@@ -364,6 +374,7 @@ def remove_directories(paths: list[str]) -> None:
 
 
 def replace(source: str, target: str) -> None:
+    _just_seen.forget()
     if source != target:
         system, inner = _resolve(source)
         _attempt(target, f"move {source} here", lambda: system.mv(inner, _resolve(target)[1]))
@@ -374,6 +385,7 @@ def link(source: str, target: str) -> None:
 
 
 def remove(path: str) -> None:
+    _just_seen.forget()
     system, inner = _resolve(path)
     with contextlib.suppress(FileNotFoundError):
         _attempt(path, "remove", lambda: system.rm_file(inner))

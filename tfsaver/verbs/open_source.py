@@ -57,6 +57,9 @@ def open_path(path: str, format: str | None = None, *, trusted: bool = True) -> 
         SaverError: As `load_checkpoint`, and the formats' own.
     """
     Confinement.around(path, trusted).check(path)
+    if format is None and file_io.is_remote(path) and file_io.exists(naming.index_path(path)):
+        # What else the name might mean would be a request each.
+        return load_checkpoint(path, trusted=trusted)
     row = format_of_source(path, format, trusted=trusted)
     if row.is_checkpoint:
         is_prefix = file_io.exists(naming.index_path(path))

@@ -29,6 +29,7 @@ from tfsaver.formats.file_source import OpenFile, library_errors
 from tfsaver.formats.registry import Format, format_of_source
 from tfsaver.lib import file_io
 from tfsaver.lib.renamed_options import renamed_options
+from tfsaver.tensor_bundle import naming
 from tfsaver.verbs.open_source import open_path
 
 _CHUNK = 1 << 20
@@ -55,6 +56,9 @@ def verify(
     if isinstance(checkpoint, CheckpointReader):
         return verify_checkpoint(checkpoint, progress=progress)
     path = file_io.as_path(checkpoint)
+    if file_io.is_remote(path) and file_io.exists(naming.index_path(path)):
+        # What else the name might mean would be a request each.
+        return verify_checkpoint(path, trusted=trusted, progress=progress)
     try:
         identity = identify(path, trusted=trusted)
     except CheckpointNotFoundError:
