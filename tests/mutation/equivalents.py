@@ -20,13 +20,6 @@ _SIZE = "a size that only speed and memory depend on"
 
 EQUIVALENTS = (
     Equivalent(
-        "tfsaver/checkpoint/names/name_steps.py",
-        "RenameScope.rename",
-        'scopes = sorted({name.split("/", 1)[0] for name in names if "/" in name})',
-        'scopes = sorted({name.split("/", 2)[0] for name in names if "/" in name})',
-        "the first part is the same however often the rest is split",
-    ),
-    Equivalent(
         "tfsaver/checkpoint/names/rnn_cell_names.py",
         "_of_oldest",
         'if "/Linear/" not in name and "LSTMCell/" not in name:',

@@ -185,8 +185,9 @@ def _load(key: str, text: str, is_string: bool) -> Any:
 
 
 def _array(path: str, data: bytes) -> Array:
+    file = io.BytesIO(data)
     try:
-        array = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
+        array = np.lib.format.read_array(file, allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
         # numpy's own words advise to unpickle, which runs what is in the file.
         why = "it holds Python objects, which are programs" if "pickle" in str(error) else str(error)

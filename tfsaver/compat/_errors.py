@@ -27,12 +27,14 @@ _CLASSES: tuple[tuple[type[errors.SaverError], str | None], ...] = (
     (errors.RestoreError, None),
     (errors.MissingSlicesError, "InvalidArgumentError"),
     (errors.DataLossError, "DataLossError"),
+    (errors.NothingSelectedError, "InvalidArgumentError"),
     (errors.NotFoundError, "NotFoundError"),
     (errors.InvalidArgumentError, "InvalidArgumentError"),
     (errors.AlreadyExistsError, "AlreadyExistsError"),
     (errors.UnimplementedError, "UnimplementedError"),
     # What TensorFlow's own recovery of sessions takes for a reason to try again.
     (errors.CheckpointReplacedError, "AbortedError"),
+    (errors.StorageError, "UnavailableError"),
 )
 
 _SYSTEM = {

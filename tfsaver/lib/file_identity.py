@@ -48,7 +48,8 @@ def of_path(path: str) -> FileIdentity:
     """
     if not file_io.is_remote(path):
         return _of_status(os.stat(path))
-    return of_open(file_io.open_for_reading(path))
+    file = file_io.open_for_reading(path)
+    return of_open(file) if isinstance(file, RemoteRandomAccessFile) else FileIdentity(0, 0, file.size, 0)
 
 
 def _of_status(status: os.stat_result) -> FileIdentity:

@@ -99,7 +99,9 @@ def test_objects_without_a_name_are_proposed_by_their_paths() -> None:
 
 
 def test_full_name_of_two_objects_is_ambiguous() -> None:
-    found = report(objects(a="same", b="same"), variable("same"))
+    tensors = objects(a="same", b="same")
+    tensors[f"b{VALUE}"] = np.ones(2, np.float32)
+    found = report(tensors, variable("same"))
     assert found.ambiguous[0].keys == (f"a{VALUE}", f"b{VALUE}")
 
 

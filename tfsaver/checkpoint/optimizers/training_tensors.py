@@ -36,7 +36,6 @@ one.
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Literal, NamedTuple
@@ -56,6 +55,7 @@ from tfsaver.checkpoint.optimizers.optimizer_table import (
     STEP_POWERS,
 )
 from tfsaver.framework.tensor_shape import Shape
+from tfsaver.lib.cached_property import cached_property
 
 _ENDINGS = tuple(ending for ending, _ in SLOT_ENDINGS)
 _WITH_STEP_POWERS = ("Adam", "AdamW", "AdaMax")
@@ -408,7 +408,7 @@ class _Inference:
             return False
         return len(variables) > 1 or self._num_variables <= 2
 
-    @functools.cached_property
+    @cached_property
     def _num_variables(self) -> int:
         names = (name for name, shape in self._shapes.items() if shape and self._is_variable(name))
         return sum(self._variable_of(name, name.rpartition("/")[0]) is None for name in names)
