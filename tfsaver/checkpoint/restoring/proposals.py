@@ -126,19 +126,19 @@ class Proposals:
         self, missing: Mapping[str, WantedTensor | None], candidates: Mapping[str, str]
     ) -> dict[str, dict[str, str]]:
         """The candidates of each name that have its role, and fit by a recipe."""
-        alike: dict[object, list[str]] = {}
+        # Whether there is a recipe depends on dtype and shape alone, so that these are compared and not all pairs.
+        alike: dict[object, dict[object, list[str]]] = {}
         for key, spelling in candidates.items():
-            alike.setdefault((renames.scope_and_role(spelling)[1], *_sizes(self._info_of(key).shape)), []).append(key)
+            info = self._info_of(key)
+            group = alike.setdefault((renames.scope_and_role(spelling)[1], *_sizes(info.shape)), {})
+            group.setdefault((info.dtype.data_type, tuple(info.shape)), []).append(key)
         pools: dict[str, dict[str, str]] = {}
         for name, tensor in missing.items():
             if tensor is None or tensor.tensor_slice is not None or tensor.shape is None or None in tensor.shape:
                 continue
-            keys = alike.get((renames.scope_and_role(name)[1], *_sizes(tensor.shape)), ())
-            pools[name] = {
-                key: candidates[key]
-                for key in keys
-                if self._may(name, key) and recipe_for(self._info_of(key), tensor) is not None
-            }
+            groups = alike.get((renames.scope_and_role(name)[1], *_sizes(tensor.shape)), {})
+            fitting = [keys for keys in groups.values() if recipe_for(self._info_of(keys[0]), tensor) is not None]
+            pools[name] = {key: candidates[key] for keys in fitting for key in keys if self._may(name, key)}
         return pools
 
     def _take_recipes(self) -> None:
