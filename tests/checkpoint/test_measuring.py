@@ -16,6 +16,7 @@ import tfsaver
 from tfsaver.checkpoint import measuring
 from tfsaver.checkpoint.measuring import MAX_BINS, Measures, measure
 from tfsaver.checkpoint.tensor_source import ArraySource
+from tfsaver.errors import UnimplementedError
 from tfsaver.framework import array_pieces, dtypes
 
 
@@ -41,9 +42,9 @@ def check(measures: Measures, numbers: np.ndarray[Any, Any]) -> None:
         return
     assert (measures.min, measures.max) == (finite.min(), finite.max())
     scale = np.abs(finite).max() or 1.0
-    assert measures.mean == pytest.approx((finite / scale).mean() * scale, rel=1e-9, abs=scale * 1e-12)
+    assert measures.mean == pytest.approx((finite / scale).mean() * scale, rel=1e-9, abs=scale * 1e-12 + 1e-300)
     norm = float(np.linalg.norm(finite / scale)) * float(scale)
-    assert measures.norm == pytest.approx(norm, rel=1e-9)
+    assert measures.norm == pytest.approx(norm, rel=1e-9, abs=1e-300)
     assert len(histogram.counts) <= MAX_BINS + 1
     assert sum(histogram.counts) == finite.size
     # numpy closes the last bin on both sides, so that one more is after it.
@@ -94,6 +95,10 @@ def test_every_type_of_numbers_is_measured(numbers: np.ndarray[Any, Any]) -> Non
 
 @pytest.mark.parametrize("dtype", [each for each in dtypes.ALL if each.has_fixed_size], ids=str)
 def test_every_dtype_of_a_checkpoint_is_measured(dtype: dtypes.DType) -> None:
+    try:
+        _ = dtype.numpy
+    except UnimplementedError as error:
+        pytest.skip(str(error))
     plain = dtype.numpy if dtype.numpy.names is None else dtype.numpy[0]
     found, damaged = measure(ArraySource({"t": np.array([0, 1]).astype(np.int8).astype(plain).view(dtype.numpy)}))
     assert damaged == {}

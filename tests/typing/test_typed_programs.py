@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 _FOLDER = Path(__file__).parent
@@ -55,4 +56,6 @@ def pyright() -> set[tuple[str, int]]:
 def test_checker_accepts_a_program_and_rejects_each_mistake(checker: object) -> None:
     assert callable(checker)
     pytest.importorskip(checker.__name__)
+    if int(np.__version__.partition(".")[0]) < 2:
+        pytest.skip("the types that numpy 1 declares do not fit those that this library is checked with")
     assert checker() == {("mistakes.py", number) for number in _MISTAKES}

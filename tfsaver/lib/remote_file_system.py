@@ -208,7 +208,9 @@ class RemoteWritableFile:
         self._waiting.truncate()
 
     def _open(self) -> Any:
-        return self._system.open(self._inner, self._mode, block_size=_PART_SIZE)
+        # Only object stores have a PUT that is refused if the name is taken.
+        mode = self._mode if _is_object_store(self._system) else "wb"
+        return self._system.open(self._inner, mode, block_size=_PART_SIZE)
 
     def skip(self, size: int) -> None:
         raise io.UnsupportedOperation(f"{self.path}: an object is written from its first byte to its last")
@@ -237,6 +239,8 @@ class RemoteWritableFile:
             self._waiting.close()
 
     def _write_at_once(self) -> None:
+        if self._mode == "xb" and not _is_object_store(self._system) and self._system.exists(self._inner):
+            raise FileExistsError(errno.EEXIST, "it is there", self.path)
         self._waiting.seek(0)
         with self._open() as file:
             shutil.copyfileobj(self._waiting, file, _PART_SIZE)
