@@ -66,8 +66,8 @@ class OrbaxTarget(Target):
     """
 
     def __init__(self, path: file_io.PathLike, *, overwrite: bool = False, durable: bool = True) -> None:
-        self._library = _library()
         self.path = local_path(path)
+        self._library = _library()
         self._overwrite = overwrite
         self._durable = durable
 

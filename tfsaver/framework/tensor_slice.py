@@ -10,6 +10,7 @@ The text is what a graph's SaveV2 and RestoreV2 nodes carry; an empty text is th
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -156,6 +157,15 @@ def decode_key(key: bytes) -> tuple[bytes, TensorSlice]:
     if position != len(key):
         raise DataLossError(f"slice key {key!r}: {len(key) - position} bytes behind the last extent")
     return name, TensorSlice(tuple(extents))
+
+
+def readable_key(key: bytes) -> str:
+    """A table key as text: the tensor's name, with the slice where the key is that of one."""
+    if key.startswith(b"\0"):
+        with contextlib.suppress(DataLossError):
+            name, stored = decode_key(key)
+            return f"{name.decode('utf-8', 'surrogateescape')} {stored}"
+    return key.decode("utf-8", "surrogateescape")
 
 
 def parse_shape_and_slice(text: str) -> tuple[Shape, TensorSlice]:

@@ -117,7 +117,7 @@ class _MergedIndex:
                     self._add_entry(key, decode_entry(value, f"entry of {key!r} in {path}"), prefix, header.num_shards)
 
     def _add_entry(self, key: bytes, entry: BundleEntry, prefix: str, num_shards: int) -> None:
-        name = _name(key)
+        name = tensor_slice.readable_key(key)
         source = naming.data_path(prefix, entry.shard_id, num_shards)
         known = self.entries.get(key)
         if known is None:
@@ -144,16 +144,7 @@ class _MergedIndex:
         for key, entry in self.entries.items():
             if entry.is_sliced:
                 try:
-                    TensorSliceSet(_name(key), entry.shape, entry.slices).check_coverage()
+                    TensorSliceSet(tensor_slice.readable_key(key), entry.shape, entry.slices).check_coverage()
                 except DataLossError as error:
                     error.add_context(f"merged into {self.prefix}")
                     raise
-
-
-def _name(key: bytes) -> str:
-    """The tensor's name, with the slice where the key is that of one."""
-    if key.startswith(b"\0"):
-        with contextlib.suppress(DataLossError):
-            key, stored = tensor_slice.decode_key(key)
-            return f"{key.decode('utf-8', 'surrogateescape')} {stored}"
-    return key.decode("utf-8", "surrogateescape")

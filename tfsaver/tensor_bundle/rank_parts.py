@@ -35,7 +35,6 @@ from tfsaver.errors import (
     DataLossError,
     InvalidArgumentError,
     NotFoundError,
-    SaverError,
     UnimplementedError,
 )
 from tfsaver.framework import array_chunks, tensor_slice, tensor_util
@@ -476,7 +475,7 @@ class _Merged:
         found = [(number, decode_entry(data, repr(key))) for _, number, data in (first, *others)]
         entry = found[0][1]
         ranks = [number for number, _ in found]
-        name = _readable(key)
+        name = tensor_slice.readable_key(key)
         if not all(each.is_sliced for _, each in found):
             what = f"{_ranks(ranks)} all have {name!r}; replicated=True says that it is one tensor"
             raise InvalidArgumentError(f"{self._prefix}: {what}")
@@ -494,11 +493,12 @@ class _Merged:
     def check_slices(self) -> None:
         """Checks that the slices of each partitioned tensor are the whole tensor."""
         for key, entry in self._sliced.items():
+            name = tensor_slice.readable_key(key)
             try:
-                TensorSliceSet(_readable(key), entry.shape, entry.slices).check_coverage()
+                TensorSliceSet(name, entry.shape, entry.slices).check_coverage()
             except DataLossError as error:
                 ranks = _ranks([rank for rank, _ in self._owners[key]])
-                error.add_context(f"{self._prefix}: tensor {_readable(key)!r}, of which {ranks} wrote slices")
+                error.add_context(f"{self._prefix}: tensor {name!r}, of which {ranks} wrote slices")
                 raise
 
 
@@ -567,14 +567,6 @@ def _checked_id(save_id: str | int) -> str:
     if not _SAVE_ID.fullmatch(text) or text in (".", ".."):
         raise InvalidArgumentError(f"save_id {save_id!r} is not made of letters, digits, '.', '-' and '_'")
     return text
-
-
-def _readable(key: bytes) -> str:
-    if key.startswith(b"\0"):
-        with contextlib.suppress(SaverError):
-            key, stored = tensor_slice.decode_key(key)
-            return f"{key.decode('utf-8', 'surrogateescape')} {stored}"
-    return key.decode("utf-8", "surrogateescape")
 
 
 def _ranks(numbers: Sequence[int]) -> str:
