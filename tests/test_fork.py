@@ -126,6 +126,10 @@ if not child:
     os.kill(parent, signal.SIGKILL)
     while os.getppid() == parent:
         time.sleep(0.01)
+    # A process that dies loses its children while another of its threads may still be about to close its files.
+    deadline = time.monotonic() + 20
+    while not is_free() and time.monotonic() < deadline:
+        time.sleep(0.01)
     os.mkdir("free" if is_free() else "locked")
     os._exit(0)
 may_end.wait()
