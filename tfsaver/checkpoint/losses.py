@@ -23,11 +23,8 @@ import numpy as np
 
 from tfsaver.checkpoint.report import json_number
 from tfsaver.errors import raise_problems
-from tfsaver.framework.array_pieces import Array
+from tfsaver.framework.array_pieces import BLOCK_ELEMENTS, Array
 from tfsaver.framework.dtypes import DType
-
-# Elements that are looked at in one go: few enough that what is computed of them stays in a processor's cache.
-_BLOCK = 1 << 15
 
 
 @dataclasses.dataclass
@@ -92,8 +89,8 @@ class Losses:
         """Counts a piece."""
         self.num_elements += old.size
         old, new = old.reshape(-1), new.reshape(-1)
-        for start in range(0, old.size, _BLOCK):
-            one, other = old[start : start + _BLOCK], new[start : start + _BLOCK]
+        for start in range(0, old.size, BLOCK_ELEMENTS):
+            one, other = old[start : start + BLOCK_ELEMENTS], new[start : start + BLOCK_ELEMENTS]
             if _is_exact(self.source) or _is_exact(self.target):
                 self._add_integers(one, other)
             else:
@@ -113,20 +110,15 @@ class Losses:
         self.num_changed += int(old.size - np.count_nonzero(same))
 
     def _add_floats(self, old: Array, new: Array) -> None:
-        is_near = np.isfinite(new)
-        is_finite = np.isfinite(old)
-        if not is_near.all() or not is_finite.all():
-            self.num_overflowed += int(np.count_nonzero(is_finite & ~is_near))
-            is_infinite, is_nan = np.isinf(old), np.isnan(old)
-            # Complex numbers keep whatever their parts are in the only other complex type.
-            same = np.isinf(new) if old.dtype.kind == "c" else (old == new)
-            self.num_infinities_lost += int(np.count_nonzero(is_infinite & ~same))
-            self.num_nans_lost += int(np.count_nonzero(is_nan & ~np.isnan(new)))
-            is_near &= is_finite
-            old, new = old[is_near], new[is_near]
+        with np.errstate(all="ignore"):
+            difference = np.abs(new - old)
+        # Of a number that is not finite, on either side, no difference is.
+        if not np.isfinite(difference.max()):
+            is_near = self._add_infinities(old, new)
+            old, new, difference = old[is_near], new[is_near], difference[is_near]
             if not old.size:
                 return
-        difference, size = np.abs(new - old), np.abs(old)
+        size = np.abs(old)
         self.max_abs = max(self.max_abs, float(difference.max()))
         is_zero = new == 0
         if is_zero.any():
@@ -135,6 +127,18 @@ class Losses:
             difference, size = difference[~is_zero], size[~is_zero]
         if size.size:
             self.max_relative = max(self.max_relative, float(np.divide(difference, size, out=difference).max()))
+
+    def _add_infinities(self, old: Array, new: Array) -> Array:
+        """Counts what is not finite, on either side; returns which elements are, on both."""
+        is_near, is_finite = np.isfinite(new), np.isfinite(old)
+        self.num_overflowed += int(np.count_nonzero(is_finite & ~is_near))
+        is_infinite, is_nan = np.isinf(old), np.isnan(old)
+        # Complex numbers keep whatever their parts are in the only other complex type.
+        same = np.isinf(new) if old.dtype.kind == "c" else (old == new)
+        self.num_infinities_lost += int(np.count_nonzero(is_infinite & ~same))
+        self.num_nans_lost += int(np.count_nonzero(is_nan & ~np.isnan(new)))
+        result: Array = is_near & is_finite
+        return result
 
     def to_json(self) -> dict[str, Any]:
         """Returns the facts in types that JSON has."""

@@ -19,6 +19,10 @@ Array = np.ndarray[Any, Any]
 # 4 MiB of float32.
 PIECE_ELEMENTS = 1 << 20
 
+# Elements that are computed with in one go: few enough that what is computed of them stays in a processor's cache, and that
+# no array of float64 is so large (128 KiB) that glibc asks the system for its memory, and gives it back.
+BLOCK_ELEMENTS = 1 << 13
+
 
 def cut(array: Array) -> Iterator[Array]:
     """The pieces of an array: one-dimensional, in the machine's byte order, all of `PIECE_ELEMENTS` but the last."""

@@ -114,7 +114,7 @@ def test_large_pieces_are_counted_in_blocks_each_element_once(monkeypatch: pytes
     values = np.array([1.0, 1e9, np.inf, np.nan, 1e-9, 70000.0, 2.0], np.float32)
     whole = losses(num_elements=0)
     cast_array(values, whole)
-    monkeypatch.setattr(losses_module, "_BLOCK", 2)
+    monkeypatch.setattr(losses_module, "BLOCK_ELEMENTS", 2)
     blocks = losses(num_elements=0)
     cast_array(values, blocks)
     assert blocks == whole and whole.num_overflowed == 2 and whole.num_underflowed == 1

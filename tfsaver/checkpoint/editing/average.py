@@ -22,7 +22,8 @@ from tfsaver.checkpoint.plan import Plan, as_plan, tensor_names
 from tfsaver.checkpoint.recipes import Elementwise
 from tfsaver.checkpoint.report import count
 from tfsaver.checkpoint.tensor_source import Array, TensorSource
-from tfsaver.errors import InvalidArgumentError, raise_problems
+from tfsaver.errors import InvalidArgumentError, OptionError, raise_problems
+from tfsaver.framework.array_pieces import BLOCK_ELEMENTS
 from tfsaver.framework.dtypes import ALL, DType
 from tfsaver.lib import file_io
 
@@ -67,25 +68,37 @@ def _mean(values: Sequence[Array], weights: Sequence[float], dtype: DType) -> Ar
         dtype: The tensors' type.
     """
     # What does not count is not multiplied either: nothing times infinity is not a number.
-    counted = [(value, weight) for value, weight in zip(values, weights, strict=True) if weight]
-    if dtype.size == 8 * (2 if is_complex(dtype) else 1):
-        return _mean_of_doubles(counted, dtype)
+    chosen = [(value, weight) for value, weight in zip(values, weights, strict=True) if weight]
+    counted = [(np.ascontiguousarray(value).reshape(-1), weight) for value, weight in chosen]
+    mean = _mean_of_doubles if dtype.size == 8 * (2 if is_complex(dtype) else 1) else _mean_of_smaller
+    result: Array = np.empty(values[0].size, dtype.numpy)
+    for start in range(0, result.size, BLOCK_ELEMENTS):
+        end = start + BLOCK_ELEMENTS
+        result[start:end] = mean([(value[start:end], weight) for value, weight in counted], dtype)
+    return np.reshape(result, values[0].shape)
+
+
+def _mean_of_smaller(counted: Sequence[tuple[Array, float]], dtype: DType) -> Array:
+    """The mean of numbers whose sum float64 or complex128 holds."""
     wide = np.complex128 if is_complex(dtype) else np.float64
-    total: Array | None = None
-    for value, weight in counted:
+    (first, weight), *others = counted
+    total: Array = first.astype(wide)
+    if weight != 1:
+        total *= weight
+    for value, weight in others:
         term = value.astype(wide)
         if weight != 1:
             term *= weight
-        total = term if total is None else np.add(total, term, out=total)
+        total += term
+    total /= math.fsum(weight for _, weight in counted)
     with np.errstate(over="ignore"):
-        # At least one weight is not zero, so there is a total. Division turns an array without axes into a scalar.
-        mean: Array = np.asarray(np.asarray(total) / math.fsum(weights)).astype(dtype.numpy)
+        mean: Array = total.astype(dtype.numpy)
     return mean
 
 
 def _mean_of_doubles(counted: Sequence[tuple[Array, float]], dtype: DType) -> Array:
     """The mean of float64 or complex128, for whose sum there is no wider type: two numbers hold what one cannot."""
-    parts = [(np.ascontiguousarray(value).view(np.float64), weight) for value, weight in counted]
+    parts = [(value.view(np.float64), weight) for value, weight in counted]
     with np.errstate(all="ignore"):
         largest = np.abs(parts[0][0])
         for value, _ in parts[1:]:
@@ -106,7 +119,7 @@ def _mean_of_doubles(counted: Sequence[tuple[Array, float]], dtype: DType) -> Ar
         mean = (quotient + ((high - product) - error + low) / divisor) / scale
         # Infinities and NaNs are what an ordinary sum makes of them.
         ordinary = plain / divisor / scale
-        result: Array = np.where(np.isfinite(plain), mean, ordinary).view(dtype.numpy).reshape(counted[0][0].shape)
+        result: Array = np.where(np.isfinite(plain), mean, ordinary).view(dtype.numpy)
     return result
 
 
@@ -141,9 +154,9 @@ def _checked(weights: Sequence[float] | None, num_sources: int) -> list[float]:
         raise InvalidArgumentError("there are no checkpoints to average")
     numbers = [1.0] * num_sources if weights is None else [float(weight) for weight in weights]
     if len(numbers) != num_sources:
-        raise InvalidArgumentError(f"{count(len(numbers), 'weight')} for {count(num_sources, 'checkpoint')}")
+        raise OptionError(f"{count(len(numbers), 'weight')} for {count(num_sources, 'checkpoint')}")
     if any(not math.isfinite(weight) or weight < 0 for weight in numbers) or not any(numbers):
-        raise InvalidArgumentError(f"weights are numbers of which none is negative and one is more than 0, not {numbers}")
+        raise OptionError(f"weights are numbers of which none is negative and one is more than 0, not {numbers}")
     # Only proportions matter: with the largest between a half and one, no product and no sum of them leaves the range.
     exponent = math.frexp(max(numbers))[1]
     return numbers if all(number == 1 for number in numbers) else [math.ldexp(number, -exponent) for number in numbers]
@@ -177,7 +190,7 @@ def last_checkpoints(directory: file_io.PathLike, number: int) -> list[str]:
         InvalidArgumentError: There are not so many.
     """
     if number < 1:
-        raise InvalidArgumentError(f"the last {number} checkpoints are none")
+        raise OptionError(f"the last {number} checkpoints are none")
     path = file_io.as_path(directory)
     state = get_checkpoint_state(path)
     named = list(state.all_model_checkpoint_paths) if state is not None else []

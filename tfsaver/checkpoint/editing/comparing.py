@@ -16,6 +16,7 @@ import numpy as np
 
 from tfsaver.checkpoint.losses import widened
 from tfsaver.checkpoint.tensor_source import Array
+from tfsaver.framework.array_pieces import BLOCK_ELEMENTS
 
 
 @dataclasses.dataclass
@@ -48,8 +49,9 @@ class ValueDifference:
     def add(self, a: Array, b: Array) -> None:
         """Compares a piece of the one with that of the other."""
         self.num_elements += a.size
+        a, b = a.reshape(-1), b.reshape(-1)
         if a.dtype.kind == "O":
-            self.num_different += sum(map(_is_other, a.reshape(-1).tolist(), b.reshape(-1).tolist()))
+            self.num_different += sum(map(_is_other, a.tolist(), b.tolist()))
             return
         if a.dtype == b.dtype:
             different = _different_bytes(a, b)
@@ -60,7 +62,9 @@ class ValueDifference:
         if not (is_number(a.dtype) and is_number(b.dtype)):
             self.num_different += int(np.count_nonzero(different))
             return
-        self._add_numbers(a[different], b[different], same_type=a.dtype == b.dtype)
+        for start in range(0, a.size, BLOCK_ELEMENTS):
+            block = slice(start, start + BLOCK_ELEMENTS)
+            self._add_numbers(a[block][different[block]], b[block][different[block]], same_type=a.dtype == b.dtype)
 
     def _add_numbers(self, a: Array, b: Array, *, same_type: bool) -> None:
         if same_type or not (_needs_more_digits(a.dtype) or _needs_more_digits(b.dtype)):
