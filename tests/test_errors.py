@@ -42,6 +42,8 @@ EXAMPLES: list[tuple[SaverError, str, type[Exception]]] = [
     (errors.TensorNotFoundError("w", checkpoint="model"), "'w' not found in checkpoint 'model'", KeyError),
     (errors.PathNotFoundError("run", what="directory"), "no directory 'run'", FileNotFoundError),
     (errors.InvalidArgumentError("no"), "no", ValueError),
+    (errors.OptionError("num_shards is 0, at least 1 is needed"), "num_shards is 0, at least 1 is needed", errors.InvalidArgumentError),
+    (errors.NotACheckpointError("x is not a checkpoint"), "x is not a checkpoint", errors.DataLossError),
     (errors.NothingSelectedError("'w' is in no name"), "'w' is in no name", errors.NotFoundError),
     (errors.DuplicateKeyError("w", prefix="model"), "'w' was already added to 'model'", ValueError),
     (

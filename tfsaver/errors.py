@@ -4,7 +4,8 @@
     ├── DataLossError                ValueError           bytes contradict their format
     │   ├── ChecksumError                                 what, stored, computed
     │   ├── TruncatedError           EOFError             what, wanted, available
-    │   └── MissingSlicesError       ValueError           a partitioned tensor is not whole; an InvalidArgumentError too
+    │   ├── MissingSlicesError       ValueError           a partitioned tensor is not whole; an InvalidArgumentError too
+    │   └── NotACheckpointError                           path: a file of another kind, which may be sound
     ├── NotFoundError                LookupError
     │   ├── CheckpointNotFoundError  FileNotFoundError    prefix, looked_for, found
     │   ├── PathNotFoundError        FileNotFoundError    path: another file or directory
@@ -13,6 +14,7 @@
     │   ├── DuplicateKeyError                             name, prefix
     │   ├── ShapeMismatchError                            name, expected, actual
     │   ├── NothingSelectedError     LookupError          a pattern or a selection matches nothing
+    │   ├── OptionError                                   an option that does not go with the others, or has no such value
     │   ├── RestoreError             LookupError          report
     │   ├── PathConflictError        RuntimeError         two files of one save have one name
     │   └── UntrustedPathError                            directory, paths, source, remedy
@@ -47,8 +49,10 @@ __all__ = [
     "MissingExtraError",
     "MissingSlicesError",
     "NoSpaceError",
+    "NotACheckpointError",
     "NotFoundError",
     "NothingSelectedError",
+    "OptionError",
     "PathConflictError",
     "PathNotFoundError",
     "RestoreError",
@@ -188,6 +192,13 @@ class TruncatedError(DataLossError, EOFError):
         return f"{self.what}: {self.wanted} bytes wanted, {self.available} available"
 
 
+class NotACheckpointError(DataLossError):
+    """A file of another kind lies where a checkpoint was looked for; `advice` says what it is.
+
+    TensorFlow calls that data loss, so it is caught as such; about the file's own bytes it says nothing.
+    """
+
+
 class NotFoundError(SaverError, LookupError):
     """Something that was asked for by name is not there."""
 
@@ -295,6 +306,10 @@ class MissingSlicesError(DataLossError, InvalidArgumentError):
     It is both the checkpoint's fault (a save that was stopped, a rank's part that was not merged) and an argument that the
     checkpoint cannot serve, which is what TensorFlow calls it.
     """
+
+
+class OptionError(InvalidArgumentError):
+    """An option that does not go with the others of the call, or does not take the value; said before any file is opened."""
 
 
 class NothingSelectedError(InvalidArgumentError, NotFoundError):

@@ -132,7 +132,8 @@ def test_every_verb_has_the_same_exit_codes_and_envelope(
         # It says what any file is, and looks at no more than its beginning.
         assert code == outcome.OK, said
     elif kind == "foreign":
-        assert code in (outcome.FOUND, outcome.FAILED)
+        # A model without graphs is what these verbs look for; the others have not seen a checkpoint.
+        assert code == (outcome.FOUND if verb.startswith("saved-model") else outcome.FAILED), said
     else:
         assert code == CODES[kind], said
     assert "Traceback" not in said
@@ -153,7 +154,8 @@ def test_every_verb_has_the_same_exit_codes_and_envelope(
     if found["error"] is not None:
         assert list(found["error"]) == ["class", "message", "facts"]
         error = getattr(errors, found["error"]["class"])
-        assert issubclass(error, errors.DataLossError) == (code == outcome.FOUND)
+        is_finding = issubclass(error, errors.DataLossError) and not issubclass(error, errors.NotACheckpointError)
+        assert is_finding == (code == outcome.FOUND)
         assert said_of_json.startswith("tfsaver: error: ")
     if kind == "missing":
         assert issubclass(error, FileNotFoundError)
@@ -240,6 +242,28 @@ def test_usage_errors_say_what_to_type(
     code, text, said = call(capsys, *arguments)
     assert (code, text) == (2, "")
     assert suggestion in said
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["convert", "OUT", "--shards", "2", "--to", "npz"],
+        ["convert", "OUT", "--like", "SOUND", "--to", "npz"],
+        ["convert", "OUT", "--under", "model"],
+        ["convert", "OUT", "--metadata", "format=pt", "--to", "V2"],
+        ["average", "SOUND", "OUT", "--weights", "1,2,3"],
+        ["diff", "SOUND", "--rtol", "-1"],
+    ],
+)
+def test_options_that_contradict_each_other_are_2(
+    options: list[str], files: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sound = str(files / "checkpoint" / "sound" / "m-1")
+    words = {"SOUND": sound, "OUT": str(tmp_path / "out")}
+    code, document, said = call(capsys, options[0], sound, *(words.get(word, word) for word in options[1:]), "--json")
+    assert code == outcome.USAGE, said
+    assert json.loads(document)["exit_code"] == 2
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("alias", [*dtypes.ALIASES, "BF16", "Half"])

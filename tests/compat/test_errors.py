@@ -38,6 +38,8 @@ TABLE: list[tuple[errors.SaverError | OSError, str, str]] = [
     (OSError(errno.ENOSPC, "full", "path"), "ResourceExhaustedError", "path"),
     (OSError(errno.EIO, "broken", "path"), "UnknownError", "path"),
     (errors.StorageError("s3://b/m", "read", "no route", 5), "UnavailableError", "s3://b/m: read: no route (5 attempts)"),
+    (errors.OptionError("num_shards is 0"), "InvalidArgumentError", "num_shards is 0"),
+    (errors.NotACheckpointError("x is not a checkpoint"), "DataLossError", "x is not"),
     (errors.NothingSelectedError("'x' is in none of 3 names"), "InvalidArgumentError", "'x' is in none"),
     (errors.PathNotFoundError("run", what="directory"), "NotFoundError", "run"),
     (errors.UntrustedPathError("run", ["run/model"]), "InvalidArgumentError", "run/model leads out of run"),

@@ -27,7 +27,7 @@ from tfsaver.checkpoint.fitting import check_fits, no_type
 from tfsaver.checkpoint.target_names import refuse_other_suffix
 from tfsaver.checkpoint.tensor_slice_writer import TensorSliceWriter, finish_together
 from tfsaver.checkpoint.tensor_source import TensorSource
-from tfsaver.errors import AlreadyExistsError, DataLossError, InvalidArgumentError
+from tfsaver.errors import AlreadyExistsError, DataLossError, InvalidArgumentError, OptionError
 from tfsaver.framework.tensor_info import TensorInfo
 from tfsaver.framework.tensor_shape import num_elements
 from tfsaver.framework.tensor_slice import TensorSlice
@@ -53,7 +53,7 @@ def checkpoint_format(given: str) -> CheckpointFormat:
         if given == known.lower():
             warnings.warn(f"format={given!r} is now format={known!r}", DeprecationWarning, stacklevel=4)
             return known
-    raise InvalidArgumentError(f"unknown checkpoint format {given!r}; known are 'V1' and 'V2'")
+    raise OptionError(f"unknown checkpoint format {given!r}; known are 'V1' and 'V2'")
 
 
 class CheckpointTarget(Target):
@@ -94,7 +94,7 @@ class CheckpointTarget(Target):
         self.format = checkpoint_format(format)
         self._is_v1 = self.format == "V1"
         if num_shards < 1:
-            raise InvalidArgumentError(f"num_shards is {num_shards}, at least 1 is needed")
+            raise OptionError(f"num_shards is {num_shards}, at least 1 is needed")
         self._prefix = file_io.as_path(prefix)
         if not file_io.split(self._prefix)[1]:
             raise InvalidArgumentError(f"{self._prefix!r} ends with a slash: a prefix is a directory and a name in it")

@@ -15,6 +15,7 @@ just then, they are opened again.
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import itertools
 from collections.abc import Callable, Iterator
@@ -23,7 +24,7 @@ from typing import TypeAlias, TypeVar
 from tfsaver.checkpoint.checkpoint_location import CheckpointLocation
 from tfsaver.checkpoint.identify import advice_on, identified
 from tfsaver.checkpoint.tensor_slice_reader import TensorSliceReader
-from tfsaver.errors import CheckpointNotFoundError, CheckpointReplacedError, DataLossError, SaverError
+from tfsaver.errors import CheckpointNotFoundError, CheckpointReplacedError, DataLossError, NotACheckpointError, SaverError
 from tfsaver.lib import file_identity
 from tfsaver.lib.fork_safe_lock import ForkSafeLock
 from tfsaver.tensor_bundle import naming
@@ -171,12 +172,22 @@ def _identities(location: CheckpointLocation) -> list[file_identity.FileIdentity
 
 
 def _open_v1(location: CheckpointLocation) -> TensorSliceReader:
-    try:
+    with taken_for_v1(location):
         return TensorSliceReader(location.prefix, location.paths)
+
+
+@contextlib.contextmanager
+def taken_for_v1(location: CheckpointLocation) -> Iterator[None]:
+    """Says of files that are no sound V1 checkpoint what they are: any file may be named as one.
+
+    Raises:
+        NotACheckpointError: They are known to be something else.
+    """
+    try:
+        yield
     except DataLossError as error:
-        # Any file may be named here, and most that are named by mistake are not damaged checkpoints but none at all.
         if advice := next(filter(None, map(advice_on, location.paths)), ""):
-            other = DataLossError(f"{location.prefix} is not a checkpoint")
+            other = NotACheckpointError(f"{location.prefix} is not a checkpoint")
             other.path, other.advice = location.paths[0], advice
             raise other from error
         error.add_context(f"no V2 checkpoint, since {location.prefix}.index is not there, and no sound V1 checkpoint")

@@ -10,7 +10,7 @@ from tfsaver.checkpoint.execution import DryRun, Execution, Progress
 from tfsaver.checkpoint.objects.object_based import for_objects
 from tfsaver.checkpoint.objects.object_graph_like import as_object_graph
 from tfsaver.checkpoint.tensor_source import as_source
-from tfsaver.errors import InvalidArgumentError
+from tfsaver.errors import InvalidArgumentError, OptionError
 from tfsaver.lib import file_io
 from tfsaver.lib.renamed_options import renamed_options
 
@@ -75,7 +75,7 @@ def save_checkpoint(
     )
     if object_graph is not None:
         if to.format == "V1":
-            raise InvalidArgumentError("object_graph with format 'V1': TensorFlow restores objects from V2 alone")
+            raise OptionError("object_graph with format 'V1': TensorFlow restores objects from V2 alone")
         source = for_objects(source, as_object_graph(object_graph, trusted=trusted)).plan
     Execution(source, to, progress=progress).run(dry_run=dry_run)
     return to.path

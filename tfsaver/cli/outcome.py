@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from tfsaver._version import __version__
 from tfsaver.cli.text import describe
-from tfsaver.errors import DataLossError, NotFoundError, SaverError
+from tfsaver.errors import DataLossError, NotACheckpointError, NotFoundError, OptionError, SaverError
 
 OK, FOUND, USAGE, FAILED = range(4)
 SCHEMA_VERSION = 1
@@ -57,8 +57,13 @@ class Outcome(NamedTuple):
 def exit_code_of(error: Exception) -> int:
     """The exit code of a verb that ends with an error.
 
-    Damage is a finding, and so is a name that a file does not have. A file that is not there is neither.
+    Damage is a finding, and so is a name that a file does not have. A file that is not there is neither, nor is one of
+    another kind: nobody has looked at its bytes.
     """
+    if isinstance(error, OptionError):
+        return USAGE
+    if isinstance(error, NotACheckpointError):
+        return FAILED
     if isinstance(error, DataLossError) or (isinstance(error, NotFoundError) and not isinstance(error, OSError)):
         return FOUND
     return FAILED

@@ -28,7 +28,7 @@ from tfsaver.checkpoint.execution import Target
 from tfsaver.checkpoint.identify import identify
 from tfsaver.checkpoint.target_names import odd_suffix
 from tfsaver.checkpoint.tensor_source import TensorSource
-from tfsaver.errors import CheckpointNotFoundError, InvalidArgumentError, nearest_names
+from tfsaver.errors import CheckpointNotFoundError, OptionError, nearest_names
 from tfsaver.formats import keras_h5, npz, orbax, safetensors, torch
 from tfsaver.lib import file_io
 
@@ -112,7 +112,7 @@ def format_of_target(path: str, name: str | None = None) -> Format:
     if (odd := odd_suffix(path)) is not None:
         meant = None if odd.nearest is None else _of_suffix(odd.nearest)
         nearest = f"the nearest is {odd.nearest} ({meant.description})" if meant else f"there are {', '.join(_suffixes())}"
-        raise InvalidArgumentError(
+        raise OptionError(
             f"{path!r}: no format has the suffix {odd.suffix}; {nearest}. "
             "For another, or a checkpoint of this very name, say so with format (--format), as in V2"
         )
@@ -131,7 +131,7 @@ def format_of_name(name: Any) -> Format:
         return FORMATS[checkpoint_format(name)]
     near = nearest_names(str(name), FORMATS)
     hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(FORMATS)}"
-    raise InvalidArgumentError(f"no format {name!r}; {hint}")
+    raise OptionError(f"no format {name!r}; {hint}")
 
 
 def _of_suffix(path: str) -> Format | None:

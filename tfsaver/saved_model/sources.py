@@ -19,7 +19,7 @@ from google.protobuf.message import Message
 from tfsaver import schemas
 from tfsaver.checkpoint.checkpoint_reader import CheckpointReader, load_checkpoint
 from tfsaver.checkpoint.identify import advice_on
-from tfsaver.errors import CheckpointNotFoundError, DataLossError, InvalidArgumentError
+from tfsaver.errors import CheckpointNotFoundError, DataLossError, InvalidArgumentError, NotACheckpointError
 from tfsaver.framework.graph_form import GraphForm, recognize_graph
 from tfsaver.lib import file_io
 from tfsaver.lib.confinement import ANYWHERE, Confinement
@@ -121,7 +121,10 @@ def _of_path(path: str, has_variables: bool, trusted: bool | None) -> ExportSour
         has_graph = form is not None or path.endswith((".pb", ".meta", *_TEXT_SUFFIXES))
         if has_graph and (is_directory or has_variables or not path.endswith(".meta")):
             return _of_file(file, trusted)
-    reader = load_checkpoint(path, trusted=follows)
+    try:
+        reader = load_checkpoint(path, trusted=follows)
+    except NotACheckpointError as error:
+        raise _no_graph(path) from error
     try:
         meta_path = path if path.endswith(".meta") else find_meta_graph(reader)
         return _of_file(meta_path, trusted)._replace(variables=as_variables(reader), close=reader.close)
@@ -193,9 +196,13 @@ def read_graph(path: str) -> schemas.MetaGraphDef:
         if meta_graph.graph_def.node:
             return meta_graph
         raise DataLossError(f"{path} holds no graph: a {form.kind} without nodes")
+    raise _no_graph(path)
+
+
+def _no_graph(path: str) -> DataLossError:
     error = DataLossError(f"{path} holds no graph: no GraphDef and no MetaGraphDef, neither binary nor as text")
     error.path, error.advice = path, advice_on(path) or f"{path} is something else"
-    raise error
+    return error
 
 
 def open_variables(variables: Variables, *, trusted: bool = True) -> tuple[Mapping[str, Any], Callable[[], None]]:

@@ -36,7 +36,7 @@ from tfsaver.checkpoint.objects.object_names import NamesKind, keys_of_readable_
 from tfsaver.checkpoint.selection import Select, Selectable, as_selection, select_of_patterns
 from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.checkpoint.write_report import Contents, LeftOut, WriteReport, WrittenTensor
-from tfsaver.errors import InvalidArgumentError, NothingSelectedError, UnimplementedError
+from tfsaver.errors import InvalidArgumentError, NothingSelectedError, OptionError, UnimplementedError
 from tfsaver.formats.registry import Format, FormatName, format_of_source, format_of_target
 from tfsaver.framework.dtypes import DType
 from tfsaver.graph.training_state import training_state, training_state_for
@@ -189,13 +189,13 @@ def convert(
     path = file_io.as_path(target)
     written = format_of_target(path, format)
     if num_shards != 1 and not written.is_checkpoint:
-        raise InvalidArgumentError(f"num_shards is for checkpoints, and a {written.description} is to be written")
+        raise OptionError(f"num_shards is for checkpoints, and a {written.description} is to be written")
     if like is not None and written.name not in ("object", "keras"):
-        raise InvalidArgumentError(f"like is for the formats object and keras, and a {written.description} is to be written")
+        raise OptionError(f"like is for the formats object and keras, and a {written.description} is to be written")
     if (under or allow_unused or defaults) and not (written.name == "object" and like is not None):
-        raise InvalidArgumentError("under, allow_unused and defaults are for the format object with like")
+        raise OptionError("under, allow_unused and defaults are for the format object with like")
     if metadata and written.name != "safetensors":
-        raise InvalidArgumentError(f"metadata is for the format safetensors, and a {written.description} is to be written")
+        raise OptionError(f"metadata is for the format safetensors, and a {written.description} is to be written")
     with _opened(checkpoint, source_format, names, trusted) as origin:
         rules = None if select is None else as_selection(select, allow_unmatched=allow_unmatched)
         chosen = _choose(origin, rules, essential, is_object=written.name == "object")

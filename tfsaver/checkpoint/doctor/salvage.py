@@ -31,7 +31,7 @@ from tfsaver.checkpoint.editing.object_graph_parts import TensorsOfKeys
 from tfsaver.checkpoint.editing.object_graph_pruning import prune_object_graph
 from tfsaver.checkpoint.execution import DryRun, Execution
 from tfsaver.checkpoint.objects.object_graph import DESCRIPTIONS, OBJECT_GRAPH_KEY, TREE_KEY, parse_object_graph
-from tfsaver.checkpoint.one_checkpoint import OneCheckpoint
+from tfsaver.checkpoint.one_checkpoint import OneCheckpoint, taken_for_v1
 from tfsaver.checkpoint.plan import Plan, object_graph_of
 from tfsaver.checkpoint.recipes import Take
 from tfsaver.checkpoint.untrusted import confined_checkpoint
@@ -78,7 +78,7 @@ def salvage_checkpoint(
     Raises:
         CheckpointNotFoundError: There is none, or its index is missing.
         AlreadyExistsError: There is something at `target` already.
-        DataLossError: Nothing can be saved.
+        DataLossError: Nothing can be saved; a NotACheckpointError where the file is of another kind.
         UnimplementedError: It was written for newer readers.
     """
     prefix = file_io.as_path(target)
@@ -265,7 +265,8 @@ def _open(path: str) -> RecoveredReader:
     location = checkpoint_location.locate_checkpoint(path)
     if location.version == "V2":
         return _opened(RecoveredBundle(location.prefix), "V2")
-    return _opened(RecoveredSlices(location.prefix, location.paths), "V1")
+    with taken_for_v1(location):
+        return _opened(RecoveredSlices(location.prefix, location.paths), "V1")
 
 
 def _opened(recovered: RecoveredBundle | RecoveredSlices, version: str) -> RecoveredReader:

@@ -21,7 +21,7 @@ from tfsaver.checkpoint.plan import Plan, as_plan
 from tfsaver.checkpoint.recipes import Elementwise
 from tfsaver.checkpoint.selection import Selection, occurrence_of, raise_unmatched
 from tfsaver.checkpoint.tensor_source import Array, TensorSource
-from tfsaver.errors import InvalidArgumentError, NothingSelectedError
+from tfsaver.errors import NothingSelectedError, OptionError
 from tfsaver.framework import dtypes
 from tfsaver.framework.dtypes import DType
 
@@ -83,9 +83,9 @@ def as_dtype(dtype: Any) -> DType:
         try:
             found = dtypes.from_numpy(np.dtype(dtype))
         except TypeError as error:
-            raise InvalidArgumentError(f"{dtype!r} is no type: {error}") from error
+            raise OptionError(f"{dtype!r} is no type: {error}") from error
     if not (is_float(found) or is_integer(found) or is_complex(found)):
-        raise InvalidArgumentError(f"{found} is no type of numbers that others can be cast to")
+        raise OptionError(f"{found} is no type of numbers that others can be cast to")
     # Whether the installed ml_dtypes has it is better known now than at the first tensor.
     _ = found.numpy
     return found

@@ -24,7 +24,7 @@ from tfsaver.checkpoint.objects.object_graph import TREE_KEY, read_object_graph
 from tfsaver.checkpoint.report import Report, count, json_number
 from tfsaver.checkpoint.selection import Select, Selectable, Selection, as_selection
 from tfsaver.checkpoint.tensor_source import TensorSource
-from tfsaver.errors import InvalidArgumentError
+from tfsaver.errors import OptionError
 from tfsaver.framework.array_pieces import cut
 from tfsaver.framework.tensor_info import TensorInfo
 from tfsaver.framework.tensor_shape import Shape
@@ -165,7 +165,7 @@ def compared(
 ) -> DiffReport:
     """What two sources differ in; `tfsaver.diff` has the arguments and the errors."""
     if rtol < 0 or atol < 0:
-        raise InvalidArgumentError(f"tolerances are not negative: rtol {rtol}, atol {atol}")
+        raise OptionError(f"tolerances are not negative: rtol {rtol}, atol {atol}")
     renaming = None if mapping is None else renamed(a, mapping)
     one = a if renaming is None else renaming.plan
     rules = None if select is None else as_selection(select)

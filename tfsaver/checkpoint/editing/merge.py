@@ -21,7 +21,7 @@ from tfsaver.checkpoint.editing.select import SAVE_COUNTER
 from tfsaver.checkpoint.plan import Plan, as_plan, joined
 from tfsaver.checkpoint.recipes import Gather, Recipe
 from tfsaver.checkpoint.tensor_source import TensorSource
-from tfsaver.errors import DataLossError, InvalidArgumentError, raise_problems
+from tfsaver.errors import DataLossError, InvalidArgumentError, OptionError, raise_problems
 from tfsaver.framework.tensor_slice import TensorSlice
 
 OnConflict: TypeAlias = "Literal['error', 'first', 'last']"
@@ -51,7 +51,7 @@ def merged(sources: Sequence[TensorSource], on_conflict: OnConflict = "error") -
         InvalidArgumentError: There are conflicts and nobody said whose tensors to take; says all.
     """
     if on_conflict not in _CHOICES:
-        raise InvalidArgumentError(f"on_conflict is {on_conflict!r}, known are {', '.join(map(repr, _CHOICES))}")
+        raise OptionError(f"on_conflict is {on_conflict!r}, known are {', '.join(map(repr, _CHOICES))}")
     if not sources:
         raise InvalidArgumentError("there are no checkpoints to merge")
     merging = _Merging([as_plan(source) for source in sources], on_conflict)
