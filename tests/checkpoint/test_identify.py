@@ -209,6 +209,22 @@ def run(command: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_gguf_of_its_own_writer_is_named_and_dumped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gguf = pytest.importorskip("gguf")
+    monkeypatch.chdir(tmp_path)
+    # Where the package's program is, as in the environment of somebody who has such a file.
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
+    writer = gguf.GGUFWriter("weights.bin", "llama")
+    writer.add_tensor("blk.0.attn_q.weight", np.ones((2, 3), np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    found = tfsaver.identify("weights.bin")
+    assert (found.kind, found.format, found.command) == ("gguf", None, "gguf-dump weights.bin")
+    run(found.command)
+
+
 def test_every_file_that_a_verb_opens_is_what_convert_opens(folder: Path, tmp_path: Path) -> None:
     for name, (_, _, command) in KINDS.items():
         if command != "tfsaver inspect" or name == "weights":

@@ -28,10 +28,13 @@ class GuestProcess:
         python: The interpreter that can import it.
         path: What it can import besides, for the one that has tfsaver too.
         log: Where its standard error goes; the end of it is quoted when the process dies.
+
+    Attributes:
+        python: See above.
     """
 
     def __init__(self, python: str, log: Path, path: str = "") -> None:
-        self._python = python
+        self.python = python
         self._log = log
         self._path = path
         self._process: subprocess.Popen[str] | None = None
@@ -84,7 +87,7 @@ class GuestProcess:
         environment.update(PYTHONPATH=self._path)
         with self._log.open("a") as log:
             return subprocess.Popen(
-                [self._python, str(_SERVER)],
+                [self.python, str(_SERVER)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

@@ -33,7 +33,7 @@ class RuntimeProcess(GuestProcess):
         environment.update(self._environment)
         with self._log.open("a") as log:
             return subprocess.Popen(
-                [self._python, str(_GUEST / "server.py"), self._module],
+                [self.python, str(_GUEST / "server.py"), self._module],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

@@ -5,10 +5,13 @@ What a converter cannot convert, it cannot convert either where TensorFlow's own
 
 from __future__ import annotations
 
+import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
 
+import tfsaver
 from tests.interop.guest_process import GuestError
 from tests.interop_saved_model.comparison import assert_close
 from tests.interop_saved_model.exports import TAGS, Exports, Signature, Values
@@ -76,6 +79,9 @@ def test_onnx_of_a_ragged_tensor(exports: Exports, onnx: RuntimeProcess, tmp_pat
     outputs = {}
     for kind in ("prefix", "builder"):
         outputs[kind] = converted_to_onnx(onnx, exported.paths[kind], DEFAULT, signature, tmp_path / "model.onnx")
+    found = tfsaver.identify(tmp_path / "model.onnx")
+    assert found.kind == "onnx"
+    subprocess.run([onnx.python, *shlex.split(found.command)[1:]], capture_output=True, check=True)
     assert outputs["prefix"] == outputs["builder"]
     assert_close(dict(zip(signature.expected, outputs["prefix"].values(), strict=True)), signature.expected)
 

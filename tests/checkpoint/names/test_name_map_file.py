@@ -6,8 +6,10 @@ import json
 import pathlib
 from typing import Any
 
+import numpy as np
 import pytest
 
+import tfsaver
 from tfsaver.checkpoint.names.name_map import as_name_map
 from tfsaver.checkpoint.names.name_map_file import NameMapFile, parse_name_map
 from tfsaver.checkpoint.names.name_steps import Renamed, Rule
@@ -82,6 +84,53 @@ def test_collision_between_names_and_rules_is_said_once(tmp_path: pathlib.Path) 
     found: list[str] = []
     as_name_map(write(tmp_path / "names.toml", text)).apply(["a", "b", "c"], problems=found)
     assert found == ["'a', 'b' and 'c' all become 'x'"]
+
+
+JOINED = """
+allow_unmatched = true
+
+[names]
+"fused" = {split = ["q", "k", "v"], axis = 1}
+
+[[rules]]
+pattern = "^conv/kernel$"
+replacement = "conv/weight"
+transpose = [3, 2, 0, 1]
+when = 4
+
+[[concat]]
+inputs = ["(.*)/query", "(.*)/key"]
+to = '\\1/qk'
+regex = true
+axis = -1
+keep = true
+
+[[stack]]
+inputs = ["e0", "e1"]
+to = "experts"
+
+[[constants]]
+to = "global_step"
+value = 7
+dtype = "int64"
+"""
+
+
+def test_file_joins_splits_and_makes_tensors(tmp_path: pathlib.Path) -> None:
+    rows = np.arange(6, dtype=np.float32).reshape(2, 3)
+    kernel = np.arange(24, dtype=np.float32).reshape(1, 2, 3, 4)
+    given = {"fused": np.hstack([rows, rows + 6, rows + 12]), "conv/kernel": kernel, "e0": rows[0], "e1": rows[1]}
+    given |= {f"layer_{number}/{word}": rows * number for number in (1, 2) for word in ("query", "key")}
+    found = tfsaver.load(given, mapping=write(tmp_path / "names.toml", JOINED))
+    expected = {"q": rows, "k": rows + 6, "v": rows + 12, "conv/weight": kernel.transpose(3, 2, 0, 1)}
+    expected |= {"experts": rows, "global_step": np.int64(7)}
+    expected |= {f"layer_{number}/qk": np.hstack([rows * number, rows * number]) for number in (1, 2)}
+    # What is kept stays under its own name too.
+    expected |= {name: value for name, value in given.items() if name.startswith("layer_")}
+    assert sorted(found) == sorted(expected)
+    for name, value in expected.items():
+        np.testing.assert_array_equal(found[name], value)
+        assert np.asarray(found[name]).dtype == np.asarray(value).dtype
 
 
 @pytest.mark.parametrize(
