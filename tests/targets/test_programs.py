@@ -25,6 +25,35 @@ tensors = {"d/kernel": np.arange(6, dtype="f").reshape(3, 2), "d/bias": np.ones(
 tensors |= {f"n/{word}": np.full(2, number, "f") for number, word in enumerate(words)}
 assert tfsaver.restore(model, tensors).ok and tfsaver.compare(model, tensors)
 assert all(map(np.array_equal, model.get_weights(), tensors.values())) and keras.backend.backend() == sys.argv[1]
+
+optimizers = keras.optimizers.Adam(), keras.optimizers.Adafactor()
+for optimizer in optimizers:
+    try:
+        tfsaver.restore({"model": model, "optimizer": optimizer}, tensors)
+    except tfsaver.SaverError as error:
+        assert "is not built" in str(error)
+    optimizer.build(model.trainable_variables)
+adam = {f"{name}/{word}": value + number for number, word in enumerate(("Adam", "Adam_1"), 1)
+        for name, value in tensors.items() if "moving" not in name}
+steps = {"beta1_power": np.float32(0.9**8), "beta2_power": np.float32(0.999**8)}
+target = {"model": model, "optimizer": optimizers[0]}
+report = tfsaver.restore(target, {**tensors, **adam, **steps})
+assert report.ok and int(optimizers[0].iterations) == 7 and not report.unexpected, report
+array = keras.ops.convert_to_numpy
+moments = {variable.path.rpartition("/")[2]: array(variable) for variable in optimizers[0].variables}
+assert np.array_equal(moments["net_d_kernel_momentum"], adam["d/kernel/Adam"]), moments
+assert np.array_equal(moments["net_n_beta_velocity"], adam["n/beta/Adam_1"])
+
+factored = {"d/kernel/vr": np.float32([1, 2, 3]), "d/kernel/vc": np.float32([4, 5]), "global_step": np.int64(3)}
+target = {"optimizer": optimizers[1], "model": model}
+assert tfsaver.restore(target, {**tensors, **factored}, select=["kernel", "net_d_kernel", "iteration"]).ok
+assert array(optimizers[1]._r[0]).tolist() == [1, 2, 3] and array(optimizers[1]._c[0]).tolist() == [4, 5]
+assert int(optimizers[1].iterations) == 3
+
+normalization = keras.Sequential([keras.layers.Input([1]), keras.layers.Normalization(name="n")], name="net")
+names = {variable.path.rpartition("/")[2]: variable for variable in normalization.weights}
+values = {f"n/{name}": np.full(variable.shape, 4, str(variable.dtype)) for name, variable in names.items()}
+assert tfsaver.restore(normalization, values).ok and float(array(normalization(np.float32([[6]])))[0, 0]) == 1
 """
 
 

@@ -169,6 +169,8 @@ class MatchReport(Report):
             They are never in `mapping`; `accept_guesses=True` takes them.
         initialized: The names of variables that got their initial values, having none after the restore.
         is_unexpected_wrong: Whether an unexpected tensor is an error.
+        target: What was restored: the object that the caller gave, or, where arrays stand in what cannot be changed, another
+            one with the new arrays. None where nothing was.
     """
 
     checkpoint: str
@@ -188,6 +190,7 @@ class MatchReport(Report):
     is_unexpected_wrong: bool = False
     guesses: Mapping[str, str] = dataclasses.field(default_factory=dict)
     initialized: tuple[str, ...] = ()
+    target: Any = dataclasses.field(default=None, repr=False, compare=False)
 
     @property
     def fits(self) -> bool:

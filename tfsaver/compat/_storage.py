@@ -28,11 +28,11 @@ from tfsaver.compat._restore_options import RestoreOptions
 from tfsaver.compat._save import Casting, begin_save, found_as, save_variables
 from tfsaver.compat._saver_nodes import SaverVariables
 from tfsaver.compat._shards import balanced
-from tfsaver.compat.v2.restore import restore_source
 from tfsaver.errors import InvalidArgumentError, RestoreError, SaverError, UnimplementedError
 from tfsaver.framework.dtypes import DType
 from tfsaver.lib import file_io
 from tfsaver.lib.fork_safe_lock import ForkSafeLock
+from tfsaver.targets.restoring import restore_source
 from tfsaver.tensor_bundle import naming
 from tfsaver.tensor_bundle.cleaning import num_shards_of
 

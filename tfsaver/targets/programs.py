@@ -1,141 +1,70 @@
-"""Programs that are restored without TensorFlow: modules of PyTorch, Keras models on the backends of JAX and PyTorch.
+"""Programs that are restored without TensorFlow: modules, models, optimizers and trees of arrays.
 
     torch.nn.Module     ``encoder.dense.weight``, as in its state_dict, and with slashes: ``encoder/dense/weight``
-    Keras 3             its path, ``net/dense/kernel``, and without the model's name: ``dense/kernel``
+    Keras 3             on the backends of JAX and PyTorch: its path, ``net/dense/kernel``, and without the model's name
+    optimizers          Keras 3's; their variables by their paths
+    trees               arrays of numpy, JAX and PyTorch in dicts, lists, tuples, dataclasses, and in what JAX knows as a
+                        tree: by all keys joined by / or by dots, or by the inner ones alone
 
-Nothing is imported here: who gives a module has its library.
+All of them may stand in dicts and lists. Nothing is imported here: who gives a module has its library.
 """
 
 from __future__ import annotations
 
-import abc
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
-
-import numpy as np
 
 from tfsaver.checkpoint.execution import Target
 from tfsaver.checkpoint.restoring.program import selected
 from tfsaver.checkpoint.selection import Selection
-from tfsaver.errors import InvalidArgumentError
-from tfsaver.framework import dtypes
-from tfsaver.framework.dtypes import DType
-from tfsaver.framework.tensor_slice import TensorSlice
-from tfsaver.targets.trees.leaves import Array
-from tfsaver.targets.trees.torch import TorchLeaf
+from tfsaver.errors import InvalidArgumentError, SaverError
+from tfsaver.targets import array_trees
+from tfsaver.targets.keras import finish_layers, notes_on_vocabularies
+from tfsaver.targets.optimizers import is_optimizer, variables_of_optimizer
+from tfsaver.targets.variables import (
+    ArrayVariable,
+    KerasVariable,
+    ModuleVariable,
+    TorchVariable,
+    is_array,
+    is_torch_tensor,
+)
 
-
-class ModuleVariable(abc.ABC):
-    """A variable of a program without TensorFlow.
-
-    Attributes:
-        variable: The variable as its library has it.
-        whole: The same.
-        names: What its program calls it, the best first.
-        is_optional: Whether it may keep its value when a checkpoint has none for it.
-    """
-
-    slot = None
-    counts = None
-    optimizer = None
-
-    def __init__(self, variable: Any, names: Iterable[str], *, is_optional: bool = False) -> None:
-        self.variable = self.whole = variable
-        self.names = tuple(dict.fromkeys(names))
-        self.is_optional = is_optional
-
-    @property
-    def own_name(self) -> str:
-        """What its library calls it."""
-        return self.names[0]
-
-    @property
-    def part(self) -> tuple[tuple[int, ...], TensorSlice] | None:
-        """None: it is no shard."""
-        return None
-
-    @property
-    @abc.abstractmethod
-    def dtype(self) -> DType:
-        """The dtype that a tensor must have."""
-
-    @property
-    def shape(self) -> tuple[int | None, ...] | None:
-        """Its shape."""
-        return tuple(map(int, self.variable.shape))
-
-    @abc.abstractmethod
-    def numpy(self) -> Array:
-        """The value."""
-
-    @abc.abstractmethod
-    def assign(self, value: Any) -> None:
-        """Gives it a value of its dtype and shape."""
-
-    def current(self) -> Any:
-        """What `assign` takes to give it the value back that it has now."""
-        return np.array(self.numpy())
-
-
-class TorchVariable(ModuleVariable):
-    """A parameter or buffer of a module of PyTorch."""
-
-    @property
-    def _leaf(self) -> TorchLeaf:
-        return TorchLeaf(self.variable, sys.modules["torch"])
-
-    @property
-    def dtype(self) -> DType:
-        """The dtype that a tensor must have."""
-        return self._leaf.dtype
-
-    def numpy(self) -> Array:
-        """The value."""
-        return self._leaf.all()
-
-    def assign(self, value: Any) -> None:
-        """Copies a value into the module's own memory, on its own device."""
-        torch = sys.modules["torch"]
-        array = np.array(value, order="C")
-        if self.dtype.numpy.isbuiltin != 1:
-            # numpy knows the type by extension only: its bits come as integers of its size.
-            given = torch.from_numpy(array.view(f"i{array.dtype.itemsize}")).view(self.variable.dtype)
-        else:
-            given = torch.from_numpy(array)
-        with torch.no_grad():
-            self.variable.copy_(given)
-
-
-class KerasVariable(ModuleVariable):
-    """A variable of Keras 3 on any backend."""
-
-    @property
-    def dtype(self) -> DType:
-        """The dtype that a tensor must have."""
-        return dtypes.from_name(str(self.variable.dtype))
-
-    def numpy(self) -> Array:
-        """The value."""
-        keras = sys.modules["keras"]
-        value: Array = np.asarray(keras.ops.convert_to_numpy(self.variable))
-        return value
-
-    def assign(self, value: Any) -> None:
-        """Gives it a value of its dtype and shape."""
-        self.variable.assign(value)
+_ACCEPTED = (
+    "a torch.nn.Module, a Keras model, layer, optimizer or variable, an array of numpy, JAX or PyTorch, or dicts, lists and "
+    "dataclasses of these; with TensorFlow installed also a tf.Module or a tf.Variable"
+)
+# The packages of what `tfsaver.compat` restores.
+_TENSORFLOWS = frozenset({"tensorflow", "tf_keras"})
 
 
 class ModuleProgram:
-    """The variables of a module, by names alone; see `Program`."""
+    """The variables of a program, by names alone; see `Program`.
+
+    Args:
+        target: As the caller gave it.
+
+    Raises:
+        InvalidArgumentError: Something in it has no variables, or none yet; or there are none at all.
+    """
 
     root: Any = None
 
-    def __init__(self, variables: Iterable[ModuleVariable], what: str) -> None:
+    def __init__(self, target: Any) -> None:
         self.notes: list[str] = []
-        self.variables: list[Any] = list(variables)
+        self._target = target
+        self._layers: list[Any] = []
+        found: dict[int, ModuleVariable] = {}
+        for item in self._collect(target, ()):
+            if (known := found.get(id(item.variable))) is None:
+                found[id(item.variable)] = item
+            else:
+                known.names = tuple(dict.fromkeys((*known.names, *item.names)))
+        self.variables: list[Any] = list(found.values())
+        self.notes += notes_on_vocabularies(self._layers)
         if not self.variables:
-            raise InvalidArgumentError(f"there are no variables to restore in {what}")
+            raise InvalidArgumentError(f"there are no variables to restore in {_describe(target)}")
 
     def paths(self, item: ModuleVariable) -> tuple[str, ...]:
         """None: the names are paths."""
@@ -149,54 +78,149 @@ class ModuleProgram:
         """None: they are assigned one by one."""
         return None
 
+    def finish(self) -> Any:
+        """See `Finishing`."""
+        finish_layers(self._layers)
+        arrays = [item for item in self.variables if isinstance(item, ArrayVariable) and item.value is not item.variable]
+        made = array_trees.replaced(self._target, {id(item.variable): item.value for item in arrays})
+        if made is not self._target:
+            self.notes.append("arrays stand in what cannot be changed: the report's target is the tree with the new ones")
+        return made
 
-def program_of(target: Any) -> Any:
-    """The variables of a module of PyTorch, or of Keras on another backend than TensorFlow; anything else as it is.
+    def _collect(self, value: Any, keys: tuple[str, ...], *, is_field: bool = False) -> Iterator[ModuleVariable]:
+        """The variables of a value that is reached by these keys; a field may be anything."""
+        if len(keys) > array_trees.MAX_DEPTH:
+            raise InvalidArgumentError(f"the target is nested deeper than {array_trees.MAX_DEPTH} containers")
+        if _is_module(value):
+            yield from _variables_of_module(value, keys)
+        elif is_torch_tensor(value):
+            yield TorchVariable(value, _names(keys))
+        elif is_array(value):
+            try:
+                item = ArrayVariable(value, _names(keys))
+                item.dtype  # noqa: B018 - says whether a checkpoint can hold it
+            except SaverError as error:
+                self.notes.append(f"{'/'.join(keys)} keeps its value: {error}")
+            else:
+                yield item
+        elif _is_keras_variable(value):
+            yield KerasVariable(value, (*_names(keys), value.path) if keys else (value.path,))
+        elif _is_keras(value) and is_optimizer(value):
+            for each in variables_of_optimizer(value):
+                yield KerasVariable(
+                    each.variable,
+                    _scoped((each.variable.path,), keys),
+                    slot=each.slot,
+                    counts=each.counts,
+                    optimizer=each.optimizer,
+                    is_optional=each.is_optional,
+                )
+        elif _is_layer(value):
+            self._layers.append(value)
+            yield from _variables_of_layer(value, keys)
+        elif (children := array_trees.children_of(value)) is not None:
+            for name, child in children:
+                yield from self._collect(child, (*keys, name), is_field=array_trees.is_rigid(value))
+        elif isinstance(value, (int, float, complex)) and not isinstance(value, bool) and keys:
+            self.notes.append(f"{'/'.join(keys)}, a number of Python, keeps its value: numpy.asarray({value!r}) is restored")
+        elif not (keys and (is_field or value is None or isinstance(value, (bool, str, bytes)) or callable(value))):
+            where = f" at {'/'.join(keys)}" if keys else ""
+            raise InvalidArgumentError(f"nothing of a target can be {_describe(value)}{where}: {_ACCEPTED}")
+
+
+def program_of(target: Any) -> ModuleProgram | None:
+    """The variables of what needs no TensorFlow; None for what `tfsaver.compat` restores.
 
     Raises:
         InvalidArgumentError: It has no variables, or none yet.
     """
-    keras = sys.modules.get("keras")
-    if keras is not None and isinstance(target, getattr(keras, "Layer", ())) and keras.backend.backend() != "tensorflow":
-        return _program_of_keras(target)
+    return None if _needs_tensorflow(target) else ModuleProgram(target)
+
+
+def _needs_tensorflow(value: Any) -> bool:
+    """Whether something is TensorFlow's, or is in TensorFlow's Keras; or may be that, where nothing is known of it."""
+    waiting = [value]
+    seen = set()
+    is_known = False
+    for each in waiting:
+        if id(each) in seen:
+            continue
+        seen.add(id(each))
+        if _is_keras(each):
+            if sys.modules["keras"].backend.backend() == "tensorflow":
+                return True
+            is_known = True
+        elif any(cls.__module__.partition(".")[0] in _TENSORFLOWS for cls in type(each).__mro__):
+            return True
+        elif _is_module(each) or is_torch_tensor(each) or is_array(each):
+            is_known = True
+        elif (children := array_trees.children_of(each)) is not None:
+            waiting += [child for _, child in children]
+    return not is_known and sys.modules.get("tensorflow") is not None
+
+
+def _is_module(value: Any) -> bool:
     torch = sys.modules.get("torch")
-    if torch is not None and isinstance(target, torch.nn.Module):
-        return _program_of_torch(target)
-    return target
+    return torch is not None and isinstance(value, torch.nn.Module) and not _is_keras(value)
 
 
-def _program_of_torch(module: Any) -> ModuleProgram:
+def _is_keras(value: Any) -> bool:
+    keras = sys.modules.get("keras")
+    if keras is None or not hasattr(keras, "Variable"):
+        return keras is not None and isinstance(value, (getattr(keras, "Layer", ()), getattr(keras, "Optimizer", ())))
+    return isinstance(value, (keras.Layer, keras.Optimizer, keras.Variable))
+
+
+def _is_layer(value: Any) -> bool:
+    return _is_keras(value) and isinstance(value, sys.modules["keras"].Layer)
+
+
+def _is_keras_variable(value: Any) -> bool:
+    return _is_keras(value) and isinstance(value, sys.modules["keras"].Variable)
+
+
+def _variables_of_module(module: Any, keys: tuple[str, ...]) -> Iterator[ModuleVariable]:
     names: dict[int, list[str]] = {}
     tensors: dict[int, Any] = {}
     for name, tensor in module.state_dict(keep_vars=True).items():
+        if not is_torch_tensor(tensor):
+            # What a module's own code adds to its state, such as a version.
+            continue
         # A tensor that is tied has several names.
         names.setdefault(id(tensor), []).append(name)
         tensors[id(tensor)] = tensor
-    return ModuleProgram(
-        (
-            TorchVariable(
-                tensor,
-                (*names[number], *(name.replace(".", "/") for name in names[number])),
-                is_optional=names[number][0].endswith("num_batches_tracked"),
-            )
-            for number, tensor in tensors.items()
-        ),
-        f"the module {type(module).__name__}",
-    )
+    for number, tensor in tensors.items():
+        own = (*names[number], *(name.replace(".", "/") for name in names[number]))
+        is_optional = names[number][0].endswith("num_batches_tracked")
+        yield TorchVariable(tensor, _scoped(own, keys), is_optional=is_optional)
 
 
-def _program_of_keras(model: Any) -> ModuleProgram:
-    if not model.built:
-        raise InvalidArgumentError(f"{model.name} is not built: it has no variables yet; call it on an input, or build() it")
-    prefix = f"{model.name}/"
-    return ModuleProgram(
-        (
-            KerasVariable(
-                variable,
-                (variable.path, variable.path.removeprefix(prefix)),
-                is_optional=variable.path.endswith("seed_generator_state"),
-            )
-            for variable in model.weights
-        ),
-        f"the model {model.name}",
-    )
+def _variables_of_layer(layer: Any, keys: tuple[str, ...]) -> Iterator[ModuleVariable]:
+    if not layer.built:
+        raise InvalidArgumentError(f"{layer.name} is not built: it has no variables yet; call it on an input, or build() it")
+    prefix = f"{layer.name}/"
+    for variable in layer.weights:
+        own = (variable.path, variable.path.removeprefix(prefix))
+        yield KerasVariable(variable, _scoped(own, keys), is_optional=variable.path.endswith("seed_generator_state"))
+
+
+def _names(keys: tuple[str, ...]) -> tuple[str, ...]:
+    """What an array is called that is reached by these keys."""
+    if not keys:
+        return ("value",)
+    ends = [keys[start:] for start in range(len(keys))]
+    return (*("/".join(end) for end in ends), *(".".join(end) for end in ends))
+
+
+def _scoped(names: tuple[str, ...], keys: tuple[str, ...]) -> tuple[str, ...]:
+    """The names of a variable, and the same below the keys that lead to its module."""
+    scopes = ["/".join(keys[start:]) for start in range(len(keys))]
+    return (*names, *(f"{scope}/{name}" for scope in scopes for name in names if "." not in name))
+
+
+def _describe(value: Any) -> str:
+    if _is_module(value):
+        return f"the module {type(value).__name__}"
+    if _is_layer(value):
+        return f"the model {value.name}"
+    return f"a {type(value).__name__}"

@@ -8,14 +8,16 @@ from typing import Any
 from tfsaver.checkpoint.execution import DryRun, Progress
 from tfsaver.checkpoint.match_report import MatchReport
 from tfsaver.checkpoint.names.name_map import NameMapLike, as_name_map
+from tfsaver.checkpoint.restoring.program import Program
 from tfsaver.checkpoint.selection import Select, Selection, as_selection, select_of_patterns
 from tfsaver.compat._restart import restore_newest
-from tfsaver.compat.v2.comparison import Comparison
-from tfsaver.compat.v2.restore import By, compare_source, restore_source
+from tfsaver.compat.v2.targets import Target
 from tfsaver.errors import CheckpointNotFoundError, InvalidArgumentError
 from tfsaver.lib import file_io
 from tfsaver.lib.renamed_options import renamed_options
+from tfsaver.targets.comparison import Comparison
 from tfsaver.targets.programs import program_of
+from tfsaver.targets.restoring import By, compare_source, restore_source
 from tfsaver.verbs.open_source import Checkpoint, open_source
 
 
@@ -86,7 +88,7 @@ def restore(
     def restore_from(given: Checkpoint) -> MatchReport:
         with open_source(given, trusted=trusted) as source:
             return restore_source(
-                program_of(target),
+                _program_of(target, session),
                 source,
                 mapping=as_name_map(mapping, allow_unmatched=allow_unmatched),
                 by=by,
@@ -97,7 +99,6 @@ def restore(
                 strict=strict,
                 dry_run=dry_run,
                 progress=progress,
-                session=session,
             )
 
     if not verified:
@@ -139,7 +140,7 @@ def compare(
     """
     with open_source(checkpoint, trusted=trusted) as source:
         return compare_source(
-            program_of(target),
+            _program_of(target, session),
             source,
             mapping=as_name_map(mapping, allow_unmatched=allow_unmatched),
             by=by,
@@ -148,8 +149,12 @@ def compare(
             cast=cast,
             accept_guesses=accept_guesses,
             progress=progress,
-            session=session,
         )
+
+
+def _program_of(target: Any, session: Any) -> Program:
+    """The variables of what a caller gives."""
+    return program_of(target) or Target(target, session)
 
 
 def _rules(select: Select, *, allow_unmatched: bool) -> Selection | None:

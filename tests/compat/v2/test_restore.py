@@ -210,7 +210,7 @@ def test_damaged_tensor_is_found_before_anything_changes(module: Any, checkpoint
     data.write_bytes(data.read_bytes()[:-1] + b"\xff")
     before = values(module)
     for held in (1 << 30, 0):
-        monkeypatch.setattr("tfsaver.compat._restore.HELD_SIZE", held)
+        monkeypatch.setattr("tfsaver.targets.assignment.HELD_SIZE", held)
         with pytest.raises(ChecksumError):
             tfsaver.restore(module, checkpoint)
         assert values(module) == before
@@ -236,7 +236,7 @@ def test_variables_get_their_old_values_back_when_assigning_fails(
 def test_more_than_is_held_is_restored_in_a_second_pass(
     module: Any, checkpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tfsaver.compat._restore.HELD_SIZE", 0)
+    monkeypatch.setattr("tfsaver.targets.assignment.HELD_SIZE", 0)
     tfsaver.restore(module, checkpoint)
     assert tfsaver.compare(module, checkpoint)
 

@@ -121,6 +121,29 @@ class ObjectGraph:
         """
         return {attribute.full_name: attribute.key for attribute in self.attributes if attribute.full_name}
 
+    def node_at(self, path: Iterable[str]) -> int | None:
+        """The object that a path from the root leads to; None when it leads nowhere."""
+        node_id = 0 if self.nodes else None
+        for name in path:
+            node_id = None if node_id is None else self.nodes[node_id].children.get(name)
+        return node_id
+
+    def keys_below(self, node_id: int, there: Iterable[str]) -> frozenset[str]:
+        """Those of a checkpoint's tensors that belong to an object or to something that it leads to."""
+        seen = {node_id}
+        waiting = [node_id]
+        for number in waiting:
+            node = self.nodes[number]
+            for child_id in (*node.children.values(), *(slot.node_id for slot in node.slots)):
+                if child_id not in seen:
+                    seen.add(child_id)
+                    waiting.append(child_id)
+        attributes = [attribute for number in seen for attribute in self.nodes[number].attributes]
+        keys = {attribute.key for attribute in attributes}
+        # Of what is not a variable, the key may be only what its tensors' begin with.
+        beginnings = tuple(attribute.key for attribute in attributes if attribute.name != VARIABLE_VALUE)
+        return frozenset(name for name in there if name in keys or (beginnings and name.startswith(beginnings)))
+
     def paths(self) -> Paths:
         """The shortest path to every object that the root leads to, and to the slots of the optimizers among them."""
         return Paths(self.nodes)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tfsaver.checkpoint.optimizers.optimizer_table import COUNTERS, RATES, spell_numbered
+from tfsaver.checkpoint.optimizers.optimizer_table import COUNTERS, MOMENTUM_CACHES, RATES, spell_numbered
 from tfsaver.checkpoint.optimizers.training_tensors import GraphEvidence, TrainingTensor, find_training_tensors
 from tfsaver.framework.tensor_shape import Shape
 
@@ -33,6 +33,7 @@ class OptimizerState(NamedTuple):
             optimizers train the variable.
         counters: The tensors that count steps.
         rates: The tensors that are learning rates.
+        caches: The tensors that are Nadam's product of momenta.
         beta_powers: The tensors of the powers of beta1 and of beta2; None where there are none, or several.
         tensors: All tensors that only training needs.
         inferred: Those of them of which structure alone says it.
@@ -42,6 +43,7 @@ class OptimizerState(NamedTuple):
     slots: Mapping[str, Mapping[str, list[str]]]
     counters: tuple[str, ...]
     rates: tuple[str, ...]
+    caches: tuple[str, ...]
     beta_powers: tuple[str, str] | None
     tensors: frozenset[str]
     inferred: frozenset[str]
@@ -65,7 +67,7 @@ def find_optimizer_state(
     found, questions = find_training_tensors(shapes, full_names, dtypes=dtypes, evidence=evidence)
     kept: dict[str, list[tuple[str, str]]] = {}
     slots: dict[str, dict[str, list[str]]] = {}
-    counters, rates = [], []
+    counters, rates, caches = [], [], []
     powers: dict[str, list[str]] = {"beta1_power": [], "beta2_power": []}
     for key, tensor in found.items():
         if tensor.variable is not None and not _is_called_after_optimizer(key, tensor):
@@ -76,6 +78,8 @@ def find_optimizer_state(
             counters.append(key)
         elif tensor.slot in RATES:
             rates.append(key)
+        elif tensor.slot in MOMENTUM_CACHES:
+            caches.append(key)
         elif tensor.slot in powers:
             powers[tensor.slot].append(key)
     for variable, tensors in kept.items():
@@ -86,7 +90,9 @@ def find_optimizer_state(
     beta_powers = (one[0], two[0]) if len(one) == len(two) == 1 else None
     inferred = frozenset(name for name, tensor in found.items() if tensor.is_inferred)
     is_known = not questions and not inferred
-    return OptimizerState(slots, tuple(counters), tuple(rates), beta_powers, frozenset(found), inferred, is_known)
+    return OptimizerState(
+        slots, tuple(counters), tuple(rates), tuple(caches), beta_powers, frozenset(found), inferred, is_known
+    )
 
 
 def steps_from_powers(power1: float, power2: float, beta1: float, beta2: float) -> int | None:

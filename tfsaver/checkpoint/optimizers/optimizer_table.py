@@ -72,6 +72,8 @@ LOSS_SCALES = frozenset({"current_loss_scale", "dynamic_loss_scale", "loss_scale
 LOSS_SCALE_COUNTS = frozenset({"good_steps", "bad_steps", "num_good_steps", "num_bad_steps"})
 RATES = frozenset({"learning_rate", "_learning_rate", "lr"})
 COUNTERS = frozenset({"iter", "iterations", "iteration", "_iterations"})
+# Nadam's product of the momenta of all steps, in Keras 2 and in Keras 3.
+MOMENTUM_CACHES = frozenset({"momentum_cache", "u_product", "_u_product"})
 # What GGT keeps for all variables together.
 GGT_BUFFERS = frozenset({"flat_grad", "grad_buffer", "moment1"})
 
@@ -85,7 +87,8 @@ KERAS_NUMBERS = frozenset(
     {
         *COUNTERS,
         *RATES,
-        *("decay", "epsilon", "rho", "momentum", "momentum_cache", "beta", "beta_1", "beta_2", "learning_rate_power"),
+        *MOMENTUM_CACHES,
+        *("decay", "epsilon", "rho", "momentum", "beta", "beta_1", "beta_2", "learning_rate_power"),
         *("l1_regularization_strength", "l2_regularization_strength"),
     }
 )
@@ -114,6 +117,7 @@ _MOMENTS = KerasSlots(
 )
 _KERAS: dict[str, KerasSlots] = {
     **dict.fromkeys(("Adam", "AdamW", "Nadam", "Lamb"), _MOMENTS),
+    "Adafactor": KerasSlots({"vr": ("r",), "vc": ("c",), "v": ("velocity",)}, {}),
     "Adadelta": KerasSlots(
         {
             "accum_grad": ("accumulated_grad", "accumulated_grads"),

@@ -37,6 +37,8 @@ from tfsaver.framework.tensor_shape import Shape
 GLOBAL_STEP = "global_step"
 # How a counter of steps was found that is made of other numbers.
 STEPS = "the steps that were taken"
+# How Nadam's product of momenta was found that is made of the steps.
+MOMENTUM_CACHE = "the momenta of the steps that were taken"
 
 _FLOATS = frozenset({"bfloat16", "float16", "float32", "float64", *(f"float8_{kind}" for kind in ("e5m2", "e4m3fn"))})
 _INTEGERS = frozenset(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
@@ -73,7 +75,7 @@ class WantedVariable:
         paths: The paths to its object.
         keys: The tensors that the objects of the checkpoint have in its place.
         slot: What it is to an optimizer.
-        counts: ``steps``, ``adam steps`` or ``rate`` for an optimizer's counter or learning rate.
+        counts: ``steps``, ``adam steps``, ``rate`` or ``momentum cache`` for an optimizer's numbers.
         is_optional: Whether it may keep its value when the checkpoint has none for it.
     """
 
@@ -149,7 +151,7 @@ class Matching:
     def compare(self, item: WantedVariable) -> MatchedTensor | MismatchedTensor:
         """The tensor that was found, as what is wanted, or what keeps it from being that."""
         found = self.found[item]
-        if found.how == STEPS:
+        if found.how in (STEPS, MOMENTUM_CACHE):
             # Not the tensor itself: the number is made of it.
             return MatchedTensor(item.tensor, found.key, (), item.tensor.dtype.size, False, (), found.how)
         result = self._compared(item, found.key)
@@ -316,7 +318,9 @@ class Matching:
     def _match_counters(self) -> None:
         rates = [item for item in self._wanted if item.counts == "rate" and self._is_open(item)]
         steps = [item for item in self._wanted if item.counts in ("steps", "adam steps") and self._is_open(item)]
-        for items, there in ((rates, self.state.rates), (steps, self.state.counters)):
+        caches = [item for item in self._wanted if item.counts == "momentum cache" and self._is_open(item)]
+        rounds = ((rates, self.state.rates), (steps, self.state.counters), (caches, self.state.caches))
+        for items, there in rounds:
             taken = {found.key for found in self.found.values()}
             free = [key for key in there if key in self._keys and key not in taken]
             if len(items) == len(free) == 1:
@@ -328,6 +332,10 @@ class Matching:
                 self.found[item] = Found(self.state.beta_powers[0], STEPS)
             elif GLOBAL_STEP in self._keys:
                 self.found[item] = Found(GLOBAL_STEP, STEPS)
+        counted = [item for item in self._wanted if item.counts == "adam steps"]
+        for item in caches:
+            if item not in self.found and len(caches) == len(counted) == 1 and counted[0] in self.found:
+                self.found[item] = Found(self.found[counted[0]].key, MOMENTUM_CACHE)
 
     def _match_shapes(self, items: Sequence[WantedVariable]) -> None:
         """Pairs variables and tensors by dtype and shape, several of one by their order, where there are as many of both."""

@@ -57,6 +57,11 @@ def report_on(
                 left[item.tensor.name] = None
             else:
                 missing.setdefault(item.tensor.name, item)
+    whole = [item for item in wanted if item.tensor.group is not None]
+    fits = {id(item.wanted) for item in matched}
+    broken = {item.tensor.group for item in whole if id(item.tensor) not in fits}
+    withheld = tuple(item.name for item in matched if item.wanted.group in broken)
+    matched = [item for item in matched if item.wanted.group not in broken]
     used = {matching.found[item].key for item in wanted if item in matching.found}
     if any(item.how == STEPS for item in matched):
         used |= {*(matching.state.beta_powers or ()), GLOBAL_STEP}
@@ -92,7 +97,7 @@ def report_on(
         ),
         mismatched=tuple(mismatched.values()),
         unexpected=unexpected,
-        withheld=(),
+        withheld=withheld,
         full_names=names.full_names,
         mapping=mapping,
         guesses=guesses,

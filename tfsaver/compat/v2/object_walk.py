@@ -8,31 +8,28 @@ does this, and takes edges for the same that only Keras's generations call diffe
     layer/kernel                     layer/_kernel
     optimizer/iter                   optimizer/_iterations
 
-The lists in which an optimizer numbers all that it has (``_variables/3``) are not followed: one more number in front of it,
-and Adam's two moments change places.
+The lists in which an optimizer numbers all that it has (``_variables/3``) are followed only where both sides number the same
+variables: with one more number in front of it, Adam's two moments would change places.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from tfsaver.checkpoint.objects.object_graph import VARIABLE_VALUE, ObjectGraph
+from tfsaver.checkpoint.objects.object_graph import VARIABLE_VALUE, Node, ObjectGraph
+from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.compat import _tensorflow
+from tfsaver.compat.v2.object_state import StatePart
+from tfsaver.targets.optimizers import is_optimizer, is_variable
 
 _SYNONYMS = {"iter": "_iterations", "_iterations": "iter", "iterations": "_iterations"}
-_NOT_FOLLOWED = frozenset({"_variables", "_trainable_variables", "_trainable_variables_indices", "_index_dict"})
+# What optimizers number: all that they have, and what they train.
+_NUMBERED = ("_variables", "_trainable_variables")
+_NUMBER = re.compile(r"_?\d+")
+_NOT_FOLLOWED = frozenset({*_NUMBERED, "_trainable_variables_indices", "_index_dict"})
 _NODES = frozenset({"_inbound_nodes", "_outbound_nodes", "_losses", "_losses_override", "_tracked"})
-
-
-def is_variable(value: Any) -> bool:
-    """Whether something can be assigned to: a variable of TensorFlow, of Keras 3, or of a distribution strategy."""
-    return hasattr(value, "assign") and hasattr(value, "shape") and hasattr(value, "dtype")
-
-
-def is_optimizer(value: Any) -> bool:
-    """Whether it is an optimizer of any Keras, or of `tf.compat.v1.train`."""
-    return hasattr(value, "apply_gradients") and hasattr(value, "variables")
 
 
 def is_trackable(value: Any) -> bool:
@@ -93,27 +90,6 @@ def _saves_more_than_children(value: Any) -> bool:
     return bool(_tensorflow.saveable_objects_from_trackable(value))
 
 
-def node_at(graph: ObjectGraph, path: Sequence[str]) -> int | None:
-    """The object that a path in a checkpoint leads to; None when it leads nowhere."""
-    node_id = 0 if graph.nodes else None
-    for name in path:
-        node_id = None if node_id is None else graph.nodes[node_id].children.get(name)
-    return node_id
-
-
-def keys_below(graph: ObjectGraph, node_id: int) -> frozenset[str]:
-    """The tensors of an object of a checkpoint and of all that it leads to."""
-    seen = {node_id}
-    waiting = [node_id]
-    for number in waiting:
-        node = graph.nodes[number]
-        for child_id in (*node.children.values(), *(slot.node_id for slot in node.slots)):
-            if child_id not in seen:
-                seen.add(child_id)
-                waiting.append(child_id)
-    return frozenset(attribute.key for number in seen for attribute in graph.nodes[number].attributes)
-
-
 def descend(root: Any, path: Sequence[str]) -> Any:
     """What a path leads to from an object of a program; None when it leads nowhere."""
     for name in path:
@@ -121,15 +97,23 @@ def descend(root: Any, path: Sequence[str]) -> Any:
     return root
 
 
-def keys_by_walking(root: Any, graph: ObjectGraph, start: Sequence[str] = ()) -> dict[int, tuple[str, ...]]:
+def keys_by_walking(
+    root: Any,
+    graph: ObjectGraph,
+    source: TensorSource,
+    parts: Mapping[int, Sequence[StatePart]],
+    start: Sequence[str] = (),
+) -> dict[int, tuple[str, ...]]:
     """The tensors of an object-based checkpoint that stand where a program has its variables, by the variables' ids.
 
     Args:
         root: The program's objects.
         graph: The checkpoint's.
+        source: The checkpoint.
+        parts: What of the program's objects is state and no variable, by the objects' ids.
         start: The path in the checkpoint to the object that stands for `root`.
     """
-    node_id = node_at(graph, start)
+    node_id = graph.node_at(start)
     keys: dict[int, dict[str, None]] = {}
     waiting = [] if node_id is None else [(node_id, root)]
     seen = {(node_id, id(root))}
@@ -137,6 +121,9 @@ def keys_by_walking(root: Any, graph: ObjectGraph, start: Sequence[str] = ()) ->
     held = []
     for number, value in waiting:
         node = graph.nodes[number]
+        for part in parts.get(id(value), ()):
+            there = (f"{attribute.key}{part.ending}" for attribute in node.attributes if attribute.name == part.attribute)
+            keys.setdefault(id(part), {}).update(dict.fromkeys(key for key in there if key in source))
         if is_variable(value):
             for attribute in node.attributes:
                 if attribute.name == VARIABLE_VALUE:
@@ -144,6 +131,9 @@ def keys_by_walking(root: Any, graph: ObjectGraph, start: Sequence[str] = ()) ->
             continue
         children = children_of(value)
         held.append(children)
+        if is_optimizer(value):
+            for name in _NUMBERED:
+                waiting += _numbered_variables(value, name, node, graph, source)
         for name, child_id in node.children.items():
             child = next((children[other] for other in _spellings(name) if other in children), None)
             if child is None and name == "_functional":
@@ -152,6 +142,35 @@ def keys_by_walking(root: Any, graph: ObjectGraph, start: Sequence[str] = ()) ->
                 seen.add((child_id, id(child)))
                 waiting.append((child_id, child))
     return {number: tuple(found) for number, found in keys.items()}
+
+
+def _numbered_variables(
+    optimizer: Any, name: str, node: Node, graph: ObjectGraph, source: TensorSource
+) -> list[tuple[int, Any]]:
+    """The objects of a checkpoint for the variables that an optimizer numbers, where both sides number the same ones.
+
+    As many, and each pair of one dtype, shape and name, but for the numbers that Keras puts into names.
+    """
+    variables = getattr(optimizer, name, None)
+    child = node.children.get(name)
+    if child is None or not isinstance(variables, Sequence):
+        return []
+    numbered = graph.nodes[child].children
+    if numbered.keys() != {str(index) for index in range(len(variables))}:
+        return []
+    pairs = [(numbered[str(index)], variable) for index, variable in enumerate(variables)]
+    for number, variable in pairs:
+        attribute = next((each for each in graph.nodes[number].attributes if each.name == VARIABLE_VALUE), None)
+        if attribute is None or attribute.key not in source:
+            return []
+        info = source.info(attribute.key)
+        if tuple(info.shape) != tuple(variable.shape) or info.dtype.name != _tensorflow.tf.as_dtype(variable.dtype).name:
+            return []
+        names = (attribute.full_name, getattr(variable, "path", variable.name))
+        # In Keras 3 it is one word behind the optimizer's name, dense_kernel_momentum.
+        if len({_NUMBER.sub("", each.removesuffix(":0").rpartition("/")[2]) for each in names}) > 1:
+            return []
+    return pairs
 
 
 def _spellings(name: str) -> Iterator[str]:

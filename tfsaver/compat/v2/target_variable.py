@@ -19,25 +19,7 @@ from tfsaver.compat._var_list import is_wrapper, unwrapped
 from tfsaver.errors import InvalidArgumentError, UnimplementedError
 from tfsaver.framework import dtypes
 from tfsaver.framework.tensor_slice import TensorSlice
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class SlotOf:
-    """What a variable is to an optimizer.
-
-    Attributes:
-        owner: The variable that it is kept for, where the optimizer has it at hand.
-        owner_id: What the optimizer knows the variable by, where it has not; else empty.
-        owner_name: The variable's name.
-        spellings: What checkpoints call such a slot, see `tfsaver.checkpoint.optimizers.optimizer_state`.
-        known: What they call any slot of an optimizer of this kind.
-    """
-
-    owner: Any
-    owner_id: str
-    owner_name: str
-    spellings: tuple[str, ...]
-    known: frozenset[str]
+from tfsaver.targets.optimizers import SlotOf
 
 
 @dataclasses.dataclass(eq=False)

@@ -17,14 +17,25 @@ from typing import Any
 
 from tfsaver.checkpoint.execution import Target as ExecutionTarget
 from tfsaver.checkpoint.names.tensor_names import is_default
+from tfsaver.checkpoint.objects.object_graph import ObjectGraph
 from tfsaver.checkpoint.restoring.program import selected
 from tfsaver.checkpoint.selection import Selection
+from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.compat import _tensorflow
 from tfsaver.compat._session_target import InSession
-from tfsaver.compat.v2.object_walk import children_of, is_optimizer, is_trackable, is_variable, paths_of_variables
-from tfsaver.compat.v2.optimizers import variables_of_optimizer
+from tfsaver.compat.v2.object_state import ObjectState, StatePart
+from tfsaver.compat.v2.object_walk import (
+    children_of,
+    descend,
+    is_trackable,
+    keys_by_walking,
+    objects_with_state,
+    paths_of_variables,
+)
 from tfsaver.compat.v2.target_variable import TargetVariable, name_of
 from tfsaver.errors import InvalidArgumentError, UnimplementedError
+from tfsaver.targets.keras import finish_layers, notes_on_vocabularies
+from tfsaver.targets.optimizers import is_optimizer, is_variable, variables_of_optimizer
 
 
 class Target:
@@ -55,6 +66,7 @@ class Target:
         self.root = root
         self._session = session
         self.notes: list[str] = []
+        self._layers: list[Any] = []
         found: dict[int, TargetVariable] = {}
         for item in self._collect(root, ()):
             item.session = session
@@ -63,25 +75,41 @@ class Target:
                 found[id(item.variable)] = item
             else:
                 known.names = tuple(dict.fromkeys((*known.names, *item.names)))
-        self.variables = list(found.values())
-        _join_parts(self.variables)
+        self.variables: list[TargetVariable | StatePart] = list(found.values())
+        _join_parts(list(found.values()))
+        # Of objects that save more than variables, by their ids.
+        self._states = dict(self._collect_states())
+        self.notes += notes_on_vocabularies(self._layers)
+        for parts in self._states.values():
+            self.variables += parts
         if not self.variables:
             raise InvalidArgumentError(f"there are no variables to restore in {_describe(root)}")
         self._paths = paths_of_variables(root)
         self._relative = dict(self._names_in_models())
-        for item in self.variables:
+        for item in found.values():
             path = next(iter(self.paths(item)), "")
             # The numbers of a list's elements say less than any name.
             if len(item.names) == 1 and is_default(item.names[0]) and not path.replace("/", "").isdigit():
                 item.names = (path or item.names[0],)
 
-    def paths(self, item: TargetVariable) -> tuple[str, ...]:
+    def keys_of_objects(
+        self, graph: ObjectGraph, source: TensorSource, there: Sequence[str], here: Sequence[str]
+    ) -> dict[int, tuple[str, ...]]:
+        """See `ObjectProgram`."""
+        return keys_by_walking(descend(self.root, here), graph, source, self._states, there)
+
+    def finish(self) -> Any:
+        """See `Finishing`."""
+        finish_layers(self._layers)
+        return self.root
+
+    def paths(self, item: TargetVariable | StatePart) -> tuple[str, ...]:
         """The paths on which a variable is reached."""
         path = self._paths.get(id(item.whole)) or self._paths.get(id(item.variable))
         own = ("/".join(path),) if path else ()
         return (*own, *self._relative.get(id(item.variable), ()))
 
-    def select(self, selection: Selection | None) -> list[TargetVariable]:
+    def select(self, selection: Selection | None) -> list[TargetVariable | StatePart]:
         """The variables that a selection leaves, by their names and paths; raises as `selected`."""
         return selected(self.variables, lambda item: (*item.names, *self.paths(item)), selection)
 
@@ -89,8 +117,23 @@ class Target:
         """What gets the values; None for variables that are assigned one by one."""
         if self._session is None:
             return None
+        # In a session no object has a state of its own here.
         bindings = {name: item.binding for name, item in items.items()}
         return InSession(bindings, self._session, is_held=is_held)
+
+    def _collect_states(self) -> Iterator[tuple[int, list[StatePart]]]:
+        """What objects save besides variables, such as tables and iterators."""
+        for path, value in objects_with_state(self.root):
+            what = f"{path}, a {type(value).__name__}, is not a variable and keeps its state"
+            if self._session is not None:
+                self.notes.append(f"{what}: in a session a tf.compat.v1.train.Saver restores it")
+                continue
+            try:
+                state = ObjectState(path, value)
+            except (_tensorflow.tf.errors.OpError, ValueError, TypeError, RuntimeError) as error:
+                self.notes.append(f"{what}: TensorFlow cannot save it ({str(error).splitlines()[0]})")
+                continue
+            yield id(value), state.parts
 
     def _collect(self, value: Any, keys: tuple[str, ...]) -> Iterator[TargetVariable]:
         """The variables of a value that stands in dicts under these keys, the outermost first."""
@@ -113,10 +156,15 @@ class Target:
         elif isinstance(value, (list, tuple)):
             for index, child in enumerate(value):
                 yield from self._collect(child, (*keys, str(index)) if keys else ())
+        elif isinstance(value, _tensorflow.tf.compat.v1.train.Optimizer):
+            yield from _variables_of_old_optimizer(value)
         elif is_optimizer(value):
-            yield from variables_of_optimizer(value)
+            for each in variables_of_optimizer(value):
+                names = (name_of(each.variable),)
+                yield TargetVariable(each.variable, names, each.slot, each.counts, each.optimizer, each.is_optional)
         elif _is_layer(value):
             self._check_built(value)
+            self._layers.append(value)
             for variable in value.weights:
                 yield from self._collect(variable, ())
         elif is_trackable(value) or isinstance(value, _tensorflow.tf.Module):
@@ -150,12 +198,15 @@ class Target:
                     yield from self._collect(variable, ())
 
     def _check_built(self, layer: Any) -> None:
-        if not layer.built:
+        # Layers that look words up have a table before they are called, and no variables after.
+        if not layer.built and not hasattr(layer, "get_vocabulary"):
             raise InvalidArgumentError(
                 f"{_describe(layer)} is not built: it has no variables yet to restore into; call it on an input, or "
                 "build() it"
             )
-        unbuilt = [inner.name for inner in layer._flatten_layers() if not inner.built]
+        unbuilt = [
+            inner.name for inner in layer._flatten_layers() if not inner.built and not hasattr(inner, "get_vocabulary")
+        ]
         if unbuilt:
             shown = ", ".join(unbuilt[:5]) + (", ..." if len(unbuilt) > 5 else "")
             self.notes.append(f"layers of {layer.name} that were never called have no variables, and got none: {shown}")
@@ -171,6 +222,20 @@ class Target:
                     name = name_of(variable)
                     if name.startswith(f"{value.name}/"):
                         yield id(variable), (name.removeprefix(f"{value.name}/"),)
+
+
+def _variables_of_old_optimizer(optimizer: Any) -> Iterator[TargetVariable]:
+    """The variables of an optimizer of `tf.compat.v1.train`, which have names of their own: ``w/Adam``, ``w/Adam_1``.
+
+    Raises:
+        InvalidArgumentError: It has none yet.
+    """
+    variables = optimizer.variables()
+    if not variables:
+        raise InvalidArgumentError(
+            f"the optimizer {optimizer.get_name()!r} has no variables yet: minimize something once before it is restored"
+        )
+    yield from (TargetVariable(variable, (name_of(variable),), optimizer=optimizer) for variable in variables)
 
 
 def _variable(value: Any, names: tuple[str, ...]) -> TargetVariable:

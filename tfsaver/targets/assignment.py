@@ -23,22 +23,23 @@ from tfsaver.checkpoint.optimizers.optimizer_state import OptimizerState, steps_
 from tfsaver.checkpoint.optimizers.optimizer_table import GRADIENT_SUM
 from tfsaver.checkpoint.plan import Plan
 from tfsaver.checkpoint.recipes import Constant, Elementwise, Rearrange, Recipe, Take
-from tfsaver.checkpoint.restoring.target_matching import GLOBAL_STEP, STEPS
-from tfsaver.checkpoint.tensor_source import TensorSource
-from tfsaver.compat import _restore
-from tfsaver.compat._transfer import Array
-from tfsaver.compat.v2.optimizers import betas_of, rate_of
-from tfsaver.compat.v2.target_variable import TargetVariable
+from tfsaver.checkpoint.restoring.program import ProgramVariable
+from tfsaver.checkpoint.restoring.target_matching import GLOBAL_STEP, MOMENTUM_CACHE, STEPS
+from tfsaver.checkpoint.tensor_source import Array, TensorSource
 from tfsaver.errors import InvalidArgumentError
 from tfsaver.framework import dtypes
 from tfsaver.framework.tensor_info import TensorInfo
 from tfsaver.framework.tensor_slice import TensorSlice
+from tfsaver.targets.optimizers import betas_of, rate_of
+
+# What fits in memory beside what is there already.
+HELD_SIZE = 1 << 30
 
 
 class Assignment(NamedTuple):
     """A variable and the tensor that it gets."""
 
-    item: TargetVariable
+    item: ProgramVariable
     tensor: MatchedTensor
 
 
@@ -52,7 +53,7 @@ class Variables(NamedTuple):
     """
 
     plan: Plan
-    items: Mapping[str, TargetVariable]
+    items: Mapping[str, ProgramVariable]
     num_bytes: int
 
 
@@ -71,7 +72,7 @@ def planned(source: TensorSource, assignments: Sequence[Assignment], state: Opti
     """
     sums = {key for slots in state.slots.values() for key in slots.get(GRADIENT_SUM, ())}
     counts = Counter(item.names[0] for item, _ in assignments)
-    items: dict[str, TargetVariable] = {}
+    items: dict[str, ProgramVariable] = {}
     origins: dict[str, str] = {}
     recipes: dict[str, Recipe] = {}
     for item, tensor in assignments:
@@ -88,13 +89,16 @@ def planned(source: TensorSource, assignments: Sequence[Assignment], state: Opti
 
 
 def _recipe(
-    source: TensorSource, item: TargetVariable, tensor: MatchedTensor, state: OptimizerState, *, is_sum: bool
+    source: TensorSource, item: ProgramVariable, tensor: MatchedTensor, state: OptimizerState, *, is_sum: bool
 ) -> Recipe | None:
     """How a variable's value is made of its tensor; None where it is the tensor."""
     made: Recipe
     if tensor.how == STEPS:
         steps = np.asarray(_steps(source, item, tensor, state), np.int64)
         made = Constant(steps, dtypes.from_numpy(steps.dtype))
+    elif tensor.how == MOMENTUM_CACHE:
+        cache = _momentum_cache(_steps(source, item, tensor, state), betas_of(item.optimizer)[0])
+        made = Constant(cache, dtypes.from_numpy(cache.dtype))
     else:
         made = source.recipe(tensor.key) if isinstance(source, Plan) else Take(source, tensor.key)
         if item.part is not None:
@@ -108,8 +112,10 @@ def _recipe(
     return None if isinstance(made, Take) else made
 
 
-def _steps(source: TensorSource, item: TargetVariable, tensor: MatchedTensor, state: OptimizerState) -> int:
+def _steps(source: TensorSource, item: ProgramVariable, tensor: MatchedTensor, state: OptimizerState) -> int:
     """How many steps an optimizer has taken, from the powers of its betas or the program's counter."""
+    if tensor.key != GLOBAL_STEP and tensor.key not in (state.beta_powers or ()):
+        return int(source[tensor.key])
     counted = int(source[GLOBAL_STEP]) if GLOBAL_STEP in source else None
     steps = None
     if tensor.key != GLOBAL_STEP and state.beta_powers is not None:
@@ -124,6 +130,16 @@ def _steps(source: TensorSource, item: TargetVariable, tensor: MatchedTensor, st
             f"betas {betas_of(item.optimizer)} they are, and there is no {GLOBAL_STEP}: exclude it, and set it"
         )
     return steps
+
+
+def _momentum_cache(steps: int, beta: float) -> Array:
+    """The product of the momenta of so many steps of Nadam, multiplied as Keras does."""
+    product, beta32 = np.float32(1), np.float32(beta)
+    for step in range(1, steps + 1):
+        product = product * beta32 * (np.float32(1) - np.float32(0.5) * np.power(np.float32(0.96), np.float32(step)))
+        if not product:
+            break
+    return np.asarray(product, np.float32)
 
 
 def assign(
@@ -145,7 +161,7 @@ def assign(
         DataLossError: The checkpoint is damaged.
         InvalidArgumentError: Casts lose more than precision; says all.
     """
-    is_held = variables.num_bytes <= _restore.HELD_SIZE
+    is_held = variables.num_bytes <= HELD_SIZE
     target = None if assigning is None else assigning(variables.items, is_held=is_held)
     target = target or _Assigning(variables.items, is_held=is_held)
     if is_held or dry_run:
@@ -171,7 +187,7 @@ class _Assigning(Target):
 
     batch_size = 256 << 20
 
-    def __init__(self, items: Mapping[str, TargetVariable], *, is_held: bool) -> None:
+    def __init__(self, items: Mapping[str, ProgramVariable], *, is_held: bool) -> None:
         self._items = items
         self._is_held = is_held
 
@@ -180,7 +196,7 @@ class _Assigning(Target):
 
     @contextlib.contextmanager
     def open(self, source: TensorSource) -> Iterator[Sink]:
-        values: list[tuple[TargetVariable, Array]] = []
+        values: list[tuple[ProgramVariable, Array]] = []
 
         def add(info: TensorInfo, stored: TensorSlice | None, data: Data) -> None:
             if self._is_held:
@@ -192,8 +208,8 @@ class _Assigning(Target):
         _assign_or_put_back(values)
 
 
-def _assign_or_put_back(values: list[tuple[TargetVariable, Array]]) -> None:
-    old: list[tuple[TargetVariable, Any]] = []
+def _assign_or_put_back(values: list[tuple[ProgramVariable, Array]]) -> None:
+    old: list[tuple[ProgramVariable, Any]] = []
     # Taken out of the list one by one: what was assigned need not stay, so that the old values take its room.
     values.reverse()
     try:

@@ -12,12 +12,11 @@ import numpy as np
 from tfsaver.checkpoint.execution import Data, Execution, Progress, Sink, Target, as_array
 from tfsaver.checkpoint.match_report import MatchReport
 from tfsaver.checkpoint.report import json_number
-from tfsaver.checkpoint.tensor_source import TensorSource
-from tfsaver.compat._transfer import Array
-from tfsaver.compat.v2.assignment import Variables
-from tfsaver.compat.v2.target_variable import TargetVariable
+from tfsaver.checkpoint.restoring.program import ProgramVariable, Unordered
+from tfsaver.checkpoint.tensor_source import Array, TensorSource
 from tfsaver.framework.tensor_info import TensorInfo
 from tfsaver.framework.tensor_slice import TensorSlice
+from tfsaver.targets.assignment import Variables
 
 
 class DifferentValue(NamedTuple):
@@ -101,7 +100,7 @@ class _Comparing(Target):
     refuses_losses = False
     batch_size = 256 << 20
 
-    def __init__(self, items: Mapping[str, TargetVariable]) -> None:
+    def __init__(self, items: Mapping[str, ProgramVariable]) -> None:
         self._items = items
         self.different: list[DifferentValue] = []
 
@@ -114,6 +113,11 @@ class _Comparing(Target):
 
     def _add(self, info: TensorInfo, stored: TensorSlice | None, data: Data) -> None:
         item, expected = self._items[info.name], as_array(data)
+        if isinstance(item, Unordered):
+            different, count = item.num_different(expected)
+            if different:
+                self.different.append(DifferentValue(item.names[0], different, count, None))
+            return
         actual = item.numpy()
         if num_different := int(np.count_nonzero(_bits_differ(expected, actual))):
             distance = _distance(expected, actual)

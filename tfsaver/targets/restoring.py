@@ -1,9 +1,9 @@
-"""Old weights into TensorFlow 2 and Keras: `restore`, and `compare`, which says whether they are there.
+"""A checkpoint's tensors into the variables of a program: `restore`, and `compare`, which says whether they are there.
 
     tfsaver.restore(model, "old/model.ckpt-1000", mapping={"w1": "dense/kernel"})
     tfsaver.restore({"model": model, "optimizer": optimizer}, "old/model.ckpt-1000")
 
-The work is done elsewhere: `targets` finds the variables and their names, `restoring.target_matching` their tensors,
+The work is done elsewhere: a `Program` has the variables and their names, `restoring.target_matching` their tensors,
 `assignment` reads and assigns. Here it is put together, and nothing is assigned before everything is known to fit.
 """
 
@@ -12,29 +12,26 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any, Literal, TypeAlias
 
 from tfsaver.checkpoint.execution import DryRun, Progress
 from tfsaver.checkpoint.match_report import MatchReport
 from tfsaver.checkpoint.names.name_map import NameMap, NameMapLike, as_name_map
 from tfsaver.checkpoint.names.name_steps import Concat, RenameByDict, RenameScope
-from tfsaver.checkpoint.names.tensor_names import TensorNames
+from tfsaver.checkpoint.names.tensor_names import TensorNames, path_of
 from tfsaver.checkpoint.objects.object_graph import ObjectGraph, read_object_graph
 from tfsaver.checkpoint.optimizers.optimizer_state import OptimizerState, find_optimizer_state
-from tfsaver.checkpoint.restoring.program import Program
+from tfsaver.checkpoint.restoring.program import Finishing, ObjectProgram, Program, ProgramVariable
 from tfsaver.checkpoint.restoring.target_matching import GLOBAL_STEP, Matching, WantedSlot, WantedVariable
 from tfsaver.checkpoint.restoring.target_report import report_on
 from tfsaver.checkpoint.selection import Selection
 from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.checkpoint.wanted_tensor import WantedTensor
-from tfsaver.compat.v2.assignment import Assignment, Variables, assign, planned
-from tfsaver.compat.v2.comparison import Comparison, compare_values
-from tfsaver.compat.v2.object_walk import descend, keys_below, keys_by_walking, node_at, objects_with_state
-from tfsaver.compat.v2.target_variable import TargetVariable
-from tfsaver.compat.v2.targets import Target
 from tfsaver.errors import InvalidArgumentError, RestoreError
 from tfsaver.graph.training_state import evidence_of, graph_state
+from tfsaver.targets.assignment import Assignment, Variables, assign, planned
+from tfsaver.targets.comparison import Comparison, compare_values
 
 __all__ = ["compare_source", "restore_source"]
 
@@ -44,7 +41,7 @@ By: TypeAlias = "Literal['name', 'shape']"
 
 
 def restore_source(
-    target: Any,
+    target: Program,
     source: TensorSource,
     *,
     mapping: NameMapLike,
@@ -56,23 +53,23 @@ def restore_source(
     strict: bool,
     dry_run: DryRun,
     progress: Progress | None = None,
-    session: Any = None,
 ) -> MatchReport:
-    """Restores from an open source; `tfsaver.restore` has the arguments and the errors.
-
-    `target` may be a `Program`, too.
-    """
-    target = as_target(target, session)
+    """Restores from an open source; `tfsaver.restore` has the arguments and the errors."""
     plan = _plan(target, source, mapping, by, scope, select, cast, accept_guesses)
     if strict and not plan.report.ok:
         raise RestoreError(str(plan.report), report=plan.report)
     variables = plan.variables()
     assign(variables, dry_run=dry_run, progress=progress, assigning=target.assigning)
-    return dataclasses.replace(plan.report, losses=dict(variables.plan.losses()))
+    report = dataclasses.replace(plan.report, losses=dict(variables.plan.losses()))
+    if not isinstance(target, Finishing) or dry_run:
+        return report
+    num_notes = len(target.notes)
+    finished = target.finish()
+    return dataclasses.replace(report, target=finished, notes=(*report.notes, *target.notes[num_notes:]))
 
 
 def compare_source(
-    target: Any,
+    target: Program,
     source: TensorSource,
     *,
     mapping: NameMapLike,
@@ -82,17 +79,10 @@ def compare_source(
     cast: bool,
     accept_guesses: bool,
     progress: Progress | None = None,
-    session: Any = None,
 ) -> Comparison:
     """Compares with an open source; `tfsaver.compare` has the arguments and the errors."""
-    target = as_target(target, session)
     plan = _plan(target, source, mapping, by, scope, select, cast, accept_guesses)
     return Comparison(**vars(plan.report), different=compare_values(plan.variables(), progress=progress))
-
-
-def as_target(target: Any, session: Any) -> Program:
-    """The variables of what a caller gives."""
-    return target if isinstance(target, Program) else Target(target, session)
 
 
 def _plan(
@@ -138,10 +128,12 @@ class _Plan:
         self._target = target
         items = self._target.select(select)
         graph = read_object_graph(source)
-        node_id = None if graph is None else node_at(graph, old_scope)
+        node_id = None if graph is None else graph.node_at(old_scope)
         among = None
         if graph is not None and node_id is not None:
-            among = keys_below(graph, node_id) if old_scope else None
+            among = graph.keys_below(node_id, source.names) if old_scope else None
+            if among is not None and any(item.slot is not None or item.counts is not None for item in items):
+                among |= _keys_of_optimizers(source, graph, among)
         elif scope is not None:
             scopes = ("/".join((*old_scope, "")), "/".join((*new_scope, "")))
             step = RenameScope(*scopes, is_only=True, kept=_global_numbers(source, graph))
@@ -153,21 +145,20 @@ class _Plan:
             name_map = NameMap([*name_map.steps, *joins], allow_unmatched=name_map.allow_unmatched) if joins else name_map
         names = TensorNames(source, graph, name_map, among)
         self._source = names.source
+        self._has_objects = graph is not None
         self._state = names.with_slots(_state(source, graph))
-        has_objects = graph is not None and self._target.root is not None
         keys: dict[int, tuple[str, ...]] = {}
-        if graph is not None and has_objects:
-            keys = keys_by_walking(descend(self._target.root, new_scope), graph, old_scope)
+        if graph is not None and isinstance(target, ObjectProgram):
+            keys = target.keys_of_objects(graph, source, old_scope, new_scope)
         wanted, others = self._wanted(items, keys)
         matching = Matching([*wanted.values(), *others], names, self._state, by=by, cast=cast)
         prefix = str(getattr(source, "prefix", None) or "the tensors in memory")
         version = getattr(source, "version", "V2")
         report = report_on(matching, list(wanted.values()), names, checkpoint=prefix, version=version)
         notes = (*self._target.notes, *report.notes)
-        if self._target.root is not None:
-            notes += tuple(_notes_on_state(self._target.root))
-        if report.missing and graph is not None and has_objects and scope is None:
-            notes += tuple(_notes_on_scopes(self._target.root, graph, {id(item.variable) for item in items}, len(keys)))
+        if report.missing and graph is not None and isinstance(target, ObjectProgram) and scope is None:
+            wanted_ids = {id(item.variable) for item in items}
+            notes += tuple(_notes_on_scopes(target, graph, source, wanted_ids, len(keys)))
         self.report = dataclasses.replace(report, notes=notes)
         by_tensor = {wanted_item.tensor: item for item, wanted_item in wanted.items()}
         self._assignments = [Assignment(by_tensor[tensor.wanted], tensor) for tensor in report.matched]
@@ -177,23 +168,25 @@ class _Plan:
         return planned(self._source, self._assignments, self._state)
 
     def _wanted(
-        self, items: Sequence[TargetVariable], keys: dict[int, tuple[str, ...]]
-    ) -> tuple[dict[TargetVariable, WantedVariable], list[WantedVariable]]:
+        self, items: Sequence[ProgramVariable], keys: dict[int, tuple[str, ...]]
+    ) -> tuple[dict[ProgramVariable, WantedVariable], list[WantedVariable]]:
         """What to look for, and the variables that slots belong to and that are not wanted themselves."""
         labels = _labels(items, self._target)
         known: dict[int, WantedVariable] = {}
-        wanted: dict[TargetVariable, WantedVariable] = {}
+        wanted: dict[ProgramVariable, WantedVariable] = {}
         others: dict[Any, WantedVariable] = {}
         by_name: dict[str, list[int]] = {}
         by_id: dict[str, int] = {}
 
-        def add(item: TargetVariable, label: str, slot: WantedSlot | None) -> WantedVariable:
+        def add(item: ProgramVariable, label: str, slot: WantedSlot | None) -> WantedVariable:
             full_shape, tensor_slice = item.part or (None, None)
-            tensor = WantedTensor(label, item.dtype, item.shape, full_shape, tensor_slice)
+            tensor = WantedTensor(label, item.dtype, item.shape, full_shape, tensor_slice, getattr(item, "state", None))
             found = keys.get(id(item.whole)) or keys.get(id(item.variable)) or ()
             paths = self._target.paths(item)
             identity = id(item.whole)
-            return WantedVariable(tensor, identity, item.names, paths, found, slot, item.counts, item.is_optional)
+            # Objects that have state beside variables have it in a checkpoint of objects, too.
+            is_optional = item.is_optional and (tensor.group is None or not self._has_objects)
+            return WantedVariable(tensor, identity, item.names, paths, found, slot, item.counts, is_optional)
 
         for item in self._target.variables:
             if item.slot is None:
@@ -222,7 +215,7 @@ class _Plan:
         return wanted, list(owners)
 
 
-def _joins_of_parts(source: TensorSource, items: Sequence[TargetVariable]) -> list[Concat]:
+def _joins_of_parts(source: TensorSource, items: Sequence[ProgramVariable]) -> list[Concat]:
     """Steps that make whole tensors of ``emb/part_0``, ``emb/part_1``, ...: TensorFlow 2 writes shards by such names.
 
     Only where a variable wants the whole, under its own name, and the parts are exactly its rows.
@@ -269,34 +262,41 @@ def _state(source: TensorSource, graph: ObjectGraph | None) -> OptimizerState:
     return state if evidence is None else find_optimizer_state(shapes, full_names, dtypes, evidence)
 
 
+def _keys_of_optimizers(source: TensorSource, graph: ObjectGraph, among: Set[str]) -> frozenset[str]:
+    """What optimizers outside of a scope keep for the tensors in it, and what they count."""
+    state = _state(source, graph)
+    slots = {key for owner in among for keys in state.slots.get(owner, {}).values() for key in keys}
+    numbers = {*state.counters, *state.rates, *state.caches, *(state.beta_powers or ())}
+    numbers |= {name for name in source.names if path_of(name) in (GLOBAL_STEP, "step")}
+    return frozenset(slots | numbers)
+
+
 def _global_numbers(source: TensorSource, graph: ObjectGraph | None) -> list[str]:
     """What optimizers count outside of all scopes: the step, the powers of the betas, a learning rate."""
     state = _state(source, graph)
-    numbers = {GLOBAL_STEP, *state.counters, *state.rates, *(state.beta_powers or ())}
-    return [name for name in sorted(numbers) if "/" not in name and name in source]
+    numbers = {GLOBAL_STEP, *state.counters, *state.rates, *state.caches, *(state.beta_powers or ())}
+    if graph is None:
+        return [name for name in sorted(numbers) if "/" not in name and name in source]
+    # A scope of the variables' names; those of an optimizer's slots begin with the optimizer's.
+    numbers |= {key for slots in state.slots.values() for keys in slots.values() for key in keys}
+    full_names = graph.full_names_of_keys()
+    return [name for key in sorted(numbers) for name in (path_of(key), full_names.get(key)) if name]
 
 
-def _notes_on_state(root: Any) -> Iterator[str]:
-    """What the target has besides variables, and keeps as it is."""
-    for path, value in objects_with_state(root):
-        yield (
-            f"{path}, a {type(value).__name__}, is not a variable and keeps its state: tf.train.Checkpoint restores what a "
-            "checkpoint of objects has for it"
-        )
-
-
-def _notes_on_scopes(root: Any, graph: ObjectGraph, wanted: set[int], num_found: int) -> Iterator[str]:
+def _notes_on_scopes(
+    target: ObjectProgram, graph: ObjectGraph, source: TensorSource, wanted: set[int], num_found: int
+) -> Iterator[str]:
     """Objects of the checkpoint that the target may be a part of."""
     counts: dict[str, int] = {}
     for name in graph.nodes[0].children if graph.nodes else ():
-        found = len(wanted & keys_by_walking(root, graph, (name,)).keys())
+        found = len(wanted & target.keys_of_objects(graph, source, (name,), ()).keys())
         if found > num_found:
             counts[name] = found
     for name, found in sorted(counts.items(), key=lambda item: -item[1])[:3]:
         yield f"scope={name!r} finds {found} of the {len(wanted)} variables as objects of the checkpoint"
 
 
-def _labels(items: Sequence[TargetVariable], target: Program) -> dict[TargetVariable, str]:
+def _labels(items: Sequence[ProgramVariable], target: Program) -> dict[ProgramVariable, str]:
     """For each variable the first of its names and paths that no other has; that a mapping can use, too."""
     spellings = {item: (*item.names, *target.paths(item)) for item in items}
     owners = Counter(name for name, _ in {(name, id(item.whole)) for item, names in spellings.items() for name in names})
