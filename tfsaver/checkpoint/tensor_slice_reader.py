@@ -7,7 +7,7 @@ read too: slices, and all the types of the format.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -248,6 +248,14 @@ class TensorSliceReader:
             self._slice_sets[name].check_coverage()
         except MissingSlicesError as error:
             damage.append(error)
+
+    def check_places(self, names: Iterable[str], on_damage: OnDamagedTensor) -> None:
+        """Checks that slices are whole tensors; where their records lie is not known before they are read."""
+        for name in names:
+            try:
+                self._slice_sets[name].check_coverage()
+            except MissingSlicesError as error:
+                on_damage(name, error)
 
     def pieces(self, name: str, stored: TensorSlice | None = None) -> Iterator[Array]:
         """A tensor's elements, a bounded number at a time; a record cannot be read in part, and all of them are held."""

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+import random
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from tfsaver.checkpoint.checkpoint_reader import CheckpointReader, load_checkpoint
 from tfsaver.checkpoint.identify import Identity, identity_of_wrong
 from tfsaver.checkpoint.one_checkpoint import MAX_ATTEMPTS
 from tfsaver.checkpoint.report import Report, count
-from tfsaver.errors import CheckpointNotFoundError, CheckpointReplacedError, DataLossError, SaverError
+from tfsaver.errors import CheckpointNotFoundError, CheckpointReplacedError, DataLossError, InvalidArgumentError, SaverError
 from tfsaver.lib import file_io
 from tfsaver.lib.renamed_options import renamed_options
 
@@ -24,6 +25,11 @@ _MAX_NAMES = 3
 _BATCH = 1 << 14
 # As many missing files that hold nothing as anybody wants to hear of.
 _MAX_EMPTY = 100
+# What a quick verification reads of the values.
+_NUM_SAMPLED = 32
+_MAX_SAMPLED_BYTES = 256 << 20
+# In bytes of values: what looking up an entry takes, about.
+_ENTRY_COST = 1 << 10
 
 
 @dataclass(frozen=True)
@@ -46,12 +52,17 @@ class Problem:
 class VerifyReport(Report):
     """What a verification found.
 
+    A report of a part (``quick=``, ``part=``) is `ok` if nothing is wrong in what the call asked to read: its `num_unread`
+    tensors may be damaged. `is_complete` says whether there are none of these.
+
     Attributes:
         prefix: The checkpoint.
         num_tensors: Tensors that were read.
         num_bytes: Bytes of values that were read and match their checksums.
         problems: Everything that is wrong; none in a sound checkpoint.
         unverified: Why it cannot be known whether the values are right, as in a format without checksums; else None.
+        num_unread: Tensors whose values were not to be read.
+        num_unread_bytes: Bytes of their values.
     """
 
     prefix: str
@@ -59,11 +70,18 @@ class VerifyReport(Report):
     num_bytes: int = 0
     problems: list[Problem] = field(default_factory=list)
     unverified: str | None = None
+    num_unread: int = 0
+    num_unread_bytes: int = 0
 
     @property
     def ok(self) -> bool:
-        """Whether every byte was compared with a checksum, and nothing is wrong."""
+        """Whether every byte that was to be read was compared with a checksum, and nothing is wrong."""
         return not self.problems and self.unverified is None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all tensors were read."""
+        return not self.num_unread
 
     def lines(self, *, all_names: bool = False) -> Iterator[str]:
         """Yields the report line by line.
@@ -71,8 +89,11 @@ class VerifyReport(Report):
         Args:
             all_names: Makes no difference: every problem has a line, and sound tensors are only counted.
         """
-        if self.ok:
+        if self.ok and self.is_complete:
             yield f"{self.prefix}: OK, {self.num_tensors} tensors, {self.num_bytes} bytes"
+        elif self.ok:
+            read = f"{self.num_tensors} tensors, {self.num_bytes} bytes"
+            yield f"{self.prefix}: OK in part, {read}; not read: {self.num_unread} tensors, {self.num_unread_bytes} bytes"
         elif not self.problems:
             yield f"{self.prefix}: not verified: {self.unverified}"
         else:
@@ -86,6 +107,9 @@ class VerifyReport(Report):
             "checkpoint": self.prefix,
             "num_tensors": self.num_tensors,
             "num_bytes": self.num_bytes,
+            "is_complete": self.is_complete,
+            "num_unread": self.num_unread,
+            "num_unread_bytes": self.num_unread_bytes,
             "unverified": self.unverified,
             "problems": [{"where": item.where, "error": str(item.error)} for item in self.problems],
         }
@@ -93,12 +117,20 @@ class VerifyReport(Report):
 
 @renamed_options(path="checkpoint")
 def verify_checkpoint(
-    checkpoint: file_io.PathLike | CheckpointReader, *, trusted: bool = True, progress: Progress | None = None
+    checkpoint: file_io.PathLike | CheckpointReader,
+    *,
+    quick: bool | int = False,
+    part: tuple[int, int] | None = None,
+    trusted: bool = True,
+    progress: Progress | None = None,
 ) -> VerifyReport:
     """Reads all of a checkpoint's index and data in bounded memory and compares every checksum.
 
     Args:
         checkpoint: A path as `load_checkpoint` takes it, or an open reader, which stays open.
+        quick: If true, all of the index is read, the data files must have the bytes that it says, and of the values a
+            sample is read: 32 tensors, or 256 MiB. A number reads so many tensors. V1 is read whole.
+        part: ``(k, n)`` reads the values of the k-th of n parts, 1 to n, for n processes that share the work.
         trusted: If false, a name in a file that leads out of the file's directory is an error.
         progress: Called with the bytes read and the bytes in all.
 
@@ -108,31 +140,98 @@ def verify_checkpoint(
     Raises:
         CheckpointNotFoundError: There is no checkpoint to verify.
         CheckpointReplacedError: It is replaced again and again, or the open reader's files were replaced.
-        InvalidArgumentError: It is not trusted, and leads out of its directory; names what does.
+        InvalidArgumentError: It is not trusted, and leads out of its directory; names what does. Or there is no such part,
+            or `quick` and `part` are both given.
         UnimplementedError: It was written for newer readers, so it is unknown whether it is sound.
         OSError: The system does not read a file. That says nothing about its bytes, so it is not a problem in the report.
     """
+    share = _Share.of(quick, part)
     if isinstance(checkpoint, CheckpointReader):
-        return _Verification(checkpoint, progress).run()
+        return _Verification(checkpoint, share, progress).run()
     for _ in range(MAX_ATTEMPTS - 1):
         # What was found of a checkpoint that is replaced now is of no use.
         with contextlib.suppress(CheckpointReplacedError):
-            return _verify(checkpoint, trusted, progress)
-    return _verify(checkpoint, trusted, progress)
+            return _verify(checkpoint, share, trusted, progress)
+    return _verify(checkpoint, share, trusted, progress)
 
 
-def _verify(path: file_io.PathLike, trusted: bool, progress: Progress | None) -> VerifyReport:
+class _Share(NamedTuple):
+    """Which of a checkpoint's tensors are read.
+
+    Attributes:
+        sample: How many, chosen at random; None for all.
+        max_bytes: How many bytes these may have.
+        number: Which part is read, from 1 on.
+        num_parts: How many parts there are.
+    """
+
+    sample: int | None = None
+    max_bytes: int | None = None
+    number: int = 1
+    num_parts: int = 1
+
+    @classmethod
+    def of(cls, quick: bool | int, part: tuple[int, int] | None) -> _Share:
+        """What `verify_checkpoint` was asked for."""
+        if part is not None:
+            if quick:
+                raise InvalidArgumentError("quick= reads a sample and part= a share of all: give one of them")
+            number, num_parts = part
+            if not 1 <= number <= num_parts:
+                raise InvalidArgumentError(f"part={part!r}: the parts of {num_parts} are 1 to {num_parts}")
+            return cls(number=number, num_parts=num_parts)
+        if quick < 0:
+            raise InvalidArgumentError(f"quick={quick!r} is not a number of tensors")
+        if quick is True:
+            return cls(sample=_NUM_SAMPLED, max_bytes=_MAX_SAMPLED_BYTES)
+        return cls(sample=quick or None)
+
+    @property
+    def checks_places(self) -> bool:
+        """Whether it is to be checked where the tensors lie that are not read; one of all parts does it."""
+        return self.number == 1
+
+    def chosen(self, sizes: Mapping[str, int]) -> list[str]:
+        """The names of the tensors that are read, in the order in which they are given with their sizes."""
+        if self.sample is None:
+            return [name for name, part in _dealt_out(sizes, self.num_parts) if part == self.number]
+        found: set[str] = set()
+        num_bytes = 0
+        for name in random.sample(list(sizes), len(sizes)):
+            if self.max_bytes is None or num_bytes + sizes[name] <= self.max_bytes:
+                found.add(name)
+                num_bytes += sizes[name]
+            if len(found) == self.sample:
+                break
+        if sizes and not found:
+            found = {min(sizes, key=sizes.__getitem__)}
+        return [name for name in sizes if name in found]
+
+
+def _dealt_out(sizes: Mapping[str, int], num_parts: int) -> Iterator[tuple[str, int]]:
+    """Each name and the number of the part that it is in, from 1 on: runs of names of about as many bytes each."""
+    # An entry costs something, too.
+    total = sum(sizes.values()) + _ENTRY_COST * len(sizes)
+    before = 0
+    for name, size in sizes.items():
+        middle = before + (size + _ENTRY_COST) // 2
+        yield name, middle * num_parts // total + 1
+        before += size + _ENTRY_COST
+
+
+def _verify(path: file_io.PathLike, share: _Share, trusted: bool, progress: Progress | None) -> VerifyReport:
     try:
         reader = load_checkpoint(path, trusted=trusted)
     except DataLossError as error:
         return VerifyReport(file_io.as_path(path), problems=[Problem(file_io.as_path(path), error)])
     with reader:
-        return _Verification(reader, progress).run()
+        return _Verification(reader, share, progress).run()
 
 
 class _Verification:
-    def __init__(self, reader: CheckpointReader, progress: Progress | None) -> None:
+    def __init__(self, reader: CheckpointReader, share: _Share, progress: Progress | None) -> None:
         self._reader = reader
+        self._share = share
         self._progress = progress
         self._report = VerifyReport(reader.prefix)
         self._damaged: set[str] = set()
@@ -147,8 +246,15 @@ class _Verification:
         index_damage: list[SaverError] = []
         names = implementation.verify_index(index_damage.append)
         sizes = {name: size for name in names if (size := self._size(name)) is not None}
-        total, done = sum(sizes.values()), 0
         measured = list(sizes)
+        if self._reader.version == "V2" or self._share.sample is None:
+            # The index of V1 has the values, which have all been read by now.
+            measured = self._share.chosen(sizes)
+        chosen = set(measured)
+        unread = [name for name in sizes if name not in chosen]
+        if unread and self._share.checks_places:
+            implementation.check_places(unread, self._note)
+        total, done = sum(sizes[name] for name in measured), 0
         # In parts, so that no more entries are in memory than there are in one.
         for start in range(0, len(measured), _BATCH):
             batch = measured[start : start + _BATCH]
@@ -162,8 +268,10 @@ class _Verification:
                 dict.fromkeys(batch), verify_only=True, on_damage=self._note, progress=report if self._progress else None
             )
             done += sum(sizes[name] for name in batch)
-        self._report.num_tensors = len(sizes)
-        self._report.num_bytes = sum(size for name, size in sizes.items() if name not in self._damaged)
+        self._report.num_tensors = len(measured)
+        self._report.num_bytes = sum(sizes[name] for name in measured if name not in self._damaged)
+        self._report.num_unread = len(unread)
+        self._report.num_unread_bytes = sum(sizes[name] for name in unread)
         # A record of a V1 checkpoint lies in a block: what is wrong with its tensor need not be said of the block again.
         told = {_location(problem.error) for problem in self._report.problems} - {None}
         new = [Problem("index", error) for error in index_damage if _location(error) not in told]

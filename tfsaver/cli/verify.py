@@ -7,8 +7,9 @@ from typing import Any
 
 from tfsaver.checkpoint.verify import VerifyReport
 from tfsaver.cli import output, screen
-from tfsaver.cli.arguments import add_common, checkpoint_path
+from tfsaver.cli.arguments import add_common, checkpoint_path, positive
 from tfsaver.cli.outcome import FAILED, FOUND, OK, Outcome, error_record, exit_code_of
+from tfsaver.cli.parser import UsageError
 from tfsaver.cli.text import count, describe, escape, escape_message, human_size
 from tfsaver.errors import SaverError
 from tfsaver.verbs.verify import verify
@@ -23,14 +24,19 @@ checkpoint is an error on standard error; the other paths are still verified, an
 Files of other formats are verified as far as these allow: npz, .keras and files of torch have checksums. safetensors, HDF5
 and Orbax do not: they are read, "not verified" is said of them, and the exit code is 3.
 
+With --quick or --part, 0 says that nothing is wrong in what was read; the line says what was not.
+
 examples:
   tfsaver verify model.ckpt-1000
   tfsaver verify model.ckpt-*.index && deploy
+  tfsaver verify s3://bucket/model.ckpt-1000 --quick
+  tfsaver verify model.ckpt-1000 --part 3/8
 
 The report in the JSON document:
   ok              whether all checkpoints are sound
-  checkpoints     path, checkpoint (the prefix; null without one), ok, num_tensors, num_bytes, problems (where,
-                  error), unverified (null, or why the values cannot be verified), error (null, or why it could not be
+  checkpoints     path, checkpoint (the prefix; null without one), ok, num_tensors, num_bytes,
+                  is_complete, num_unread, num_unread_bytes (what --quick and --part left), problems (where, error),
+                  unverified (null, or why the values cannot be verified), error (null, or why it could not be
                   verified: class, message, facts)
 """
 _PROBLEMS_IN_TEXT = 20
@@ -41,6 +47,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "paths", metavar="PATH", type=checkpoint_path, nargs="+", help="a prefix, a directory, or a checkpoint's file"
     )
+    parser.add_argument("--quick", action="store_true", help="read the index, sizes of files, and a sample of the values")
+    parser.add_argument("--sample", metavar="N", type=positive, help="with --quick: the number of tensors (32, or 256 MiB)")
+    parser.add_argument("--part", dest="share", metavar="K/N", type=_part, help="read the K-th of N parts, for N processes")
     add_common(
         parser,
         epilog=_EPILOG,
@@ -49,15 +58,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _part(text: str) -> tuple[int, int]:
+    number, separator, num_parts = text.partition("/")
+    if not separator or not (number.isdecimal() and num_parts.isdecimal()) or not 1 <= int(number) <= int(num_parts):
+        raise argparse.ArgumentTypeError(f"{text!r} is not K/N, as 1/4: the parts of N are 1 to N")
+    return int(number), int(num_parts)
+
+
 def run(arguments: argparse.Namespace) -> Outcome:
     """Prints what is wrong; `FOUND` when there is damage."""
+    if arguments.quick and arguments.share is not None:
+        raise UsageError("--quick reads a sample and --part a share of all: give one of them")
+    if arguments.sample is not None and not arguments.quick:
+        raise UsageError("--sample is for --quick")
+    quick = arguments.sample or arguments.quick
     out = output.open_screen()
     results = []
     for path in arguments.paths:
         result = _Result(path)
         try:
             with output.open_progress(escape(path)) as progress:
-                result.report = verify(path, trusted=not arguments.untrusted, progress=progress)
+                result.report = verify(
+                    path, quick=quick, part=arguments.share, trusted=not arguments.untrusted, progress=progress
+                )
         except BrokenPipeError:
             raise
         except (SaverError, OSError) as error:
@@ -112,5 +135,10 @@ def _print(out: screen.Screen, report: VerifyReport, arguments: argparse.Namespa
         out.line(f"{prefix}: DAMAGED, {problems}; {tensors} read, {size} of them sound", "bold red")
     elif report.unverified is not None:
         out.line(f"{prefix}: not verified: {escape_message(report.unverified)}", "yellow")
-    elif not arguments.quiet:
+    elif arguments.quiet:
+        return
+    elif not report.is_complete:
+        unread = f"{count(report.num_unread, 'tensor')}, {human_size(report.num_unread_bytes)}"
+        out.line(f"{prefix}: OK in part, {tensors}, {size}; not read: {unread}", "green")
+    else:
         out.line(f"{prefix}: OK, {tensors}, {size}", "green")

@@ -130,6 +130,21 @@ def read_many(
     return arrays
 
 
+def check_places(index: BundleIndex, files: BundleFiles, names: Iterable[str], on_damage: OnDamagedTensor) -> None:
+    """Checks without reading values that slices are whole tensors, and that the data files hold the bytes of all of them.
+
+    Args:
+        index: The open index.
+        files: Its data files.
+        names: The tensors.
+        on_damage: Called for each tensor that is damaged.
+    """
+    reading = _Reading(index, files, verify=True, on_damage=on_damage)
+    names = list(names)
+    reading.present([part for name in names for part in reading.parts_to_check(name)])
+    reading.report(names)
+
+
 def stream(index: BundleIndex, files: BundleFiles, name: str, stored: TensorSlice | None = None) -> Iterator[Array]:
     """A tensor's elements in C order: one-dimensional arrays, all of `PIECE_ELEMENTS` but the last.
 

@@ -13,7 +13,7 @@ and says so where it has not.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -32,7 +32,7 @@ from tfsaver.tensor_bundle.bundle_index import BundleIndex
 from tfsaver.tensor_bundle.entry import BundleEntry
 from tfsaver.tensor_bundle.header import BundleHeader
 from tfsaver.tensor_bundle.mapped import map_tensor
-from tfsaver.tensor_bundle.read_many import OnDamagedTensor, read_many, stream
+from tfsaver.tensor_bundle.read_many import OnDamagedTensor, check_places, read_many, stream
 
 Array = np.ndarray[Any, Any]
 
@@ -154,6 +154,10 @@ class BundleReader:
             on_damage=on_damage,
             progress=progress,
         )
+
+    def check_places(self, names: Iterable[str], on_damage: OnDamagedTensor) -> None:
+        """Checks where tensors lie, and reads none; see `tfsaver.tensor_bundle.read_many.check_places`."""
+        check_places(self.index, self.files, names, on_damage)
 
     def pieces(self, name: str, stored: TensorSlice | None = None) -> Iterator[Array]:
         """A tensor's elements, a bounded number at a time; see `tfsaver.tensor_bundle.read_many.stream`."""

@@ -21,6 +21,7 @@ from tfsaver.checkpoint.verify import Problem, Progress, VerifyReport, verify_ch
 from tfsaver.errors import (
     CheckpointNotFoundError,
     DataLossError,
+    InvalidArgumentError,
     MissingExtraError,
     SaverError,
     UnimplementedError,
@@ -29,6 +30,7 @@ from tfsaver.formats.file_source import OpenFile, library_errors
 from tfsaver.formats.registry import Format, format_of_source
 from tfsaver.lib import file_io
 from tfsaver.lib.renamed_options import renamed_options
+from tfsaver.lib.storage_options import OpenFileSystem, StorageOptions, takes_storage_options
 from tfsaver.tensor_bundle import naming
 from tfsaver.verbs.open_source import open_path
 
@@ -36,42 +38,58 @@ _CHUNK = 1 << 20
 
 
 @renamed_options(path="checkpoint")
+@takes_storage_options("checkpoint")
 def verify(
-    checkpoint: file_io.PathLike | CheckpointReader, *, trusted: bool = True, progress: Progress | None = None
+    checkpoint: file_io.PathLike | CheckpointReader,
+    *,
+    quick: bool | int = False,
+    part: tuple[int, int] | None = None,
+    trusted: bool = True,
+    progress: Progress | None = None,
+    storage_options: StorageOptions | None = None,
+    fs: OpenFileSystem | None = None,
 ) -> VerifyReport:
     """Reads all of a checkpoint's index and data in bounded memory and compares every checksum that the format has.
 
     Args:
         checkpoint: A path as `load_checkpoint` takes it, or an open reader, which stays open.
+        quick: If true, a sample of the values is read, and of a checkpoint everything else: see `verify_checkpoint`.
+        part: ``(k, n)`` reads the values of the k-th of n parts, 1 to n; the report says what was not read.
         trusted: If false, a name in a file that leads out of the file's directory is an error.
         progress: Called with the bytes read and the bytes in all.
+        storage_options: For a path in a store: what fsspec makes its file system with. See `StoragePath`.
+        fs: An open fsspec file system for it, in place of `storage_options`.
 
     Returns:
-        A report; damage is in its `problems`, not raised. What cannot be verified is in `unverified`.
+        A report; damage is in its `problems`, not raised. What cannot be verified is in `unverified`. It is `ok` if nothing
+        is wrong in what was to be read; `is_complete` says whether that was everything.
 
     Raises:
         SaverError: See `verify_checkpoint`.
+        InvalidArgumentError: A file of another format is to be verified in part.
         OSError: The system does not read a file. That says nothing about its bytes, so it is not a problem in the report.
     """
     if isinstance(checkpoint, CheckpointReader):
-        return verify_checkpoint(checkpoint, progress=progress)
+        return verify_checkpoint(checkpoint, quick=quick, part=part, progress=progress)
     path = file_io.as_path(checkpoint)
     if file_io.is_remote(path) and file_io.exists(naming.index_path(path)):
         # What else the name might mean would be a request each.
-        return verify_checkpoint(path, trusted=trusted, progress=progress)
+        return verify_checkpoint(path, quick=quick, part=part, trusted=trusted, progress=progress)
     try:
         identity = identify(path, trusted=trusted)
     except CheckpointNotFoundError:
-        return verify_checkpoint(path, trusted=trusted, progress=progress)
+        return verify_checkpoint(path, quick=quick, part=part, trusted=trusted, progress=progress)
     row = format_of_source(path, trusted=trusted)
     if not row.is_checkpoint:
+        if quick or part is not None:
+            raise InvalidArgumentError(f"{path} is {identity.description}: quick= and part= are for checkpoints alone")
         return _verify_foreign(path, row, identity, progress)
     # A checkpoint may be damaged so that its file is like nothing.
     is_other = identity.format is None and identity.kind not in ("unknown", "directory") and not _is_checkpoint(path)
     if is_other:
         return VerifyReport(path, unverified=f"{identity.description}; next: {identity.command}")
     try:
-        return verify_checkpoint(path, trusted=trusted, progress=progress)
+        return verify_checkpoint(path, quick=quick, part=part, trusted=trusted, progress=progress)
     except CheckpointNotFoundError:
         if identity.kind != "SavedModel":
             raise
@@ -81,7 +99,7 @@ def verify(
 
 def _is_checkpoint(path: str) -> bool:
     """Whether a path is a prefix, or a directory, whose own error says more."""
-    return not file_io.exists(path) or file_io.is_directory(path) or file_io.exists(f"{path}.index")
+    return not file_io.exists(path) or file_io.is_directory(path) or file_io.exists(naming.index_path(path))
 
 
 def _verify_foreign(path: str, row: Format, identity: Identity, progress: Progress | None) -> VerifyReport:
