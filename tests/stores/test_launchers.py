@@ -1,4 +1,4 @@
-"""Launchers that people have: each of their processes writes a part, and one commits."""
+"""Launchers that people have: each of their processes writes a part, and one commits; torchrun is in `test_torch_dcp`."""
 
 from __future__ import annotations
 
@@ -42,12 +42,6 @@ def _run(tmp_path: Path, launcher: list[str], *variables: str) -> None:
     assert tfsaver.verify(prefix).ok
     with tfsaver.load_checkpoint(prefix) as reader:
         assert (reader["table"] == np.arange(24, dtype=np.float32).reshape(8, 3)).all() and reader["step"] == 7
-
-
-def test_torchrun(tmp_path: Path) -> None:
-    pytest.importorskip("torch")
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    _run(tmp_path, launcher, "RANK", "WORLD_SIZE")
 
 
 def test_mpirun(tmp_path: Path) -> None:

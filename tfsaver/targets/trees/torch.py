@@ -115,12 +115,8 @@ def refusal(dtype: DType, torch: Any) -> str:
     return f"{dtype.name} is no type of PyTorch {torch.__version__}"
 
 
-def restore_tensor(array: Array, leaf: Leaf, torch: Any) -> Any:
-    """The tensor that has an array's memory.
-
-    Raises:
-        DataLossError: It cannot have been what it is said to have been.
-    """
+def as_torch_tensor(array: Array, torch: Any) -> Any:
+    """The tensor of PyTorch's that has an array's memory, of a type that `refusal` does not refuse."""
     # PyTorch warns about memory that must not be written to: what fills a shape with one value is such.
     array = np.require(array, requirements="W")
     name = dtypes.from_numpy(array.dtype).name
@@ -128,9 +124,18 @@ def restore_tensor(array: Array, leaf: Leaf, torch: Any) -> Any:
         tensor = torch.from_numpy(array.view(carrier)).view(getattr(torch, name))
     else:
         tensor = torch.from_numpy(array)
-    if not tensor.numel():
-        # The strides of an empty array are not those of a tensor of its shape.
-        tensor = torch.empty(array.shape, dtype=tensor.dtype)
+    # The strides of an empty array are not those of a tensor of its shape.
+    return tensor if tensor.numel() else torch.empty(array.shape, dtype=tensor.dtype)
+
+
+def restore_tensor(array: Array, leaf: Leaf, torch: Any) -> Any:
+    """The tensor that has an array's memory.
+
+    Raises:
+        DataLossError: It cannot have been what it is said to have been.
+    """
+    name = dtypes.from_numpy(array.dtype).name
+    tensor = as_torch_tensor(array, torch)
     options = leaf.options if leaf.kind == "torch" else {}
     try:
         if disguise := options.get("dtype"):
