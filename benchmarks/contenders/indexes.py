@@ -95,4 +95,5 @@ def _write(prefix: str, num_tensors: int) -> None:
         )
         for number in range(num_tensors)
     )
-    write_index(prefix, BundleHeader(1, "little"), entries, durable=False)
+    keys, encoded = zip(*entries, strict=True)
+    write_index(prefix, BundleHeader(1, "little"), [(keys, encoded)], durable=False)

@@ -130,7 +130,7 @@ def test_index_that_counts_files_by_the_thousand_is_not_believed_for_long(
 ) -> None:
     prefix = tmp_path / "model"
     entry = BundleEntry(dtypes.from_name("float32"), (2,), 90_000, 0, 8, 1)
-    write_index(str(prefix), BundleHeader(99_999), [(b"w", entry.encode())], durable=False)
+    write_index(str(prefix), BundleHeader(99_999), [([b"w"], [entry.encode()])], durable=False)
     looked_for: list[str] = []
     exists = file_io.exists
     monkeypatch.setattr(file_io, "exists", lambda path: looked_for.append(path) or exists(path))

@@ -43,6 +43,7 @@ class S3Server:
         requests: What was asked for since `clear`.
         latency: How many seconds each request takes at least.
         fault: See `Fault`.
+        most_at_once: How many requests were under way at one time since `counted` began.
     """
 
     def __init__(self) -> None:
@@ -57,6 +58,9 @@ class S3Server:
         self.requests: list[Request] = []
         self.latency = 0.0
         self.fault: Fault | None = None
+        self.most_at_once = 0
+        self._num_now = 0
+        self._lock = threading.Lock()
         self._server = make_server("127.0.0.1", 0, self._answer, threaded=True, request_handler=Quiet)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
@@ -67,7 +71,12 @@ class S3Server:
             environ["REQUEST_METHOD"], environ["PATH_INFO"], environ["QUERY_STRING"], environ.get("HTTP_RANGE", "")
         )
         self.requests.append(request)
+        with self._lock:
+            self._num_now += 1
+            self.most_at_once = max(self.most_at_once, self._num_now)
         time.sleep(self.latency)
+        with self._lock:
+            self._num_now -= 1
         try:
             if self.fault is not None:
                 self.fault(request)
@@ -83,6 +92,7 @@ class S3Server:
     def counted(self) -> Iterator[list[Request]]:
         """The requests of the block."""
         self.requests.clear()
+        self.most_at_once = 0
         found: list[Request] = []
         yield found
         found += self.requests

@@ -370,7 +370,7 @@ def test_missing_name_says_which_are_near(tmp_path: Path) -> None:
 
 def test_resource_is_unimplemented(tmp_path: Path) -> None:
     (tmp_path / "model.data-00000-of-00001").write_bytes(b"handle")
-    write_index(str(tmp_path / "model"), BundleHeader(), [(b"r", BundleEntry(dtypes.RESOURCE, (), size=6).encode())])
+    write_index(str(tmp_path / "model"), BundleHeader(), [([b"r"], [BundleEntry(dtypes.RESOURCE, (), size=6).encode()])])
     with BundleReader(tmp_path / "model") as reader:
         assert reader.names == ["r"]
         with pytest.raises(UnimplementedError, match="resource tensors cannot be stored"):

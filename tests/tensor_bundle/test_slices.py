@@ -154,7 +154,7 @@ def broken(tmp_path: Path, full: BundleEntry, parts: dict[TensorSlice, BundleEnt
     (tmp_path / "model.data-00000-of-00001").write_bytes(bytes(1000))
     entries = {tensor_slice.encode_key(b"w", stored): entry for stored, entry in parts.items()}
     encoded = sorted((key, entry.encode()) for key, entry in {b"w": full, **entries}.items())
-    write_index(str(tmp_path / "model"), BundleHeader(), encoded)
+    write_index(str(tmp_path / "model"), BundleHeader(), [tuple(zip(*encoded, strict=True))])
     return BundleReader(tmp_path / "model")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import struct
+from collections.abc import Sequence
 
 from tfsaver.lib import coding
 
@@ -57,6 +58,54 @@ class BlockBuilder:
     def add(self, key: bytes, value: bytes) -> None:
         self._entries += self.entry_header(key, len(value))
         self._entries += value
+
+    def add_all(self, keys: Sequence[bytes], values: Sequence[bytes], start: int, stop_size: int) -> int:
+        """Adds entries until `size` has reached `stop_size`; returns how far it came.
+
+        It stops before an entry of 128 bytes and more, before a key that does not sort after the last one, and, where there
+        are no entries yet, at once.
+
+        Args:
+            keys: The keys.
+            values: Their values.
+            start: The first one to add.
+            stop_size: See above.
+        """
+        if not self._entries:
+            return start
+        restarts, interval = self._restarts, self._restart_interval
+        num_since_restart, last = self._num_since_restart, self._last_key
+        parts: list[bytes] = []
+        size = len(self._entries)
+        # Without the restarts: these are looked at now and then.
+        stop = stop_size - _RESTART_SIZE * (len(restarts) + 1)
+        position = start
+        from_bytes = int.from_bytes
+        for position in range(start, len(keys)):
+            if size >= stop:
+                break
+            key, value = keys[position], values[position]
+            if key <= last or len(key) | len(value) >= 128:
+                break
+            if num_since_restart < interval:
+                length = min(len(last), len(key))
+                # The first bit in which they differ says in which byte.
+                difference = from_bytes(last[:length], "big") ^ from_bytes(key[:length], "big")
+                shared = length - ((difference.bit_length() + 7) >> 3)
+                num_since_restart += 1
+            else:
+                shared = 0
+                restarts.append(size)
+                stop -= _RESTART_SIZE
+                num_since_restart = 1
+            parts += (bytes((shared, len(key) - shared, len(value))), key[shared:], value)
+            size += 3 + len(key) - shared + len(value)
+            last = key
+        else:
+            position = len(keys)
+        self._entries += b"".join(parts)
+        self._num_since_restart, self._last_key = num_since_restart, last
+        return position
 
     def restart_array(self) -> bytes:
         """What stands behind the entries."""

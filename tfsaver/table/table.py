@@ -34,13 +34,15 @@ class Table:
 
     Args:
         file: The table; stays open, and belongs to the caller.
+        num_cached_blocks: How many blocks stay decoded.
 
     Raises:
         DataLossError: The file is no table, or its index block is damaged.
     """
 
-    def __init__(self, file: RandomAccessFile) -> None:
+    def __init__(self, file: RandomAccessFile, *, num_cached_blocks: int = _NUM_CACHED_BLOCKS) -> None:
         self._file = file
+        self._num_cached_blocks = num_cached_blocks
         if file.size < table_format.FOOTER_SIZE:
             raise TruncatedError(
                 f"footer of {file.path}: file is too short to be an sstable",
@@ -72,11 +74,16 @@ class Table:
         # The cache refers to the table weakly. In a cycle, a table that nobody has any more would stay until the next
         # garbage collection, and its file open.
         block_of = functools.partial(type(self)._numbered_block, weakref.proxy(self))
-        self._cached_block = functools.lru_cache(_NUM_CACHED_BLOCKS)(block_of)
+        self._cached_block = functools.lru_cache(self._num_cached_blocks)(block_of)
 
     @property
     def path(self) -> str:
         return self._file.path
+
+    @property
+    def index_keys(self) -> list[bytes]:
+        """For each data block a key that is not before its last one, and before the next block's first."""
+        return self._index_keys
 
     @property
     def num_blocks(self) -> int:

@@ -27,7 +27,8 @@ from tfsaver.lib.directory_lock import try_directory_lock
 from tfsaver.table.table import Table
 from tfsaver.tensor_bundle import naming
 from tfsaver.tensor_bundle.entry import decode_entry
-from tfsaver.tensor_bundle.header import HEADER_KEY, decode_header
+from tfsaver.tensor_bundle.header import HEADER_KEY, BundleHeader, decode_header
+from tfsaver.tensor_bundle.index_file import IndexFile
 
 _TEMPORARY = r"\.tmp[0-9a-f]{10}"
 _SUFFIX_SIZE = 14
@@ -68,10 +69,14 @@ def remove_unused_data(prefix: str, note: str) -> None:
     """
     try:
         written = os.stat(note).st_ctime_ns
-        num_shards, sizes = _read(note)
+        header, sizes = _read(note)
     except (SaverError, OSError):
         # It was being written itself, so that nothing else had a name yet.
         return
+    if header.save_id:
+        # These data are there without an index until somebody commits them, and go with `abandon`.
+        return
+    num_shards = header.num_shards
     try:
         if num_shards_of(prefix) == num_shards:
             return
@@ -94,13 +99,20 @@ def num_shards_of(prefix: str) -> int | None:
         DataLossError: The index is damaged.
         OSError: It cannot be read.
     """
+    header = header_of(prefix)
+    return None if header is None else header.num_shards
+
+
+def header_of(prefix: str) -> BundleHeader | None:
+    """The header of the bundle that is at a prefix; None where there is no index. Raises as `num_shards_of`."""
     path = naming.index_path(prefix)
     try:
-        file = file_io.open_for_reading(path)
+        # A small index in a store is one request.
+        file = IndexFile(prefix, path) if file_io.is_remote(path) else file_io.open_for_reading(path)
     except FileNotFoundError:
         return None
     with contextlib.closing(file):
-        return decode_header(Table(file).first_value(HEADER_KEY), path).num_shards
+        return decode_header(Table(file).first_value(HEADER_KEY), path)
 
 
 def _clean(directory: str, names: list[str], is_ours: Callable[[str], bool] | None) -> None:
@@ -130,14 +142,14 @@ def _holds_checkpoint(path: str, base: str) -> bool:
     return all(map(own.fullmatch, file_io.list_directory(path)))
 
 
-def _read(index_path: str) -> tuple[int, dict[int, int]]:
-    """How many data files an index speaks of, and the size of each that has tensors."""
+def _read(index_path: str) -> tuple[BundleHeader, dict[int, int]]:
+    """The header of an index, and the size of each data file that has tensors."""
     sizes: dict[int, int] = {}
     with contextlib.closing(file_io.open_for_reading(index_path)) as file:
         table = Table(file)
-        num_shards = decode_header(table.get(HEADER_KEY), index_path).num_shards
+        header = decode_header(table.get(HEADER_KEY), index_path)
         for key, value in table.items():
             if key != HEADER_KEY:
                 entry = decode_entry(value, f"entry of {key!r} in {index_path}")
                 sizes[entry.shard_id] = max(sizes.get(entry.shard_id, 0), entry.offset + entry.size)
-    return num_shards, sizes
+    return header, sizes

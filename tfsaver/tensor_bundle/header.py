@@ -5,26 +5,39 @@ A reader of version v may read a bundle unless `min_consumer` is above v or v is
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError
 
 from tfsaver import schemas
 from tfsaver.errors import DataLossError, UnimplementedError
+from tfsaver.framework import wire_format
 
 HEADER_KEY = b""
 VERSION = 1
 _BYTE_ORDERS = ("little", "big")
 # Whoever lists a checkpoint's files lists that many names, for a few bytes: the most that their five digits can count.
 _MAX_SHARDS = 100_000
+# The field of a save by several processes; to every other reader it is one that it does not know.
+_SAVE = 15_022
 
 
 @dataclass(frozen=True)
 class BundleHeader:
-    """What holds for a whole bundle; `byte_order` is ``little`` or ``big``."""
+    """What holds for a whole bundle.
+
+    Attributes:
+        num_shards: The number of its data files.
+        byte_order: ``little`` or ``big``.
+        save_id: Of a bundle that several processes have written, what their save was called; empty for any other.
+        replaced: The number of data files of the bundle that was there before; None where there was none.
+    """
 
     num_shards: int = 1
     byte_order: str = "little"
+    save_id: str = ""
+    replaced: int | None = None
 
     def encode(self) -> bytes:
         proto = schemas.BundleHeaderProto(
@@ -32,7 +45,11 @@ class BundleHeader:
             endianness=_BYTE_ORDERS.index(self.byte_order),
             version=schemas.VersionDef(producer=VERSION),
         )
-        return bytes(proto.SerializeToString())
+        data = bytes(proto.SerializeToString())
+        if self.save_id:
+            save = json.dumps({"save_id": self.save_id, "replaced": self.replaced}).encode()
+            data += wire_format.length_delimited_header(_SAVE, len(save)) + save
+        return data
 
 
 def decode_header(value: bytes | None, path: str) -> BundleHeader:
@@ -53,7 +70,19 @@ def decode_header(value: bytes | None, path: str) -> BundleHeader:
         raise DataLossError(f"{path}: bundle header: {proto.num_shards} shards")
     if proto.endianness not in (0, 1):
         raise DataLossError(f"{path}: bundle header: byte order {proto.endianness} is neither 0 (little) nor 1 (big)")
-    return BundleHeader(proto.num_shards, _BYTE_ORDERS[proto.endianness])
+    return BundleHeader(proto.num_shards, _BYTE_ORDERS[proto.endianness], *_decode_save(value, path))
+
+
+def _decode_save(value: bytes, path: str) -> tuple[str, int | None]:
+    for number, wire_type, payload in wire_format.iterate_fields(memoryview(value)):
+        if number == _SAVE and wire_type == wire_format.LENGTH_DELIMITED:
+            try:
+                save = json.loads(bytes(payload))
+                replaced = save["replaced"]
+                return str(save["save_id"]), None if replaced is None else int(replaced)
+            except (ValueError, KeyError, TypeError) as error:
+                raise DataLossError(f"{path}: bundle header: its save: {error!r}") from error
+    return "", None
 
 
 def check_version(version: schemas.VersionDef, path: str) -> None:

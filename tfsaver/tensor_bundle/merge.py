@@ -23,6 +23,7 @@ from tfsaver.framework.tensor_slice_set import TensorSliceSet
 from tfsaver.lib import file_io
 from tfsaver.lib.confinement import Confinement
 from tfsaver.lib.renamed_options import renamed_options
+from tfsaver.lib.storage_options import OpenFileSystem, StorageOptions, takes_storage_options
 from tfsaver.table.table import Table
 from tfsaver.tensor_bundle import naming
 from tfsaver.tensor_bundle.entry import BundleEntry, decode_entry
@@ -31,6 +32,7 @@ from tfsaver.tensor_bundle.placement import place_bundle
 
 
 @renamed_options(prefixes="checkpoints", prefix="target")
+@takes_storage_options("checkpoints", "target")
 def merge_bundles(
     checkpoints: Sequence[file_io.PathLike],
     target: file_io.PathLike,
@@ -38,6 +40,8 @@ def merge_bundles(
     allow_missing_files: bool = False,
     durable: bool = True,
     trusted: bool = True,
+    storage_options: StorageOptions | None = None,
+    fs: OpenFileSystem | None = None,
 ) -> str:
     """Merges bundles into one at `target`; the inputs' files are gone afterwards.
 
@@ -49,6 +53,8 @@ def merge_bundles(
         allow_missing_files: Whether inputs that do not exist are left out, as long as one does.
         durable: Whether to fsync before returning.
         trusted: If false, an input of which a file is a symbolic link out of its directory is an error.
+        storage_options: For a path in a store: what fsspec makes its file system with. See `StoragePath`.
+        fs: An open fsspec file system for it, in place of `storage_options`.
 
     Returns:
         `target`.

@@ -11,9 +11,9 @@ DATA_NAME = re.compile(r"(.*)\.data-(\d{5,})-of-(\d{5,})\Z", re.DOTALL)
 
 def index_path(prefix: str) -> str:
     """The file whose existence makes `prefix` a V2 checkpoint."""
-    return f"{prefix}.index"
+    return prefix + ".index"
 
 
 def data_path(prefix: str, shard_id: int, num_shards: int) -> str:
     """The file of one shard; the number of shards is part of every shard's name."""
-    return f"{prefix}.data-{shard_id:05d}-of-{num_shards:05d}"
+    return prefix + f".data-{shard_id:05d}-of-{num_shards:05d}"

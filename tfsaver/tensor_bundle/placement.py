@@ -116,7 +116,7 @@ def file_names(prefix: str, num_shards: int) -> FileNames:
 
 
 def _unused_names(prefix: str, num_shards: int) -> FileNames:
-    there = set(file_io.names_beginning(f"{prefix}."))
+    there = set(file_io.names_beginning(prefix + "."))
     base = file_io.split(prefix)[1]
     old = None
     if f"{base}.index" in there:
@@ -275,11 +275,32 @@ def _link(source: str, target: str) -> bool:
 
 
 def write_index(
-    prefix: str, header: BundleHeader, entries: Iterable[tuple[bytes, bytes]], *, durable: bool = True
+    prefix: str,
+    header: BundleHeader,
+    runs: Iterable[tuple[Sequence[bytes], Sequence[bytes]]],
+    *,
+    durable: bool = True,
+    exclusive: bool = False,
 ) -> None:
-    """Writes the index of a bundle whose data files are in place; its appearing makes the checkpoint."""
-    with file_io.atomic_writer(naming.index_path(prefix), durable=durable) as file:
-        _write_table(file, header, entries)
+    """Writes the index of a bundle whose data files are in place; its appearing makes the checkpoint.
+
+    Args:
+        prefix: The bundle's prefix.
+        header: What holds for all of it.
+        runs: Keys and their entries, in order; an error while they are asked for leaves everything as it was.
+        durable: Whether to fsync before returning.
+        exclusive: Whether an index that is in a store meanwhile is an error.
+
+    Raises:
+        AlreadyExistsError: See `exclusive`.
+        WriteError: The system refuses it.
+    """
+    with file_io.atomic_writer(naming.index_path(prefix), durable=durable, exclusive=exclusive) as file:
+        table = TableBuilder(file)
+        table.add(HEADER_KEY, header.encode())
+        for keys, values in runs:
+            table.add_all(keys, values)
+        table.finish()
 
 
 def _write_table(file: WritableFile, header: BundleHeader, entries: Iterable[tuple[bytes, bytes]]) -> None:

@@ -1,9 +1,9 @@
 """A checkpoint that several processes write, each a part, without speaking to each other: then anybody commits it.
 
     model.data-00002-of-00004                               the data of rank 2, under the name that it keeps
-    model.parts/SAVE_ID/rank-00002-of-00004                 its manifest: a table like an index's, with these data's entries
-    model.index                                             the commit: the manifests, merged
-    model.parts/SAVE_ID/committed                           that it is over
+    model.parts/SAVE_ID/ranks-00004-as-00004                how many ranks there are, and the number in their files' names
+    model.parts/SAVE_ID/rank-00002-of-00004                 the manifest of rank 2: a table like an index's
+    model.index                                             the commit: the manifests, merged; then model.parts goes
 
 A manifest is a sorted string table (see `table.format`). The value of the empty key is JSON::
 
@@ -13,15 +13,18 @@ A manifest is a sorted string table (see `table.format`). The value of the empty
 and every other key and value is what the index will have: a data file has its rank as its number. Of a replicated tensor
 one rank has the bytes; the others have its dtype, its shape, the CRC-32C of their own value and the rank that writes it.
 
-No index that is there uses the data files' names: their number of shards is another one, the same for all ranks, since all
-see the same index. The appearing of the index is the commit, so a commit that was stopped anywhere can be repeated.
+No index and no other save uses the data files' names: their number of shards is another one, the same for all ranks, since
+the first of them notes it. The appearing of the index is the commit. Its header names the save and the number of data files
+that it replaces, so that a commit that was stopped anywhere can be repeated.
 """
 
 from __future__ import annotations
 
+import bisect
 import contextlib
-import heapq
+import itertools
 import json
+import math
 import re
 import time
 import zlib
@@ -31,6 +34,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from tfsaver.errors import (
+    AlreadyExistsError,
     CheckpointReplacedError,
     DataLossError,
     InvalidArgumentError,
@@ -43,10 +47,11 @@ from tfsaver.framework.region import Region, as_tensor_slice
 from tfsaver.framework.tensor_slice import TensorSlice
 from tfsaver.framework.tensor_slice_set import TensorSliceSet
 from tfsaver.lib import crc32c, file_io
+from tfsaver.lib.storage_options import OpenFileSystem, StorageOptions, takes_storage_options
 from tfsaver.table.table import Table
 from tfsaver.table.table_builder import TableBuilder
 from tfsaver.tensor_bundle import naming
-from tfsaver.tensor_bundle.cleaning import num_shards_of
+from tfsaver.tensor_bundle.cleaning import clean_directory, header_of
 from tfsaver.tensor_bundle.entry import BundleEntry, decode_entry
 from tfsaver.tensor_bundle.header import HEADER_KEY, BundleHeader
 from tfsaver.tensor_bundle.placement import FileNames, write_index
@@ -54,13 +59,17 @@ from tfsaver.tensor_bundle.writer import BundleWriter
 
 _VERSION = 1
 _DIRECTORY = ".parts"
-_COMMITTED = "committed"
-_REPLACED = "replaces"
 _MANIFEST = re.compile(r"rank-(\d{5,})-of-(\d{5,})")
+_NOTE = re.compile(r"ranks-(\d{5,})-as-(\d{5,})")
 _SAVE_ID = re.compile(r"[\w.-]+")
-# A slice that is larger is cut, so that a reader who needs a part of it reads little more.
+# A part of a tensor that is larger is cut, so that a reader who needs some of it reads little more.
 _MAX_SLICE_SIZE = 64 << 20
-_POLL_SECONDS = 0.2
+_MIN_SLICE_SIZE = 1 << 20
+# In seconds: how long to wait before looking again for parts that are missing.
+_FIRST_DELAY = 0.1
+_MAX_DELAY = 2.0
+_BLOCK_SIZE = 4 << 10
+_BLOCKS_IN_RUN = 256
 _MAX_NAMED = 5
 
 
@@ -77,6 +86,8 @@ class ShardWriter(BundleWriter):
         save_id: What this save is called, the same for all ranks and another one for each save: the step, for example.
         byte_order: See `BundleWriter`.
         durable: Whether to fsync before the manifest appears.
+        storage_options: For a path in a store: what fsspec makes its file system with. See `StoragePath`.
+        fs: An open fsspec file system for it, in place of `storage_options`.
 
     Raises:
         InvalidArgumentError: The rank is not below `world_size`, or `save_id` is not letters, digits, ``.``, ``-``, ``_``.
@@ -88,6 +99,10 @@ class ShardWriter(BundleWriter):
         ...     shard.add("step", 100, replicated=True)
     """
 
+    # A rank that was stopped writes its part again.
+    _is_exclusive = False
+
+    @takes_storage_options("prefix")
     def __init__(
         self,
         prefix: file_io.PathLike,
@@ -97,6 +112,8 @@ class ShardWriter(BundleWriter):
         save_id: str | int,
         byte_order: Literal["little", "big"] = "little",
         durable: bool = True,
+        storage_options: StorageOptions | None = None,
+        fs: OpenFileSystem | None = None,
     ) -> None:
         if world_size < 1 or not 0 <= rank < world_size:
             raise InvalidArgumentError(f"rank {rank} of world_size {world_size}: ranks are 0 to world_size - 1")
@@ -107,14 +124,7 @@ class ShardWriter(BundleWriter):
         super().__init__(prefix, byte_order=byte_order, durable=durable)
 
     def _file_names(self) -> FileNames:
-        # A part that is written again keeps the names of the first try, whatever index there is by now.
-        known = next(self._save.manifests(), None)
-        if known is not None:
-            return FileNames(known.num_shards)
-        with contextlib.suppress(DataLossError):
-            if num_shards_of(self.prefix) == self.world_size:
-                return FileNames(self.world_size + 1)
-        return FileNames(self.world_size)
+        return FileNames(self._save.number_for(self.world_size))
 
     def _data_path(self, shard_id: int) -> str:
         return naming.data_path(self.prefix, self.rank, self._names.num_shards)
@@ -132,7 +142,11 @@ class ShardWriter(BundleWriter):
             SaverError: As `BundleWriter.add`.
         """
         if not replicated:
-            super().add(name, value)
+            array, dtype = tensor_util.as_tensor(value, str(name))
+            if dtype.has_fixed_size and array.nbytes > _MAX_SLICE_SIZE:
+                self.add_slice(name, array.shape, TensorSlice.full(array.ndim), array)
+            else:
+                super().add(name, value)
             return
         text = name if isinstance(name, str) else name.decode("utf-8", "surrogateescape")
         owner = zlib.crc32(text.encode("utf-8", "surrogateescape")) % self.world_size
@@ -141,7 +155,7 @@ class ShardWriter(BundleWriter):
             # Their bytes are known when they are written: rank 0 has them.
             owner = 0
         if owner == self.rank:
-            super().add(name, array)
+            self.add(name, array)
         self._replicas[text] = (dtype.name, list(array.shape), _checksum(array, dtype), owner)
 
     def add_slice(
@@ -149,20 +163,25 @@ class ShardWriter(BundleWriter):
     ) -> None:
         """Appends a slice of a tensor whose other slices other ranks have; see `BundleWriter.add_slice`.
 
-        A slice of more than 64 MiB is stored as several.
+        What is a part of a tensor of more than 64 MiB is stored as several slices: see `_grid`.
         """
         full_shape = tuple(full_shape)
         stored, _ = as_tensor_slice(region, full_shape, str(name))
         resolved = stored.resolve(full_shape, repr(name))
-        array, _ = tensor_util.as_tensor(value, str(name))
-        if array.shape != resolved.shape or array.nbytes <= _MAX_SLICE_SIZE:
+        array, dtype = tensor_util.as_tensor(value, str(name))
+        if array.shape != resolved.shape or not array.size or not dtype.has_fixed_size:
             super().add_slice(name, full_shape, region, array)
             return
-        for part in _cut(array.shape, array.itemsize):
-            moved = tuple(
-                slice(each.start + at.start, each.start + at.stop) for each, at in zip(resolved.indices, part, strict=True)
+        starts = [each.start for each in resolved.indices]
+        for part in _cut(resolved.indices, _grid(full_shape, array.itemsize)):
+            inside: tuple[Any, ...] = tuple(
+                slice(each.start - at, each.stop - at) for each, at in zip(part, starts, strict=True)
             )
-            super().add_slice(name, full_shape, moved, array[part])
+            super().add_slice(name, full_shape, part, np.asarray(array[inside]))
+
+    def finish(self) -> str:
+        self._save.announce(self.world_size, self._names.num_shards, durable=self._durable)
+        return super().finish()
 
     def _place(self, data_paths: list[str]) -> None:
         [data_path] = data_paths
@@ -202,8 +221,16 @@ class PendingSave(NamedTuple):
         return tuple(sorted(set(range(self.world_size)).difference(self.ranks)))
 
 
+@takes_storage_options("checkpoint")
 def commit(
-    checkpoint: file_io.PathLike, *, world_size: int, save_id: str | int, wait: float = 0.0, durable: bool = True
+    checkpoint: file_io.PathLike,
+    *,
+    world_size: int,
+    save_id: str | int,
+    wait: float = 0.0,
+    durable: bool = True,
+    storage_options: StorageOptions | None = None,
+    fs: OpenFileSystem | None = None,
 ) -> str:
     """Makes a checkpoint of the parts that all ranks have written: its index appears, or nothing does.
 
@@ -215,6 +242,8 @@ def commit(
         save_id: What the ranks called the save.
         wait: How many seconds to wait for parts that are missing.
         durable: Whether to fsync before returning.
+        storage_options: For a path in a store: what fsspec makes its file system with. See `StoragePath`.
+        fs: An open fsspec file system for it, in place of `storage_options`.
 
     Returns:
         The prefix.
@@ -227,58 +256,105 @@ def commit(
         CheckpointReplacedError: Another save was committed meanwhile.
     """
     save = _Save(file_io.as_path(checkpoint), _checked_id(save_id))
-    if save.is_committed():
-        return save.prefix
-    parts = save.wait_for(world_size, wait)
+    # What commits that were killed have left.
+    clean_directory(file_io.split(save.prefix)[0])
+    deadline = time.monotonic() + wait
+    delay = _FIRST_DELAY
+    while True:
+        found = save.survey()
+        old = found.header()
+        if old is not None and old.save_id == save.save_id:
+            save.end(found, old)
+            return save.prefix
+        missing = sorted(set(range(world_size)) - found.ranks(world_size).keys())
+        if not missing:
+            # Another process may commit it at this moment, and remove the manifests.
+            with contextlib.suppress(FileNotFoundError):
+                return _commit(save, found, world_size, old, durable)
+            continue
+        if time.monotonic() >= deadline:
+            raise NotFoundError(found.what_is_missing(missing, world_size))
+        time.sleep(min(delay, max(0.0, deadline - time.monotonic())))
+        delay = min(2 * delay, _MAX_DELAY)
+
+
+def _commit(save: _Save, found: _Survey, world_size: int, old: BundleHeader | None, durable: bool) -> str:
+    paths = found.ranks(world_size)
+    contents = file_io.read_files({path: found.sizes[path] for path in paths.values()})
+    parts = [_Part(path, data) for path, data in zip(paths.values(), contents, strict=True)]
     numbers = {part.num_shards for part in parts}
-    if len(numbers) > 1:
-        raise CheckpointReplacedError(
-            save.prefix, what="another checkpoint was written there while its ranks began: save again under another save_id"
-        )
+    if len(numbers) > 1 or (old is not None and old.num_shards in numbers):
+        what = "another checkpoint was written there while its ranks began: save again under another save_id"
+        raise CheckpointReplacedError(save.prefix, what=what)
     [num_shards] = numbers
-    old = _old_num_shards(save.prefix)
-    if old != num_shards:
-        save.check_data(parts)
-        _check_replicas(parts)
-        with contextlib.ExitStack() as stack:
-            merged = _Merged(save.prefix, [stack.enter_context(part.opened()) for part in parts])
-            entries = list(merged.entries())
-            merged.check_slices()
-        save.note_old(old)
-        for shard_id in range(world_size, num_shards):
-            file_io.open_for_writing(naming.data_path(save.prefix, shard_id, num_shards)).close()
-        write_index(save.prefix, BundleHeader(num_shards, parts[0].byte_order), entries, durable=durable)
-    save.end(parts, num_shards)
+    found.check_data(parts)
+    _check_replicas(parts)
+    header = BundleHeader(num_shards, parts[0].byte_order, save.save_id, None if old is None else old.num_shards)
+    for shard_id in range(world_size, num_shards):
+        file_io.open_for_writing(naming.data_path(save.prefix, shard_id, num_shards)).close()
+    merged = _Merged(save.prefix, [(part.rank, part.table) for part in parts])
+    try:
+        write_index(save.prefix, header, merged.runs(), durable=durable, exclusive=not found.has_index)
+    except AlreadyExistsError:
+        now = header_of(save.prefix)
+        if now is None or now.save_id != save.save_id:
+            raise CheckpointReplacedError(save.prefix, what="another save was committed meanwhile") from None
+    save.end(found, header)
     return save.prefix
 
 
-def pending(checkpoint: file_io.PathLike) -> list[PendingSave]:
-    """The saves of a checkpoint's name whose parts are not committed, by their names."""
-    text = file_io.as_path(checkpoint)
-    found = []
-    for save_id in file_io.list_directory(f"{text}{_DIRECTORY}"):
-        save = _Save(text, save_id)
-        ranks = save.ranks()
-        if ranks and not save.is_committed():
-            found.append(PendingSave(save_id, max(size for _, size in ranks), tuple(rank for rank, _ in ranks)))
-    return found
+@takes_storage_options("checkpoint")
+def pending(
+    checkpoint: file_io.PathLike, *, storage_options: StorageOptions | None = None, fs: OpenFileSystem | None = None
+) -> list[PendingSave]:
+    """The saves of a checkpoint's name whose parts are not committed, by their names.
+
+    Args:
+        storage_options: For a path in a store: what fsspec makes its file system with. See `StoragePath`.
+        fs: An open fsspec file system for it, in place of `storage_options`.
+    """
+    return _Save(file_io.as_path(checkpoint), "").survey().pending()
 
 
-def abandon(checkpoint: file_io.PathLike, *, save_id: str | int) -> None:
-    """Removes the parts of a save that is not to be committed; it is no error when there are none."""
+@takes_storage_options("checkpoint")
+def abandon(
+    checkpoint: file_io.PathLike,
+    *,
+    save_id: str | int,
+    storage_options: StorageOptions | None = None,
+    fs: OpenFileSystem | None = None,
+) -> None:
+    """Removes the parts of a save that is not to be committed; it is no error when there are none.
+
+    Args:
+        storage_options: For a path in a store: what fsspec makes its file system with. See `StoragePath`.
+        fs: An open fsspec file system for it, in place of `storage_options`.
+    """
     save = _Save(file_io.as_path(checkpoint), _checked_id(save_id))
-    parts = list(save.manifests())
-    used = _old_num_shards(save.prefix)
-    for part in parts:
-        if part.num_shards != used:
-            file_io.remove(naming.data_path(save.prefix, part.rank, part.num_shards))
-    save.remove()
+    found = save.survey()
+    header = found.header()
+    used = None if header is None else header.num_shards
+    unused = [path for number in found.numbers(save.save_id) if number != used for path in found.data(number)]
+    save.remove([*unused, *found.files_of(save.save_id)])
 
 
-class _Part(NamedTuple):
-    """What a manifest's head says."""
+class _Part:
+    """A manifest.
 
-    path: str
+    Args:
+        path: The file.
+        data: What is in it.
+
+    Attributes:
+        path: The file.
+        table: Its entries.
+        rank, world_size, num_shards, byte_order, data_size, replicas: What its head says.
+
+    Raises:
+        DataLossError: It is damaged.
+        UnimplementedError: It was written for a newer version.
+    """
+
     rank: int
     world_size: int
     num_shards: int
@@ -286,11 +362,17 @@ class _Part(NamedTuple):
     data_size: int
     replicas: Mapping[str, Any]
 
-    @contextlib.contextmanager
-    def opened(self) -> Iterator[tuple[int, Iterator[tuple[bytes, bytes]]]]:
-        with contextlib.closing(file_io.open_for_reading(self.path)) as file:
-            items = Table(_InMemory(self.path, file.read(0, file.size))).items()
-            yield self.rank, (item for item in items if item[0] != HEADER_KEY)
+    def __init__(self, path: str, data: bytes) -> None:
+        self.path = path
+        self.table = Table(_InMemory(path, data), num_cached_blocks=0)
+        try:
+            head = json.loads(self.table.first_value(HEADER_KEY) or b"")
+            if head["version"] > _VERSION:
+                raise UnimplementedError(f"{path} is of version {head['version']}; tfsaver knows {_VERSION}")
+            for name in ("rank", "world_size", "num_shards", "byte_order", "data_size", "replicas"):
+                setattr(self, name, head[name])
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataLossError(f"{path} is not the manifest of a rank: {error!r}") from error
 
 
 class _InMemory:
@@ -313,124 +395,170 @@ class _InMemory:
         pass
 
 
+class _Survey:
+    """The files of a checkpoint and of its saves, as they are at one moment; in a store one request.
+
+    Args:
+        prefix: The checkpoint's path without suffix.
+        save_id: The save in question.
+
+    Attributes:
+        has_index: Whether there is an index.
+        sizes: The sizes of all of these files.
+    """
+
+    def __init__(self, prefix: str, save_id: str) -> None:
+        self._prefix = prefix
+        self._save_id = save_id
+        # Of each save the paths of its files by their names.
+        self._saves: dict[str, dict[str, str]] = {}
+        self._data: dict[int, dict[str, int]] = {}
+        self.has_index = False
+        self.sizes = file_io.files_beginning(prefix + ".")
+        start = len(prefix)
+        for path, size in self.sizes.items():
+            name = path[start:]
+            if name == ".index":
+                self.has_index = True
+            elif match := naming.DATA_NAME.fullmatch(name):
+                self._data.setdefault(int(match[3]), {})[path] = size
+            elif name.startswith(f"{_DIRECTORY}/") and name.count("/") == 2:
+                _, save, file = name.split("/")
+                self._saves.setdefault(save, {})[file] = path
+
+    def header(self) -> BundleHeader | None:
+        """The header of the index; None where there is none that anybody can read."""
+        try:
+            return header_of(self._prefix) if self.has_index else None
+        except DataLossError:
+            return None
+
+    def ranks(self, world_size: int) -> dict[int, str]:
+        """The manifests of the save by their ranks, in their order."""
+        found = {
+            int(match[1]): path
+            for file, path in self._saves.get(self._save_id, {}).items()
+            if (match := _MANIFEST.fullmatch(file)) and int(match[2]) == world_size
+        }
+        return dict(sorted(found.items()))
+
+    def numbers(self, save_id: str, world_size: int | None = None) -> set[int]:
+        """The numbers of shards that a save has noted; only for so many ranks if that is said."""
+        noted = map(_NOTE.fullmatch, self._saves.get(save_id, {}))
+        return {int(match[2]) for match in noted if match and world_size in (None, int(match[1]))}
+
+    def data(self, number: int) -> dict[str, int]:
+        """The data files of one number of shards, and their sizes."""
+        return self._data.get(number, {})
+
+    def files_of(self, save_id: str) -> list[str]:
+        """All files of a save but its data."""
+        return list(self._saves.get(save_id, {}).values())
+
+    def number_for(self, world_size: int) -> int:
+        """A number of shards whose names are free for the save; of several ranks all find the same."""
+        if noted := self.numbers(self._save_id, world_size):
+            return min(noted)
+        header = self.header()
+        used = {number for save in self._saves for number in self.numbers(save)} | self._data.keys()
+        number = world_size
+        while number in used or (header is not None and number == header.num_shards):
+            number += 1
+        return number
+
+    def pending(self) -> list[PendingSave]:
+        """The saves that are not committed."""
+        header = self.header()
+        committed = "" if header is None else header.save_id
+        found = []
+        for save, files in sorted(self._saves.items()):
+            manifests = [(int(match[1]), int(match[2])) for match in map(_MANIFEST.fullmatch, files) if match]
+            sizes = {size for _, size in manifests} | {int(match[1]) for match in map(_NOTE.fullmatch, files) if match}
+            if sizes and save != committed:
+                world_size = max(sizes)
+                ranks = tuple(sorted(rank for rank, size in manifests if size == world_size))
+                found.append(PendingSave(save, world_size, ranks))
+        return found
+
+    def check_data(self, parts: list[_Part]) -> None:
+        """Checks that every part has its data file, of the size that its manifest says."""
+        for part in parts:
+            path = naming.data_path(self._prefix, part.rank, part.num_shards)
+            size = self.data(part.num_shards).get(path)
+            if size is None:
+                raise DataLossError(f"{path}: rank {part.rank} has written a manifest, and its data are not there")
+            if size != part.data_size:
+                raise DataLossError(f"{path}: {size:,} bytes, {part.data_size:,} in rank {part.rank}'s manifest")
+
+    def what_is_missing(self, missing: list[int], world_size: int) -> str:
+        """The sentence of an error about ranks that have not written a part."""
+        files = self._saves.get(self._save_id, {})
+        others = sorted({int(match[2]) for match in map(_MANIFEST.fullmatch, files) if match} - {world_size})
+        hint = f"; there are parts of world_size {', '.join(map(str, others))}" if others else ""
+        has = "has" if len(missing) == 1 else "have"
+        return f"{self._prefix}, save_id {self._save_id!r}: {_ranks(missing)} of {world_size} {has} not written a part{hint}"
+
+    def leftovers(self, header: BundleHeader) -> list[str]:
+        """What the commit of the save leaves without a use: its manifests, and all of the checkpoint before it."""
+        found = self.files_of(self._save_id)
+        if header.replaced not in (None, header.num_shards):
+            found += self.data(header.replaced)
+            for save in self._saves:
+                if header.replaced in self.numbers(save):
+                    found += self.files_of(save)
+        return found
+
+
 class _Save:
-    """The manifests of one save."""
+    """One save of a checkpoint."""
 
     def __init__(self, prefix: str, save_id: str) -> None:
         self.prefix = prefix
         self.save_id = save_id
-        self._parent = f"{prefix}{_DIRECTORY}"
+        self._parent = prefix + _DIRECTORY
         self._directory = file_io.join(self._parent, save_id)
+        # Whether another rank has said which data files are this save's.
+        self._is_noted = False
+
+    def survey(self) -> _Survey:
+        return _Survey(self.prefix, self.save_id)
+
+    def number_for(self, world_size: int) -> int:
+        """See `_Survey.number_for`."""
+        found = self.survey()
+        self._is_noted = bool(found.numbers(self.save_id, world_size))
+        return found.number_for(world_size)
+
+    def announce(self, world_size: int, number: int, *, durable: bool) -> None:
+        """Notes which data files are this save's, before there are any."""
+        if not self._is_noted:
+            file_io.make_directory(self._directory, durable=durable)
+            note = file_io.join(self._directory, f"ranks-{world_size:05d}-as-{number:05d}")
+            file_io.write_file(note, b"", durable=durable)
 
     def write(
         self, rank: int, world_size: int, head: dict[str, Any], entries: dict[bytes, BundleEntry], *, durable: bool
     ) -> None:
         file_io.make_directory(self._directory, durable=durable)
-        with file_io.atomic_writer(self._path(rank, world_size), durable=durable) as file:
-            table = TableBuilder(file)
+        path = file_io.join(self._directory, f"rank-{rank:05d}-of-{world_size:05d}")
+        with file_io.atomic_writer(path, durable=durable) as file:
+            # Small blocks: a merge has one of each manifest in memory.
+            table = TableBuilder(file, block_size=_BLOCK_SIZE)
             table.add(HEADER_KEY, json.dumps(head).encode())
             for key in sorted(entries):
                 table.add(key, entries[key]._replace(shard_id=rank).encode())
             table.finish()
 
-    def _path(self, rank: int, world_size: int) -> str:
-        return file_io.join(self._directory, f"rank-{rank:05d}-of-{world_size:05d}")
+    def end(self, found: _Survey, header: BundleHeader) -> None:
+        """Removes what the commit leaves without a use."""
+        self.remove(found.leftovers(header))
 
-    def ranks(self) -> list[tuple[int, int]]:
-        """The rank and the world size of every manifest."""
-        found = map(_MANIFEST.fullmatch, file_io.list_directory(self._directory))
-        return [(int(match[1]), int(match[2])) for match in found if match]
-
-    def manifests(self) -> Iterator[_Part]:
-        """The heads of the manifests that are there."""
-        for rank, world_size in self.ranks():
-            with contextlib.suppress(FileNotFoundError):
-                yield self._read(self._path(rank, world_size))
-
-    def _read(self, path: str) -> _Part:
-        with contextlib.closing(file_io.open_for_reading(path)) as file:
-            data = Table(_InMemory(path, file.read(0, file.size))).first_value(HEADER_KEY)
-        try:
-            head = json.loads(data or b"")
-            if head["version"] > _VERSION:
-                raise UnimplementedError(f"{path} is of version {head['version']}; tfsaver knows {_VERSION}")
-            fields = (head[name] for name in _Part._fields[1:])
-            return _Part(path, *fields)
-        except (ValueError, KeyError, TypeError) as error:
-            raise DataLossError(f"{path} is not the manifest of a rank: {error!r}") from error
-
-    def is_committed(self) -> bool:
-        """Whether a commit has noted that it is over."""
-        return file_io.exists(file_io.join(self._directory, _COMMITTED))
-
-    def wait_for(self, world_size: int, seconds: float) -> list[_Part]:
-        """The parts of all ranks, in their order.
-
-        Raises:
-            NotFoundError: Some are not there.
-        """
-        deadline = time.monotonic() + seconds
-        while True:
-            ranks = self.ranks()
-            missing = sorted(set(range(world_size)).difference(rank for rank, size in ranks if size == world_size))
-            if not missing:
-                break
-            if time.monotonic() >= deadline:
-                raise NotFoundError(self._what_is_missing(missing, world_size, ranks))
-            time.sleep(_POLL_SECONDS)
-        return [self._read(self._path(rank, world_size)) for rank in range(world_size)]
-
-    def _what_is_missing(self, missing: list[int], world_size: int, ranks: list[tuple[int, int]]) -> str:
-        others = sorted({size for _, size in ranks if size != world_size})
-        hint = f"; there are parts of world_size {', '.join(map(str, others))}" if others else ""
-        return (
-            f"{self.prefix}, save_id {self.save_id!r}: {_ranks(missing)} of {world_size} "
-            f"{'has' if len(missing) == 1 else 'have'} not written a part{hint}"
-        )
-
-    def check_data(self, parts: list[_Part]) -> None:
-        """Checks that every part has its data file, and locally that it has the size that its manifest says."""
-        there = set(file_io.names_beginning(f"{self.prefix}.data-"))
-        for part in parts:
-            path = naming.data_path(self.prefix, part.rank, part.num_shards)
-            if file_io.split(path)[1] not in there:
-                raise DataLossError(f"{path}: rank {part.rank} has written a manifest, and its data are not there")
-            if not file_io.is_remote(path):
-                with contextlib.closing(file_io.open_for_reading(path)) as file:
-                    if file.size != part.data_size:
-                        said = f"{part.data_size:,} in rank {part.rank}'s manifest"
-                        raise DataLossError(f"{path}: {file.size:,} bytes, {said}")
-
-    def note_old(self, old: int | None) -> None:
-        """Notes the number of shards of the bundle that is replaced, which goes even if the commit is stopped in between."""
-        if old is not None:
-            file_io.write_file(file_io.join(self._directory, _REPLACED), str(old).encode())
-
-    def _noted_old(self) -> int:
-        with contextlib.suppress(FileNotFoundError, ValueError):
-            return int(file_io.read_file(file_io.join(self._directory, _REPLACED)))
-        return 0
-
-    def end(self, parts: list[_Part], num_shards: int) -> None:
-        """Notes that the save is committed; removes the manifests, the old data, and what earlier commits have noted."""
-        old = self._noted_old()
-        for shard_id in range(old) if old != num_shards else ():
-            with contextlib.suppress(OSError):
-                file_io.remove(naming.data_path(self.prefix, shard_id, old))
-        file_io.write_file(file_io.join(self._directory, _COMMITTED), b"")
-        file_io.remove(file_io.join(self._directory, _REPLACED))
-        for part in parts:
-            file_io.remove(part.path)
-        for save_id in file_io.list_directory(self._parent):
-            earlier = _Save(self.prefix, save_id)
-            if save_id != self.save_id and earlier.is_committed():
-                earlier.remove()
-
-    def remove(self) -> None:
-        """Removes everything of the save but data."""
-        for name in file_io.list_directory(self._directory):
-            file_io.remove(file_io.join(self._directory, name))
-        file_io.remove_directories([self._parent, self._directory])
+    def remove(self, paths: list[str]) -> None:
+        """Removes files, and the directories that are empty then."""
+        with contextlib.suppress(OSError):
+            file_io.remove_all(paths)
+        directories = sorted({file_io.split(path)[0] for path in paths if path.startswith(f"{self._parent}/")})
+        file_io.remove_directories([self._parent, *directories])
 
 
 class _Merged:
@@ -441,38 +569,79 @@ class _Merged:
         parts: Of each part its rank and its entries.
     """
 
-    def __init__(self, prefix: str, parts: Sequence[tuple[int, Iterator[tuple[bytes, bytes]]]]) -> None:
+    def __init__(self, prefix: str, parts: Sequence[tuple[int, Table]]) -> None:
         self._prefix = prefix
         self._parts = parts
-        self._sliced: dict[bytes, BundleEntry] = {}
-        self._owners: dict[bytes, list[tuple[int, tuple[TensorSlice, ...]]]] = {}
+        # Of each partitioned tensor its entry, and the ranks that have slices of it.
+        self._sliced: dict[bytes, tuple[BundleEntry, list[int]]] = {}
 
-    def entries(self) -> Iterator[tuple[bytes, bytes]]:
-        streams = [_numbered(rank, items) for rank, items in self._parts]
-        last: tuple[bytes, int, bytes] | None = None
-        same: list[tuple[bytes, int, bytes]] = []
-        for item in heapq.merge(*streams):
-            if last is not None and item[0] == last[0]:
-                same.append(item)
-                continue
-            if last is not None:
-                yield self._one(last, same)
-                same = []
-            last = item
-        if last is not None:
-            yield self._one(last, same)
+    def runs(self) -> Iterator[tuple[list[bytes], list[bytes]]]:
+        """The keys and the values, some thousands at a time.
 
-    def _one(self, first: tuple[bytes, int, bytes], others: list[tuple[bytes, int, bytes]]) -> tuple[bytes, bytes]:
-        key, rank, value = first
-        if not others:
-            # The field of slices, 7, is the only one of its tag.
-            if b"\x3a" in value and not key.startswith(b"\0"):
-                entry = decode_entry(value, repr(key))
+        Raises:
+            InvalidArgumentError: Two ranks have one tensor, or their slices differ in dtype or shape.
+            DataLossError: Slices overlap or leave a hole; known at the end.
+        """
+        cursors = [_Cursor(table) for _, table in self._parts]
+        for bound in self._bounds():
+            keys: list[bytes] = []
+            values: list[bytes] = []
+            # The part that each entry comes from begins at these places.
+            starts = []
+            for cursor in cursors:
+                starts.append(len(keys))
+                cursor.take(bound, keys, values)
+            order = sorted(range(len(keys)), key=keys.__getitem__)
+            run_keys, run_values = [keys[each] for each in order], [values[each] for each in order]
+            if len(set(keys)) < len(keys):
+                run_keys, run_values = self._joined(run_keys, run_values, order, starts)
+            else:
+                self._note_sliced(run_keys, run_values, order, starts)
+            yield run_keys, run_values
+        self._check_slices()
+
+    def _bounds(self) -> Iterator[bytes | None]:
+        """Keys between which there are some thousands of entries; None at the end."""
+        keys = sorted(key for _, table in self._parts for key in table.index_keys)
+        step = _BLOCKS_IN_RUN
+        yield from dict.fromkeys(keys[step - 1 : -1 : step])
+        yield None
+
+    def _rank(self, place: int, starts: list[int]) -> int:
+        return self._parts[bisect.bisect_right(starts, place) - 1][0]
+
+    def _note_sliced(self, keys: list[bytes], values: list[bytes], order: list[int], starts: list[int]) -> None:
+        # The field of slices, 7, is the only one of its tag.
+        for number, value in enumerate(values):
+            if b"\x3a" in value and not keys[number].startswith(b"\0"):
+                entry = decode_entry(value, repr(keys[number]))
                 if entry.is_sliced:
-                    self._sliced[key] = entry
-                    self._owners[key] = [(rank, entry.slices)]
-            return key, value
-        found = [(number, decode_entry(data, repr(key))) for _, number, data in (first, *others)]
+                    self._sliced[keys[number]] = entry, [self._rank(order[number], starts)]
+
+    def _joined(
+        self, keys: list[bytes], values: list[bytes], order: list[int], starts: list[int]
+    ) -> tuple[list[bytes], list[bytes]]:
+        """The same with the entries of each key as one."""
+        single_keys: list[bytes] = []
+        single_values: list[bytes] = []
+        places: list[int] = []
+        joined: dict[bytes, bytes] = {}
+        for key, group in itertools.groupby(range(len(keys)), key=keys.__getitem__):
+            first, *others = group
+            if others:
+                joined[key] = self._one(key, [(self._rank(order[each], starts), values[each]) for each in (first, *others)])
+            else:
+                single_keys.append(key)
+                single_values.append(values[first])
+                places.append(order[first])
+        self._note_sliced(single_keys, single_values, places, starts)
+        every = joined | dict(zip(single_keys, single_values, strict=True))
+        in_order = sorted(every)
+        return in_order, [every[key] for key in in_order]
+
+    def _one(self, key: bytes, given: list[tuple[int, bytes]]) -> bytes:
+        """The entry of a partitioned tensor of which several ranks have slices."""
+        found = [(number, decode_entry(value, repr(key))) for number, value in given]
         entry = found[0][1]
         ranks = [number for number, _ in found]
         name = tensor_slice.readable_key(key)
@@ -486,24 +655,43 @@ class _Merged:
                     f"{each.dtype} {list(each.shape)} in rank {number}"
                 )
         entry = entry._replace(slices=tuple(stored for _, each in found for stored in each.slices))
-        self._sliced[key] = entry
-        self._owners[key] = [(number, each.slices) for number, each in found]
-        return key, entry.encode()
+        self._sliced[key] = entry, ranks
+        return entry.encode()
 
-    def check_slices(self) -> None:
+    def _check_slices(self) -> None:
         """Checks that the slices of each partitioned tensor are the whole tensor."""
-        for key, entry in self._sliced.items():
+        for key, (entry, ranks) in self._sliced.items():
             name = tensor_slice.readable_key(key)
             try:
                 TensorSliceSet(name, entry.shape, entry.slices).check_coverage()
             except DataLossError as error:
-                ranks = _ranks([rank for rank, _ in self._owners[key]])
-                error.add_context(f"{self._prefix}: tensor {name!r}, of which {ranks} wrote slices")
+                error.add_context(f"{self._prefix}: tensor {name!r}, of which {_ranks(ranks)} wrote slices")
                 raise
 
 
-def _numbered(rank: int, items: Iterator[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, int, bytes]]:
-    return ((key, rank, value) for key, value in items)
+class _Cursor:
+    """A place in a manifest."""
+
+    def __init__(self, table: Table) -> None:
+        self._blocks = table.blocks()
+        self._keys: list[bytes] = []
+        self._values: list[bytes] = []
+        self._position = 0
+
+    def take(self, bound: bytes | None, keys: list[bytes], values: list[bytes]) -> None:
+        """Appends the next entries up to a key, that included; all when None."""
+        while True:
+            end = len(self._keys) if bound is None else bisect.bisect_right(self._keys, bound, self._position)
+            keys += self._keys[self._position : end]
+            values += self._values[self._position : end]
+            self._position = end
+            if end < len(self._keys):
+                return
+            block = next(self._blocks, None)
+            if block is None:
+                return
+            begins = 1 if block.keys[:1] == [HEADER_KEY] else 0
+            self._keys, self._values, self._position = block.keys, block.values, begins
 
 
 def _check_replicas(parts: list[_Part]) -> None:
@@ -536,30 +724,35 @@ def _checksum(array: np.ndarray[Any, Any], dtype: DType) -> int:
     return crc
 
 
-def _cut(shape: tuple[int, ...], item_size: int) -> Iterator[tuple[slice, ...]]:
-    """Cuts a shape into parts of at most the largest size, along as few axes as that takes."""
-    size = item_size
-    for length in shape:
-        size *= length
-    if size <= _MAX_SLICE_SIZE or not shape:
-        yield tuple(slice(0, length) for length in shape)
-        return
-    row = size // shape[0]
-    if row > _MAX_SLICE_SIZE:
-        for index in range(shape[0]):
-            for rest in _cut(shape[1:], item_size):
-                yield (slice(index, index + 1), *rest)
-        return
-    step = max(1, _MAX_SLICE_SIZE // row)
-    for start in range(0, shape[0], step):
-        yield (slice(start, min(start + step, shape[0])), *(slice(0, length) for length in shape[1:]))
+def _grid(shape: tuple[int, ...], item_size: int) -> tuple[int, ...]:
+    """How long the slices of a tensor are along each axis.
+
+    Cuts along an axis are such that what lies between two of them has at most 64 MiB: a reader of rows, or of columns, then
+    reads at most that much more at each end. All ranks cut at the same places. Of a tensor of more than 4 GiB there would be
+    too many slices: these have 1 MiB at least.
+    """
+    num_bytes = item_size * math.prod(shape)
+    most = -(-num_bytes // _MAX_SLICE_SIZE)
+    limit = max(most, num_bytes // _MIN_SLICE_SIZE)
+    cuts = [1] * len(shape)
+    while True:
+        # The axis whose strips are the largest, of those that can be cut once more.
+        more = {axis: min(2 * each, most, shape[axis]) for axis, each in enumerate(cuts)}
+        fitting = [axis for axis in more if cuts[axis] < more[axis] and math.prod(cuts) // cuts[axis] * more[axis] <= limit]
+        if not fitting:
+            return tuple(-(-length // each) or 1 for length, each in zip(shape, cuts, strict=True))
+        axis = min(fitting, key=cuts.__getitem__)
+        cuts[axis] = more[axis]
 
 
-def _old_num_shards(prefix: str) -> int | None:
-    try:
-        return num_shards_of(prefix)
-    except DataLossError:
-        return None
+def _cut(indices: tuple[slice, ...], steps: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
+    """Cuts a region where the coordinates are multiples of the steps."""
+    axes = []
+    for each, step in zip(indices, steps, strict=True):
+        inner = range((each.start // step + 1) * step, each.stop, step)
+        edges = [each.start, *inner, each.stop]
+        axes.append([slice(start, stop) for start, stop in itertools.pairwise(edges)])
+    return itertools.product(*axes)
 
 
 def _checked_id(save_id: str | int) -> str:

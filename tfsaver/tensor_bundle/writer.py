@@ -28,6 +28,7 @@ from tfsaver.lib.file_io import Buffer, WritableFile
 from tfsaver.lib.free_space import check_free_space
 from tfsaver.lib.gathered_file import GatheredFile
 from tfsaver.lib.overlapped_file import OverlappedFile
+from tfsaver.lib.storage_options import OpenFileSystem, StorageOptions, takes_storage_options
 from tfsaver.lib.workers import num_usable_cores
 from tfsaver.tensor_bundle import naming, strings, variants
 from tfsaver.tensor_bundle.cleaning import clean_directory
@@ -42,9 +43,9 @@ Writes: TypeAlias = Literal["direct", "gathered", "overlapped"]
 class _Shard:
     """One data file while it is written."""
 
-    def __init__(self, path: str, writes: Writes, helps: bool, durable: bool) -> None:
+    def __init__(self, path: str, writes: Writes, helps: bool, durable: bool, exclusive: bool) -> None:
         self.path = path
-        self._held = file_io.open_temporary(path, durable=durable, exclusive=True)
+        self._held = file_io.open_temporary(path, durable=durable, exclusive=exclusive)
         self.temporary = self._held.path
         self.file: WritableFile | GatheredFile = self._held
         if writes == "gathered":
@@ -91,6 +92,8 @@ class BundleWriter:
             before `finish` has returned: ``gathered``, in calls of some megabytes; ``overlapped``, these by a thread for
             each data file while the next tensors are prepared.
         expected_size: How many bytes will be added, as far as that is known: the disk must have room for them.
+        storage_options: For a path in a store: what fsspec makes its file system with. See `StoragePath`.
+        fs: An open fsspec file system for it, in place of `storage_options`.
 
     Raises:
         InvalidArgumentError: An argument is out of its range, or this process may not open so many data files.
@@ -102,6 +105,10 @@ class BundleWriter:
         ...     writer.add("dense/kernel", np.zeros((3, 4), np.float32))
     """
 
+    # Whether data that another writer has put into a store under the same names meanwhile are an error.
+    _is_exclusive = True
+
+    @takes_storage_options("prefix")
     def __init__(
         self,
         prefix: file_io.PathLike,
@@ -111,6 +118,8 @@ class BundleWriter:
         durable: bool = True,
         writes: Writes = "direct",
         expected_size: int = 0,
+        storage_options: StorageOptions | None = None,
+        fs: OpenFileSystem | None = None,
     ) -> None:
         if num_shards < 1:
             raise InvalidArgumentError(f"num_shards is {num_shards}, at least 1 is needed")
@@ -136,7 +145,7 @@ class BundleWriter:
             for shard_id in range(num_shards):
                 path = self._data_path(shard_id)
                 # A core for each file's thread, and one for the caller.
-                self._shards.append(_Shard(path, writes, num_shards < num_usable_cores(), durable))
+                self._shards.append(_Shard(path, writes, num_shards < num_usable_cores(), durable, self._is_exclusive))
         except BaseException:
             self.discard()
             raise

@@ -15,7 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from tfsaver.checkpoint.checkpoint_reader import CheckpointReader
 from tfsaver.framework.region import Region
+from tfsaver.lib.storage_options import OpenFileSystem, StorageOptions, takes_storage_options
 from tfsaver.targets.trees.jax import jax_leaf
 from tfsaver.targets.trees.torch import torch_leaf
 from tfsaver.tensor_bundle import rank_parts
@@ -40,12 +42,15 @@ class ShardWriter(rank_parts.ShardWriter):
         super().add_slice(name, full_shape, region, _as_array(value), shard_id=shard_id)
 
 
+@takes_storage_options("checkpoint")
 def load_slices(
     checkpoint: Checkpoint,
     regions: Mapping[str, Region | None],
     *,
     out: Mapping[str, np.ndarray[Any, Any]] | None = None,
     trusted: bool = True,
+    storage_options: StorageOptions | None = None,
+    fs: OpenFileSystem | None = None,
 ) -> dict[str, np.ndarray[Any, Any]]:
     """Reads parts of tensors, whatever the number of processes that wrote them; every byte that is read is checked.
 
@@ -54,6 +59,8 @@ def load_slices(
         regions: For each tensor the part to read, as in ``np.s_[0:1000, :64]``; None for all of it.
         out: Arrays to fill, by name, each of its part's shape.
         trusted: If false, a name in a file that leads out of the file's directory is an error.
+        storage_options: For a path in a store: what fsspec makes its file system with. See `StoragePath`.
+        fs: An open fsspec file system for it, in place of `storage_options`.
 
     Returns:
         The arrays by name.
@@ -64,6 +71,8 @@ def load_slices(
         DataLossError: The bytes are damaged, or slices that are needed are missing.
     """
     with open_source(checkpoint, trusted=trusted) as source:
+        if isinstance(source, CheckpointReader):
+            return source.read_regions(regions, out=out)
         found = {}
         for name, region in regions.items():
             value = source.read(name, region)
