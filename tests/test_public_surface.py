@@ -13,7 +13,7 @@ import tfsaver
 from tfsaver.compat.export import export_saved_model
 from tfsaver.saved_model import exporter
 
-OPTIONS = ("trusted", "progress", "overwrite", "dry_run", "select")
+OPTIONS = ("trusted", "progress", "overwrite", "dry_run", "select", "storage_options")
 # What is no entry point: types that functions return, take or raise.
 TYPES = {
     "DiffReport",
@@ -25,6 +25,7 @@ TYPES = {
     "Retention",
     "SaverError",
     "Selection",
+    "StoragePath",
     "VerifyReport",
     "WriteReport",
 }
@@ -56,10 +57,12 @@ REASONS: dict[str, dict[str, str]] = {
         "overwrite": READS,
         "dry_run": READS,
         "select": "a reader is a mapping: the caller reads what it chooses",
+        "storage_options": "load_checkpoint makes it, and takes them",
     },
     "Saver": {
         "progress": SESSION,
         "overwrite": "a Saver replaces checkpoints",
+        "storage_options": "the paths of its methods carry them: StoragePath",
     },
     "ShardWriter": {
         "trusted": OWN,
@@ -143,6 +146,11 @@ def test_signature_hides_nothing(name: str) -> None:
     for parameter in parameters(name).values():
         assert parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
         assert parameter.annotation is not parameter.empty
+
+
+@pytest.mark.parametrize("name", ENTRY_POINTS)
+def test_options_of_a_store_come_together(name: str) -> None:
+    assert ("storage_options" in parameters(name)) is ("fs" in parameters(name))
 
 
 def test_options_have_one_meaning() -> None:

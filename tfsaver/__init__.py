@@ -9,7 +9,8 @@ Every name is imported when it is first used, so that ``import tfsaver`` itself 
 TensorFlow. The packages, from the bottom up: `errors`, `schemas`, `lib` (bytes and files), `table` (sorted string tables),
 `framework` (tensors), `tensor_bundle` (V2), `checkpoint` (both formats, plans and executions), `graph` (graphs as data),
 `saved_model`, `formats` (foreign files), `targets` (trees of tensors), `compat` (TensorFlow's own interfaces), `verbs`
-(what a person calls), `cli`, `testing` (checks for sources and targets of your own).
+(what a person calls), `cli`, `torch_dcp` (storage of torch.distributed.checkpoint), `testing` (checks for sources and
+targets of your own).
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from tfsaver import targets as targets
     from tfsaver import tensor_bundle as tensor_bundle
     from tfsaver import testing as testing
+    from tfsaver import torch_dcp as torch_dcp
     from tfsaver import verbs as verbs
     from tfsaver.checkpoint.checkpoint_management import checkpoint_exists as checkpoint_exists
     from tfsaver.checkpoint.checkpoint_management import get_checkpoint_state as get_checkpoint_state
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
     from tfsaver.compat.export import export_saved_model as export_saved_model
     from tfsaver.compat.v1.saver import Saver as Saver
     from tfsaver.errors import SaverError as SaverError
+    from tfsaver.lib.storage_path import StoragePath as StoragePath
     from tfsaver.saved_model.editing import edit_saved_model as edit_saved_model
     from tfsaver.saved_model.freezing import freeze_saved_model as freeze_saved_model
     from tfsaver.saved_model.loader import load_saved_model as load_saved_model
@@ -101,6 +104,7 @@ _HOMES = {
     "Retention": ("tfsaver.checkpoint.retention", "Retention"),
     "Saver": ("tfsaver.compat.v1.saver", "Saver"),
     "SaverError": ("tfsaver.errors", "SaverError"),
+    "StoragePath": ("tfsaver.lib.storage_path", "StoragePath"),
     "Selection": ("tfsaver.checkpoint.selection", "Selection"),
     "VerifyReport": ("tfsaver.checkpoint.verify", "VerifyReport"),
     "WriteReport": ("tfsaver.checkpoint.write_report", "WriteReport"),
@@ -161,6 +165,7 @@ _MODULES = frozenset(
         "targets",
         "tensor_bundle",
         "testing",
+        "torch_dcp",
         "verbs",
     }
 )
@@ -179,6 +184,7 @@ __all__ = [
     "SaverError",
     "Selection",
     "ShardWriter",
+    "StoragePath",
     "VerifyReport",
     "WriteReport",
     "__version__",

@@ -20,6 +20,7 @@ import re
 from tfsaver.checkpoint.checkpoint_state import get_checkpoint_state, path_or_empty, state_file_path
 from tfsaver.errors import SaverError
 from tfsaver.lib import file_io
+from tfsaver.lib.storage_options import OpenFileSystem, StorageOptions, takes_storage_options
 
 _logger = logging.getLogger(__name__)
 
@@ -57,7 +58,8 @@ def recorded_checkpoint(checkpoint_dir: file_io.PathLike, latest_filename: file_
     state = get_checkpoint_state(checkpoint_dir, latest_filename)
     if state is None:
         return None
-    recorded = state.model_checkpoint_path
+    directory = path_or_empty(checkpoint_dir)
+    recorded = file_io.in_store_of(directory, state.model_checkpoint_path)
     if file_io.is_remote(recorded) and (beside := checkpoint_beside(checkpoint_dir, recorded)) is not None:
         # A directory that was fetched from a store: what lies here is asked first, and the store may need a password.
         _logger.info("%s is elsewhere; using %s, beside the state file that names it", recorded, beside)
@@ -67,13 +69,12 @@ def recorded_checkpoint(checkpoint_dir: file_io.PathLike, latest_filename: file_
         before, state = recorded, get_checkpoint_state(checkpoint_dir, latest_filename)
         if state is None or state.model_checkpoint_path == before:
             break
-        recorded = state.model_checkpoint_path
+        recorded = file_io.in_store_of(directory, state.model_checkpoint_path)
     else:
         return recorded
     if (beside := checkpoint_beside(checkpoint_dir, recorded)) is not None:
         _logger.info("%s is not there; using %s, beside the state file that names it", recorded, beside)
         return beside
-    directory = path_or_empty(checkpoint_dir)
     looked_for = dict.fromkeys([recorded, *(file_io.join(directory, name) for name in last_parts(recorded))])
     _logger.warning(
         "%s names a checkpoint that is not there: looked for %s",
@@ -106,11 +107,18 @@ def _is_there(prefix: str) -> bool:
         return False
 
 
-def checkpoint_exists(checkpoint_prefix: file_io.PathLike) -> bool:
+@takes_storage_options("checkpoint_prefix")
+def checkpoint_exists(
+    checkpoint_prefix: file_io.PathLike, *, storage_options: StorageOptions | None = None, fs: OpenFileSystem | None = None
+) -> bool:
     """Whether there is a checkpoint of that prefix.
 
     Its index file makes a V2 checkpoint; a file of exactly that name, or one that matches it as a pattern, is taken for a V1
     checkpoint without a look inside.
+
+    Args:
+        storage_options: For a path in a store: what fsspec makes its file system with. See `StoragePath`.
+        fs: An open fsspec file system for it, in place of `storage_options`.
     """
     return bool(identifying_files(checkpoint_prefix))
 
@@ -135,7 +143,7 @@ def matching_files(pattern: file_io.PathLike) -> list[str]:
 def identifying_files(prefix: file_io.PathLike) -> list[str]:
     """The index file of a V2 checkpoint or the files of a V1 checkpoint; empty when there is neither."""
     path = path_or_empty(prefix)
-    return (matching_files(f"{path}.index") or matching_files(path)) if path else []
+    return (matching_files(path + ".index") or matching_files(path)) if path else []
 
 
 def files_named(directory: str, expression: str) -> list[str]:

@@ -197,18 +197,18 @@ def _listed(names: list[str], limit: int = 3) -> str:
 def _of_file(path: str) -> CheckpointLocation:
     directory = file_io.split(path)[0]
     if match := _INDEX.match(path):
-        return CheckpointLocation(match[1], "V2")
+        return CheckpointLocation(path[: match.end(1)], "V2")
     if match := _DATA.match(path):
         # The index is where the tensors' names are: without it a data shard is bytes that nobody can read.
-        return _v2(match[1], f"the data shard {path!r} is, without its index")
+        return _v2(path[: match.end(1)], f"the data shard {path!r} is, without its index")
     if match := _META.match(path):
-        return _of_meta_graph(path, match[1])
+        return _of_meta_graph(path, path[: match.end(1)])
     if file_io.split(path)[1] in SAVED_MODEL_FILES:
         return _in_directory(directory or ".")
     if _is_state_file(path):
         return _of_state_file(path)
     if match := _V1_SHARD.match(path):
-        return _v1_shards(match[1], int(match[3]))
+        return _v1_shards(path[: match.end(1)], int(match[3]))
     return CheckpointLocation(path, "V1", (path,))
 
 
@@ -273,12 +273,12 @@ def _v1_shards(prefix: str, num_shards: int) -> CheckpointLocation:
 
 def _of_missing(path: str) -> CheckpointLocation:
     if (match := _V1_SHARD.match(path)) and "?" in match[2]:
-        return _v1_shards(match[1], int(match[3]))
+        return _v1_shards(path[: match.end(1)], int(match[3]))
     # Before V1: a pattern that matches an index matches its data files too.
     if indexes := checkpoint_files.matching_files(naming.index_path(path)):
         return _v2_pattern(path, indexes)
     if paths := [item for item in checkpoint_files.matching_files(path) if not file_io.is_directory(item)]:
-        shards = {(match[1], int(match[3])) for item in paths if (match := _V1_SHARD.match(item))}
+        shards = {(item[: match.end(1)], int(match[3])) for item in paths if (match := _V1_SHARD.match(item))}
         if len(shards) == 1:
             return _v1_shards(*shards.pop())
         return CheckpointLocation(path, "V1", tuple(paths))
@@ -286,8 +286,8 @@ def _of_missing(path: str) -> CheckpointLocation:
         return _v1_shards(path, counts[-1])
     directory, base = file_io.split(path)
     for known in (_INDEX, _DATA, _META):
-        if (match := known.match(path)) and file_io.exists(naming.index_path(match[1])):
-            return CheckpointLocation(match[1], "V2")
+        if (match := known.match(path)) and file_io.exists(naming.index_path(path[: match.end(1)])):
+            return CheckpointLocation(path[: match.end(1)], "V2")
     raise CheckpointNotFoundError(
         path, looked_for=[naming.index_path(path), path, f"{path}-?????-of-?????"], found=_describe_missing(directory, base)
     )

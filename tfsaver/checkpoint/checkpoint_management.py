@@ -30,6 +30,7 @@ from tfsaver.checkpoint.untrusted import check_files
 from tfsaver.errors import InvalidArgumentError
 from tfsaver.lib import file_io
 from tfsaver.lib.confinement import Confinement
+from tfsaver.lib.storage_options import OpenFileSystem, StorageOptions, takes_storage_options
 
 __all__ = [
     "LatestVerified",
@@ -49,6 +50,7 @@ __all__ = [
 _SHARD_SUFFIX = re.compile(r"-[\d?]+-of-\d+\Z")
 
 
+@takes_storage_options("checkpoint_dir")
 def latest_checkpoint(
     checkpoint_dir: file_io.PathLike,
     latest_filename: file_io.PathLike | None = None,
@@ -56,6 +58,8 @@ def latest_checkpoint(
     verified: bool = False,
     trusted: bool = True,
     progress: Progress | None = None,
+    storage_options: StorageOptions | None = None,
+    fs: OpenFileSystem | None = None,
 ) -> str | None:
     """The newest checkpoint of a directory, as its state file names it, or the newest that is sound.
 
@@ -72,6 +76,8 @@ def latest_checkpoint(
         trusted: Whether a checkpoint may be outside of the directory, by what the state file says or by symbolic links.
             TensorFlow goes where it says. With `verified`, such a checkpoint is skipped as a damaged one is.
         progress: With `verified`, called for each checkpoint with the bytes read and the bytes in all.
+        storage_options: For a path in a store: what fsspec makes its file system with. See `StoragePath`.
+        fs: An open fsspec file system for it, in place of `storage_options`.
 
     Returns:
         A prefix, or the pattern of a V1 checkpoint in several files. None when there is no state file that can be read, or,
@@ -138,7 +144,7 @@ def remove_checkpoint(
         raise InvalidArgumentError(f"{checkpoint_format_version!r} is no SaverDef.CheckpointFormatVersion")
     file_io.remove(meta_graph_filename(prefix, meta_graph_suffix))
     if checkpoint_format_version == schemas.SaverDef.V2:
-        index = _put_aside(f"{prefix}.index")
+        index = _put_aside(prefix + ".index")
         directory, name = file_io.split(prefix)
         paths = [*files_named(directory, rf"{re.escape(name)}\.data-\d{{5,}}-of-\d{{5,}}"), index]
     else:
@@ -171,7 +177,9 @@ def meta_graph_filename(checkpoint_filename: file_io.PathLike, meta_graph_suffix
         >>> meta_graph_filename("model.ckpt-7-?????-of-00002")
         'model.ckpt-7.meta'
     """
-    return f"{_SHARD_SUFFIX.sub('', file_io.as_path(checkpoint_filename))}.{meta_graph_suffix}"
+    path = file_io.as_path(checkpoint_filename)
+    shard = _SHARD_SUFFIX.search(path)
+    return (path[: shard.start()] if shard else path) + f".{meta_graph_suffix}"
 
 
 def _v1_files(prefix: str) -> list[str]:

@@ -30,6 +30,7 @@ from tfsaver.errors import DataLossError, InvalidArgumentError, NotFoundError, P
 from tfsaver.framework import message_text
 from tfsaver.lib import file_io
 from tfsaver.lib.confinement import Confinement
+from tfsaver.lib.storage_options import OpenFileSystem, StorageOptions, takes_storage_options
 
 __all__ = [
     "STATE_FILE_NAME",
@@ -95,8 +96,14 @@ def why_unreadable(path: str) -> str | None:
     return None
 
 
+@takes_storage_options("checkpoint_dir")
 def get_checkpoint_state(
-    checkpoint_dir: file_io.PathLike, latest_filename: file_io.PathLike | None = None, *, trusted: bool = True
+    checkpoint_dir: file_io.PathLike,
+    latest_filename: file_io.PathLike | None = None,
+    *,
+    trusted: bool = True,
+    storage_options: StorageOptions | None = None,
+    fs: OpenFileSystem | None = None,
 ) -> schemas.CheckpointState | None:
     """What a directory's state file says, its relative entries joined with the directory.
 
@@ -107,6 +114,8 @@ def get_checkpoint_state(
         latest_filename: The name of the state file, if it is not `checkpoint`.
         trusted: Whether its entries may lead out of the directory, as absolute paths do, or by symbolic links. TensorFlow
             follows them anywhere.
+        storage_options: For a path in a store: what fsspec makes its file system with. See `StoragePath`.
+        fs: An open fsspec file system for it, in place of `storage_options`.
 
     Returns:
         None when there is no state file, or, with a warning in the log, when it cannot be read or parsed.
@@ -260,4 +269,4 @@ def _conflicts(path: str, directory: str, entry: str) -> bool:
     # The same file under another spelling: harmless for a V2 checkpoint, whose files have suffixes, but a V1 checkpoint is
     # the very file that would be written over.
     checkpoint = file_io.join(directory, entry)
-    return os.path.normpath(checkpoint) == os.path.normpath(path) and not file_io.exists(f"{checkpoint}.index")
+    return os.path.normpath(checkpoint) == os.path.normpath(path) and not file_io.exists(checkpoint + ".index")

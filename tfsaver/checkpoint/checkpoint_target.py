@@ -143,13 +143,13 @@ class CheckpointTarget(Target):
             if not isinstance(reader, CheckpointReader):
                 continue
             occupied = {resolved(path) for path in (reader.prefix, *reader.paths)}
-            if {target, f"{target}.index", shard} & occupied:
+            if {target, target + ".index", shard} & occupied:
                 raise InvalidArgumentError(
                     f"{self._prefix!r} is the checkpoint that is read: a result goes to another prefix, since whoever stops "
                     "a checkpoint being replaced by itself has neither the old one nor the new one"
                 )
         is_file = file_io.exists(self._prefix) and not file_io.is_directory(self._prefix)
-        is_there = is_file or file_io.exists(f"{self._prefix}.index") or (self._is_v1 and file_io.exists(shard))
+        is_there = is_file or file_io.exists(self._prefix + ".index") or (self._is_v1 and file_io.exists(shard))
         if self._replaces == "nothing" and is_there:
             what = "there is a checkpoint already, and overwriting it was not asked for"
             raise AlreadyExistsError(f"{self._prefix!r}: {what}")

@@ -30,6 +30,7 @@ from tfsaver.checkpoint.state_text import decode_state_text, looks_like_state, m
 from tfsaver.errors import CheckpointNotFoundError, DataLossError, SaverError, nearest_names
 from tfsaver.lib import coding, file_io
 from tfsaver.lib.confinement import Confinement
+from tfsaver.lib.storage_options import OpenFileSystem, StorageOptions, takes_storage_options
 from tfsaver.table import magic
 from tfsaver.tensor_bundle import naming
 
@@ -151,7 +152,14 @@ class Identity(NamedTuple):
         return f"{self.path}: {self.description}; next: {self.command}"
 
 
-def identify(path: file_io.PathLike, *, trusted: bool = True) -> Identity:
+@takes_storage_options("path")
+def identify(
+    path: file_io.PathLike,
+    *,
+    trusted: bool = True,
+    storage_options: StorageOptions | None = None,
+    fs: OpenFileSystem | None = None,
+) -> Identity:
     """Says what a path is and what to type next, by content and whatever the name.
 
     A few kilobytes are read, nothing is unpickled, and no other program's library is imported.
@@ -159,6 +167,8 @@ def identify(path: file_io.PathLike, *, trusted: bool = True) -> Identity:
     Args:
         path: A file, a directory, or a checkpoint's prefix.
         trusted: If false, a symbolic link that leads out of the directory that the path is in is an error.
+        storage_options: For a path in a store: what fsspec makes its file system with. See `StoragePath`.
+        fs: An open fsspec file system for it, in place of `storage_options`.
 
     Raises:
         CheckpointNotFoundError: Nothing is there; names what is near.
@@ -484,8 +494,9 @@ def _graph(kind: str, path: str, form: str = "") -> _Found:
         return kind, f"SavedModel{form}", _show(path)
     if kind == "MetaGraphDef":
         match = _META.match(path)
-        if match and _has_checkpoint(match[1]):
-            return kind, f"meta graph{form} of the checkpoint {match[1]}", _inspect(match[1])
+        prefix = path[: match.end(1)] if match else ""
+        if prefix and _has_checkpoint(prefix):
+            return kind, f"meta graph{form} of the checkpoint {prefix}", _inspect(prefix)
         return kind, f"meta graph{form} (MetaGraphDef), without weights next to it", _show(path)
     return kind, f"graph{form} (GraphDef)", _show(path)
 
@@ -529,7 +540,7 @@ def _state(path: str, text: str) -> str:
 def _of_name(file: _File) -> _Found | None:
     """What only the name tells."""
     if match := naming.DATA_NAME.match(file.path):
-        prefix = match[1]
+        prefix = file.path[: match.end(1)]
         if file_io.exists(naming.index_path(prefix)):
             return "V2 data", f"data of the V2 checkpoint {prefix}", _inspect(prefix or file.path)
         what = f"data of a V2 checkpoint whose index {naming.index_path(prefix)} is not there, which holds all names"

@@ -230,7 +230,7 @@ class RetentionLedger:
             page = read_ledger(self.path)
             pinned = False
         except InvalidArgumentError as error:
-            aside = f"{self.path}.damaged"
+            aside = self.path + ".damaged"
             file_io.replace(self.path, aside)
             _logger.warning("%s; it is now %s, and what the state file lists is pinned", error, aside)
             page, pinned = None, True
@@ -246,7 +246,7 @@ class RetentionLedger:
         return page
 
     def _adopted(self, name: str, mtime: float, pinned: bool = False) -> LedgerEntry:
-        is_v2 = file_io.exists(f"{file_io.join(self.directory, name)}.index")
+        is_v2 = file_io.exists(file_io.join(self.directory, name) + ".index")
         return LedgerEntry(name, series_of(name), mtime, "V2" if is_v2 else "V1", is_pinned=pinned)
 
     def _named_by_state_file(self) -> list[str]:

@@ -13,9 +13,11 @@ from tfsaver.checkpoint.tensor_source import as_source
 from tfsaver.errors import InvalidArgumentError, OptionError
 from tfsaver.lib import file_io
 from tfsaver.lib.renamed_options import renamed_options
+from tfsaver.lib.storage_options import OpenFileSystem, StorageOptions, takes_storage_options
 
 
 @renamed_options(mapping="checkpoint", prefix="target")
+@takes_storage_options("target")
 def save_checkpoint(
     checkpoint: Mapping[str, Any],
     target: file_io.PathLike,
@@ -28,6 +30,8 @@ def save_checkpoint(
     object_graph: Any = None,
     trusted: bool = True,
     progress: Progress | None = None,
+    storage_options: StorageOptions | None = None,
+    fs: OpenFileSystem | None = None,
 ) -> str:
     """Writes tensors as a checkpoint that TensorFlow reads, in the order of their names.
 
@@ -51,6 +55,8 @@ def save_checkpoint(
             name or path; `for_objects` says how they are found, and can leave some out.
         trusted: If false, and `object_graph` is a path, a name in a file that leads out of its directory is an error.
         progress: Called with the bytes done and the bytes in all.
+        storage_options: For a path in a store: what fsspec makes its file system with. See `StoragePath`.
+        fs: An open fsspec file system for it, in place of `storage_options`.
 
     Returns:
         The checkpoint's name as `load_checkpoint` takes it: `target`, or the pattern of a V1 checkpoint in several files.

@@ -26,9 +26,9 @@ MAX_RECORD_SIZE = (1 << 31) - 1
 
 def shard_path(prefix: str, shard_id: int, num_shards: int) -> str:
     """The file of one shard of a sharded V1 checkpoint."""
-    return f"{prefix}-{shard_id:05d}-of-{num_shards:05d}"
+    return prefix + f"-{shard_id:05d}-of-{num_shards:05d}"
 
 
 def shard_pattern(prefix: str, num_shards: int) -> str:
     """The name of a sharded V1 checkpoint: the pattern that all its files match."""
-    return f"{prefix}-?????-of-{num_shards:05d}"
+    return prefix + f"-?????-of-{num_shards:05d}"

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from tfsaver.cli.outcome import ENVELOPE, EXIT_CODES
+from tfsaver.cli.parser import UsageError
 from tfsaver.errors import InvalidArgumentError
-from tfsaver.lib import file_io
+from tfsaver.lib.storage_options import with_storage
+from tfsaver.lib.storage_path import StoragePath
 
 if TYPE_CHECKING:
     from tfsaver.checkpoint.selection import Selection
 
 
 def checkpoint_path(text: str) -> str:
-    """A path, as argparse's `type`."""
+    """A path, as argparse's `type`; one in a store is a `StoragePath`, for `bind_paths`."""
     try:
-        return file_io.as_path(text)
+        path: str = with_storage(text)
+        return path
     except InvalidArgumentError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 
@@ -46,9 +50,70 @@ def add_common(
         action="store_true",
         help="refuse names in files and symbolic links that lead out of the directory",
     )
+    common.add_argument(
+        "--storage-option",
+        metavar="KEY=VALUE",
+        type=storage_option,
+        action="append",
+        default=[],
+        help="an option of the file system of paths such as s3://bucket/model; may be repeated",
+    )
     common.add_argument("-v", "--verbose", action="store_true", help=verbose)
     common.add_argument("-q", "--quiet", action="store_true", help=quiet)
     common.add_argument("--json", action="store_true", help="print one JSON object, described below")
+
+
+def storage_option(text: str) -> tuple[list[str], Any]:
+    """The names and the value of ``client_kwargs.endpoint_url=http://localhost:9000``, as argparse's `type`."""
+    key, separator, value = text.partition("=")
+    names = key.split(".")
+    if not separator or not all(names):
+        raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE")
+    try:
+        return names, json.loads(value)
+    except ValueError:
+        return names, value
+
+
+def bind_paths(arguments: argparse.Namespace) -> None:
+    """Gives the paths of a command the options of their store.
+
+    Raises:
+        UsageError: There are options, and no path is in a store.
+    """
+    options = _storage_options(arguments)
+    if not options:
+        return
+    bound = {name: _bound(value, options) for name, value in vars(arguments).items()}
+    if not any(map(_has_store, bound.values())):
+        raise UsageError("argument --storage-option: it is for a path such as s3://bucket/model, and there is none")
+    vars(arguments).update(bound)
+
+
+def path_in_store(text: str, arguments: argparse.Namespace) -> str:
+    """A path that is part of another argument, with the options of its store."""
+    path: str = _bound(checkpoint_path(text), _storage_options(arguments))
+    return path
+
+
+def _storage_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    for (*above, name), value in getattr(arguments, "storage_option", ()):
+        inner = options
+        for each in above:
+            inner = inner.setdefault(each, {})
+        inner[name] = value
+    return options
+
+
+def _bound(value: Any, options: dict[str, Any]) -> Any:
+    if isinstance(value, list):
+        return [_bound(each, options) for each in value]
+    return StoragePath(value, storage_options=options) if isinstance(value, StoragePath) else value
+
+
+def _has_store(value: Any) -> bool:
+    return isinstance(value, StoragePath) or (isinstance(value, list) and any(map(_has_store, value)))
 
 
 def add_patterns(

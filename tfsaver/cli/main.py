@@ -20,6 +20,7 @@ from collections.abc import Sequence
 
 from tfsaver._version import __version__
 from tfsaver.cli import outcome
+from tfsaver.cli.arguments import bind_paths
 from tfsaver.cli.outcome import Outcome
 from tfsaver.cli.output import print_error, print_json
 from tfsaver.cli.parser import Parser, UsageError
@@ -137,6 +138,7 @@ def _run(arguments: list[str]) -> int:
         raise SystemExit(outcome.USAGE) from None
     parser = namespace.parser
     try:
+        bind_paths(namespace)
         result: Outcome = namespace.run(namespace)
     except BrokenPipeError:
         raise

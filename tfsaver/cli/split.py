@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from tfsaver.cli import editing, output
-from tfsaver.cli.arguments import checkpoint_path, regex
+from tfsaver.cli.arguments import checkpoint_path, path_in_store, regex
 from tfsaver.cli.outcome import Outcome
 from tfsaver.cli.parser import UsageError
 from tfsaver.cli.text import escape
@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> Outcome:
     parts: dict[str, list[str]] = {}
     for prefix, pattern in arguments.part:
         try:
-            parts.setdefault(checkpoint_path(prefix), []).append(regex(pattern).pattern)
+            parts.setdefault(path_in_store(prefix, arguments), []).append(regex(pattern).pattern)
         except argparse.ArgumentTypeError as error:
             raise UsageError(f"argument --part: {error}") from None
     with output.open_progress(escape(arguments.checkpoint)) as progress:

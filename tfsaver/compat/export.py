@@ -19,12 +19,14 @@ from tfsaver.compat.v1.saved_model.utils import tensor_info
 from tfsaver.graph.repairs import Repair
 from tfsaver.lib import file_io
 from tfsaver.lib.renamed_options import renamed_options
+from tfsaver.lib.storage_options import OpenFileSystem, StorageOptions, takes_storage_options
 from tfsaver.saved_model import constants, exporter, sources, tensor_requests
 
 __all__ = ["export_saved_model"]
 
 
 @renamed_options(export_dir="target")
+@takes_storage_options("source", "target", "variables")
 def export_saved_model(
     source: Any,
     target: file_io.PathLike,
@@ -50,6 +52,8 @@ def export_saved_model(
     dry_run: DryRun = False,
     trusted: bool | None = None,
     progress: Progress | None = None,
+    storage_options: StorageOptions | None = None,
+    fs: OpenFileSystem | None = None,
 ) -> str:
     """Exports a graph for serving.
 
@@ -95,6 +99,8 @@ def export_saved_model(
             can name any file of this machine. True copies such files. False also refuses state files and symbolic links
             that lead out of the directory.
         progress: Called with the bytes of variables done and the bytes in all.
+        storage_options: For a path in a store: what fsspec makes its file system with. See `StoragePath`.
+        fs: An open fsspec file system for it, in place of `storage_options`.
 
     Returns:
         The directory of the SavedModel.

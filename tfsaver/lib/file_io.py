@@ -11,20 +11,25 @@ appends, one atomic rename.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol, TypeAlias
 
 from tfsaver.errors import InvalidArgumentError, TruncatedError, UnimplementedError
 from tfsaver.lib import local_file_system, remote_file_system
 from tfsaver.lib.local_file_system import DescriptorCache
+from tfsaver.lib.storage_path import StoragePath
+from tfsaver.lib.workers import Task, run_tasks
 
 PathLike: TypeAlias = "str | bytes | os.PathLike[str] | os.PathLike[bytes]"
 Buffer: TypeAlias = "bytes | bytearray | memoryview"
 
 
+# Requests of a store that are under way at once.
+_NUM_REQUESTS = 16
 _TEMPORARY = re.compile(r"\.tmp[0-9a-f]{10}\Z")
 
 
@@ -105,13 +110,27 @@ def file_system(path: str) -> FileSystem:
 def join(directory: str, name: str) -> str:
     """`name` inside `directory`; an absolute or remote `name` stands for itself."""
     if not directory or is_remote(name):
-        return name
+        return in_store_of(directory, name)
     return posixpath.join(directory, name) if is_remote(directory) else os.path.join(directory, name)
 
 
 def split(path: str) -> tuple[str, str]:
     """The directory and the last part of a path; the directory is empty for a bare name."""
-    return posixpath.split(path) if is_remote(path) else os.path.split(path)
+    if not is_remote(path):
+        return os.path.split(path)
+    directory, name = posixpath.split(path)
+    return in_store_of(path, directory), name
+
+
+def in_store_of(path: str, url: str) -> str:
+    """A URL as it is reached when `path` is, if both have one scheme; see `StoragePath`."""
+    if isinstance(path, StoragePath) and not isinstance(url, StoragePath) and _scheme(url) == _scheme(path):
+        return path.at(url)
+    return url
+
+
+def _scheme(path: str) -> str:
+    return path.partition("://")[0]
 
 
 def exists(path: str) -> bool:
@@ -135,6 +154,15 @@ def names_beginning(path: str) -> list[str]:
         return remote_file_system.names_beginning(path)
     directory, start = split(path)
     return [name for name in list_directory(directory) if name.startswith(start)]
+
+
+def files_beginning(path: str) -> dict[str, int]:
+    """The files whose paths begin like `path`, those in directories included, and their sizes; in a store one request."""
+    if is_remote(path):
+        return remote_file_system.files_beginning(path)
+    directory, start = split(path)
+    root = path[: len(path) - len(start)]
+    return {root + name: size for name, size in local_file_system.files_beginning(directory, start).items()}
 
 
 def modification_time(path: str) -> float:
@@ -206,6 +234,18 @@ def link(source: str, target: str) -> None:
 def remove(path: str) -> None:
     """Removes a file; it is no error when it is gone already."""
     file_system(path).remove(path)
+
+
+def remove_all(paths: Iterable[str]) -> None:
+    """Removes files; in a store that takes a list this is one request. It is no error when some are gone already."""
+    remote = []
+    for path in paths:
+        if is_remote(path):
+            remote.append(path)
+        else:
+            remove(path)
+    if remote:
+        remote_file_system.remove_all(remote)
 
 
 def sync_file(path: str, target: str | None = None) -> None:
@@ -331,12 +371,31 @@ def read_file(path: str) -> bytes:
         return file.read(0, file.size)
 
 
+def read_files(sizes: Mapping[str, int]) -> list[bytes]:
+    """Whole small files; in a store each is one request, and several are under way at a time.
+
+    Args:
+        sizes: The size of each file by its path, as `files_beginning` gives it.
+
+    Raises:
+        FileNotFoundError: One is not there.
+    """
+    found = [b""] * len(sizes)
+
+    def read(number: int, path: str, size: int) -> None:
+        found[number] = remote_file_system.read_file(path, size) if is_remote(path) else read_file(path)
+
+    tasks = [Task(functools.partial(read, number, path, size)) for number, (path, size) in enumerate(sizes.items())]
+    run_tasks(tasks, _NUM_REQUESTS if any(map(is_remote, sizes)) else 1)
+    return found
+
+
 def temporary_name(path: str) -> str:
     """A name beside `path` that no other writer takes.
 
     Fourteen characters longer than the final name: long temporary names are what breaks first where paths are limited.
     """
-    return f"{path}.tmp{os.urandom(5).hex()}"
+    return path + f".tmp{os.urandom(5).hex()}"
 
 
 def is_temporary_name(path: str) -> bool:
@@ -345,16 +404,22 @@ def is_temporary_name(path: str) -> bool:
 
 
 @contextlib.contextmanager
-def atomic_writer(path: str, *, durable: bool = True) -> Iterator[WritableFile]:
+def atomic_writer(path: str, *, durable: bool = True, exclusive: bool = False) -> Iterator[WritableFile]:
     """A file that appears under its name whole or not at all.
 
     What is written goes to a temporary name beside `path`, which is renamed when the block ends without an error and
     removed when it does not. With `durable`, the bytes and then the name are synced to the disk.
 
+    Args:
+        path: The file.
+        durable: See above.
+        exclusive: See `open_temporary`.
+
     Raises:
+        AlreadyExistsError: It is exclusive, and an object is in a store under that name.
         WriteError: The system refuses it.
     """
-    file = open_temporary(path, durable=durable)
+    file = open_temporary(path, durable=durable, exclusive=exclusive)
     try:
         yield file
         if durable:

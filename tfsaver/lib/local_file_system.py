@@ -424,6 +424,24 @@ def list_directory(path: str) -> list[str]:
         return []
 
 
+def files_beginning(directory: str, start: str) -> dict[str, int]:
+    """The files in a directory whose names begin so, those in directories of such names included, and their sizes.
+
+    They are named from the directory on.
+    """
+    directory = directory or os.curdir
+    found: dict[str, int] = {}
+    for name in list_directory(directory):
+        if not name.startswith(start):
+            continue
+        path = os.path.join(directory, name)
+        inside = (os.path.join(folder, each) for folder, _, names in os.walk(path) for each in sorted(names))
+        for file in inside if os.path.isdir(path) else (path,):
+            with contextlib.suppress(FileNotFoundError):
+                found[os.path.join(name, os.path.relpath(file, path)) if file != path else name] = os.stat(file).st_size
+    return found
+
+
 def modification_time(path: str) -> float:
     return os.stat(path).st_mtime
 

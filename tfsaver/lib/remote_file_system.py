@@ -23,12 +23,13 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import IO, Any, TypeVar
 
 from tfsaver._lazy_imports import lazy_import
-from tfsaver.errors import AlreadyExistsError, MissingExtraError, SaverError, StorageError
+from tfsaver.errors import AlreadyExistsError, InvalidArgumentError, MissingExtraError, SaverError, StorageError
 from tfsaver.lib.fork_safe_lock import ForkSafeLock
+from tfsaver.lib.storage_path import StoragePath
 
 _T = TypeVar("_T")
 
@@ -55,6 +56,13 @@ _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "hf": "hf", "http
 
 
 def _resolve(path: str) -> tuple[Any, str]:
+    options: Mapping[str, Any] = {}
+    if isinstance(path, StoragePath):
+        if path.fs is not None:
+            # The caller's own may list from a cache.
+            path.fs.invalidate_cache()
+            return path.fs, path.fs._strip_protocol(str(path))
+        options = path.storage_options
     scheme = path.partition("://")[0]
     extra = _EXTRAS.get(scheme, "remote")
     try:
@@ -65,10 +73,16 @@ def _resolve(path: str) -> tuple[Any, str]:
     try:
         # The module for the scheme.
         with lazy_import():
-            system, inner = fsspec.core.url_to_fs(path, use_listings_cache=False)
+            system, inner = fsspec.core.url_to_fs(str(path), **{**options, "use_listings_cache": False})
     except ImportError as error:
         # fsspec's own message names the package that serves this scheme.
         raise MissingExtraError(str(error), extra=extra, purpose=f"reading or writing {path}") from error
+    except OSError as error:
+        raise StorageError(path, "open the file system", str(error) or type(error).__name__) from error
+    except (TypeError, ValueError) as error:
+        if not options:
+            raise
+        raise InvalidArgumentError(f"{path}: storage_options {', '.join(map(repr, options))}: {error}") from error
     return system, inner
 
 
@@ -263,8 +277,16 @@ class RemoteWritableFile:
 
 def _is_object_store(system: Any) -> bool:
     """Whether a file is uploaded in parts, which appear together when it is closed."""
-    protocols = system.protocol if isinstance(system.protocol, (tuple, list)) else (system.protocol,)
-    return not {"memory", "file", "sftp", "ssh", "smb", "ftp", "hdfs"}.intersection(protocols)
+    return _protocols(system).isdisjoint({"memory", "file", "sftp", "ssh", "smb", "ftp", "hdfs"})
+
+
+def _protocols(system: Any) -> set[str]:
+    """What a file system is called, and those that it is a part of or a cache for."""
+    found: set[str] = set()
+    while system is not None and hasattr(system, "protocol"):
+        found.update((system.protocol,) if isinstance(system.protocol, str) else system.protocol)
+        system = getattr(system, "fs", None)
+    return found
 
 
 def _attempt_once(path: str, operation: str, call: Callable[[], _T]) -> _T:
@@ -279,7 +301,10 @@ def _attempt_once(path: str, operation: str, call: Callable[[], _T]) -> _T:
 
 def has_directories(path: str) -> bool:
     """Whether a directory must be made before a file can be written in it."""
-    return path.partition("://")[0] not in _WITHOUT_DIRECTORIES
+    names = {path.partition("://")[0]}
+    if isinstance(path, StoragePath) and path.fs is not None:
+        names |= _protocols(path.fs)
+    return names.isdisjoint(_WITHOUT_DIRECTORIES)
 
 
 def open_for_reading(path: str, descriptors: object) -> RemoteRandomAccessFile:
@@ -301,7 +326,7 @@ class _JustSeen(threading.local):
         self._path, self._info, self._time = path, info, time.monotonic()
 
     def has(self, path: str) -> bool:
-        return self._info is not None and path == self._path and time.monotonic() - self._time < _MAX_AGE
+        return self._info is not None and self._is_at(path) and time.monotonic() - self._time < _MAX_AGE
 
     def forget(self) -> None:
         self._info = None
@@ -309,7 +334,11 @@ class _JustSeen(threading.local):
     def take(self, path: str) -> dict[str, Any] | None:
         info, self._info = self._info, None
         is_fresh = time.monotonic() - self._time < _MAX_AGE
-        return info if is_fresh and path == self._path else None
+        return info if is_fresh and self._is_at(path) else None
+
+    def _is_at(self, path: str) -> bool:
+        is_plain = not isinstance(path, StoragePath) and not isinstance(self._path, StoragePath)
+        return path == self._path and (is_plain or (isinstance(path, StoragePath) and path.has_store_of(self._path)))
 
 
 _just_seen = _JustSeen()
@@ -333,18 +362,57 @@ def exists(path: str) -> bool:
 
 def names_beginning(path: str) -> list[str]:
     """The names of the objects next to `path` that begin like it."""
+    start = path.rindex("/") + 1
+    return sorted({found[start:].partition("/")[0] for found in files_beginning(path)})
+
+
+def files_beginning(path: str) -> dict[str, int]:
+    """The objects whose paths begin like `path`, and their sizes."""
     system, inner = _resolve(path)
     directory, _, start = inner.rpartition("/")
-    if "prefix" not in inspect.signature(system.find).parameters:
-        return [name for name in list_directory(path.rpartition("/")[0]) if name.startswith(start)]
     try:
-        found = _attempt(path, "list", lambda: system.find(directory, prefix=start))
+        if "prefix" in inspect.signature(system.find).parameters:
+            found = _attempt(path, "list", lambda: system.find(directory, prefix=start, detail=True))
+        else:
+            found = _attempt(path, "list", lambda: _found_in_turn(system, directory, start))
     except FileNotFoundError as error:
         if has_directories(path):
-            return []
+            return {}
         # A store that has no directories has no such bucket, which is not ours to make.
         raise StorageError(path, "list", str(error)) from error
-    return sorted({entry.rstrip("/").rpartition("/")[2] for entry in found if entry.rpartition("/")[0].endswith(directory)})
+    # Some file systems list what they call "bucket/x" as "/bucket/x".
+    parent, size = path[: path.rindex("/") + 1], len(directory.strip("/"))
+    inside = {name.strip("/")[size:].lstrip("/"): info for name, info in found.items() if info.get("type") != "directory"}
+    return {parent + name: int(info.get("size") or 0) for name, info in sorted(inside.items()) if name.startswith(start)}
+
+
+def _found_in_turn(system: Any, directory: str, start: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for info in system.ls(directory, detail=True):
+        if info["name"].rstrip("/").rpartition("/")[2].startswith(start):
+            found |= system.find(info["name"], detail=True) if info["type"] == "directory" else {info["name"]: info}
+    return found
+
+
+def read_file(path: str, size: int) -> bytes:
+    """An object whose size is known, by one request."""
+    system, inner = _resolve(path)
+    # Without a range, some file systems ask for the size first.
+    data: bytes = _attempt(path, "read", lambda: system.cat_file(inner, start=0, end=size)) if size else b""
+    return data
+
+
+def remove_all(paths: list[str]) -> None:
+    """Removes objects of one store, many by a request."""
+    _just_seen.forget()
+    system, _ = _resolve(paths[0])
+    if _is_object_store(system):
+        inner = [_resolve(path)[1] for path in paths]
+        with contextlib.suppress(FileNotFoundError):
+            _attempt(paths[0], f"remove {len(paths)} objects", lambda: system.rm(inner))
+            return
+    for path in paths:
+        remove(path)
 
 
 def is_directory(path: str) -> bool:

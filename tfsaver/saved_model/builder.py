@@ -108,7 +108,7 @@ class SavedModelBuilder:
 
     def add_fingerprint(self, saved_model: schemas.SavedModel) -> None:
         """Writes ``fingerprint.pb`` for what `finish` will write, once the variables are written."""
-        index = f"{self.variables_prefix}.index"
+        index = self.variables_prefix + ".index"
         made = fingerprint.compute_fingerprint(saved_model, file_io.read_file(index) if file_io.exists(index) else None)
         made.uuid = fingerprint.new_uuid()
         self.add_file(constants.FINGERPRINT_FILE_NAME, made.SerializeToString(deterministic=True))
@@ -170,7 +170,7 @@ class SavedModelBuilder:
         found = saved_model_file.read_saved_model(self.directory)
         if found.SerializeToString(deterministic=True) != saved_model.SerializeToString(deterministic=True):
             raise DataLossError(f"{self.directory}: the SavedModel that is read back is not the one that was written")
-        if not file_io.exists(f"{self.variables_prefix}.index"):
+        if not file_io.exists(self.variables_prefix + ".index"):
             return
         problems = verify_checkpoint(self.variables_prefix).problems
         if problems:

@@ -24,6 +24,7 @@ from tfsaver.graph import default_attrs, devices
 from tfsaver.lib import file_io
 from tfsaver.lib.confinement import Confinement
 from tfsaver.lib.renamed_options import renamed_options
+from tfsaver.lib.storage_options import OpenFileSystem, StorageOptions, takes_storage_options
 from tfsaver.saved_model import assets, constants, directory_files, export_plan, signature_def, sources, tensor_requests
 from tfsaver.saved_model.builder import SavedModelBuilder
 from tfsaver.saved_model.changed_variables import ChangedVariables
@@ -37,13 +38,22 @@ _SIGNATURE_MAP = "signature_map"
 
 
 @renamed_options(path="saved_model")
-def edit_saved_model(saved_model: file_io.PathLike, *, trusted: bool | None = None) -> SavedModelEditor:
+@takes_storage_options("saved_model")
+def edit_saved_model(
+    saved_model: file_io.PathLike,
+    *,
+    trusted: bool | None = None,
+    storage_options: StorageOptions | None = None,
+    fs: OpenFileSystem | None = None,
+) -> SavedModelEditor:
     """Opens a SavedModel to change it.
 
     Args:
         saved_model: What `load_saved_model` takes.
         trusted: By default, `prune` refuses to copy files outside of the model's directory that only the graph names, and
             `save` copies what symbolic links point to. True copies both. False refuses both.
+        storage_options: For a path in a store: what fsspec makes its file system with. See `StoragePath`.
+        fs: An open fsspec file system for it, in place of `storage_options`.
 
     Raises:
         SaverError: As `load_saved_model` has it.

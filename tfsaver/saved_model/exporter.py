@@ -16,11 +16,13 @@ from tfsaver import schemas
 from tfsaver.checkpoint.execution import DryRun, Progress
 from tfsaver.graph.repairs import Repair
 from tfsaver.lib import file_io
+from tfsaver.lib.storage_options import OpenFileSystem, StorageOptions, takes_storage_options
 from tfsaver.saved_model import assets as asset_files
 from tfsaver.saved_model import constants, export_plan, sources, tensor_requests
 from tfsaver.saved_model.builder import SavedModelBuilder, check_target
 
 
+@takes_storage_options("source", "target", "variables")
 def export_saved_model(
     source: Any,
     target: file_io.PathLike,
@@ -46,6 +48,8 @@ def export_saved_model(
     dry_run: DryRun = False,
     trusted: bool | None = None,
     progress: Progress | None = None,
+    storage_options: StorageOptions | None = None,
+    fs: OpenFileSystem | None = None,
 ) -> str:
     """Exports a graph for serving.
 
@@ -91,6 +95,8 @@ def export_saved_model(
             can name any file of this machine. True copies such files. False also refuses state files and symbolic links
             that lead out of the directory.
         progress: Called with the bytes of variables done and the bytes in all.
+        storage_options: For a path in a store: what fsspec makes its file system with. See `StoragePath`.
+        fs: An open fsspec file system for it, in place of `storage_options`.
 
     Returns:
         The directory of the SavedModel.

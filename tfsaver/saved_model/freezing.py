@@ -11,10 +11,12 @@ from tfsaver.graph.freezing import freeze_graph
 from tfsaver.graph.tensor_names import node_of
 from tfsaver.lib import file_io
 from tfsaver.lib.renamed_options import renamed_options
+from tfsaver.lib.storage_options import OpenFileSystem, StorageOptions, takes_storage_options
 from tfsaver.saved_model.loader import load_saved_model
 
 
 @renamed_options(path="saved_model")
+@takes_storage_options("saved_model")
 def freeze_saved_model(
     saved_model: file_io.PathLike,
     outputs: Iterable[str] = (),
@@ -22,6 +24,8 @@ def freeze_saved_model(
     tags: Iterable[str] | str | None = None,
     empty_tables: Iterable[str] = (),
     trusted: bool = True,
+    storage_options: StorageOptions | None = None,
+    fs: OpenFileSystem | None = None,
 ) -> schemas.GraphDef:
     """The graph of a SavedModel with constants for its variables.
 
@@ -36,6 +40,8 @@ def freeze_saved_model(
         tags: Which of several graphs.
         empty_tables: Lookup tables that may be empty when a program starts; any other that nothing fills is an error.
         trusted: If false, a symbolic link that leads out of the model's directory is an error.
+        storage_options: For a path in a store: what fsspec makes its file system with. See `StoragePath`.
+        fs: An open fsspec file system for it, in place of `storage_options`.
 
     Raises:
         InvalidArgumentError: Nothing fills a table.

@@ -19,6 +19,7 @@ from tfsaver.lib import file_io
 from tfsaver.lib.cached_property import cached_property
 from tfsaver.lib.confinement import Confinement
 from tfsaver.lib.renamed_options import renamed_options
+from tfsaver.lib.storage_options import OpenFileSystem, StorageOptions, takes_storage_options
 from tfsaver.saved_model import assets, constants, fingerprint, saved_model_file
 from tfsaver.saved_model.signature_def import Signature, natural_order, read_signature
 from tfsaver.saved_model.variables import SavedModelVariables
@@ -163,7 +164,7 @@ class SavedModel:
     def compute_fingerprint(self) -> schemas.FingerprintDef:
         """The fingerprint that the model has as it is."""
         checkpoint = self.variables.checkpoint
-        index = None if checkpoint is None else file_io.read_file(f"{checkpoint.prefix}.index")
+        index = None if checkpoint is None else file_io.read_file(checkpoint.prefix + ".index")
         return fingerprint.compute_fingerprint(self.proto, index)
 
     def close(self) -> None:
@@ -182,7 +183,14 @@ class SavedModel:
 
 
 @renamed_options(path="saved_model")
-def load_saved_model(saved_model: file_io.PathLike, *, trusted: bool = True) -> SavedModel:
+@takes_storage_options("saved_model")
+def load_saved_model(
+    saved_model: file_io.PathLike,
+    *,
+    trusted: bool = True,
+    storage_options: StorageOptions | None = None,
+    fs: OpenFileSystem | None = None,
+) -> SavedModel:
     """Opens a SavedModel.
 
     Args:
@@ -190,6 +198,8 @@ def load_saved_model(saved_model: file_io.PathLike, *, trusted: bool = True) -> 
             directory of its versions, which are directories whose names are numbers: then the highest, as servers have it.
         trusted: Whether symbolic links may lead out of the directory: from the file itself, its variables, its assets. The
             name of an asset never may.
+        storage_options: For a path in a store: what fsspec makes its file system with. See `StoragePath`.
+        fs: An open fsspec file system for it, in place of `storage_options`.
 
     Raises:
         CheckpointNotFoundError: There is none.

@@ -21,12 +21,14 @@ from tfsaver.graph.saver_keys import saver_keys
 from tfsaver.graph.variables import find_variables
 from tfsaver.lib import file_io
 from tfsaver.lib.renamed_options import renamed_options
+from tfsaver.lib.storage_options import OpenFileSystem, StorageOptions, takes_storage_options
 from tfsaver.saved_model import assets, constants
 from tfsaver.saved_model.builder import SavedModelBuilder
 from tfsaver.saved_model.loader import SavedModel, format_tags, load_saved_model
 
 
 @renamed_options(paths="saved_models", export_dir="target")
+@takes_storage_options("saved_models", "target")
 def merge_saved_models(
     saved_models: Sequence[file_io.PathLike],
     target: file_io.PathLike,
@@ -38,6 +40,8 @@ def merge_saved_models(
     durable: bool = True,
     trusted: bool = True,
     progress: Progress | None = None,
+    storage_options: StorageOptions | None = None,
+    fs: OpenFileSystem | None = None,
 ) -> str:
     """Writes a SavedModel with the graphs of several.
 
@@ -54,6 +58,8 @@ def merge_saved_models(
         durable: Whether to return only once disks have the bytes.
         trusted: If false, a symbolic link that leads out of a model's directory is an error.
         progress: Called with the bytes of variables done and the bytes in all.
+        storage_options: For a path in a store: what fsspec makes its file system with. See `StoragePath`.
+        fs: An open fsspec file system for it, in place of `storage_options`.
 
     Returns:
         The directory of the SavedModel.

@@ -169,8 +169,8 @@ def find_meta_graph(reader: CheckpointReader) -> str:
         CheckpointNotFoundError: There is none.
     """
     # A V1 checkpoint in several files has its .meta at the name before the pattern.
-    prefix = reader.prefix.partition("-?????-of-")[0]
-    candidates = [f"{reader.prefix}.meta", f"{prefix}.meta"]
+    prefix = file_io.in_store_of(reader.prefix, reader.prefix.partition("-?????-of-")[0])
+    candidates = [reader.prefix + ".meta", prefix + ".meta"]
     for path in candidates:
         if file_io.exists(path):
             return path

@@ -11,10 +11,12 @@ from tfsaver.framework.dtypes import DType
 from tfsaver.graph import unfreezing
 from tfsaver.graph.unfreezing import Unfrozen
 from tfsaver.lib import file_io
+from tfsaver.lib.storage_options import OpenFileSystem, StorageOptions, takes_storage_options
 from tfsaver.saved_model.graph_constants import weight_constants
 from tfsaver.saved_model.sources import open_source
 
 
+@takes_storage_options("graph")
 def unfreeze_graph(
     graph: Any,
     *,
@@ -23,6 +25,8 @@ def unfreeze_graph(
     choose: Callable[[str, DType, tuple[int, ...]], bool] | None = None,
     trainable: bool = True,
     trusted: bool = True,
+    storage_options: StorageOptions | None = None,
+    fs: OpenFileSystem | None = None,
 ) -> Unfrozen:
     """A MetaGraphDef with variables for the weights of a frozen graph, and their values.
 
@@ -36,6 +40,8 @@ def unfreeze_graph(
         choose: Asked about each constant, by its name, type and shape, whether it becomes a variable.
         trainable: Whether the graph says that training changes them.
         trusted: If false, a symbolic link that leads out of the file's directory is an error.
+        storage_options: For a path in a store: what fsspec makes its file system with. See `StoragePath`.
+        fs: An open fsspec file system for it, in place of `storage_options`.
 
     Raises:
         NotFoundError: The graph has no such constants.
@@ -62,7 +68,7 @@ def write_unfrozen(unfrozen: Unfrozen, prefix: str, *, overwrite: bool = False) 
         AlreadyExistsError: A file is there already.
         WriteError: The system refuses it.
     """
-    meta = f"{prefix}.meta"
+    meta = prefix + ".meta"
     if file_io.exists(meta) and not overwrite:
         raise AlreadyExistsError(f"{meta} exists already; overwrite=True replaces it")
     save_checkpoint(unfrozen.values, prefix, overwrite=overwrite)

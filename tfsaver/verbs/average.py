@@ -13,10 +13,12 @@ from tfsaver.checkpoint.selection import Select
 from tfsaver.checkpoint.write_report import Contents, WriteReport, contents_of
 from tfsaver.lib import file_io
 from tfsaver.lib.renamed_options import renamed_options
+from tfsaver.lib.storage_options import OpenFileSystem, StorageOptions, takes_storage_options
 from tfsaver.verbs.open_source import Checkpoint, choose_each, open_sources
 
 
 @renamed_options(prefix="target")
+@takes_storage_options("checkpoints", "target")
 def average(
     checkpoints: Sequence[Checkpoint],
     target: file_io.PathLike,
@@ -31,6 +33,8 @@ def average(
     durable: bool = True,
     trusted: bool = True,
     progress: Progress | None = None,
+    storage_options: StorageOptions | None = None,
+    fs: OpenFileSystem | None = None,
 ) -> WriteReport:
     """Writes the mean of several checkpoints.
 
@@ -48,6 +52,8 @@ def average(
         durable: Whether to fsync before returning.
         trusted: If false, a name in a file that leads out of the file's directory is an error.
         progress: Called with the bytes done and the bytes in all.
+        storage_options: For a path in a store: what fsspec makes its file system with. See `StoragePath`.
+        fs: An open fsspec file system for it, in place of `storage_options`.
 
     Raises:
         InvalidArgumentError: They have not the same tensors, says all; or the result would lie over one of them.

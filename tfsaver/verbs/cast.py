@@ -12,10 +12,12 @@ from tfsaver.checkpoint.selection import Select, as_selection, select_of_pattern
 from tfsaver.checkpoint.write_report import WriteReport, contents_of
 from tfsaver.lib import file_io
 from tfsaver.lib.renamed_options import renamed_options
+from tfsaver.lib.storage_options import OpenFileSystem, StorageOptions, takes_storage_options
 from tfsaver.verbs.open_source import Checkpoint, open_source
 
 
 @renamed_options(select_of_patterns, replaces=("include", "exclude"), prefix="target")
+@takes_storage_options("checkpoint", "target")
 def cast(
     checkpoint: Checkpoint,
     target: file_io.PathLike,
@@ -30,6 +32,8 @@ def cast(
     durable: bool = True,
     trusted: bool = True,
     progress: Progress | None = None,
+    storage_options: StorageOptions | None = None,
+    fs: OpenFileSystem | None = None,
 ) -> WriteReport:
     """Writes a checkpoint with its tensors in another type.
 
@@ -48,6 +52,8 @@ def cast(
         durable: Whether to fsync before returning.
         trusted: If false, a name in a file that leads out of the file's directory is an error.
         progress: Called with the bytes done and the bytes in all.
+        storage_options: For a path in a store: what fsspec makes its file system with. See `StoragePath`.
+        fs: An open fsspec file system for it, in place of `storage_options`.
 
     Raises:
         InvalidArgumentError: Numbers overflow, or integers would change; says of all tensors how many. Nothing is written.

@@ -42,6 +42,7 @@ from tfsaver.framework.dtypes import DType
 from tfsaver.graph.training_state import training_state, training_state_for
 from tfsaver.lib import file_io
 from tfsaver.lib.renamed_options import renamed_options
+from tfsaver.lib.storage_options import OpenFileSystem, StorageOptions, takes_storage_options
 from tfsaver.saved_model.graph_constants import GraphConstants
 from tfsaver.verbs.objects import objects_of, values_by_key
 from tfsaver.verbs.open_source import Checkpoint, open_source
@@ -107,6 +108,7 @@ class _Edited:
 
 
 @renamed_options(select_of_patterns, replaces=("include", "exclude"), source="checkpoint")
+@takes_storage_options("checkpoint", "target")
 def convert(
     checkpoint: Checkpoint,
     target: file_io.PathLike,
@@ -130,6 +132,8 @@ def convert(
     dry_run: DryRun = False,
     trusted: bool = True,
     progress: Progress | None = None,
+    storage_options: StorageOptions | None = None,
+    fs: OpenFileSystem | None = None,
 ) -> WriteReport:
     """Writes the tensors of one file as another, in another format or in the same.
 
@@ -164,6 +168,8 @@ def convert(
             the values that a cast may not hold; ``"values"`` reads all others too.
         trusted: If false, a name in a file that leads out of the file's directory is an error.
         progress: Called with how many bytes are done and how many there are.
+        storage_options: For a path in a store: what fsspec makes its file system with. See `StoragePath`.
+        fs: An open fsspec file system for it, in place of `storage_options`.
 
     Returns:
         What was written and what was left out; printed, it is a few lines.

@@ -7,10 +7,12 @@ from tfsaver.checkpoint.execution import Progress
 from tfsaver.checkpoint.names.name_map import NameMapLike, as_name_map
 from tfsaver.checkpoint.selection import Select, as_selection
 from tfsaver.lib.renamed_options import renamed_options
+from tfsaver.lib.storage_options import OpenFileSystem, StorageOptions, takes_storage_options
 from tfsaver.verbs.open_source import Checkpoint, open_source
 
 
 @renamed_options(a="checkpoint", b="other", selection="select")
+@takes_storage_options("checkpoint", "other")
 def diff(
     checkpoint: Checkpoint,
     other: Checkpoint,
@@ -23,6 +25,8 @@ def diff(
     allow_unmatched: bool = False,
     trusted: bool = True,
     progress: Progress | None = None,
+    storage_options: StorageOptions | None = None,
+    fs: OpenFileSystem | None = None,
 ) -> DiffReport:
     """Compares two checkpoints, of whatever formats.
 
@@ -37,6 +41,8 @@ def diff(
         allow_unmatched: Whether it is right that a rule, a table or a name of the mapping, or a pattern, matches nothing.
         trusted: If false, a name in a file that leads out of the file's directory is an error.
         progress: Called with the bytes of the first that are compared and the bytes in all.
+        storage_options: For a path in a store: what fsspec makes its file system with. See `StoragePath`.
+        fs: An open fsspec file system for it, in place of `storage_options`.
 
     Raises:
         InvalidArgumentError: A tolerance is negative, or the mapping does not fit the names.

@@ -7,11 +7,19 @@ from typing import Any
 from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.lib import file_io
 from tfsaver.lib.renamed_options import renamed_options
+from tfsaver.lib.storage_options import OpenFileSystem, StorageOptions, takes_storage_options
 from tfsaver.verbs.open_source import open_path
 
 
 @renamed_options(path="checkpoint")
-def load_checkpoint(checkpoint: file_io.PathLike, *, trusted: bool = True) -> TensorSource:
+@takes_storage_options("checkpoint")
+def load_checkpoint(
+    checkpoint: file_io.PathLike,
+    *,
+    trusted: bool = True,
+    storage_options: StorageOptions | None = None,
+    fs: OpenFileSystem | None = None,
+) -> TensorSource:
     """Opens a checkpoint of either format, a SavedModel's variables, or a file of another program's weights.
 
     Args:
@@ -20,6 +28,8 @@ def load_checkpoint(checkpoint: file_io.PathLike, *, trusted: bool = True) -> Te
             reads: what it is is told from its content.
         trusted: Whether a state file's entry, or a symbolic link, may lead out of the directory that is given, or that a
             prefix is in.
+        storage_options: For a path in a store: what fsspec makes its file system with. See `StoragePath`.
+        fs: An open fsspec file system for it, in place of `storage_options`.
 
     Returns:
         A `CheckpointReader` for a checkpoint, another source with the same names for other formats.
@@ -35,15 +45,39 @@ def load_checkpoint(checkpoint: file_io.PathLike, *, trusted: bool = True) -> Te
 
 
 @renamed_options(path="checkpoint")
-def list_variables(checkpoint: file_io.PathLike, *, trusted: bool = True) -> list[tuple[str, list[int]]]:
-    """The name and the shape of every tensor, sorted by name; the arguments and errors are those of `load_checkpoint`."""
+@takes_storage_options("checkpoint")
+def list_variables(
+    checkpoint: file_io.PathLike,
+    *,
+    trusted: bool = True,
+    storage_options: StorageOptions | None = None,
+    fs: OpenFileSystem | None = None,
+) -> list[tuple[str, list[int]]]:
+    """The name and the shape of every tensor, sorted by name; the arguments and errors are those of `load_checkpoint`.
+
+    Args:
+        storage_options: For a path in a store: what fsspec makes its file system with. See `StoragePath`.
+        fs: An open fsspec file system for it, in place of `storage_options`.
+    """
     with load_checkpoint(checkpoint, trusted=trusted) as source:
         return sorted(source.get_variable_to_shape_map().items())
 
 
 @renamed_options(path="checkpoint")
-def load_variable(checkpoint: file_io.PathLike, name: str, *, trusted: bool = True) -> Any:
+@takes_storage_options("checkpoint")
+def load_variable(
+    checkpoint: file_io.PathLike,
+    name: str,
+    *,
+    trusted: bool = True,
+    storage_options: StorageOptions | None = None,
+    fs: OpenFileSystem | None = None,
+) -> Any:
     """Reads one tensor as TensorFlow gives it; a ``:0`` at the end of its name is dropped.
+
+    Args:
+        storage_options: For a path in a store: what fsspec makes its file system with. See `StoragePath`.
+        fs: An open fsspec file system for it, in place of `storage_options`.
 
     Raises:
         TensorNotFoundError: The checkpoint does not have it; names the nearest.

@@ -12,10 +12,12 @@ from tfsaver.checkpoint.selection import Select
 from tfsaver.checkpoint.write_report import LeftOut, WriteReport, contents_of
 from tfsaver.lib import file_io
 from tfsaver.lib.renamed_options import renamed_options
+from tfsaver.lib.storage_options import OpenFileSystem, StorageOptions, takes_storage_options
 from tfsaver.verbs.open_source import Checkpoint, choose_each, open_sources
 
 
 @renamed_options(prefix="target")
+@takes_storage_options("checkpoints", "target")
 def merge(
     checkpoints: Sequence[Checkpoint],
     target: file_io.PathLike,
@@ -29,6 +31,8 @@ def merge(
     durable: bool = True,
     trusted: bool = True,
     progress: Progress | None = None,
+    storage_options: StorageOptions | None = None,
+    fs: OpenFileSystem | None = None,
 ) -> WriteReport:
     """Writes the tensors of several checkpoints as one.
 
@@ -45,6 +49,8 @@ def merge(
         durable: Whether to fsync before returning.
         trusted: If false, a name in a file that leads out of the file's directory is an error.
         progress: Called with the bytes done and the bytes in all.
+        storage_options: For a path in a store: what fsspec makes its file system with. See `StoragePath`.
+        fs: An open fsspec file system for it, in place of `storage_options`.
 
     Raises:
         InvalidArgumentError: There are conflicts, says all; or the result would lie over one of the checkpoints.

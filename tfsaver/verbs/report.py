@@ -22,6 +22,7 @@ from tfsaver.errors import AlreadyExistsError, DataLossError, InvalidArgumentErr
 from tfsaver.formats.atomic import atomic_file, check_file_target
 from tfsaver.graph.training_state import training_state_for
 from tfsaver.lib import file_io
+from tfsaver.lib.storage_options import OpenFileSystem, StorageOptions, takes_storage_options
 from tfsaver.saved_model import saved_model_file
 from tfsaver.saved_model.graph_constants import GraphConstants
 from tfsaver.saved_model.loader import SavedModel, find_graph_file, load_saved_model
@@ -86,6 +87,7 @@ class PageReport(Report):
         }
 
 
+@takes_storage_options("checkpoints", "target")
 def report(
     checkpoints: Checkpoint | Sequence[Checkpoint],
     target: file_io.PathLike,
@@ -96,6 +98,8 @@ def report(
     durable: bool = True,
     trusted: bool = True,
     progress: Progress | None = None,
+    storage_options: StorageOptions | None = None,
+    fs: OpenFileSystem | None = None,
 ) -> PageReport:
     """Writes a page of HTML that shows checkpoints: sizes, values, files, objects, signatures, updates.
 
@@ -112,6 +116,8 @@ def report(
         durable: Whether to fsync before returning.
         trusted: If false, a name in a file that leads out of the file's directory is an error.
         progress: Called with the bytes read and the bytes in all.
+        storage_options: For a path in a store: what fsspec makes its file system with. See `StoragePath`.
+        fs: An open fsspec file system for it, in place of `storage_options`.
 
     Raises:
         AlreadyExistsError: The file is there, and `overwrite` does not say that it may go.
@@ -198,7 +204,7 @@ def _check_target(path: str, sources: Sequence[TensorSource], overwrite: bool) -
         raise AlreadyExistsError(f"{path} exists, and is replaced only with overwrite (--overwrite)")
     for source in sources:
         if isinstance(source, CheckpointReader):
-            files = [*source.paths, f"{source.prefix}.meta"]
+            files = [*source.paths, source.prefix + ".meta"]
         else:
             files = [source.prefix] if source.prefix else []
         if not file_io.is_remote(path) and os.path.realpath(path) in map(os.path.realpath, files):

@@ -10,10 +10,12 @@ from tfsaver.checkpoint.selection import Select
 from tfsaver.checkpoint.write_report import WriteReport, contents_of
 from tfsaver.lib import file_io
 from tfsaver.lib.renamed_options import renamed_options
+from tfsaver.lib.storage_options import OpenFileSystem, StorageOptions, takes_storage_options
 from tfsaver.verbs.open_source import Checkpoint, choose, open_source
 
 
 @renamed_options(prefix="target")
+@takes_storage_options("checkpoint", "target")
 def reshard(
     checkpoint: Checkpoint,
     target: file_io.PathLike,
@@ -28,6 +30,8 @@ def reshard(
     durable: bool = True,
     trusted: bool = True,
     progress: Progress | None = None,
+    storage_options: StorageOptions | None = None,
+    fs: OpenFileSystem | None = None,
 ) -> WriteReport:
     """Writes a checkpoint's tensors, unchanged, in files of another number or format.
 
@@ -45,6 +49,8 @@ def reshard(
         durable: Whether to fsync before returning.
         trusted: If false, a name in a file that leads out of the file's directory is an error.
         progress: Called with the bytes done and the bytes in all.
+        storage_options: For a path in a store: what fsspec makes its file system with. See `StoragePath`.
+        fs: An open fsspec file system for it, in place of `storage_options`.
 
     Raises:
         InvalidArgumentError: The result would lie over its source.

@@ -15,6 +15,7 @@ from tfsaver.compat.v2.targets import Target
 from tfsaver.errors import CheckpointNotFoundError, InvalidArgumentError
 from tfsaver.lib import file_io
 from tfsaver.lib.renamed_options import renamed_options
+from tfsaver.lib.storage_options import OpenFileSystem, StorageOptions, takes_storage_options
 from tfsaver.targets.comparison import Comparison
 from tfsaver.targets.programs import program_of
 from tfsaver.targets.restoring import By, compare_source, restore_source
@@ -22,6 +23,7 @@ from tfsaver.verbs.open_source import Checkpoint, open_source
 
 
 @renamed_options(select_of_patterns, replaces=("include", "exclude"))
+@takes_storage_options("checkpoint")
 def restore(
     target: Any,
     checkpoint: Checkpoint,
@@ -39,6 +41,8 @@ def restore(
     trusted: bool = True,
     progress: Progress | None = None,
     session: Any = None,
+    storage_options: StorageOptions | None = None,
+    fs: OpenFileSystem | None = None,
 ) -> MatchReport:
     """Gives the variables of a program the values that a checkpoint has for them: all of them, or none.
 
@@ -68,6 +72,8 @@ def restore(
         trusted: If false, a name in a file that leads out of the file's directory is an error.
         progress: Called with the bytes done and the bytes in all; what is read twice counts twice.
         session: The session that has the values of graph variables; None for eager ones, and for the default session.
+        storage_options: For a path in a store: what fsspec makes its file system with. See `StoragePath`.
+        fs: An open fsspec file system for it, in place of `storage_options`.
 
     Returns:
         What was, or would be, restored, and what was not.
@@ -113,6 +119,7 @@ def restore(
 
 
 @renamed_options(select_of_patterns, replaces=("include", "exclude"))
+@takes_storage_options("checkpoint")
 def compare(
     target: Any,
     checkpoint: Checkpoint,
@@ -127,10 +134,16 @@ def compare(
     trusted: bool = True,
     progress: Progress | None = None,
     session: Any = None,
+    storage_options: StorageOptions | None = None,
+    fs: OpenFileSystem | None = None,
 ) -> Comparison:
     """Whether every variable of a program is now what a checkpoint says, to the bit; nothing is assigned.
 
     The arguments are those of `restore`, and are to be the same.
+
+    Args:
+        storage_options: For a path in a store: what fsspec makes its file system with. See `StoragePath`.
+        fs: An open fsspec file system for it, in place of `storage_options`.
 
     Returns:
         The report, and which values differ, and how much; true in a condition when all is there and nothing differs.

@@ -11,10 +11,12 @@ from tfsaver.checkpoint.write_report import WriteReport
 from tfsaver.graph.training_state import training_state_for
 from tfsaver.lib import file_io
 from tfsaver.lib.renamed_options import renamed_options
+from tfsaver.lib.storage_options import OpenFileSystem, StorageOptions, takes_storage_options
 from tfsaver.verbs.open_source import Checkpoint, open_source
 
 
 @renamed_options(prefix="target", selection="select")
+@takes_storage_options("checkpoint", "target")
 def select(
     checkpoint: Checkpoint,
     target: file_io.PathLike,
@@ -27,6 +29,8 @@ def select(
     durable: bool = True,
     trusted: bool = True,
     progress: Progress | None = None,
+    storage_options: StorageOptions | None = None,
+    fs: OpenFileSystem | None = None,
 ) -> WriteReport:
     """Writes some of a checkpoint's tensors.
 
@@ -42,6 +46,8 @@ def select(
         durable: Whether to fsync before returning.
         trusted: If false, a name in a file that leads out of the file's directory is an error.
         progress: Called with the bytes done and the bytes in all.
+        storage_options: For a path in a store: what fsspec makes its file system with. See `StoragePath`.
+        fs: An open fsspec file system for it, in place of `storage_options`.
 
     Raises:
         InvalidArgumentError: A pattern is in no name, nothing is kept, or the result would lie over its source.

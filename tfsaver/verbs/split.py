@@ -9,9 +9,11 @@ from tfsaver.checkpoint.editing.split import Rules, deal_out
 from tfsaver.checkpoint.execution import DryRun, Progress
 from tfsaver.checkpoint.write_report import WriteReport, contents_of
 from tfsaver.lib import file_io
+from tfsaver.lib.storage_options import OpenFileSystem, StorageOptions, takes_storage_options
 from tfsaver.verbs.open_source import Checkpoint, open_source
 
 
+@takes_storage_options("checkpoint", "rest", keys="parts")
 def split(
     checkpoint: Checkpoint,
     parts: Rules,
@@ -24,6 +26,8 @@ def split(
     durable: bool = True,
     trusted: bool = True,
     progress: Progress | None = None,
+    storage_options: StorageOptions | None = None,
+    fs: OpenFileSystem | None = None,
 ) -> WriteReport:
     """Writes a checkpoint's tensors as several checkpoints.
 
@@ -39,6 +43,8 @@ def split(
         durable: Whether to fsync before returning.
         trusted: If false, a name in a file that leads out of the file's directory is an error.
         progress: Called with the bytes done and the bytes in all.
+        storage_options: For a path in a store: what fsspec makes its file system with. See `StoragePath`.
+        fs: An open fsspec file system for it, in place of `storage_options`.
 
     Raises:
         InvalidArgumentError: A pattern is in no name, a part gets nothing, tensors are left and have no place, or a result

@@ -17,10 +17,12 @@ from tfsaver.graph.essential_variables import load_training_state
 from tfsaver.graph.training_state import StateFound, find_state
 from tfsaver.lib import file_io
 from tfsaver.lib.renamed_options import renamed_options
+from tfsaver.lib.storage_options import OpenFileSystem, StorageOptions, takes_storage_options
 from tfsaver.verbs.open_source import Checkpoint, open_source
 
 
 @renamed_options(select_of_patterns, replaces=("exclude",), prefix="target")
+@takes_storage_options("checkpoint", "target", "meta")
 def strip(
     checkpoint: Checkpoint,
     target: file_io.PathLike,
@@ -36,6 +38,8 @@ def strip(
     durable: bool = True,
     trusted: bool = True,
     progress: Progress | None = None,
+    storage_options: StorageOptions | None = None,
+    fs: OpenFileSystem | None = None,
 ) -> WriteReport:
     """Writes a checkpoint without optimizer slots and other training state.
 
@@ -58,6 +62,8 @@ def strip(
         durable: Whether to fsync before returning.
         trusted: If false, a name in a file that leads out of the file's directory is an error.
         progress: Called with the bytes done and the bytes in all.
+        storage_options: For a path in a store: what fsspec makes its file system with. See `StoragePath`.
+        fs: An open fsspec file system for it, in place of `storage_options`.
 
     Raises:
         InvalidArgumentError: Nothing would be left, or the result would lie over its source.

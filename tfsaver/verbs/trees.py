@@ -26,6 +26,7 @@ from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.errors import InvalidArgumentError, raise_problems
 from tfsaver.lib import file_io
 from tfsaver.lib.renamed_options import renamed_options
+from tfsaver.lib.storage_options import OpenFileSystem, StorageOptions, takes_storage_options
 from tfsaver.targets.trees import tensors as tree_tensors
 from tfsaver.targets.trees.building import build
 from tfsaver.targets.trees.of_checkpoint import read_tree
@@ -38,6 +39,7 @@ __all__ = ["load", "save"]
 
 
 @renamed_options(prefix="target")
+@takes_storage_options("target")
 def save(
     tree: Any,
     target: file_io.PathLike,
@@ -47,6 +49,8 @@ def save(
     dry_run: DryRun = False,
     durable: bool = True,
     progress: Progress | None = None,
+    storage_options: StorageOptions | None = None,
+    fs: OpenFileSystem | None = None,
 ) -> str:
     """Writes a tree of tensors as a checkpoint.
 
@@ -65,6 +69,8 @@ def save(
             them too.
         durable: Whether to fsync before returning.
         progress: Called with the bytes done and the bytes in all.
+        storage_options: For a path in a store: what fsspec makes its file system with. See `StoragePath`.
+        fs: An open fsspec file system for it, in place of `storage_options`.
 
     Returns:
         The checkpoint's name, as `load` takes it.
@@ -87,6 +93,7 @@ def save(
 
 
 @renamed_options(prefix="checkpoint", include="select")
+@takes_storage_options("checkpoint")
 def load(
     checkpoint: Checkpoint,
     *,
@@ -96,6 +103,8 @@ def load(
     allow_unmatched: bool = False,
     trusted: bool = True,
     progress: Progress | None = None,
+    storage_options: StorageOptions | None = None,
+    fs: OpenFileSystem | None = None,
 ) -> Any:
     """The tree in a checkpoint, with containers and leaves as they were saved.
 
@@ -112,6 +121,8 @@ def load(
         allow_unmatched: Whether it is right that a rule, a table or a name of the mapping, or a pattern, matches nothing.
         trusted: If false, a name in a file that leads out of the file's directory is an error.
         progress: Called with the bytes read and the bytes in all.
+        storage_options: For a path in a store: what fsspec makes its file system with. See `StoragePath`.
+        fs: An open fsspec file system for it, in place of `storage_options`.
 
     Raises:
         CheckpointNotFoundError: There is none; names what was looked for and what is there.

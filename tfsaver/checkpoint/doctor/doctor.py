@@ -26,11 +26,13 @@ from tfsaver.checkpoint.untrusted import refuse_directory
 from tfsaver.checkpoint.verify import verify_checkpoint
 from tfsaver.errors import PathNotFoundError, SaverError
 from tfsaver.lib import file_io
+from tfsaver.lib.storage_options import OpenFileSystem, StorageOptions, takes_storage_options
 
 # Of a checkpoint whose data are of another save, or damaged throughout, one line says more than one for each tensor.
 _MAX_LINES = 3
 
 
+@takes_storage_options("directory")
 def diagnose(
     directory: file_io.PathLike,
     latest_filename: file_io.PathLike | None = None,
@@ -38,6 +40,8 @@ def diagnose(
     verify_all: bool = False,
     trusted: bool = True,
     progress: Progress | None = None,
+    storage_options: StorageOptions | None = None,
+    fs: OpenFileSystem | None = None,
 ) -> Diagnosis:
     """Says what is in a directory of checkpoints and what is wrong with it; nothing is changed.
 
@@ -51,6 +55,8 @@ def diagnose(
         verify_all: Reads the older checkpoints too.
         trusted: If false, a state file's entry or a symbolic link that leads out of the directory is an error.
         progress: Called with the checkpoint that is read, the bytes done and the bytes there are.
+        storage_options: For a path in a store: what fsspec makes its file system with. See `StoragePath`.
+        fs: An open fsspec file system for it, in place of `storage_options`.
 
     Raises:
         PathNotFoundError: There is no such directory.

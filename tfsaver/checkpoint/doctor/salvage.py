@@ -41,6 +41,7 @@ from tfsaver.framework.tensor_shape import num_elements
 from tfsaver.framework.tensor_slice import TensorSlice
 from tfsaver.lib import file_io
 from tfsaver.lib.renamed_options import renamed_options
+from tfsaver.lib.storage_options import OpenFileSystem, StorageOptions, takes_storage_options
 from tfsaver.tensor_bundle import naming
 from tfsaver.tensor_bundle.reader import BundleReader
 from tfsaver.tensor_bundle.recovery import RecoveredBundle, data_files
@@ -53,6 +54,7 @@ _DATA = re.compile(r"(.+)\.data-\d{5,}-of-\d{5,}\Z", re.DOTALL)
 
 
 @renamed_options(out="target")
+@takes_storage_options("checkpoint", "target")
 def salvage_checkpoint(
     checkpoint: file_io.PathLike,
     target: file_io.PathLike,
@@ -62,6 +64,8 @@ def salvage_checkpoint(
     durable: bool = True,
     trusted: bool = True,
     progress: Progress | None = None,
+    storage_options: StorageOptions | None = None,
+    fs: OpenFileSystem | None = None,
 ) -> WriteReport:
     """Writes the tensors of a damaged checkpoint that are still what was written.
 
@@ -74,6 +78,8 @@ def salvage_checkpoint(
         durable: Whether to fsync before returning.
         trusted: If false, a name in a file that leads out of the file's directory is an error.
         progress: Called with the bytes checked and the bytes in all.
+        storage_options: For a path in a store: what fsspec makes its file system with. See `StoragePath`.
+        fs: An open fsspec file system for it, in place of `storage_options`.
 
     Raises:
         CheckpointNotFoundError: There is none, or its index is missing.
@@ -251,17 +257,17 @@ class _Salvage:
 def _open(path: str) -> RecoveredReader:
     """The checkpoint that a path means, damaged as it may be."""
     if match := re.fullmatch(r"(.+)\.index", path, re.DOTALL) or _DATA.fullmatch(path):
-        path = match[1]
+        path = path[: match.end(1)]
     if file_io.exists(naming.index_path(path)):
         return _opened(RecoveredBundle(path), "V2")
     if files := data_files(path):
         found = f"{listed([file_io.split(file)[1] for file in files])} without it: nothing else says which tensors these are"
         raise CheckpointNotFoundError(path, looked_for=[naming.index_path(path)], found=found)
     if match := _V1_SHARD.fullmatch(path):
-        num_shards = int(match[2])
-        paths = [saved_tensor_slices.shard_path(match[1], number, num_shards) for number in range(num_shards)]
+        prefix, num_shards = path[: match.end(1)], int(match[2])
+        paths = [saved_tensor_slices.shard_path(prefix, number, num_shards) for number in range(num_shards)]
         if any(map(file_io.exists, paths)):
-            return _opened(RecoveredSlices(saved_tensor_slices.shard_pattern(match[1], num_shards), paths), "V1")
+            return _opened(RecoveredSlices(saved_tensor_slices.shard_pattern(prefix, num_shards), paths), "V1")
     location = checkpoint_location.locate_checkpoint(path)
     if location.version == "V2":
         return _opened(RecoveredBundle(location.prefix), "V2")

@@ -151,7 +151,7 @@ def _must_change(diagnosis: Diagnosis, paths: list[str]) -> bool:
 def _keep_old(path: str, durable: bool) -> str:
     """Copies a file to a name that is free."""
     number = 1
-    while file_io.exists(kept_as := f"{path}.old" if number == 1 else f"{path}.old{number}"):
+    while file_io.exists(kept_as := path + (".old" if number == 1 else f".old{number}")):
         number += 1
     file_io.write_file(kept_as, file_io.read_file(path), durable=durable)
     return kept_as

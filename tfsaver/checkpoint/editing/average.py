@@ -193,7 +193,7 @@ def last_checkpoints(directory: file_io.PathLike, number: int) -> list[str]:
         raise OptionError(f"the last {number} checkpoints are none")
     path = file_io.as_path(directory)
     state = get_checkpoint_state(path)
-    named = list(state.all_model_checkpoint_paths) if state is not None else []
+    named = [file_io.in_store_of(path, item) for item in state.all_model_checkpoint_paths] if state is not None else []
     beside = [item if checkpoint_exists(item) else file_io.join(path, file_io.split(item)[1]) for item in named]
     found = [item for item in beside if checkpoint_exists(item)]
     if len(found) < number:
