@@ -22,6 +22,7 @@ _PROGRAMS = {
     r"import tensorflow|saved-model run": ["tensorflow"],
     r"import keras": ["tensorflow", "keras"],
     r"import torch": ["torch"],
+    r"--to hf": ["safetensors"],
 }
 
 
@@ -39,6 +40,15 @@ def _graph() -> schemas.MetaGraphDef:
         ],
     )
     return schemas.MetaGraphDef(graph_def=graph)
+
+
+def _gpt2() -> dict[str, np.ndarray]:
+    shapes = {"wte": (5, 4), "wpe": (3, 4), "ln_f/g": (4,), "ln_f/b": (4,)}
+    for word, inputs, outputs in (("attn/c_attn", 4, 12), ("attn/c_proj", 4, 4), ("mlp/c_fc", 4, 16), ("mlp/c_proj", 16, 4)):
+        shapes |= {f"h0/{word}/w": (1, inputs, outputs), f"h0/{word}/b": (outputs,)}
+    for norm in ("ln_1", "ln_2"):
+        shapes |= {f"h0/{norm}/g": (4,), f"h0/{norm}/b": (4,)}
+    return {f"model/{name}": np.ones(shape, np.float32) for name, shape in shapes.items()}
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +73,7 @@ def example_files(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     train.update_checkpoint_state(
         str(run), str(run / "model.ckpt-1000"), [str(run / f"model.ckpt-{step}") for step in (800, 900, 1000)]
     )
+    tfsaver.save_checkpoint(_gpt2(), directory / "gpt2" / "model.ckpt", durable=False)
     for path in run.glob("model.ckpt-1000.*"):
         shutil.copy(path, directory)
     tfsaver.export_saved_model(str(run / "model.ckpt-1000"), str(directory / "export"), outputs=["softmax"], durable=False)

@@ -352,7 +352,7 @@ def test_directories_are_known_by_what_is_in_them(tmp_path: Path) -> None:
 def test_arguments_that_make_no_sense(trained: str, tmp_path: Path) -> None:
     for options, words in (
         ({"format": "npy"}, "no format 'npy'; did you mean 'npz'?"),
-        ({"source_format": "hdf"}, "no format 'hdf'; there are V2, "),
+        ({"source_format": "zarr"}, "no format 'zarr'; there are V2, "),
         ({"like": trained}, "like is for the formats object and keras"),
         ({"metadata": {"format": "pt"}}, "metadata is for the format safetensors"),
         ({"mapping": {"nothing": "w"}}, "'nothing' names nothing"),

@@ -103,6 +103,7 @@ _FORMATS = {
     "weights.h5": "keras",
     "h5": "keras",
     "orbax": "orbax",
+    "hf": "hf",
 }
 # What stands where a file should be that was never fetched, or never written.
 _STAND_INS = frozenset({"lfs", "html", "xml", "empty", "zip", "gzip", "tar", "xz", "bz2", "zstd", "7z", "rar"})
@@ -115,9 +116,9 @@ class Identity(NamedTuple):
         path: The path.
         kind: A word for programs: ``V2``, ``V2 index``, ``V2 data``, ``V1``, ``state file``, ``checkpoints`` (a directory of
             these), ``SavedModel``, ``MetaGraphDef``, ``GraphDef``, ``safetensors``, ``npz``, ``npy``, ``torch``,
-            ``legacy torch``, ``torchscript``, ``pickle``, ``keras``, ``weights.h5``, ``h5``, ``orbax``, ``dcp``, ``tflite``,
-            ``onnx``, ``gguf``, ``events``, ``lfs``, ``html``, ``xml``, ``json``, ``text``, ``zip``, ``gzip``, ``tar``,
-            ``xz``, ``bz2``, ``zstd``, ``7z``, ``rar``, ``png``, ``jpeg``, ``gif``, ``pdf``, ``elf``, ``empty``,
+            ``legacy torch``, ``torchscript``, ``pickle``, ``keras``, ``weights.h5``, ``h5``, ``orbax``, ``hf``, ``dcp``,
+            ``tflite``, ``onnx``, ``gguf``, ``events``, ``lfs``, ``html``, ``xml``, ``json``, ``text``, ``zip``, ``gzip``,
+            ``tar``, ``xz``, ``bz2``, ``zstd``, ``7z``, ``rar``, ``png``, ``jpeg``, ``gif``, ``pdf``, ``elf``, ``empty``,
             ``directory``, ``unknown``.
         description: What it is in words.
         command: What to type next.
@@ -583,6 +584,8 @@ def _of_known_directory(directory: str, names: set[str], trusted: bool) -> _Foun
         return "SavedModel", "SavedModel", _show(directory)
     if not ORBAX_FILES.isdisjoint(names):
         return "orbax", "Orbax checkpoint", _inspect(directory)
+    if "model.safetensors.index.json" in names or {"model.safetensors", "config.json"} <= names:
+        return "hf", "directory for transformers", _inspect(directory)
     if ".metadata" in names and any(name.endswith(".distcp") for name in names):
         command = "python -m torch.distributed.checkpoint.format_utils dcp_to_torch"
         made = directory.rstrip("/") + ".pt"

@@ -23,6 +23,9 @@ formats; without --to, the suffix of NEW says which, and without a known suffix 
 {_FORMATS}
 
 {editing.MAPPING_EPILOG}\
+With the format hf, NEW is a directory that transformers' from_pretrained opens. The family is recognized by its tensors
+(BERT, ALBERT, GPT-2, T5, MobileNet), training state is left out, and --default says what no shape does, such as how many
+heads there are.
 With the format object, --like names the objects that the tensors are for: a SavedModel of the model, with or without its
 variables, a checkpoint that tf.train.Checkpoint wrote, or file.py:function or package.module:function. A function is run
 with TensorFlow and returns the built model or a dict of objects. tf.train.Checkpoint(model=...) looks for a model under
@@ -34,6 +37,7 @@ complete, and replaces an older one; a directory or a checkpoint is replaced onl
 examples:
   tfsaver convert bert_model.ckpt bert.safetensors --essential
   tfsaver convert bert_model.ckpt bert.pt --essential --map bert-to-pytorch
+  tfsaver convert gpt2/model.ckpt gpt2-hf --to hf --default n_head=12
   tfsaver convert export/ weights.npz --select ^encoder/
   tfsaver convert model.safetensors model.ckpt
   tfsaver convert model.ckpt-1000 restored/ckpt --to object --like export/ --under model
@@ -73,12 +77,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_name_and_value,
         action="append",
         default=[],
-        help="with object: a value that OLD does not have",
+        help="with object and hf: a value that OLD does not have",
     )
     parser.add_argument(
         "--metadata", metavar="KEY=TEXT", type=_key_and_text, action="append", default=[], help="with safetensors: format=pt"
     )
-    parser.add_argument("--shards", metavar="N", type=positive, default=1, help="number of a checkpoint's data files (1)")
+    parser.add_argument(
+        "--shards", metavar="N", type=positive, default=1, help="number of data files of a checkpoint or hf (1)"
+    )
     editing.add_writing(parser)
     add_common(parser, epilog=f"{_EPILOG}\n{editing.REPORT}", verbose="name every tensor, not the first ones of each kind")
 

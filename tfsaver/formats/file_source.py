@@ -87,6 +87,10 @@ class FileSource(TensorSource):
     def __contains__(self, name: object) -> bool:
         return name in self._contents
 
+    def content(self, name: str) -> tuple[DType, Shape] | str:
+        """The dtype and shape of a tensor; of what is none, why."""
+        return self._contents[name]
+
     def info(self, name: str) -> TensorInfo:
         """What the file says of a tensor.
 

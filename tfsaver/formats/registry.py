@@ -10,6 +10,7 @@
     keras         .weights.h5 .h5 ...   yes     yes        h5py
                   .keras                yes                h5py
     orbax         .orbax                yes     yes        orbax-checkpoint
+    hf            (none)                yes     yes        safetensors
 
 `identify` says what is to be read, by content and whatever the name. For what is to be written there is only the name, and a
 checkpoint's may end in anything (``model.ckpt-100``, ``model.best``): but where it ends almost like a file of the table, or
@@ -29,11 +30,11 @@ from tfsaver.checkpoint.identify import identify
 from tfsaver.checkpoint.target_names import odd_suffix
 from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.errors import CheckpointNotFoundError, OptionError, nearest_names
-from tfsaver.formats import keras_h5, npz, orbax, safetensors, torch
+from tfsaver.formats import hf, keras_h5, npz, orbax, safetensors, torch
 from tfsaver.lib import file_io
 
 # What `convert` calls the rows of the table.
-FormatName: TypeAlias = "Literal['V2', 'V1', 'object', 'safetensors', 'npz', 'torch', 'keras', 'orbax']"
+FormatName: TypeAlias = "Literal['V2', 'V1', 'object', 'safetensors', 'npz', 'torch', 'keras', 'orbax', 'hf']"
 
 
 class Format(NamedTuple):
@@ -70,6 +71,7 @@ _TABLE = (
     Format("torch", "file of torch", (".pt", ".pth"), torch.open_torch, torch.TorchTarget),
     Format("keras", "Keras weights file", (".weights.h5", ".h5", ".hdf5"), keras_h5.open_keras, keras_h5.KerasTarget),
     Format("orbax", "Orbax checkpoint", (".orbax",), orbax.open_orbax, orbax.OrbaxTarget),
+    Format("hf", "directory for transformers", (), hf.open_hf, hf.HfTarget),
 )
 FORMATS = {row.name: row for row in _TABLE}
 

@@ -37,6 +37,7 @@ from tfsaver.checkpoint.selection import Select, Selectable, as_selection, selec
 from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.checkpoint.write_report import Contents, LeftOut, WriteReport, WrittenTensor
 from tfsaver.errors import InvalidArgumentError, NothingSelectedError, OptionError, UnimplementedError
+from tfsaver.formats.hf import table_for
 from tfsaver.formats.registry import Format, FormatName, format_of_source, format_of_target
 from tfsaver.framework.dtypes import DType
 from tfsaver.graph.training_state import training_state, training_state_for
@@ -142,8 +143,10 @@ def convert(
             source, or arrays by name.
         target: Where to: a path, or for a checkpoint its prefix. A file is replaced in one step, a directory or a
             checkpoint only with `overwrite`.
-        format: What to write: ``V2``, ``V1``, ``object``, ``safetensors``, ``npz``, ``torch``, ``keras``, ``orbax``. By
-            default what the target's suffix says, and ``V2`` where it says nothing.
+        format: What to write: ``V2``, ``V1``, ``object``, ``safetensors``, ``npz``, ``torch``, ``keras``, ``orbax``, ``hf``.
+            By default what the target's suffix says, and ``V2`` where it says nothing. ``hf`` is a directory that
+            transformers' ``from_pretrained`` opens: the names of a family that it knows (BERT, ALBERT, GPT-2, T5, MobileNet)
+            become its own after `mapping`, and training state is left out.
         source_format: What the source is, when its name does not say it.
         mapping: From old names to new ones, with changes of the tensors; see `name_map`.
         select: The tensors to take: a `Selection`, or patterns of which one must occur in an old name; None for all.
@@ -159,9 +162,10 @@ def convert(
         allow_unused: With `like` for ``object``, whether tensors that are for none of the objects are left out; otherwise
             they are an error.
         defaults: With `like` for ``object``, values for what the source has nothing for, by the paths of the objects: a
-            learning rate that TensorFlow 1 never saved, ``{"optimizer/_learning_rate": 0.001}``.
+            learning rate that TensorFlow 1 never saved, ``{"optimizer/_learning_rate": 0.001}``. For ``hf``, what no shape
+            says of the model: ``{"num_attention_heads": 12}``.
         metadata: For ``safetensors``, texts for the header; programs around PyTorch look for ``{"format": "pt"}``.
-        num_shards: How many data files a checkpoint gets.
+        num_shards: How many data files a checkpoint, or a directory for transformers, gets.
         overwrite: Whether a directory or a checkpoint that is there may be replaced.
         durable: Whether to return only once disks have the bytes.
         dry_run: Whether to write nothing and give the report alone. All is checked that is known without reading values, and
@@ -194,17 +198,18 @@ def convert(
     """
     path = file_io.as_path(target)
     written = format_of_target(path, format)
-    if num_shards != 1 and not written.is_checkpoint:
-        raise OptionError(f"num_shards is for checkpoints, and a {written.description} is to be written")
+    if num_shards != 1 and not written.is_checkpoint and written.name != "hf":
+        raise OptionError(f"num_shards is for checkpoints and hf, and a {written.description} is to be written")
     if like is not None and written.name not in ("object", "keras"):
         raise OptionError(f"like is for the formats object and keras, and a {written.description} is to be written")
-    if (under or allow_unused or defaults) and not (written.name == "object" and like is not None):
-        raise OptionError("under, allow_unused and defaults are for the format object with like")
+    is_for_objects = written.name == "object" and like is not None
+    if (under or allow_unused or (defaults and written.name != "hf")) and not is_for_objects:
+        raise OptionError("under, allow_unused and defaults are for the format object with like, defaults for hf")
     if metadata and written.name != "safetensors":
         raise OptionError(f"metadata is for the format safetensors, and a {written.description} is to be written")
     with _opened(checkpoint, source_format, names, trusted) as origin:
         rules = None if select is None else as_selection(select, allow_unmatched=allow_unmatched)
-        chosen = _choose(origin, rules, essential, is_object=written.name == "object")
+        chosen = _choose(origin, rules, essential or written.name == "hf", is_object=written.name == "object")
         objects = None
         if written.name == "object" and like is not None:
             objects = _Objects(objects_of(like, under, trusted=trusted), allow_unused, defaults or {})
@@ -216,6 +221,8 @@ def convert(
             like=like,
             metadata=metadata,
             num_shards=num_shards,
+            config=defaults if written.name == "hf" else None,
+            beside=origin.path,
             overwrite=overwrite,
             durable=durable,
         )
@@ -322,6 +329,8 @@ def _edit(
     view: TensorSource = selected(origin.source, chosen.keys)
     if origin.graph is not None and written.name != "object":
         view = with_readable_names(view, {key: origin.names[key] for key in chosen.keys})
+    if written.name == "hf":
+        mapping = _for_transformers(view, mapping)
     old_names = {name: name for name in view.names}
     left_out: dict[str, LeftOut] = {}
     changes: dict[str, tuple[str, ...]] = {}
@@ -376,6 +385,15 @@ def _edit(
     return _Edited(view, losses, old_names, old_dtypes, changes, left_out, notes)
 
 
+def _for_transformers(view: TensorSource, mapping: NameMapLike) -> NameMapLike:
+    """The mapping, and after it the table of the family."""
+    names = view.names if mapping is None else renamed(view, mapping).plan.names
+    table = table_for([name for name in names if name not in DESCRIPTIONS])
+    if table is None:
+        return mapping
+    return table if mapping is None else [mapping, table]
+
+
 def _target(
     path: str,
     written: Format,
@@ -383,6 +401,8 @@ def _target(
     like: Any,
     metadata: Mapping[str, str] | None,
     num_shards: int,
+    config: Mapping[str, Any] | None,
+    beside: str,
     overwrite: bool,
     durable: bool,
 ) -> Target:
@@ -397,4 +417,6 @@ def _target(
         options["metadata"] = metadata
     elif written.name == "orbax":
         options["overwrite"] = overwrite
+    elif written.name == "hf":
+        options |= {"config": config, "beside": beside, "num_shards": num_shards, "overwrite": overwrite}
     return written.target(path, **options)

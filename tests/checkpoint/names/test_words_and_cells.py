@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tfsaver.checkpoint.names import renames
-from tfsaver.checkpoint.names.bert_names import rename_bert_to_pytorch
 from tfsaver.checkpoint.names.layer_names import rename_keras_to_slim, rename_slim_to_keras
-from tfsaver.checkpoint.names.name_map import Renamed
+from tfsaver.checkpoint.names.name_map import Renamed, as_name_map
 from tfsaver.checkpoint.names.renames import most_likely
 from tfsaver.checkpoint.names.rnn_cell_names import rename_rnn_cells
 
@@ -173,6 +172,6 @@ def test_each_word_of_slim_is_one_of_keras(slim: str, keras: str) -> None:
     ],
 )  # fmt: skip
 def test_each_tensor_of_bert_has_its_name_in_pytorch(google: str, torch: str) -> None:
-    [renamed] = rename_bert_to_pytorch([google, "other/kernel"]).values()
-    assert renamed is not None and renamed.name == torch
+    [renamed] = as_name_map("bert-to-pytorch").apply([google, "other/kernel"])[google]
+    assert renamed.name == torch
     assert renamed == Renamed(torch, (1, 0) if google.endswith("/kernel") else None)

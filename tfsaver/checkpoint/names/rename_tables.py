@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from tfsaver.checkpoint.names.bert_names import rename_bert_from_pytorch, rename_bert_to_pytorch
+from tfsaver.checkpoint.names.families import FAMILIES
 from tfsaver.checkpoint.names.layer_names import (
     rename_keras_scopes,
     rename_keras_to_slim,
@@ -79,14 +79,7 @@ TABLES = {
         "moving averages left out, the variables as they are",
         RenameTogether(_leave_moving_averages, "table 'without-moving-averages'"),
     ),
-    "bert-to-pytorch": Table(
-        "Google's BERT as PyTorch's BertForPreTraining, dense kernels transposed, optimizer state left out",
-        RenameTogether(rename_bert_to_pytorch, "table 'bert-to-pytorch'"),
-    ),
-    "pytorch-to-bert": Table(
-        "PyTorch's BertForPreTraining as Google's BERT, dense kernels transposed",
-        RenameTogether(rename_bert_from_pytorch, "table 'pytorch-to-bert'"),
-    ),
+    **{name: Table(description, step) for name, (description, step) in FAMILIES.items()},
     "batch-norm-to-pytorch": Table(
         "batch normalisation's gamma, beta, moving_mean, moving_variance as weight, bias, running_mean, running_var",
         RenameTogether(rename_norms_to_pytorch, "table 'batch-norm-to-pytorch'"),

@@ -1,0 +1,170 @@
+"""Training that is resumed: the numbers that the optimizer gets, and the run after it, bit for bit.
+
+Within Keras 3 the run goes on as if nobody had stopped it. From TensorFlow 1 and from Keras 2 every slot and the step have the
+bits of the old ones, or of what the old ones are in Keras's terms, and the run is that of an optimizer that got these numbers
+by its own variables.
+"""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tfsaver
+
+_X = np.random.default_rng(0).normal(size=[16, 3]).astype(np.float32)
+_Y = np.random.default_rng(1).normal(size=[16, 2]).astype(np.float32)
+
+_KERAS: dict[str, Any] = {
+    "SGD": lambda o: o.SGD(0.05, momentum=0.9),
+    "Nesterov": lambda o: o.SGD(0.05, momentum=0.9, nesterov=True),
+    "Adam": lambda o: o.Adam(0.05),
+    "AMSGrad": lambda o: o.Adam(0.05, amsgrad=True),
+    "AdamW": lambda o: o.AdamW(0.05, weight_decay=0.01),
+    "RMSprop": lambda o: o.RMSprop(0.01, momentum=0.5, centered=True),
+    "Adagrad": lambda o: o.Adagrad(0.1),
+    "Adafactor": lambda o: o.Adafactor(0.05),
+    "Nadam": lambda o: o.Nadam(0.05),
+    "Lion": lambda o: o.Lion(0.01),
+    "LossScale": lambda o: o.LossScaleOptimizer(o.Adam(0.05), initial_scale=64.0, dynamic_growth_steps=3),
+}
+
+
+@pytest.fixture(autouse=True)
+def keras_3(tf: Any) -> None:
+    if tf.__version__ < "2.16":
+        pytest.skip("optimizers of Keras 3")
+    tf.keras.backend.clear_session()
+
+
+def network(tf: Any) -> Any:
+    keras = tf.keras
+    made = keras.Sequential([keras.layers.Input([3]), keras.layers.Dense(4, name="a"), keras.layers.Dense(2, name="b")])
+    for number, variable in enumerate(made.trainable_variables):
+        variable.assign(np.random.default_rng(number).normal(size=variable.shape).astype(np.float32))
+    return made
+
+
+def go_on(tf: Any, model: Any, optimizer: Any, steps: int) -> None:
+    variables = [variable.value for variable in model.trainable_variables]
+    for _ in range(steps):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean((model(tf.constant(_X)) - tf.constant(_Y)) ** 2)
+            if hasattr(optimizer, "scale_loss"):
+                loss = optimizer.scale_loss(loss)
+        optimizer.apply(tape.gradient(loss, variables), model.trainable_variables)
+
+
+def bits(*sources: Any) -> list[tuple[str, bytes]]:
+    return [(variable.path, np.asarray(variable).tobytes()) for source in sources for variable in source.variables]
+
+
+@pytest.mark.parametrize("kind", _KERAS)
+def test_run_goes_on_within_keras_as_if_it_had_not_stopped(tf: Any, tmp_path: pathlib.Path, kind: str) -> None:
+    model, optimizer = network(tf), _KERAS[kind](tf.keras.optimizers)
+    go_on(tf, model, optimizer, 7)
+    path = tf.train.Checkpoint(model=model, optimizer=optimizer).write(str(tmp_path / "ckpt"))
+    go_on(tf, model, optimizer, 5)
+
+    tf.keras.backend.clear_session()
+    again, resumed = network(tf), _KERAS[kind](tf.keras.optimizers)
+    resumed.build(again.trainable_variables)
+    assert tfsaver.restore({"model": again, "optimizer": resumed}, path).ok
+    assert int(resumed.iterations.numpy()) == 7
+    go_on(tf, again, resumed, 5)
+    assert [each for _, each in bits(again, resumed)] == [each for _, each in bits(model, optimizer)]
+
+
+# Keras's slots of a variable, of what TensorFlow 1 calls the variable's slots.
+_TF1: dict[str, tuple[Any, Any, Mapping[str, Any]]] = {
+    "Momentum": (
+        lambda v1: v1.MomentumOptimizer(0.05, 0.9),
+        lambda o: o.SGD(0.05, momentum=0.9),
+        # Sums of gradients there, of steps here.
+        {"momentum": lambda slot: slot("Momentum") * np.float32(-0.05)},
+    ),
+    "Adam": (
+        lambda v1: v1.AdamOptimizer(0.05, beta1=0.8),
+        lambda o: o.Adam(0.05, beta_1=0.8, epsilon=1e-8),
+        {"momentum": lambda slot: slot("Adam"), "velocity": lambda slot: slot("Adam_1")},
+    ),
+    "AdamW": (
+        lambda v1: v1.AdamOptimizer(0.05),
+        lambda o: o.AdamW(0.05, weight_decay=0.01),
+        {"momentum": lambda slot: slot("Adam"), "velocity": lambda slot: slot("Adam_1")},
+    ),
+    "RMSprop": (
+        lambda v1: v1.RMSPropOptimizer(0.01, decay=0.8, momentum=0.5, centered=True),
+        lambda o: o.RMSprop(0.01, rho=0.8, momentum=0.5, centered=True),
+        {
+            "velocity": lambda slot: slot("RMSProp"),
+            "average_gradient": lambda slot: slot("RMSProp_1"),
+            "momentum": lambda slot: slot("RMSProp_2"),
+        },
+    ),
+    "Adagrad": (
+        lambda v1: v1.AdagradOptimizer(0.1),
+        lambda o: o.Adagrad(0.1),
+        {"accumulator": lambda slot: slot("Adagrad")},
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", _TF1)
+def test_slots_of_tensorflow_1_have_the_bits_that_the_run_of_keras_needs(tf: Any, tmp_path: pathlib.Path, kind: str) -> None:
+    old, new, slots = _TF1[kind]
+    v1 = tf.compat.v1
+    with tf.Graph().as_default(), v1.Session() as session:
+        x = tf.constant(_X)
+        for scope, size in (("a", 4), ("b", 2)):
+            with v1.variable_scope(scope):
+                shape = [x.shape[-1], size]
+                kernel = v1.get_variable("kernel", shape, initializer=v1.random_normal_initializer(seed=1))
+                bias = v1.get_variable("bias", [size], initializer=v1.ones_initializer())
+            x = tf.matmul(x, kernel) + bias
+        step = v1.train.get_or_create_global_step()
+        train = old(v1.train).minimize(tf.reduce_mean((x - tf.constant(_Y)) ** 2), global_step=step)
+        session.run(v1.global_variables_initializer())
+        for _ in range(7):
+            session.run(train)
+        path = v1.train.Saver().save(session, str(tmp_path / "model.ckpt"))
+    with tfsaver.load_checkpoint(path) as reader:
+        tensors = {name: reader[name] for name in reader.names}
+
+    model, optimizer = network(tf), new(tf.keras.optimizers)
+    optimizer.build(model.trainable_variables)
+    assert tfsaver.restore({"model": model, "optimizer": optimizer}, path).ok
+    expected = {
+        f"{scope}_{word}_{slot}": value(lambda ending, name=f"{scope}/{word}": tensors[f"{name}/{ending}"])
+        for scope in "ab"
+        for word in ("kernel", "bias")
+        for slot, value in slots.items()
+    }
+    check(tf, model, optimizer, expected, 7, new)
+
+
+def check(tf: Any, model: Any, optimizer: Any, expected: Mapping[str, np.ndarray], step: int, new: Any) -> None:
+    """The slots are the expected ones, and the run is that of an optimizer that got them by its own variables."""
+    found = {variable.path.partition("/")[2]: np.asarray(variable) for variable in optimizer.variables}
+    slots = {name: value for name, value in found.items() if name not in ("iteration", "learning_rate")}
+    assert slots.keys() == expected.keys()
+    for name, value in expected.items():
+        assert slots[name].dtype == value.dtype and slots[name].tobytes() == value.tobytes(), name
+    assert int(optimizer.iterations.numpy()) == step
+
+    tf.keras.backend.clear_session()
+    other, given = network(tf), new(tf.keras.optimizers)
+    given.build(other.trainable_variables)
+    other.set_weights(model.get_weights())
+    for variable in given.variables:
+        name = variable.path.partition("/")[2]
+        if name in expected:
+            variable.assign(expected[name])
+    given.iterations.assign(step)
+    for each in (model, optimizer), (other, given):
+        go_on(tf, *each, 5)
+    assert [each for _, each in bits(other, given)] == [each for _, each in bits(model, optimizer)]
