@@ -76,8 +76,7 @@ def hashed(array: np.ndarray) -> list[Any]:
 def differing(found: Mapping[str, np.ndarray], witness: Mapping[str, Any]) -> list[str]:
     """The names of tensors that are not bit for bit those of transformers.
 
-    A tensor that transformers has twice (tied weights) may be there once; what it counts or computes itself
-    (``num_batches_tracked``) no checkpoint has.
+    A tensor that transformers has twice (tied weights) may be there once, and what it computes itself no checkpoint has.
     """
     wanted: dict[str, list[Any]] = witness["tensors"]
     hashes = {name: hashed(array) for name, array in found.items()}
@@ -87,6 +86,6 @@ def differing(found: Mapping[str, np.ndarray], witness: Mapping[str, Any]) -> li
         name
         for name, value in wanted.items()
         if name not in hashes
-        and not name.endswith(("num_batches_tracked", "position_ids", ".attn.bias"))
+        and not name.endswith(("position_ids", ".attn.bias"))
         and value not in everything
     ]

@@ -7,7 +7,9 @@ by its own variables.
 
 from __future__ import annotations
 
+import itertools
 import pathlib
+import tarfile
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +20,9 @@ import tfsaver
 
 _X = np.random.default_rng(0).normal(size=[16, 3]).astype(np.float32)
 _Y = np.random.default_rng(1).normal(size=[16, 2]).astype(np.float32)
+
+_RECORDED = pathlib.Path(__file__).parents[2] / "checkpoint" / "optimizers" / "recorded" / "recorded.tar.xz"
+_DENSE = ("kernel", "bias")
 
 _KERAS: dict[str, Any] = {
     "SGD": lambda o: o.SGD(0.05, momentum=0.9),
@@ -147,9 +152,14 @@ def test_slots_of_tensorflow_1_have_the_bits_that_the_run_of_keras_needs(tf: Any
     check(tf, model, optimizer, expected, 7, new)
 
 
+def slot_name(variable: Any, model: Any) -> str:
+    """As in ``a_kernel_momentum``."""
+    return str(variable.path.partition("/")[2].removeprefix(f"{model.name}_"))
+
+
 def check(tf: Any, model: Any, optimizer: Any, expected: Mapping[str, np.ndarray], step: int, new: Any) -> None:
     """The slots are the expected ones, and the run is that of an optimizer that got them by its own variables."""
-    found = {variable.path.partition("/")[2]: np.asarray(variable) for variable in optimizer.variables}
+    found = {slot_name(variable, model): np.asarray(variable) for variable in optimizer.variables}
     slots = {name: value for name, value in found.items() if name not in ("iteration", "learning_rate")}
     assert slots.keys() == expected.keys()
     for name, value in expected.items():
@@ -161,10 +171,51 @@ def check(tf: Any, model: Any, optimizer: Any, expected: Mapping[str, np.ndarray
     given.build(other.trainable_variables)
     other.set_weights(model.get_weights())
     for variable in given.variables:
-        name = variable.path.partition("/")[2]
+        name = slot_name(variable, other)
         if name in expected:
             variable.assign(expected[name])
     given.iterations.assign(step)
+    given.learning_rate.assign(optimizer.learning_rate)
     for each in (model, optimizer), (other, given):
         go_on(tf, *each, 5)
     assert [each for _, each in bits(other, given)] == [each for _, each in bits(model, optimizer)]
+
+
+# ---- Keras 2, as tests/checkpoint/optimizers/recorded/record.py saved it ----
+# Each variable is filled with a number of its own: weights from 100 on, then the step, then the optimizer's variables.
+
+_KERAS_2: dict[str, tuple[Any, tuple[str, ...]]] = {
+    "tf_keras_legacy_sgd_named": (lambda o: o.SGD(0.1, momentum=0.9), ("momentum",)),
+    "tf_keras_adam": (lambda o: o.Adam(), ("momentum", "velocity")),
+    "tf_keras_adamw_named": (lambda o: o.AdamW(), ("momentum", "velocity")),
+    "tf_keras_lion": (lambda o: o.Lion(), ("momentum",)),
+}
+
+
+@pytest.mark.parametrize("row", _KERAS_2)
+def test_slots_of_keras_2_are_those_of_keras_3(tf: Any, tmp_path: pathlib.Path, row: str) -> None:
+    with tarfile.open(_RECORDED) as packed:
+        for name in ("model.ckpt.index", "model.ckpt.data-00000-of-00001"):
+            file = packed.extractfile(f"{row}/{name}")
+            assert file is not None
+            (tmp_path / name).write_bytes(file.read())
+    make, slots = _KERAS_2[row]
+    keras = tf.keras
+    layers = keras.layers
+    model = keras.Sequential(
+        [layers.Input([4]), layers.Dense(4, name="a"), layers.BatchNormalization(name="n"), layers.Dense(4, name="b")]
+    )
+    optimizer = make(keras.optimizers)
+    model.compile(optimizer, "mse")
+    optimizer.build(model.trainable_variables)
+    assert tfsaver.restore({"model": model, "optimizer": optimizer}, tmp_path / "model.ckpt").ok
+    found = {slot_name(variable, model): np.asarray(variable) for variable in optimizer.variables}
+    assert int(found.pop("iteration")) == 106
+    found.pop("learning_rate")
+    words = [f"{layer}_{word}" for layer, both in (("a", _DENSE), ("n", ("gamma", "beta")), ("b", _DENSE)) for word in both]
+    expected = {f"{word}_{slot}": 107 + number for number, (word, slot) in enumerate(itertools.product(words, slots))}
+    assert {name: set(value.ravel().tolist()) for name, value in found.items()} == {
+        name: {float(number)} for name, number in expected.items()
+    }
+    weights = [float(np.asarray(variable).ravel()[0]) for variable in model.trainable_variables]
+    assert weights == [100.0, 101.0, 102.0, 103.0, 104.0, 105.0]

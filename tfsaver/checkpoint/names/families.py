@@ -44,6 +44,7 @@ from tfsaver.checkpoint.names.name_steps import (
 )
 from tfsaver.checkpoint.objects.object_graph import DESCRIPTIONS
 from tfsaver.errors import InvalidArgumentError
+from tfsaver.framework import dtypes
 
 __all__ = ["FAMILIES", "Family", "Row"]
 
@@ -77,7 +78,7 @@ class Row(NamedTuple):
         new: The template of the new name; empty for what is left out.
         changes: What is done to each old tensor.
         zeros: What of the new program the old one does not have, because it is zero: the name, and its size as a multiple of
-            the size of the old tensor's last axis.
+            the size of the old tensor's last axis; 0 for a count, which has no axes.
         axis: Along which axis the old tensors follow each other.
     """
 
@@ -222,6 +223,8 @@ def _is_open(row: Row) -> bool:
 
 def _zeros(zeros: tuple[str, int], fields: dict[str, str], attribute: str, spec: Spec) -> Fixed:
     template, times = zeros
+    if not times:
+        return Fixed(_filled(template, fields) + attribute, np.zeros((), np.int64), dtypes.from_name("int64"))
     size = times * spec.shape[-1] if spec.shape else 0
     return Fixed(_filled(template, fields) + attribute, np.zeros(size, spec.dtype.numpy), spec.dtype)
 
@@ -250,7 +253,8 @@ def _norm(old: str, new: str) -> Iterator[Row]:
 
 def _batch_norm(old: str, new: str) -> Iterator[Row]:
     yield from _norm(old, new)
-    yield _row(f"{old}/moving_mean", f"{new}.running_mean")
+    # What PyTorch counts, TensorFlow does not; only a momentum of None reads it.
+    yield Row((f"{old}/moving_mean",), f"{new}.running_mean", zeros=(f"{new}.num_batches_tracked", 0))
     yield _row(f"{old}/moving_variance", f"{new}.running_var")
 
 
