@@ -34,7 +34,7 @@ from tfsaver.lib.directory_lock import try_directory_lock
 from tfsaver.lib.temporary_directory import make_temporary_directory
 from tfsaver.lib.write_errors import write_error, write_errors
 
-_NO_LINKS = frozenset({errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK})
+_NO_LINKS = frozenset({errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.EINVAL})
 _FIRST_SHARD = re.compile(r"(.+)-00000-of-(\d{5})\.tmp[0-9a-f]{10}", re.DOTALL)
 _DIRECTORY = re.compile(r"(.+)-of-\d{5}\.tmp[0-9a-f]{10}", re.DOTALL)
 _OLD, _NEW, _NOW = "old", "new", "now"
@@ -113,7 +113,7 @@ def settle(place: str, *, durable: bool = True) -> bool:
 def _replace_together(temporaries: Sequence[str], paths: Sequence[str], durable: bool) -> bool:
     """Replaces files in one step; returns whether the file system has what that takes, having changed nothing if not."""
     directory, base = file_io.split(paths[0])
-    place, descriptor = make_temporary_directory(file_io.join(directory, re.sub(r"-\d{5}(-of-\d{5})\Z", r"\1", base)))
+    place, release = make_temporary_directory(file_io.join(directory, re.sub(r"-\d{5}(-of-\d{5})\Z", r"\1", base)))
     old, new, link = (os.path.join(place, name) for name in (_OLD, _NEW, "link"))
     try:
         with write_errors(paths[0]):
@@ -146,7 +146,7 @@ def _replace_together(temporaries: Sequence[str], paths: Sequence[str], durable:
         try:
             settle(place, durable=durable)
         finally:
-            os.close(descriptor)
+            release()
     return True
 
 

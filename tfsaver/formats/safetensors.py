@@ -158,7 +158,7 @@ class _SafetensorsSource(FileSource):
                 file = library.safe_open(path, framework="numpy")
             except FileNotFoundError:
                 # So the library calls whatever prevents opening: the system says which it is.
-                os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+                os.close(os.open(path, os.O_RDONLY))
                 raise
         return {name: _content(file.get_slice(name)) for name in file.keys()}  # noqa: SIM118 - it is no mapping
 

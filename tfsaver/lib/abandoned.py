@@ -11,14 +11,13 @@ of them only: there a file must also have been quiet for an hour. Where there ar
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 import stat
 import time
 from collections.abc import Iterator
 
-from tfsaver.lib import file_io
+from tfsaver.lib import advisory_lock, file_io
 
 # File systems of one machine, as /proc/mounts calls them.
 _OWN = frozenset({
@@ -40,8 +39,11 @@ def abandoned(path: str, *, is_directory: bool = False) -> Iterator[bool]:
         path: A local path whose name says that it is temporary.
         is_directory: Which of both it must be.
     """
+    if not advisory_lock.HAS_LOCKS:
+        yield False
+        return
     # Neither a link nor a pipe is anything that a writer makes.
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
         descriptor = os.open(path, flags | (os.O_DIRECTORY if is_directory else 0))
     except OSError:
@@ -94,7 +96,8 @@ def _is_left(path: str, descriptor: int, is_directory: bool) -> bool:
             return False
         if (opened.st_dev, opened.st_ino) != (named.st_dev, named.st_ino):
             return False
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not advisory_lock.lock(descriptor):
+            return False
         # It may have got its name, and been let go of, just before.
         named = os.lstat(path)
     except OSError:

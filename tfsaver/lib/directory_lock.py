@@ -1,9 +1,9 @@
 """One process at a time in a directory, by the system's advisory lock on the directory itself.
 
 The lock leaves no file behind, and a process that dies releases it. It holds between threads as well, since each holder
-opens the directory anew; a thread that has it may take it again. Where there is no such lock (a store behind a URL, some
-network mounts) the block runs without one, and is told so: what is written atomically stays whole, and the last of two
-writers at the same moment wins.
+opens the directory anew; a thread that has it may take it again. Windows cannot lock a directory: there `filelock` locks a
+file in it. Where there is no lock at all (a store behind a URL, some network mounts) the block runs without one, and is told
+so: what is written atomically stays whole, and the last of two writers at the same moment wins.
 
 A forked child has copies of all descriptors, and a lock lasts as long as any of them: the child closes those of locks that
 its parent's other threads hold or wait for. A child that outlives its parent would otherwise keep the directory locked.
@@ -12,15 +12,15 @@ its parent's other threads hold or wait for. A child that outlives its parent wo
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
 import os
 import threading
 from collections.abc import Iterator
 
-from tfsaver.lib import file_io
+from tfsaver._lazy_imports import lazy_import
+from tfsaver.lib import advisory_lock, file_io
 
-_NOT_THERE = frozenset({errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.EBADF})
+# In the directory, where the directory itself cannot be locked.
+LOCK_FILE = ".tfsaver.lock"
 
 
 class _Held(threading.local):
@@ -83,7 +83,11 @@ def _locked(directory: str, *, wait: bool) -> Iterator[bool]:
     if file_io.is_remote(directory):
         yield False
         return
-    descriptor = os.open(directory or os.curdir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    if not advisory_lock.HAS_LOCKS:
+        with _locked_by_file(directory or os.curdir, wait=wait) as is_held:
+            yield is_held
+        return
+    descriptor = advisory_lock.open_directory(directory or os.curdir)
     _threads[descriptor] = threading.get_ident()
     process = os.getpid()
     try:
@@ -92,7 +96,7 @@ def _locked(directory: str, *, wait: bool) -> Iterator[bool]:
         if place in _held.places:
             yield True
             return
-        is_held = _lock(descriptor, wait)
+        is_held = bool(advisory_lock.lock(descriptor, wait=wait))
         if is_held:
             _held.places.add(place)
         try:
@@ -103,19 +107,35 @@ def _locked(directory: str, *, wait: bool) -> Iterator[bool]:
             # child release the lock.
             if is_held and process == os.getpid():
                 with contextlib.suppress(OSError):
-                    fcntl.flock(descriptor, fcntl.LOCK_UN)
+                    advisory_lock.unlock(descriptor)
     finally:
         if _threads.pop(descriptor, None) is not None:
             os.close(descriptor)
 
 
-def _lock(descriptor: int, wait: bool) -> bool:
+@contextlib.contextmanager
+def _locked_by_file(directory: str, *, wait: bool) -> Iterator[bool]:
+    status = os.stat(directory)
+    place = (status.st_dev, status.st_ino)
+    if place in _held.places:
+        yield True
+        return
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError as error:
-        if error.errno not in _NOT_THERE:
-            raise
-        return False
-    return True
+        with lazy_import():
+            import filelock  # noqa: PLC0415
+    except ImportError:
+        yield False
+        return
+    lock = filelock.FileLock(os.path.join(directory, LOCK_FILE), timeout=-1 if wait else 0)
+    try:
+        lock.acquire()
+    except (filelock.Timeout, OSError):
+        # Another process has it, or this user may not write in the directory.
+        yield False
+        return
+    _held.places.add(place)
+    try:
+        yield True
+    finally:
+        _held.places.discard(place)
+        lock.release()

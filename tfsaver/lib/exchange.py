@@ -1,7 +1,8 @@
 """Two names that change places in one step: what lets a directory replace one that is not empty.
 
 A rename replaces a file, or an empty directory, and never a full one. Linux can exchange two names instead, so that there is
-no moment at which neither is there; Python has no function for it, the C library has.
+no moment at which neither is there; Python has no function for it, the C library has. Other systems cannot, or not by that
+name: their callers rename twice.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ def exchange(left: str, right: str) -> None:
     """
     try:
         rename = ctypes.CDLL(None, use_errno=True).renameat2
-    except (OSError, AttributeError):
+    except (OSError, AttributeError, TypeError):
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), right) from None
     rename.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
     if rename(_AT_FDCWD, os.fsencode(left), _AT_FDCWD, os.fsencode(right), _EXCHANGE):

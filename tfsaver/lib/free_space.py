@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 
 from tfsaver.errors import NoSpaceError
 
@@ -22,7 +23,7 @@ def free_space(directory: str) -> int | None:
     directory = directory or os.curdir
     while True:
         try:
-            status = os.statvfs(directory)
+            return _free_space(directory)
         except FileNotFoundError:
             parent = os.path.dirname(directory.rstrip(os.sep)) or (os.sep if os.path.isabs(directory) else os.curdir)
             if parent == directory:
@@ -30,8 +31,13 @@ def free_space(directory: str) -> int | None:
             directory = parent
         except OSError:
             return None
-        else:
-            break
+
+
+def _free_space(directory: str) -> int | None:
+    if not hasattr(os, "statvfs"):
+        # Windows, where this is what the user's quota leaves.
+        return shutil.disk_usage(directory).free
+    status = os.statvfs(directory)
     if not status.f_blocks or not status.f_frsize:
         return None
     # A reserve is kept for the system's own programs, which `f_bfree` counts and `f_bavail` does not.

@@ -5,6 +5,9 @@ file ends. Writes retry what the system did not take. A path of any length or wi
 
 A file that is to get its name later is held meanwhile: locked, by whoever writes it, so that a process that cleans up tells
 it from one whose writer was killed.
+
+Without positioned reads (Windows), one thread at a time reads from a file. Without locks, nothing that is found is removed.
+macOS is asked for F_FULLFSYNC, without which its disks keep bytes in their own memory.
 """
 
 from __future__ import annotations
@@ -12,7 +15,6 @@ from __future__ import annotations
 import collections
 import contextlib
 import errno
-import fcntl
 import itertools
 import mmap
 import os
@@ -21,15 +23,30 @@ import weakref
 from collections.abc import Callable, Iterator
 
 from tfsaver.errors import CheckpointReplacedError, DataLossError, InvalidArgumentError
+from tfsaver.lib import advisory_lock
 from tfsaver.lib.descriptor_limit import descriptors_for_reading
 from tfsaver.lib.fork_safe_lock import ForkSafeLock
 from tfsaver.lib.write_back import begin_write_back
 from tfsaver.lib.write_errors import write_error, write_errors
 
+try:
+    from fcntl import F_FULLFSYNC, fcntl  # type: ignore[attr-defined,unused-ignore]
+except ImportError:
+    # Not macOS.
+    F_FULLFSYNC = None
+
+# Not there in every system: waiting for a pipe, and Windows' lines of text.
+_NONBLOCK = getattr(os, "O_NONBLOCK", 0)
+_BINARY = getattr(os, "O_BINARY", 0)
+# Windows syncs only what may be written to.
+_TO_SYNC = os.O_RDWR if os.name == "nt" else os.O_RDONLY
+_HAS_PREAD, _HAS_PREADV, _HAS_WRITEV = (hasattr(os, name) for name in ("pread", "preadv", "writev"))
 # What one call takes at most: IOV_MAX.
 _MAX_PIECES = 1024
 # Enough to keep a disk busy, and few calls.
 _WRITE_BACK_SIZE = 8 << 20
+# Read at once, where the system does not read into memory that is there.
+_COPIED_SIZE = 8 << 20
 
 
 class LocalRandomAccessFile:
@@ -54,6 +71,8 @@ class LocalRandomAccessFile:
         self.path = path
         self._descriptors = descriptors
         self._lock = ForkSafeLock()
+        # Where reads are not positioned, one moves the position at a time.
+        self._position = ForkSafeLock()
         self._num_leases = 0
         self._is_closed = False
         self._descriptor, found = self._opened()
@@ -116,12 +135,12 @@ class LocalRandomAccessFile:
         """Up to `size` bytes from `offset`; fewer only where the file ends."""
         descriptor = self._lease()
         try:
-            data = os.pread(descriptor, size, offset)
+            data = self._pread(descriptor, size, offset)
             if len(data) == size or not data:
                 return data
             parts = [data]
             done = len(data)
-            while done < size and (data := os.pread(descriptor, size - done, offset + done)):
+            while done < size and (data := self._pread(descriptor, size - done, offset + done)):
                 parts.append(data)
                 done += len(data)
             return b"".join(parts)
@@ -134,13 +153,27 @@ class LocalRandomAccessFile:
         try:
             done = 0
             while done < len(buffer):
-                count = os.preadv(descriptor, [buffer[done:]], offset + done)
+                count = self._preadv(descriptor, buffer[done:], offset + done)
                 if not count:
                     break
                 done += count
             return done
         finally:
             self._release()
+
+    def _pread(self, descriptor: int, size: int, offset: int) -> bytes:
+        if _HAS_PREAD:
+            return os.pread(descriptor, size, offset)
+        with self._position:
+            os.lseek(descriptor, offset, os.SEEK_SET)
+            return os.read(descriptor, size)
+
+    def _preadv(self, descriptor: int, buffer: memoryview, offset: int) -> int:
+        if _HAS_PREADV:
+            return os.preadv(descriptor, [buffer], offset)
+        data = self._pread(descriptor, min(len(buffer), _COPIED_SIZE), offset)
+        buffer[: len(data)] = data
+        return len(data)
 
     def map(self, offset: int, size: int) -> memoryview:
         """Bytes of the file as read-only memory, which stays after the file is closed, renamed or removed.
@@ -249,7 +282,13 @@ class DescriptorCache:
 
 def _open_regular_file(path: str) -> tuple[int, os.stat_result]:
     # A pipe would wait for a writer; an unpacked archive may hold one.
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | _NONBLOCK | _BINARY)
+    except PermissionError:
+        # What Windows says of a directory.
+        if os.path.isdir(path):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path) from None
+        raise
     try:
         found = os.fstat(descriptor)
         if stat.S_ISDIR(found.st_mode):
@@ -286,7 +325,7 @@ class LocalWritableFile:
         self._num_waiting = 0
         self.target = path if target is None else target
         with write_errors(self.target):
-            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | _BINARY, 0o666)
 
     @property
     def descriptor(self) -> int:
@@ -308,6 +347,10 @@ class LocalWritableFile:
 
     def append_all(self, pieces: list[bytes | bytearray | memoryview]) -> None:
         """Appends several buffers in as few calls as the system allows."""
+        if not _HAS_WRITEV:
+            for piece in pieces:
+                self.append(piece)
+            return
         for start in range(0, len(pieces), _MAX_PIECES):
             part = pieces[start : start + _MAX_PIECES]
             try:
@@ -335,7 +378,7 @@ class LocalWritableFile:
 
     def sync(self) -> None:
         with write_errors(self.target):
-            os.fsync(self.descriptor)
+            _sync(self.descriptor)
 
     def hold(self) -> bool:
         """Says of the file that its writer is there, by the system's advisory lock, until `release` or its process's end.
@@ -344,12 +387,14 @@ class LocalWritableFile:
             False if somebody who cleans up has taken it for left behind: it is gone, or is about to be.
         """
         try:
-            fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
+            is_locked = advisory_lock.lock(self.descriptor)
         except OSError:
-            # A file system without locks: nobody can find it unlocked there, and so nobody removes it.
+            is_locked = None
+        if is_locked is None:
+            # Without locks there, it cannot be found unlocked either. Windows renames no file that is open.
             return True
+        if not is_locked:
+            return False
         self._is_held = True
         return os.fstat(self.descriptor).st_nlink > 0
 
@@ -401,7 +446,7 @@ def open_for_writing(path: str, target: str | None, durable: bool) -> LocalWrita
 
 def create(path: str) -> None:
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     except FileExistsError:
         raise
     except OSError as error:
@@ -494,10 +539,10 @@ def remove(path: str) -> None:
 
 
 def sync_file(path: str, target: str) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    descriptor = os.open(path, _TO_SYNC)
     try:
         with write_errors(target):
-            os.fsync(descriptor)
+            _sync(descriptor)
     finally:
         os.close(descriptor)
 
@@ -511,10 +556,22 @@ def sync_directory(path: str, target: str) -> None:
     except OSError as error:
         raise write_error(target, error) from error
     try:
-        os.fsync(descriptor)
+        _sync(descriptor)
     except OSError as error:
         # Some network mounts refuse to sync a directory; the file's own sync is then all one can have.
         if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EROFS):
             raise write_error(target, error) from error
     finally:
         os.close(descriptor)
+
+
+def _sync(descriptor: int) -> None:
+    if F_FULLFSYNC is not None:
+        try:
+            fcntl(descriptor, F_FULLFSYNC)
+        except OSError:
+            # A network mount, which may know the other call only.
+            pass
+        else:
+            return
+    os.fsync(descriptor)

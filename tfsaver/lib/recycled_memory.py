@@ -68,6 +68,8 @@ class RecycledMemory:
 
 def _new_piece(capacity: int) -> mmap.mmap:
     # Private: shared memory is another kind, which is never taken back.
+    if not hasattr(mmap, "MAP_ANONYMOUS"):
+        return mmap.mmap(-1, capacity)
     piece = mmap.mmap(-1, capacity, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     if hasattr(mmap, "MADV_HUGEPAGE"):
         # A kernel may be without huge pages.

@@ -9,12 +9,12 @@ The directory is locked, not the file: a library may open, replace and lock file
 from __future__ import annotations
 
 import contextlib
-import fcntl
+import functools
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from tfsaver.lib import abandoned, file_io
+from tfsaver.lib import abandoned, advisory_lock, file_io
 from tfsaver.lib.write_errors import write_errors
 
 
@@ -29,16 +29,16 @@ def temporary_directory(target: str) -> Iterator[str]:
     """
     parent, base = os.path.split(target)
     abandoned.remove_abandoned_directories(parent, base)
-    path, descriptor = make_temporary_directory(target)
+    path, release = make_temporary_directory(target)
     try:
         yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
-        os.close(descriptor)
+        release()
 
 
-def make_temporary_directory(target: str) -> tuple[str, int]:
-    """A new, empty, local directory beside `target`, and the descriptor that holds its lock until it is closed.
+def make_temporary_directory(target: str) -> tuple[str, Callable[[], None]]:
+    """A new, empty, local directory next to `target`, and a function that releases its lock.
 
     Raises:
         WriteError: The system refuses it.
@@ -47,19 +47,22 @@ def make_temporary_directory(target: str) -> tuple[str, int]:
         path = file_io.temporary_name(target)
         with write_errors(target):
             os.mkdir(path)
+        if not advisory_lock.HAS_LOCKS:
+            return path, _nothing
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            descriptor = advisory_lock.open_directory(path)
         except FileNotFoundError:
             # Somebody who cleans up was faster than the lock.
             continue
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            continue
+            is_free = advisory_lock.lock(descriptor) is not False
         except OSError:
-            # No locks there: nobody can find it unlocked either.
-            return path, descriptor
-        if os.path.isdir(path):
-            return path, descriptor
+            is_free = True
+        # Without locks there, it cannot be found unlocked either.
+        if is_free and os.path.isdir(path):
+            return path, functools.partial(os.close, descriptor)
         os.close(descriptor)
+
+
+def _nothing() -> None:
+    """Where nothing is locked, nothing is released."""

@@ -158,9 +158,9 @@ def _paired(index: str, data: str) -> Iterator[str | None]:
         return
     with tempfile.TemporaryDirectory(prefix="tfsaver-pairing-") as directory:
         prefix = os.path.join(directory, "model")
-        os.symlink(os.path.abspath(naming.index_path(index)), naming.index_path(prefix))
+        _point(naming.index_path(index), naming.index_path(prefix))
         for shard_id, path in enumerate(files):
-            os.symlink(os.path.abspath(path), naming.data_path(prefix, shard_id, len(files)))
+            _point(path, naming.data_path(prefix, shard_id, len(files)))
         yield prefix
 
 
@@ -178,6 +178,14 @@ def _sizes(prefix: str) -> list[int]:
 def _data_of(data: str, index: str) -> list[str]:
     num_shards = len(_sizes(index))
     return [naming.data_path(data, shard_id, num_shards) for shard_id in range(num_shards)]
+
+
+def _point(source: str, target: str) -> None:
+    try:
+        os.symlink(os.path.abspath(source), target)
+    except OSError:
+        # Windows, where only some users may make symbolic links.
+        _link(source, target)
 
 
 def _link(source: str, target: str) -> None:
