@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import pathlib
+import stat
 
 import pytest
 
@@ -31,6 +32,23 @@ def test_file_has_its_name_when_the_block_ends_and_its_libraries_leftovers_go(tm
             assert not target.exists() or target.read_text() == "old"
         assert target.read_text() == text
         assert os.listdir(target.parent) == ["model.npz"]
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o007, 0o077])
+def test_files_have_the_mode_of_the_umask_whatever_a_library_gives_them(tmp_path: pathlib.Path, mask: int) -> None:
+    before = os.umask(mask)
+    try:
+        with atomic_file(str(tmp_path / "file")) as temporary:
+            write(temporary, "x")
+            os.chmod(temporary, 0o600)
+        with atomic_directory(str(tmp_path / "directory")) as temporary:
+            os.makedirs(os.path.join(temporary, "inner"))
+            write(os.path.join(temporary, "inner", "file"), "x")
+            os.chmod(os.path.join(temporary, "inner", "file"), 0o600)
+    finally:
+        os.umask(before)
+    for path in ("file", "directory/inner/file"):
+        assert stat.S_IMODE((tmp_path / path).stat().st_mode) == 0o666 & ~mask
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])

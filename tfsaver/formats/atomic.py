@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 
@@ -105,6 +106,7 @@ def atomic_file(path: str, *, durable: bool = True, expected_size: int = 0) -> I
     with file_io.directory_made(directory, durable=durable), _place_for(path, expected_size) as place:
         temporary = file_io.join(place, name)
         yield temporary
+        _give_usual_modes(place, [temporary])
         if durable:
             file_io.sync_file(temporary, path)
         file_io.replace(temporary, path)
@@ -132,6 +134,7 @@ def atomic_directory(path: str, *, overwrite: bool = False, durable: bool = True
         check_directory_target(path, overwrite)
         temporary = file_io.join(place, name)
         yield temporary
+        _give_usual_modes(place, [os.path.join(parent, name) for parent, _, names in os.walk(temporary) for name in names])
         if durable:
             _sync_tree(temporary)
         if file_io.exists(path):
@@ -153,6 +156,17 @@ def _place_for(path: str, expected_size: int = 0) -> Iterator[str]:
             if isinstance(error, SaverError) or error.errno not in _OF_WRITING:
                 raise
             raise write_error(path, error) from error
+
+
+def _give_usual_modes(place: str, paths: list[str]) -> None:
+    """Gives files the mode that a new file gets here; some libraries make files that only their owner may read."""
+    usual = file_io.temporary_name(os.path.join(place, "mode"))
+    file_io.create(usual)
+    mode = stat.S_IMODE(os.stat(usual).st_mode)
+    os.remove(usual)
+    for path in paths:
+        if stat.S_IMODE(os.stat(path).st_mode) != mode:
+            os.chmod(path, mode)
 
 
 def _replace_directory(temporary: str, path: str) -> None:
