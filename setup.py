@@ -1,22 +1,29 @@
-"""Builds tfsaver: everything that is said about the package is in setup.cfg, this file only adds `build_schemas`.
+"""Builds tfsaver: the metadata is in setup.cfg, this file adds `build_schemas` and the README with absolute links.
 
-The command compiles protos/ into two files of tfsaver/schemas, both of them left out of version control:
+`build_schemas` compiles protos/ into files of tfsaver/schemas, all of them left out of version control:
 
     tensorflow.binpb    a serialised FileDescriptorSet, which the package loads into a descriptor pool of its own
     __init__.pyi        the same messages as types, for editors and type checkers
+    sources.sha256      the digest of protos/ and of this file, from which both were made
 
-It is a part of `build`, so that `pip install`, editable or not, and `python -m build` run it; by hand it is
-`python setup.py build_schemas`. One input has one output, byte for byte: files are sorted, nothing else is read.
+It is a part of `build` and of `sdist`, so that `pip install`, editable or not, and `python -m build` run it; by hand it is
+`python setup.py build_schemas`. One input has one output, byte for byte: files are sorted, nothing else is read. An sdist
+carries them, and protoc is asked for only if the digest is another one.
 """
 
 from __future__ import annotations
 
+import configparser
+import hashlib
+import re
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
 from setuptools import Command, setup
 from setuptools.command.build import build
+from setuptools.command.sdist import sdist
 
 try:
     import grpc_tools
@@ -32,6 +39,9 @@ ROOT = Path(__file__).resolve().parent
 PROTOS = "protos"
 PACKAGE = "tfsaver/schemas"
 GENERATED = (f"{PACKAGE}/tensorflow.binpb", f"{PACKAGE}/__init__.pyi")
+# It carries protoc.
+COMPILER = "grpcio-tools>=1.62"
+DIGEST = "sources.sha256"
 
 
 class build_schemas(Command):  # noqa: N801 - setuptools finds commands by such names
@@ -51,10 +61,13 @@ class build_schemas(Command):  # noqa: N801 - setuptools finds commands by such 
 
     def run(self) -> None:
         directory = Path(self.output_dir) if self.output_dir else ROOT / PACKAGE
+        if is_current(directory):
+            return
         directory.mkdir(parents=True, exist_ok=True)
         descriptor_set = directory / "tensorflow.binpb"
         compile_protos(descriptor_set)
         (directory / "__init__.pyi").write_text(stub(descriptor_set.read_bytes()), encoding="utf-8", newline="\n")
+        (directory / DIGEST).write_text(digest() + "\n", encoding="ascii", newline="\n")
 
     # What setuptools asks of every part of `build`. The sources are how protos/ gets into an sdist; the outputs are
     # package data, which build_py copies and reports.
@@ -71,6 +84,24 @@ class build_schemas(Command):  # noqa: N801 - setuptools finds commands by such 
 def proto_names() -> list[str]:
     """The schemas' names, as they import each other."""
     return sorted(path.relative_to(ROOT / PROTOS).as_posix() for path in (ROOT / PROTOS).rglob("*.proto"))
+
+
+def digest() -> str:
+    """The digest of what the schemas are made from."""
+    found = hashlib.sha256()
+    for path in (*(ROOT / PROTOS / name for name in proto_names()), Path(__file__)):
+        # A checkout may have changed the ends of lines.
+        text = path.read_bytes().replace(b"\r\n", b"\n")
+        found.update(f"{path.name} {len(text)}\n".encode() + text)
+    return found.hexdigest()
+
+
+def is_current(directory: Path) -> bool:
+    """Whether a directory has the schemas of today's sources."""
+    names = ("tensorflow.binpb", "__init__.pyi", DIGEST)
+    if not all((directory / name).is_file() for name in names):
+        return False
+    return (directory / DIGEST).read_text("ascii").strip() == digest()
 
 
 def compile_protos(target: Path) -> None:
@@ -222,5 +253,34 @@ def value_type(field: Any) -> str:
 # Before build_py, which copies the package's data: the files must be there by then.
 build.sub_commands.insert(0, ("build_schemas", None))
 
+
+class sdist_with_schemas(sdist):  # noqa: N801 - setuptools finds commands by such names
+    """An sdist that carries the compiled schemas."""
+
+    def run(self) -> None:
+        self.run_command("build_schemas")
+        super().run()
+
+
+def long_description() -> str:
+    """The README with links that work on a package index."""
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg", encoding="utf-8")
+    url = config["metadata"]["url"]
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    text = re.sub(r"(!\[[^\]]*\]\()(?!https?:|#)", rf"\1{url}/raw/main/", text)
+    return re.sub(r"(?<!!)(\[[^\]]*\]\()(?!https?:|#)", rf"\1{url}/blob/main/", text)
+
+
+def needed() -> list[str]:
+    """What a build must install first. Called by hand, build_schemas says itself what it lacks."""
+    is_by_hand = "build_schemas" in sys.argv
+    return [COMPILER] if missing and not is_by_hand and not is_current(ROOT / PACKAGE) else []
+
+
 if __name__ == "__main__":
-    setup(cmdclass={"build_schemas": build_schemas})
+    setup(
+        cmdclass={"build_schemas": build_schemas, "sdist": sdist_with_schemas},
+        long_description=long_description(),
+        setup_requires=needed(),
+    )

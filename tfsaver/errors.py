@@ -469,7 +469,7 @@ class MissingExtraError(SaverError, ImportError):
 
     Attributes:
         package: The package that is missing.
-        extra: The extra of tfsaver that brings it.
+        extra: The extra of tfsaver that brings it; empty for a package that tfsaver always asks for.
         purpose: What it is needed for.
     """
 
@@ -480,7 +480,8 @@ class MissingExtraError(SaverError, ImportError):
         self.purpose = purpose
 
     def sentence(self) -> str:
-        return f"{self.purpose} needs {self.package}: pip install 'tfsaver[{self.extra}]'"
+        wanted = f"'tfsaver[{self.extra}]'" if self.extra else self.package
+        return f"{self.purpose} needs {self.package}: pip install {wanted}"
 
 
 def raise_problems(what: str, problems: Sequence[str], hint: str = "") -> None:

@@ -37,7 +37,7 @@ def test_installed_schemas_are_those_of_protos(tmp_path, name):
         pytest.skip("needs grpcio-tools: pip install grpcio-tools")
     process = _build(tmp_path)
     assert process.returncode == 0, process.stderr
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["__init__.pyi", "tensorflow.binpb"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["__init__.pyi", "sources.sha256", "tensorflow.binpb"]
     stale = f"{name} is not what protos/ says today: run `python setup.py build_schemas`"
     assert (_PACKAGE / name).read_bytes() == (tmp_path / name).read_bytes(), stale
 

@@ -22,8 +22,6 @@ import contextlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import cramjam
-
 from tfsaver.errors import DataLossError, TruncatedError, UnimplementedError
 from tfsaver.lib import coding, file_io, snappy
 
@@ -177,6 +175,7 @@ def _decompress(data: bytes, compression: bytes, room: _Room) -> memoryview:
         content = memoryview(snappy.decompress(stream))
         found = len(content)
     elif compression in (b"b", b"z"):
+        cramjam = snappy.codecs()
         codec = cramjam.brotli if compression == b"b" else cramjam.zstd
         # One byte more than there should be, so that a stream that goes on shows.
         unpacked = bytearray(size + 1)
