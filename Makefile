@@ -40,7 +40,7 @@ PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
 # An environment is stale when what describes the package, or what its schemas are compiled from, has changed.
 PACKAGING := setup.cfg pyproject.toml $(wildcard setup.py) $(shell find protos -name '*.proto')
 
-.PHONY: help demo test lint docs bench evidence fuzz interop-env onnx-env clean
+.PHONY: help demo test lint docs screenshots bench evidence fuzz interop-env onnx-env clean
 .DEFAULT_GOAL := help
 
 help:
@@ -48,6 +48,7 @@ help:
 	@echo "make test         every test, with TensorFlow (PYTEST_ARGS='-k table' narrows them)"
 	@echo "make lint         ruff, mypy, import-linter, the phrases of .ci/style.py"
 	@echo "make docs         the documentation site, into build/site"
+	@echo "make screenshots  the pictures of the documentation, by Chromium (SCREENSHOT_ARGS='--axe axe.min.js' checks the pages too)"
 	@echo "make bench        how fast it is, beside others, into docs/speed.md (BENCH_ARGS='--only save' prints a part)"
 	@echo "make evidence     saves that are stopped and refused at every system call: the tables of docs/evidence.md"
 	@echo "make fuzz         every reader fuzzed for some seconds (FUZZ_ARGS='table --runs 1000000' one of them for long)"
@@ -72,6 +73,9 @@ lint: $(VENV)/.stamp-test
 docs: $(DOCS_VENV)/.stamp
 	NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs build --quiet --clean --strict
 
+screenshots: $(VENV)/.stamp-test
+	PYTHONPATH=. $(BIN)/python .ci/screenshots.py $(SCREENSHOT_ARGS)
+
 bench: $(VENV)/.stamp-test
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)
 	$(BIN)/python -m benchmarks.inspect_process
@@ -89,7 +93,7 @@ onnx-env: $(ONNX_VENV)/.stamp
 
 clean:
 	rm -rf .venv .venv-* build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .mutation_cache
-	rm -f tfsaver/schemas/tensorflow.binpb tfsaver/schemas/__init__.pyi
+	rm -f tfsaver/schemas/tensorflow.binpb tfsaver/schemas/__init__.pyi tfsaver/schemas/sources.sha256
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:

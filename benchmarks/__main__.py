@@ -3,6 +3,7 @@
     python -m benchmarks                                   all of it: about 20 minutes on two cores
     python -m benchmarks --only save restore --scale 0.1   a quick look: no figures to quote
     python -m benchmarks --publish docs                    also docs/speed.json, docs/speed.png, the tables in docs/speed.md
+                                                           and the bars in README.md
     python -m benchmarks --list                            what there is
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import signal
 import sys
 import tempfile
@@ -108,6 +110,7 @@ def keep(options: argparse.Namespace, about: dict[str, Any], rows: list[Any], sp
     if options.publish is not None:
         json_path, picture = options.publish / "speed.json", options.publish / "speed.png"
         publish.fill_page(options.publish / "speed.md", about, rows, speeds)
+        publish.fill_readme(options.publish.parent / "README.md", [dataclasses.asdict(row) for row in rows])
     if json_path is not None:
         json_path.write_text(publish.as_json(about, rows, speeds), "utf-8")
     if picture is not None:
