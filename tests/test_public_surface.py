@@ -21,6 +21,7 @@ TYPES = {
     "MatchReport",
     "PageReport",
     "PendingSave",
+    "ProjectorReport",
     "RestoreReport",
     "Retention",
     "SaverError",
@@ -127,6 +128,7 @@ REASONS: dict[str, dict[str, str]] = {
     "save_checkpoint": {"select": "the caller passes the mapping that it chooses"},
     "split": {"select": "parts says which tensor goes where"},
     "unfreeze_graph": {"progress": GRAPH, "overwrite": READS, "dry_run": READS, "select": "choose is asked about each constant"},
+    "write_projector": {"progress": "it writes one matrix", "select": "tensor says which"},
     "verify": {"overwrite": READS, "dry_run": READS, "select": "a checksum of the index covers tensors of any name"},
 }
 

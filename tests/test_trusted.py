@@ -59,6 +59,7 @@ OF_DIRECTORIES: dict[str, Act] = {
 ELSEWHERE = {
     "Saver", "compare", "edit_saved_model", "export_saved_model", "freeze_saved_model", "identify", "load_saved_model",
     "merge_bundles", "merge_saved_models", "restore", "unfreeze_graph",
+    "write_projector",
 }  # fmt: skip
 
 

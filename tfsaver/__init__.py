@@ -73,6 +73,8 @@ if TYPE_CHECKING:
     from tfsaver.verbs.load_checkpoint import load_checkpoint as load_checkpoint
     from tfsaver.verbs.load_checkpoint import load_variable as load_variable
     from tfsaver.verbs.merge import merge as merge
+    from tfsaver.verbs.projector import ProjectorReport as ProjectorReport
+    from tfsaver.verbs.projector import write_projector as write_projector
     from tfsaver.verbs.ranks import PendingSave as PendingSave
     from tfsaver.verbs.ranks import ShardWriter as ShardWriter
     from tfsaver.verbs.ranks import abandon as abandon
@@ -148,6 +150,8 @@ _HOMES = {
     "pending": ("tfsaver.verbs.ranks", "pending"),
     "unfreeze_graph": ("tfsaver.saved_model.unfrozen_files", "unfreeze_graph"),
     "verify": ("tfsaver.verbs.verify", "verify"),
+    "ProjectorReport": ("tfsaver.verbs.projector", "ProjectorReport"),
+    "write_projector": ("tfsaver.verbs.projector", "write_projector"),
 }
 _MODULES = frozenset(
     {
@@ -178,6 +182,7 @@ __all__ = [
     "MatchReport",
     "PageReport",
     "PendingSave",
+    "ProjectorReport",
     "RestoreReport",
     "Retention",
     "Saver",
@@ -225,6 +230,7 @@ __all__ = [
     "strip",
     "unfreeze_graph",
     "verify",
+    "write_projector",
 ]
 
 

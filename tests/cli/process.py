@@ -54,12 +54,12 @@ def run_process(*arguments: str, code: str | None = None, **changes: str) -> sub
 
 
 def run_in_terminal(*arguments: str, code: str | None = None, **changes: str) -> tuple[int, str]:
-    """The exit code and what a terminal shows, standard error included."""
+    """The exit code and what a terminal shows, standard error included; no pager waits for keys."""
     start = ["-m", "tfsaver"] if code is None else ["-c", code]
     ours, theirs = pty.openpty()
     command = [sys.executable, *start, *arguments]
     process = subprocess.Popen(
-        command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment(COLUMNS="120", **changes)
+        command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment(**{"COLUMNS": "120", "PAGER": "cat", **changes})
     )
     os.close(theirs)
     shown = b""

@@ -40,6 +40,7 @@ CALLS = {
     "split": "PATH --part OUT w --rest OUT-rest",
     "diff": "PATH SOUND",
     "report": "PATH -o OUT.html",
+    "projector": "PATH w -o OUT",
     "reshard": "PATH OUT",
     "saved-model show": "PATH",
     "saved-model scan": "PATH",
@@ -89,7 +90,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
         for directory in ("checkpoint", "doctor"):
             (root / directory / kind).mkdir(parents=True)
             prefix = root / directory / kind / "m-1"
-            tfsaver.save_checkpoint({"b": np.zeros(2, np.float32), "w": np.ones(4, np.float32)}, prefix, durable=False)
+            tfsaver.save_checkpoint({"b": np.zeros(2, np.float32), "w": np.ones((2, 2), np.float32)}, prefix, durable=False)
             (root / directory / kind / "checkpoint").write_text('model_checkpoint_path: "m-1"\n')
             if kind == "damaged":
                 data = root / directory / kind / "m-1.data-00000-of-00001"

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 import tfsaver
+from tests.saved_model.graphs import FLOAT, node, of_shape
+from tfsaver import schemas
 
 sync_api = pytest.importorskip("playwright.sync_api")
 
@@ -58,6 +60,29 @@ def objects(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     tfsaver.save({"net": {HOSTILE: np.ones(2), "layers": [np.zeros(3), np.ones(1)]}}, folder / "tree", durable=False)
     tfsaver.report(folder / "tree", folder / "tree.html", durable=False)
     return folder / "tree.html"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """The page of a SavedModel: blocks of layers, one of them with a hostile name."""
+    folder = tmp_path_factory.mktemp("model")
+    nodes = [node("Placeholder", "images", dtype=FLOAT, shape=of_shape(-1, 2))]
+    arrays: dict[str, Any] = {}
+    for block in range(6):
+        for unit in range(6):
+            scope = f"net/block_{block}/unit_{unit}"
+            nodes.append(node("VariableV2", f"{scope}/w", dtype=FLOAT, shape=of_shape(2)))
+            nodes.append(node("Mul", f"{scope}/Mul", [nodes[-2].name, f"{scope}/w"], T=FLOAT))
+            arrays[f"{scope}/w"] = np.ones(2, np.float32)
+    graph = schemas.MetaGraphDef(graph_def=schemas.GraphDef(node=nodes))
+    tfsaver.export_saved_model(graph, folder / "export", outputs=[nodes[-1].name], variables=arrays, durable=False)
+    proto = schemas.SavedModel.FromString((folder / "export" / "saved_model.pb").read_bytes())
+    definition = proto.meta_graphs[0].signature_def["serving_default"]
+    [key] = definition.outputs
+    definition.outputs[HOSTILE].CopyFrom(definition.outputs.pop(key))
+    (folder / "export" / "saved_model.pb").write_bytes(proto.SerializeToString())
+    tfsaver.report(folder / "export", folder / "model.html", durable=False)
+    return folder / "model.html"
 
 
 class Opened:
@@ -194,3 +219,26 @@ def test_objects_are_a_tree(browser: Any, objects: pathlib.Path) -> None:
     with Opened(browser, objects) as page:
         assert "layers" in page.inner_text("#tree > ul > li")
         assert page.is_visible("#objects") and not page.is_visible("#updates")
+
+
+def test_a_graph_folds_and_unfolds_by_scopes(browser: Any, model: pathlib.Path) -> None:
+    with Opened(browser, model) as page:
+        count = page.locator("#graph-count")
+        # The input, six blocks, the output.
+        sync_api.expect(count).to_have_text("8 nodes, 7 edges")
+        assert page.locator("#scope-graph svg path").count() > 8
+        assert "table below" in page.get_attribute("#scope-graph", "aria-label")
+        page.locator("#graph details").evaluate("details => details.open = true")
+        page.get_by_role("button", name="Unfold net/block_3").click()
+        sync_api.expect(count).to_have_text("13 nodes, 12 edges")
+        page.get_by_role("button", name="Unfold net/block_3/unit_0").click()
+        sync_api.expect(page.locator("#graph-table")).to_contain_text("net/block_3/unit_0/w")
+        page.click("#graph-fold")
+        sync_api.expect(count).to_have_text("3 nodes, 2 edges")
+        assert HOSTILE.replace("\u202e", "\\u202e").replace("\n", "\\x0a") in page.inner_text("#graph-table")
+
+
+def test_a_page_without_scripts_shows_the_largest_tensors(browser: Any, run: pathlib.Path) -> None:
+    with Opened(browser, run, java_script_enabled=False) as page:
+        assert "net/layer_249/kernel" in page.inner_text("noscript")
+        assert "and 552 more" in page.inner_text("noscript")

@@ -20,6 +20,8 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+from tfsaver.lib import html_tables
+
 _ITEMS_IN_TEXT = 4
 
 
@@ -51,6 +53,10 @@ class Report(abc.ABC):
     @abc.abstractmethod
     def to_json(self) -> dict[str, Any]:
         """Returns every fact of the report, in types that JSON has."""
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return html_tables.lines(self.lines())
 
     def __str__(self) -> str:
         return "\n".join(self.lines())

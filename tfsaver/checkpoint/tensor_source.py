@@ -22,15 +22,17 @@ from typing import Any, TypeVar
 import numpy as np
 
 from tfsaver import schemas
+from tfsaver._lazy_imports import lazy_import
 from tfsaver.checkpoint.losses import Losses
-from tfsaver.errors import InvalidArgumentError, TensorNotFoundError, nearest_names
+from tfsaver.errors import InvalidArgumentError, MissingExtraError, TensorNotFoundError, nearest_names
 from tfsaver.framework import tensor_util
 from tfsaver.framework.array_pieces import cut
 from tfsaver.framework.dtypes import DType
 from tfsaver.framework.region import Region, as_tensor_slice
 from tfsaver.framework.tensor_info import TensorForm, TensorInfo
-from tfsaver.framework.tensor_shape import Shape
+from tfsaver.framework.tensor_shape import Shape, num_elements
 from tfsaver.framework.tensor_slice import TensorSlice
+from tfsaver.lib import html_tables
 from tfsaver.tensor_bundle import strings
 
 Array = np.ndarray[Any, Any]
@@ -134,6 +136,30 @@ class TensorSource(Mapping[str, Array]):
         """The type and the full shape of a tensor."""
         info = self.info(name)
         return info.dtype, info.shape
+
+    def to_pandas(self) -> Any:
+        """A pandas DataFrame of the tensors, by name: dtype, shape, number of elements and bytes. No value is read.
+
+        Raises:
+            MissingExtraError: pandas is not installed.
+        """
+        try:
+            with lazy_import():
+                import pandas  # noqa: PLC0415
+        except ImportError as error:
+            raise MissingExtraError("pandas", extra="pandas", purpose="to_pandas()") from error
+        rows = [_facts_of(self.info(name)) for name in self.names_of_tensors()]
+        return pandas.DataFrame(rows, columns=["name", "dtype", "shape", "num_elements", "num_bytes"]).set_index("name")
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the tensors, from the index alone."""
+        if self.makes_on_demand:
+            return html_tables.lines([repr(self)])
+        names = self.names_of_tensors()
+        shown = (_facts_of(self.info(name)) for name in names)
+        rows = ((name, dtype, list(shape), f"{elements:,}", f"{size:,}") for name, dtype, shape, elements, size in shown)
+        caption = f"{self.prefix or type(self).__name__}: {len(names):,} tensors"
+        return html_tables.table(caption, ["name", "dtype", "shape", "elements", "bytes"], rows, len(names), numbers=2)
 
     # TensorFlow's names.
 
@@ -281,3 +307,7 @@ def as_source(tensors: Any) -> TensorSource:
     if isinstance(tensors, Mapping):
         return ArraySource(tensors)
     raise InvalidArgumentError(f"a source of tensors or a mapping is needed, not {type(tensors).__name__}")
+
+
+def _facts_of(info: TensorInfo) -> tuple[str, str, Shape, int, int]:
+    return info.name, info.dtype.name, tuple(info.shape), num_elements(info.shape), info.num_bytes

@@ -193,7 +193,8 @@ def _table(
 ) -> tuple[list[screen.Column], list[list[str]]]:
     """Columns that would be empty for all of the checkpoint are left out, whatever part of it is listed."""
     columns = [screen.Column("name"), screen.Column("dtype", style="cyan"), screen.Column("shape", style="green")]
-    columns.append(screen.Column("size", is_number=True))
+    # In a narrow window, statistics need the room.
+    columns.append(screen.Column("size", is_number=True, may_go=arguments.stats))
     lines = [
         [escape(row.info.name), row.info.dtype.name, shape_text(row.info.shape), human_size(row.info.num_bytes)]
         for row in rows
@@ -205,7 +206,7 @@ def _table(
             line.append(cell)
 
     if found.num_shards > 1:
-        add(screen.Column("shard"), [",".join(map(str, row.info.shard_ids)) for row in rows])
+        add(screen.Column("shard", may_go=arguments.stats), [",".join(map(str, row.info.shard_ids)) for row in rows])
     if any(row.is_sliced for row in found.rows):
         spelled = arguments.slices or arguments.verbose
         add(
@@ -213,12 +214,13 @@ def _table(
             [" ".join(map(str, row.info.slices)) if spelled else str(len(row.info.slices) or "") for row in rows],
         )
     if any(row.training or row.average_of for row in found.rows):
-        add(screen.Column("role", style="dim"), [_role(row, arguments.verbose) for row in rows])
+        add(screen.Column("role", style="dim", may_go=arguments.stats), [_role(row, arguments.verbose) for row in rows])
     if arguments.stats:
         measures = _measures(reader, rows)
         cells = [_statistics_cells(measures.get(row.info.name)) for row in rows]
         for number, title in enumerate(("min", "max", "mean", "nan", "inf")):
-            add(screen.Column(title, is_number=True), [line[number] for line in cells])
+            is_idle = title in ("nan", "inf") and not any(line[number] not in ("", "0") for line in cells)
+            add(screen.Column(title, is_number=True, may_go=is_idle), [line[number] for line in cells])
     return columns, lines
 
 
@@ -259,7 +261,7 @@ def _measures(reader: TensorSource, rows: Sequence[TensorRow]) -> dict[str, Meas
 def _statistics_cells(found: Measures | None) -> list[str]:
     if found is None:
         return [""] * 5
-    numbers = ["" if number is None else f"{number:.6g}" for number in (found.min, found.max, found.mean)]
+    numbers = ["" if number is None else f"{number:.4g}" for number in (found.min, found.max, found.mean)]
     return [*numbers, str(found.num_nan), str(found.num_infinite)]
 
 

@@ -11,6 +11,7 @@ A verb's module is imported only when the verb is asked for: ``tfsaver --help`` 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import io
 import os
@@ -19,10 +20,11 @@ import traceback
 from collections.abc import Sequence
 
 from tfsaver._version import __version__
-from tfsaver.cli import outcome
+from tfsaver.cli import completion, outcome
 from tfsaver.cli.arguments import bind_paths
 from tfsaver.cli.outcome import Outcome
 from tfsaver.cli.output import print_error, print_json
+from tfsaver.cli.pager import paged
 from tfsaver.cli.parser import Parser, UsageError
 from tfsaver.cli.text import escape_message
 from tfsaver.errors import SaverError
@@ -43,9 +45,13 @@ VERBS = {
     "split": "split one checkpoint into several",
     "diff": "compare two checkpoints",
     "report": "write one HTML page about a checkpoint, a run of checkpoints or a SavedModel",
+    "projector": "write an embedding as the files of TensorBoard's projector",
     "reshard": "rewrite a checkpoint in another number of files, or as V1",
     "saved-model": "show, scan, lint and run SavedModels",
 }
+
+# Those whose output is a list to read.
+_PAGED = frozenset({"inspect", "diff", "doctor", "saved-model"})
 
 _DESCRIPTION = "Inspect, check and edit TensorFlow checkpoints and SavedModels, without TensorFlow."
 _EPILOG = f"""\
@@ -80,6 +86,12 @@ def make_parser(verb: str | None = None) -> argparse.ArgumentParser:
     """The parser of the whole program, with the options of one verb."""
     parser = _Program(prog="tfsaver", description=_DESCRIPTION, epilog=_EPILOG)
     parser.add_argument("--version", action="version", version=f"tfsaver {__version__}")
+    parser.add_argument(
+        "--completion",
+        choices=completion.SHELLS,
+        action=completion.PrintCompletion,
+        help="print the code that completes verbs, options and tensor names in a shell",
+    )
     parser.set_defaults(run=_print_help, parser=parser)
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", parser_class=Parser)
     for name, summary in VERBS.items():
@@ -87,7 +99,7 @@ def make_parser(verb: str | None = None) -> argparse.ArgumentParser:
         if name == verb:
             module = importlib.import_module(f"tfsaver.cli.{name.replace('-', '_')}")
             sub_parser.description = module.HELP
-            sub_parser.set_defaults(run=module.run, parser=sub_parser)
+            sub_parser.set_defaults(run=module.run, parser=sub_parser, is_paged=name in _PAGED)
             module.add_arguments(sub_parser)
     return parser
 
@@ -110,6 +122,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         SystemExit: After ``--help``, ``--version`` and usage errors.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if completion.is_asked():
+        completion.complete(make_parser(completion.verb_of_line()))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # Names may have characters that the terminal's encoding lacks.
@@ -128,7 +142,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    # Nothing before the verb takes a value.
+    if arguments[:1] == ["--completion"] and len(arguments) == 2:
+        arguments = ["=".join(arguments)]
+    # Nothing else before the verb takes a value.
     verb = next((argument for argument in arguments if not argument.startswith("-")), None)
     parser = make_parser(verb)
     try:
@@ -139,7 +155,8 @@ def _run(arguments: list[str]) -> int:
     parser = namespace.parser
     try:
         bind_paths(namespace)
-        result: Outcome = namespace.run(namespace)
+        with paged() if getattr(namespace, "is_paged", False) else contextlib.nullcontext():
+            result: Outcome = namespace.run(namespace)
     except BrokenPipeError:
         raise
     except UsageError as error:

@@ -9,15 +9,13 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, TextIO
 
 from tfsaver.cli.screen import PlainScreen, Progress, Screen
 from tfsaver.cli.text import error_text
-
-# Rich lays out every cell of a table before it prints the first: past this many rows one would wait for it.
-MAX_RICH_ROWS = 1000
 
 
 def is_watched(stream: TextIO) -> bool:
@@ -31,8 +29,8 @@ def open_screen() -> Screen:
     """The screen that fits standard output."""
     rich_screen = _rich_screen(sys.stdout)
     if rich_screen is None:
-        return PlainScreen()
-    screen: Screen = rich_screen.RichScreen(PlainScreen(), MAX_RICH_ROWS)
+        return PlainScreen(shutil.get_terminal_size().columns if sys.stdout.isatty() else None)
+    screen: Screen = rich_screen.RichScreen()
     return screen
 
 

@@ -42,6 +42,9 @@ class Parser(argparse.ArgumentParser):
     An error is a `UsageError`. Arguments that no verb knows are an error of the verb that they were given to.
     """
 
+    # Whether words that are no verb and no option are errors before anything else is.
+    refuses_misspelt = True
+
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"formatter_class": HelpFormatter, "allow_abbrev": False, **options})
 
@@ -75,7 +78,8 @@ class Parser(argparse.ArgumentParser):
         Misspelt words come first: argparse would rather say which arguments are missing because of them.
         """
         words = list(args or ())
-        self._refuse_misspelt(words)
+        if self.refuses_misspelt:
+            self._refuse_misspelt(words)
         namespace, rest = super().parse_known_args(words, namespace)
         if rest:
             self.error(f"unrecognized arguments: {' '.join(rest)}")

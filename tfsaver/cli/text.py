@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 
 from tfsaver.errors import SaverError
+from tfsaver.lib.printable import printable, visible
 
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
 
@@ -44,6 +45,22 @@ def width(text: str) -> int:
     )
 
 
+def cut(text: str, room: int) -> str:
+    """A text without its middle if it is wider than there is room: scopes begin a name, and what it is ends it."""
+    if width(text) <= room:
+        return text
+    start = ""
+    for character in text:
+        if width(start + character) > (room - 1) // 3:
+            break
+        start += character
+    start = start.rstrip()
+    end = text[-room:]
+    while width(end) > room - 1 - width(start):
+        end = end[1:]
+    return f"{start}…{end}"
+
+
 def escape(name: str) -> str:
     r"""A name with everything that is no printable character spelled out, in a form that stands for one name only.
 
@@ -52,7 +69,7 @@ def escape(name: str) -> str:
     """
     if name.isprintable() and "\\" not in name:
         return name
-    return "".join("\\\\" if character == "\\" else _visible(character) for character in name)
+    return "".join("\\\\" if character == "\\" else visible(character) for character in name)
 
 
 def unescape(text: str, names: Iterable[str]) -> str | None:
@@ -62,7 +79,7 @@ def unescape(text: str, names: Iterable[str]) -> str | None:
 
 def escape_message(text: str) -> str:
     """A sentence on one line; its own backslashes are left as they are, since it quotes names by itself."""
-    return text if text.isprintable() else "".join(map(_visible, text))
+    return printable(text)
 
 
 def error_text(error: Exception) -> str:
@@ -81,15 +98,3 @@ def describe(error: Exception) -> str:
     if isinstance(error, OSError) and not isinstance(error, SaverError) and error.filename and error.strerror:
         return f"{os.fsdecode(error.filename)}: {error.strerror}"
     return str(error)
-
-
-def _visible(character: str) -> str:
-    if character.isprintable():
-        return character
-    code = ord(character)
-    if 0xDC80 <= code <= 0xDCFF:
-        # How Python carries a byte that is not UTF-8.
-        return f"\\x{code - 0xDC00:02x}"
-    if code < 0x80:
-        return f"\\x{code:02x}"
-    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

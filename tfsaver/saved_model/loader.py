@@ -15,7 +15,7 @@ from tfsaver import schemas
 from tfsaver.checkpoint.checkpoint_reader import load_checkpoint
 from tfsaver.checkpoint.untrusted import check_files
 from tfsaver.errors import CheckpointNotFoundError, DataLossError, InvalidArgumentError, NotFoundError
-from tfsaver.lib import file_io
+from tfsaver.lib import file_io, html_tables
 from tfsaver.lib.cached_property import cached_property
 from tfsaver.lib.confinement import Confinement
 from tfsaver.lib.renamed_options import renamed_options
@@ -177,6 +177,22 @@ class SavedModel:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the signatures of each graph, then the variables."""
+        shown = []
+        for graph in self.meta_graphs:
+            rows = [
+                (signature.key, side, key, tensor)
+                for signature in graph.signatures.values()
+                for side, tensors in (("in", signature.inputs), ("out", signature.outputs))
+                for key, tensor in tensors.items()
+            ]
+            caption = f"{self.directory}: {format_tags(graph.tags)}"
+            shown.append(html_tables.table(caption, ["signature", "", "key", "tensor"], rows, len(rows)))
+        if self.variables.checkpoint is not None:
+            shown.append(self.variables.checkpoint._repr_html_())
+        return "".join(shown)
 
     def __repr__(self) -> str:
         return f"<SavedModel {self.directory!r}: {', '.join(format_tags(graph.tags) for graph in self.meta_graphs)}>"

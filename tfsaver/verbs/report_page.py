@@ -30,7 +30,9 @@ from tfsaver.checkpoint.names.name_steps import split_attribute
 from tfsaver.checkpoint.objects.object_graph import DESCRIPTIONS, read_object_graph
 from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.errors import SaverError
-from tfsaver.saved_model.loader import SavedModel, format_tags
+from tfsaver.graph.scope_graph import scope_graph
+from tfsaver.lib import html_tables
+from tfsaver.saved_model.loader import MetaGraph, SavedModel, format_tags
 from tfsaver.saved_model.signature_def import Signature, SignatureTensor, natural_order
 from tfsaver.verbs import survey as surveying
 from tfsaver.verbs.survey import Survey, TensorRow
@@ -94,6 +96,7 @@ def render(subjects: Sequence[Subject], updates: Sequence[Update]) -> bytes:
         "policy": f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
         "form-action 'none'",
         "style": _file("page.css"),
+        "tables": _tables(subjects[-1]),
         "facts": as_json(facts_of(subjects, updates)),
         "echarts": echarts,
         "script": script,
@@ -101,6 +104,15 @@ def render(subjects: Sequence[Subject], updates: Sequence[Update]) -> bytes:
     # Once, so that nothing in a place is taken for another place.
     page = _PLACE.sub(lambda place: places[place[1]], _file("page.html"))
     return page.encode("utf-8", "backslashreplace")
+
+
+def _tables(subject: Subject) -> str:
+    """What a page shows where scripts do not run: the largest tensors, and the signatures."""
+    rows = sorted(subject.survey.rows, key=lambda row: -row.info.num_bytes)
+    infos = ((row.info, _role(row)) for row in rows)
+    cells = ((info.name, info.dtype.name, list(info.shape), role, f"{info.num_bytes:,}") for info, role in infos)
+    titles = ["name", "dtype", "shape", "role", "bytes"]
+    return html_tables.table(f"{subject.path}: the largest tensors", titles, cells, len(rows), numbers=1)
 
 
 def as_json(facts: Any) -> str:
@@ -247,11 +259,24 @@ def _model(subject: Subject) -> dict[str, Any] | None:
             "tensorflow_version": graph.tensorflow_version,
             "num_nodes": len(graph.graph_def.node),
             "num_functions": len(graph.graph_def.library.function),
-            "signatures": [_signature(signature) for signature in graph.signatures.values()],
+            "signatures": [
+                {**_signature(signature), "graph": _scope_graph(graph, signature.key)}
+                for signature in graph.signatures.values()
+            ],
         }
         for graph in subject.model.meta_graphs
     ]
     return {"directory": subject.model.directory, "graphs": graphs}
+
+
+def _scope_graph(graph: MetaGraph, key: str) -> dict[str, Any]:
+    """What a signature's outputs depend on, by scopes."""
+    found = scope_graph(graph.graph_def, graph.proto.signature_def[key])
+    return {
+        "scopes": [[scope.path, scope.kind, sum(scope.ops.values()), scope.top_ops] for scope in found.scopes],
+        "edges": [[*pair, number] for pair, number in found.edges.items()],
+        "is_whole": found.is_whole,
+    }
 
 
 def _signature(signature: Signature) -> dict[str, Any]:

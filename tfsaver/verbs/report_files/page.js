@@ -163,7 +163,14 @@
 
   /** Children by size, chains of one joined, many small ones as one. */
   function childrenOf(node) {
-    let below = [...node.children.values()].map((child) => {
+    let below = [...node.children.values()];
+    // A tensor with others below its name, such as its slots, has a place of its own.
+    if (node.index >= 0 && below.length) {
+      const role = tensors.role[node.index];
+      const bytes = tensors.bytes[node.index];
+      below.push({ name: "(value)", bytes, count: 1, roles: facts.roles.map((_, place) => (place === role ? bytes : 0)), children: new Map(), index: node.index });
+    }
+    below = below.map((child) => {
       let name = child.name;
       while (child.index < 0 && child.children.size === 1) {
         child = child.children.values().next().value;
@@ -664,6 +671,162 @@
     }
   }
 
+  // The graph of a signature: scopes that are open show what is in them.
+  const GRAPH_NODES = 24;
+
+  function drawGraph() {
+    const all = facts.model ? facts.model.graphs.flatMap((graph) =>
+      graph.signatures.filter((signature) => signature.graph.scopes.length).map((signature) => ({ tags: graph.tags, ...signature }))) : [];
+    if (!all.length) return;
+    $("graph").hidden = false;
+    $("graph-of").append(...all.map((each, place) => element("option", { value: place }, shown(`${each.key} (${each.tags})`))));
+    let open = new Set();
+    let entry = null;
+    let seen = null;
+
+    /** The node that stands for a scope: the outermost scope around it that is not open. */
+    function visible([path, kind]) {
+      if (kind === "input" || kind === "output") return { id: `${kind} ${path}`, path, kind, isFolded: false };
+      const parts = path.split("/");
+      for (let end = 1; end <= parts.length; end++) {
+        const prefix = parts.slice(0, end).join("/");
+        if (end < parts.length && !open.has(prefix)) return { id: prefix, path: prefix, kind: "scope", isFolded: true };
+        if (end === parts.length) return { id: kind === "variable" ? `variable ${path}` : path, path, kind, isFolded: false };
+      }
+      return null;
+    }
+
+    function gather(graph) {
+      const nodes = new Map();
+      const ids = graph.scopes.map((scope) => {
+        const found = visible(scope);
+        if (!nodes.has(found.id)) nodes.set(found.id, { ...found, count: 0, variables: 0, ops: new Map(), from: new Map(), kinds: new Set() });
+        const node = nodes.get(found.id);
+        node.isFolded = node.isFolded || found.isFolded;
+        node.kinds.add(scope[1]);
+        if (scope[1] === "variable") node.variables++;
+        else node.count += scope[2];
+        for (const [op, times] of scope[3]) node.ops.set(op, (node.ops.get(op) || 0) + times);
+        return found.id;
+      });
+      const edges = new Map();
+      for (const [from, to, times] of graph.edges) {
+        if (ids[from] === ids[to]) continue;
+        const key = JSON.stringify([ids[from], ids[to]]);
+        edges.set(key, (edges.get(key) || 0) + times);
+        nodes.get(ids[to]).from.set(ids[from], (nodes.get(ids[to]).from.get(ids[from]) || 0) + times);
+      }
+      // A scope that holds nothing but variables is one.
+      for (const node of nodes.values()) if (node.kinds.size === 1 && node.kinds.has("variable")) node.kind = "variable";
+      return { nodes, edges: [...edges].map(([key, times]) => [...JSON.parse(key), times]) };
+    }
+
+    /** Columns from left to right: the longest way to a node, ways that come back left out. */
+    function place({ nodes, edges }) {
+      const next = new Map([...nodes.keys()].map((id) => [id, []]));
+      for (const [from, to] of edges) next.get(from).push(to);
+      const state = new Map();
+      const last = [];
+      for (const start of nodes.keys()) {
+        const stack = [[start, 0]];
+        while (stack.length) {
+          const top = stack[stack.length - 1];
+          if (!top[1]) { if (state.has(top[0])) { stack.pop(); continue; } state.set(top[0], 1); }
+          const below = next.get(top[0]);
+          if (top[1] < below.length) {
+            const to = below[top[1]++];
+            if (!state.has(to)) stack.push([to, 0]);
+          } else { state.set(top[0], 2); last.push(top[0]); stack.pop(); }
+        }
+      }
+      const order = new Map(last.reverse().map((id, at) => [id, at]));
+      const rank = new Map(last.map((id) => [id, 0]));
+      for (const id of last) for (const to of next.get(id)) if (order.get(to) > order.get(id)) rank.set(to, Math.max(rank.get(to), rank.get(id) + 1));
+      // What feeds a node stands just before it.
+      for (const id of [...last].reverse()) {
+        const node = nodes.get(id);
+        const after = next.get(id).filter((to) => order.get(to) > order.get(id)).map((to) => rank.get(to));
+        if ((node.kind === "variable" || node.kind === "input") && after.length) rank.set(id, Math.max(0, Math.min(...after) - 1));
+      }
+      const columns = [];
+      for (const id of last) (columns[rank.get(id)] = columns[rank.get(id)] || []).push(id);
+      const filled = columns.filter(Boolean);
+      const high = Math.max(...filled.map((column) => column.length));
+      filled.forEach((column, x) => column.forEach((id, y) => Object.assign(nodes.get(id), { x: x + 0.5, y: y + 0.5 + (high - column.length) / 2 })));
+      return { wide: filled.length, high };
+    }
+
+    const describe = (node) => {
+      const ops = [...node.ops].sort((a, b) => b[1] - a[1]).slice(0, 4).map(([op, times]) => `${shown(op)} ${integer(times)}`).join(", ");
+      if (node.kind === "input" || node.kind === "output") return node.kind;
+      const parts = [];
+      if (node.count) parts.push(counted(node.count, "operation"));
+      if (node.variables) parts.push(counted(node.variables, "variable"));
+      return parts.join(", ") + (node.count && ops ? `\n${ops}` : "");
+    };
+    const toggle = (node) => { if (node && node.isFolded) { open.add(node.path); draw(); } };
+
+    function unfoldSome(graph) {
+      open = new Set();
+      for (let round = 0; round < 12; round++) {
+        const folded = [...gather(graph).nodes.values()].filter((node) => node.isFolded).map((node) => node.path);
+        if (!folded.length) return;
+        const before = new Set(open);
+        folded.forEach((path) => open.add(path));
+        if (gather(graph).nodes.size > GRAPH_NODES) { open = before; return; }
+      }
+    }
+
+    function draw() {
+      const signature = all[Number($("graph-of").value || 0)];
+      seen = gather(signature.graph);
+      const { wide, high } = place(seen);
+      const list = [...seen.nodes.values()];
+      const tint = (node) => color({ input: "accent", output: "average", variable: "model" }[node.kind] || "empty");
+      const width = $("scope-graph").clientWidth;
+      const height = Math.min(900, Math.max(160, high * 54 + 20));
+      $("scope-graph").style.height = `${height}px`;
+      const step = width / wide;
+      // What a series fits into its place is the box around its nodes: two that are not seen make it the place itself.
+      const corners = [[0, 0], [width, height]].map(([x, y], place) => ({ id: `corner ${place}`, name: `corner ${place}`, x, y, symbolSize: 0, label: { show: false }, tooltip: { show: false } }));
+      const option = () => ({
+        animation: false,
+        tooltip: { ...tooltip(), formatter: (item) => item.dataType === "edge" ? `${item.data.about}\n${counted(item.data.value, "tensor")}` : `${shown(item.data.node.path)}\n${describe(item.data.node)}` },
+        series: [{
+          type: "graph", layout: "none", roam: true, top: 0, bottom: 0, left: 0, right: 0,
+          edgeSymbol: ["none", "arrow"], edgeSymbolSize: 6, symbol: "roundRect",
+          lineStyle: { color: color("dim"), opacity: 0.6, curveness: 0.08 },
+          emphasis: { focus: "adjacency" },
+          label: {
+            show: true, color: color("ink"), fontSize: 11, position: "bottom", width: Math.max(40, step - 8), overflow: "truncate",
+            formatter: (item) => (!item.data.node ? "" : item.data.node.isFolded ? `${shown(item.data.node.path.split("/").pop())}/ +` : shown(item.data.node.path.split("/").slice(-2).join("/"))),
+          },
+          data: [...corners, ...list.map((node) => ({
+            id: node.id, name: node.id, node, x: node.x * step, y: (node.y / high) * height, symbolSize: [node.kind === "scope" ? 34 : 22, 14],
+            itemStyle: { color: tint(node), borderColor: color("dim"), borderWidth: node.isFolded ? 2 : 1 },
+          }))],
+          links: seen.edges.map(([source, target, times]) => ({ source, target, value: times, about: `${shown(source)} → ${shown(target)}`, lineStyle: { width: 1 + Math.log2(times) / 2 } })),
+        }],
+      });
+      if (entry) forget(entry);
+      entry = chart("scope-graph", option, (event) => { if (event.dataType === "node") toggle(event.data.node); });
+      const what = [counted(list.length, "node"), counted(seen.edges.length, "edge")];
+      if (!signature.graph.is_whole) what.push("the graph is larger than what is shown");
+      $("graph-count").textContent = what.join(", ");
+      $("scope-graph").setAttribute("aria-label", `Graph of ${shown(signature.key)}: ${what.join(", ")}. The table below has the same facts.`);
+      const rows = list.sort((a, b) => a.x - b.x || (a.path < b.path ? -1 : 1)).map((node) => [
+        node.isFolded ? element("button", { type: "button", onclick: () => toggle(node) }, `Unfold ${shown(node.path)}`) : shown(node.path),
+        describe(node).replace("\n", ": "), [...node.from.keys()].map((id) => shown(id)).join(", "),
+      ]);
+      $("graph-table").replaceChildren(table([["Node", "name"], ["What", ""], ["Reads from", "name"]], rows));
+    }
+
+    $("graph-of").addEventListener("change", () => { unfoldSome(all[Number($("graph-of").value)].graph); draw(); });
+    $("graph-fold").addEventListener("click", () => { open = new Set(); draw(); });
+    unfoldSome(all[0].graph);
+    draw();
+  }
+
   function drawObjects() {
     const objects = facts.objects;
     if (!objects) return;
@@ -700,6 +863,7 @@
   drawFiles();
   drawUpdates();
   drawSignatures();
+  drawGraph();
   drawObjects();
   drawHead();
 })();
