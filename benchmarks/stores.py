@@ -4,8 +4,8 @@
     python -m benchmarks.stores merge reads        some of it
 
 `reads` and `upload` ask moto in a process of its own, which answers each request after 50 ms. Each figure has its ratio to
-the plain thing next to it, measured in turn: one `cat_file` of the same object, TensorFlow's own merge. Ratios travel between
-machines, absolute numbers do not.
+the plain thing next to it, measured in turn: one `cat_file` of the same object, TensorFlow's own merge. Ratios travel
+between machines, absolute numbers do not.
 """
 
 from __future__ import annotations

@@ -97,7 +97,7 @@ def test_names_are_data_and_never_markup(tmp_path: pathlib.Path) -> None:
     assert HOSTILE in facts["tensors"]["name"]
     assert facts["checkpoints"][0]["path"] == str(named)
     plain = tmp_path / "plain.html"
-    tfsaver.report(write(tmp_path / "m"), plain, durable=False)
+    tfsaver.report(write(tmp_path / "m", plain=np.ones(2)), plain, durable=False)
     found, expected = (Elements(each.read_text("utf-8")) for each in (page, plain))
     # The same elements, whatever the names are.
     assert [tag for tag, _ in found.found] == [tag for tag, _ in expected.found]

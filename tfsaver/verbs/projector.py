@@ -20,6 +20,7 @@ from tfsaver.checkpoint.execution import DryRun
 from tfsaver.checkpoint.report import Report, count
 from tfsaver.errors import AlreadyExistsError, InvalidArgumentError, UnimplementedError
 from tfsaver.lib import file_io
+from tfsaver.lib.storage_options import OpenFileSystem, StorageOptions, takes_storage_options
 from tfsaver.verbs.open_source import Checkpoint, open_source
 
 CONFIG, VECTORS, METADATA = "projector_config.pbtxt", "vectors.tsv", "metadata.tsv"
@@ -66,6 +67,7 @@ class ProjectorReport(Report):
         return {"ok": True, **dataclasses.asdict(self), "files": list(self.files)}
 
 
+@takes_storage_options("checkpoint", "target", "labels")
 def write_projector(
     checkpoint: Checkpoint,
     tensor: str,
@@ -76,6 +78,8 @@ def write_projector(
     dry_run: DryRun = False,
     durable: bool = True,
     trusted: bool = True,
+    storage_options: StorageOptions | None = None,
+    fs: OpenFileSystem | None = None,
 ) -> ProjectorReport:
     """Writes a matrix, such as an embedding, for TensorBoard's projector.
 
@@ -89,6 +93,8 @@ def write_projector(
         dry_run: If true, nothing is written.
         durable: Whether to fsync before returning.
         trusted: If false, a name in a file that leads out of the file's directory is an error.
+        storage_options: For a path in a store: what fsspec makes its file system with. See `StoragePath`.
+        fs: An open fsspec file system for it, in place of `storage_options`.
 
     Raises:
         TensorNotFoundError: There is no such tensor; names the nearest ones.
