@@ -104,7 +104,7 @@ def _parse_commands(document: pathlib.Path) -> int:
         if language == "sh"
         for line in text.replace("\\\n", " ").splitlines()
     ]
-    ours = [re.split(r" (?:&&|\|\|?|>) ", line)[0] for line in commands if line.startswith("tfsaver ")]
+    ours = [re.split(r" (?:&&|\|\|?|>) ", line)[0] for line in commands if line.startswith("tfsaver ") and not line.startswith("tfsaver --")]
     for line in ours:
         _, verb, *arguments = shlex.split(line, comments=True)
         parser = argparse.ArgumentParser(exit_on_error=False)
