@@ -184,38 +184,81 @@ def check(tf: Any, model: Any, optimizer: Any, expected: Mapping[str, np.ndarray
 # ---- Keras 2, as tests/checkpoint/optimizers/recorded/record.py saved it ----
 # Each variable is filled with a number of its own: weights from 100 on, then the step, then the optimizer's variables.
 
-_KERAS_2: dict[str, tuple[Any, tuple[str, ...]]] = {
-    "tf_keras_legacy_sgd_named": (lambda o: o.SGD(0.1, momentum=0.9), ("momentum",)),
-    "tf_keras_adam": (lambda o: o.Adam(), ("momentum", "velocity")),
-    "tf_keras_adamw_named": (lambda o: o.AdamW(), ("momentum", "velocity")),
-    "tf_keras_lion": (lambda o: o.Lion(), ("momentum",)),
+_ADAM = ("momentum", "velocity")
+_RMSPROP = ("velocity", "momentum", "average_gradient")
+# How Keras 3 makes the optimizer, and the slots in the order in which Keras 2 made them: a variable's slots together, or all
+# variables of a slot.
+_KERAS_2: dict[str, tuple[Any, tuple[str, ...], bool]] = {
+    "tf_keras_sgd": (lambda o: o.SGD(momentum=0.9), ("momentum",), True),
+    "tf_keras_adam": (lambda o: o.Adam(), _ADAM, True),
+    "tf_keras_adamw_named": (lambda o: o.AdamW(), _ADAM, True),
+    "tf_keras_lion": (lambda o: o.Lion(), ("momentum",), True),
+    "tf_keras_nadam": (lambda o: o.Nadam(), _ADAM, True),
+    "tf_keras_rmsprop": (lambda o: o.RMSprop(momentum=0.5, centered=True), _RMSPROP, False),
+    "tf_keras_adagrad": (lambda o: o.Adagrad(), ("accumulator",), True),
 }
+# What Keras called the slots before 2.11, which stand under their variables.
+_LEGACY: dict[str, tuple[Any, dict[str, str]]] = {
+    "tf_keras_legacy_sgd_named": (lambda o: o.SGD(0.1, momentum=0.9), {"momentum": "momentum"}),
+    "tf_keras_legacy_nadam": (lambda o: o.Nadam(), {"momentum": "m", "velocity": "v"}),
+    "tf_keras_legacy_adagrad": (lambda o: o.Adagrad(), {"accumulator": "accumulator"}),
+    "tf_keras_legacy_rmsprop": (
+        lambda o: o.RMSprop(momentum=0.5, centered=True),
+        {"velocity": "rms", "momentum": "momentum", "average_gradient": "mg"},
+    ),
+}
+_WORDS = [(layer, word) for layer, both in (("a", _DENSE), ("n", ("gamma", "beta")), ("b", _DENSE)) for word in both]
 
 
-@pytest.mark.parametrize("row", _KERAS_2)
-def test_slots_of_keras_2_are_those_of_keras_3(tf: Any, tmp_path: pathlib.Path, row: str) -> None:
+def restored_from_keras_2(tf: Any, folder: pathlib.Path, row: str, make: Any) -> tuple[Any, dict[str, float]]:
+    """The optimizer, and the number in each of its slots."""
     with tarfile.open(_RECORDED) as packed:
         for name in ("model.ckpt.index", "model.ckpt.data-00000-of-00001"):
             file = packed.extractfile(f"{row}/{name}")
             assert file is not None
-            (tmp_path / name).write_bytes(file.read())
-    make, slots = _KERAS_2[row]
-    keras = tf.keras
-    layers = keras.layers
-    model = keras.Sequential(
+            (folder / name).write_bytes(file.read())
+    layers = tf.keras.layers
+    model = tf.keras.Sequential(
         [layers.Input([4]), layers.Dense(4, name="a"), layers.BatchNormalization(name="n"), layers.Dense(4, name="b")]
     )
-    optimizer = make(keras.optimizers)
-    model.compile(optimizer, "mse")
+    optimizer = make(tf.keras.optimizers)
     optimizer.build(model.trainable_variables)
-    assert tfsaver.restore({"model": model, "optimizer": optimizer}, tmp_path / "model.ckpt").ok
+    # Keras 2 tracked it as a part of the model.
+    model.compile(optimizer, "mse")
+    assert tfsaver.restore({"model": model, "optimizer": optimizer}, folder / "model.ckpt").ok
+    assert [float(np.asarray(variable).ravel()[0]) for variable in model.trainable_variables] == [100 + n for n in range(6)]
+    assert int(optimizer.iterations.numpy()) == 106
     found = {slot_name(variable, model): np.asarray(variable) for variable in optimizer.variables}
-    assert int(found.pop("iteration")) == 106
-    found.pop("learning_rate")
-    words = [f"{layer}_{word}" for layer, both in (("a", _DENSE), ("n", ("gamma", "beta")), ("b", _DENSE)) for word in both]
-    expected = {f"{word}_{slot}": 107 + number for number, (word, slot) in enumerate(itertools.product(words, slots))}
-    assert {name: set(value.ravel().tolist()) for name, value in found.items()} == {
-        name: {float(number)} for name, number in expected.items()
-    }
-    weights = [float(np.asarray(variable).ravel()[0]) for variable in model.trainable_variables]
-    assert weights == [100.0, 101.0, 102.0, 103.0, 104.0, 105.0]
+    # Nadam's product of its momenta has no name.
+    slots = {name: value for name, value in found.items() if name not in ("iteration", "learning_rate", "")}
+    assert all(np.ptp(value) == 0 for value in slots.values())
+    return optimizer, {name: float(value.ravel()[0]) for name, value in slots.items()}
+
+
+@pytest.mark.parametrize("row", _KERAS_2)
+def test_slots_of_keras_2_are_those_of_keras_3(tf: Any, tmp_path: pathlib.Path, row: str) -> None:
+    make, slots, is_together = _KERAS_2[row]
+    optimizer, found = restored_from_keras_2(tf, tmp_path, row, make)
+    pairs = itertools.product(_WORDS, slots)
+    order = list(pairs) if is_together else [(words, slot) for slot in slots for words in _WORDS]
+    assert found == {f"{layer}_{word}_{slot}": 107.0 + n for n, ((layer, word), slot) in enumerate(order)}
+    if "nadam" in row:
+        reader = tf.train.load_checkpoint(str(tmp_path / "model.ckpt"))
+        product = reader.get_tensor("model/optimizer/_u_product/.ATTRIBUTES/VARIABLE_VALUE")
+        assert np.asarray(optimizer._u_product).tobytes() == product.tobytes() and product != 1
+
+
+@pytest.mark.parametrize("row", _LEGACY)
+def test_slots_of_keras_before_2_11_are_those_of_keras_3(tf: Any, tmp_path: pathlib.Path, row: str) -> None:
+    make, slots = _LEGACY[row]
+    optimizer, found = restored_from_keras_2(tf, tmp_path, row, make)
+    reader = tf.train.load_checkpoint(str(tmp_path / "model.ckpt"))
+    expected = {}
+    for layer, word in _WORDS:
+        path = f"model/layer_with_weights-{'anb'.index(layer)}/{word}/.OPTIMIZER_SLOT/model/optimizer"
+        for slot, old in slots.items():
+            expected[f"{layer}_{word}_{slot}"] = float(reader.get_tensor(f"{path}/{old}/.ATTRIBUTES/VARIABLE_VALUE").flat[0])
+    assert found == expected and len(set(found.values())) == len(found)
+    if "nadam" in row:
+        [key] = [key for key in reader.get_variable_to_shape_map() if "/momentum_cache/" in key]
+        assert np.asarray(optimizer._u_product).tobytes() == reader.get_tensor(key).tobytes()

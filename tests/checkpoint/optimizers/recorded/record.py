@@ -331,6 +331,19 @@ def tensorflow_2():
                 "tf_keras_legacy_sgd_named": (tf_keras, lambda o: o.legacy.SGD(0.1, momentum=0.9, name="g")),
                 "tf_keras_legacy_ftrl": (tf_keras, lambda o: o.legacy.Ftrl()),
                 "tf_keras_lion": (tf_keras, lambda o: o.Lion()),
+                "tf_keras_sgd": (tf_keras, lambda o: o.SGD(momentum=0.9)),
+                "tf_keras_rmsprop": (tf_keras, lambda o: o.RMSprop(momentum=0.5, centered=True)),
+                "tf_keras_adagrad": (tf_keras, lambda o: o.Adagrad()),
+                "tf_keras_nadam": (tf_keras, lambda o: o.Nadam()),
+                "tf_keras_adafactor": (tf_keras, lambda o: o.Adafactor()),
+                "tf_keras_loss_scale": (tf_keras, lambda o: tf_keras.mixed_precision.LossScaleOptimizer(o.Adam())),
+                "tf_keras_legacy_rmsprop": (tf_keras, lambda o: o.legacy.RMSprop(momentum=0.5, centered=True)),
+                "tf_keras_legacy_adagrad": (tf_keras, lambda o: o.legacy.Adagrad()),
+                "tf_keras_legacy_nadam": (tf_keras, lambda o: o.legacy.Nadam()),
+                "tf_keras_legacy_loss_scale": (
+                    tf_keras,
+                    lambda o: tf_keras.mixed_precision.LossScaleOptimizer(o.legacy.Adam()),
+                ),
             }
         )
     for row, (library, make) in rows.items():
