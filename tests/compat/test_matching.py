@@ -10,7 +10,7 @@ import pytest
 
 from tfsaver import load_checkpoint, save_checkpoint
 from tfsaver.compat import _matching
-from tfsaver.compat._variables import to_bindings
+from tfsaver.compat._var_list import resolve
 from tfsaver.errors import InvalidArgumentError, NotFoundError
 
 TENSORS = {"kernel": np.ones((3, 4), np.float32), "bias": np.zeros(4, np.float32), "step": np.int64(9)}
@@ -28,7 +28,7 @@ def variables(tf: Any, graph: Any) -> dict[str, Any]:
 
 def match(variables: dict[str, Any], tensors: dict[str, Any], directory: pathlib.Path) -> list[_matching.Match]:
     with load_checkpoint(save_checkpoint(tensors, directory / "model")) as reader:
-        matches, report = _matching.match(to_bindings(variables), reader)
+        matches, report = _matching.match(resolve(variables).bindings, reader)
     _matching.raise_unless_ok(report)
     return matches
 

@@ -12,7 +12,7 @@ import pytest
 from tests.compat.scenario import Recorded, Scenario
 from tfsaver import load_checkpoint
 from tfsaver.compat._restore import compare_variables, restore_variables
-from tfsaver.compat._variables import to_bindings
+from tfsaver.compat._var_list import resolve
 from tfsaver.compat.v1.train import Saver
 
 Compare = Callable[..., Recorded]
@@ -138,7 +138,7 @@ def test_what_is_found_is_restored_when_the_rest_may_be_missing(tf: Any, tmp_pat
     there, missing = tf.Variable([1.0], name="there"), tf.Variable([5.0], name="missing")
     path = tf.train.Checkpoint(a=there, gone=tf.Variable(3.0, name="gone")).write(str(tmp_path / "objects"))
     there.assign([0.0])
-    bindings = to_bindings([there, missing])
+    bindings = resolve([there, missing]).bindings
     report = compare_variables(bindings, path)
     assert there.numpy().tolist() == [0.0]
     assert str(report) == str(restore_variables(None, bindings, path, strict=False))

@@ -15,7 +15,7 @@ import pytest
 
 from tests.compat.scenario import Recorded, Scenario
 from tfsaver import load_checkpoint, save_checkpoint
-from tfsaver.compat._variables import to_bindings
+from tfsaver.compat._var_list import resolve
 from tfsaver.compat.v1.train import Saver
 from tfsaver.errors import InvalidArgumentError, UnimplementedError
 
@@ -494,8 +494,8 @@ def test_two_saveables_of_one_name_are_refused(tf: Any, graph: Any) -> None:
     specs = [saveable_object.SaveSpec(variable.value(), "", "x") for variable in variables]
     one, other = (saveable_object.SaveableObject(spec.tensor.op, [spec], "same") for spec in specs)
     with pytest.raises(InvalidArgumentError, match="At least two variables have the same name: same"):
-        to_bindings([one, other])
-    assert len(to_bindings([one, one])) == 1
+        resolve([one, other])
+    assert len(resolve([one, one]).bindings) == 1
 
 
 def test_second_saver_of_a_table_adds_no_node_even_to_a_finalized_graph(

@@ -10,7 +10,7 @@ import pytest
 
 from tfsaver import load_checkpoint, schemas
 from tfsaver.compat import _runtime, _storage
-from tfsaver.compat._saver_nodes import find_variables
+from tfsaver.compat._saver_graph import find_variables
 from tfsaver.compat.v1.train import Saver
 
 V1, V2 = schemas.SaverDef.V1, schemas.SaverDef.V2

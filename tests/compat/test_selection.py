@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tfsaver.checkpoint.selection import Selection
-from tfsaver.compat._selection import select_saveables
+from tfsaver.compat._var_list import resolve
 from tfsaver.compat.v1.saver import Saver
 from tfsaver.errors import InvalidArgumentError
 
@@ -27,7 +27,7 @@ def model(tf: Any, graph: Any) -> Any:
 
 
 def test_optimizer_is_left_out(model: Any) -> None:
-    kept, report = select_saveables(model, Selection(without_optimizer=True))
+    kept, _, report = resolve(model, Selection(without_optimizer=True))
     assert sorted(kept) == ["dense/bias", "dense/kernel", "dense/mean", "global_step"]
     assert report.kept == tuple(sorted(kept))
     assert (report.num_bytes_kept, report.num_parameters_kept) == (4 * (12 + 2 + 2) + 8, 17)
@@ -36,44 +36,44 @@ def test_optimizer_is_left_out(model: Any) -> None:
 
 
 def test_trained_variables(model: Any) -> None:
-    kept, report = select_saveables(model, Selection(trainable_only=True))
+    kept, _, report = resolve(model, Selection(trainable_only=True))
     assert sorted(kept) == ["dense/bias", "dense/kernel"]
     assert report.left_out["global_step"] == "not trainable"
 
 
 def test_collection(model: Any) -> None:
-    kept, _ = select_saveables(model, Selection(collection="moving"))
+    kept, _, _ = resolve(model, Selection(collection="moving"))
     assert list(kept) == ["dense/mean"]
 
 
 def test_names_are_those_of_the_checkpoint(model: Any) -> None:
     renamed = {f"v{number}": variable for number, variable in enumerate(model) if "part_" not in variable.name}
-    kept, _ = select_saveables(renamed, Selection(include="^v[34]$"))
+    kept, _, _ = resolve(renamed, Selection(include="^v[34]$"))
     assert sorted(kept) == ["v3", "v4"]
 
 
 def test_what_is_kept_is_a_var_list(model: Any) -> None:
-    kept, _ = select_saveables(model, Selection(without_optimizer=True))
-    again, report = select_saveables(kept, Selection(include="kernel"))
+    kept, _, _ = resolve(model, Selection(without_optimizer=True))
+    again, _, report = resolve(kept, Selection(include="kernel"))
     assert list(again) == ["dense/kernel"] == list(report.kept)
 
 
 def test_variable_of_unknown_shape_has_no_bytes(tf: Any, graph: Any) -> None:
     v1 = tf.compat.v1
     unknown = v1.Variable(v1.placeholder(tf.float32), validate_shape=False, name="v", use_resource=False)
-    _, report = select_saveables([unknown], Selection(include="v"))
+    _, _, report = resolve([unknown], Selection(include="v"))
     assert (report.kept, report.num_bytes_kept) == (("v",), 0)
 
 
 def test_eager_variables_know_whether_they_are_trained(tf: Any) -> None:
     trained, fixed = tf.Variable(np.float32([1, 2]), name="a"), tf.Variable(1.0, name="b", trainable=False)
-    kept, report = select_saveables([trained, fixed], Selection(trainable_only=True))
+    kept, _, report = resolve([trained, fixed], Selection(trainable_only=True))
     assert list(kept) == ["a"] and report.num_bytes_kept == 8
 
 
 def test_nothing_left_is_an_error(model: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="keeps none of"):
-        select_saveables(model, Selection(collection="no such collection"))
+        resolve(model, Selection(collection="no such collection"))
 
 
 def test_saver_takes_a_pattern_for_a_selection(model: Any) -> None:

@@ -25,7 +25,7 @@ def test_importing_everything_imports_no_tensorflow() -> None:
     program = """
 import sys
 import tfsaver.compat.v1.train
-from tfsaver.compat import _errors, _variables
+from tfsaver.compat import _errors, _var_list
 import tfsaver
 tfsaver.Saver
 print("tensorflow" in sys.modules)

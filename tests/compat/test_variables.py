@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.compat.scenario import Recorded, Scenario
-from tfsaver.compat._variables import to_bindings
+from tfsaver.compat._var_list import resolve
 from tfsaver.compat.v1.train import Saver
 from tfsaver.errors import InvalidArgumentError, UnimplementedError
 
@@ -142,7 +142,7 @@ def test_eager_variables_are_named_as_in_tensorflow(compare: Compare) -> None:
 def test_empty_name_is_an_error_where_tensorflow_ends_the_process(tf: Any, graph: Any) -> None:
     variable = tf.compat.v1.Variable(1.0)
     with pytest.raises(InvalidArgumentError, match="empty"):
-        to_bindings({"": variable})
+        resolve({"": variable})
 
 
 def test_eager_variable_in_a_graph_and_graph_variable_outside_are_errors(tf: Any) -> None:
@@ -150,9 +150,9 @@ def test_eager_variable_in_a_graph_and_graph_variable_outside_are_errors(tf: Any
     with tf.Graph().as_default():
         inside = tf.compat.v1.Variable(1.0)
         with pytest.raises(UnimplementedError, match=r"Attempting to capture an EagerTensor .* is an eager variable"):
-            to_bindings([eager])
+            resolve([eager])
     with pytest.raises(InvalidArgumentError, match="while that graph is the default"):
-        to_bindings([inside])
+        resolve([inside])
 
 
 def test_variable_is_found_by_its_handle(tf: Any, graph: Any, session: Any, tmp_path: pathlib.Path) -> None:
@@ -176,6 +176,6 @@ def test_looking_variables_up_adds_no_node(tf: Any, graph: Any) -> None:
     variables = [v1.get_variable("a", [2]), v1.get_variable("b", [4], partitioner=v1.fixed_size_partitioner(2))]
     before = graph.as_graph_def().SerializeToString(deterministic=True)
     graph.finalize()
-    bindings = to_bindings(variables)
+    bindings = resolve(variables).bindings
     assert [(each.name, str(each.tensor_slice)) for each in bindings] == [("a", "None"), ("b", "0,2"), ("b", "2,2")]
     assert graph.as_graph_def().SerializeToString(deterministic=True) == before

@@ -25,12 +25,10 @@ from tfsaver.compat import _saver_graph, _tensorflow
 from tfsaver.compat._kept_checkpoints import KeptCheckpoints
 from tfsaver.compat._meta_graph import export_meta_graph
 from tfsaver.compat._restore_options import RestoreOptions, Scope
-from tfsaver.compat._saver_nodes import SaverVariables
-from tfsaver.compat._selection import select_saveables
+from tfsaver.compat._saver_graph import SaverVariables
 from tfsaver.compat._shards import shards_of
 from tfsaver.compat._storage import Storage
-from tfsaver.compat._var_list import default_var_list, name_saveables
-from tfsaver.compat._variables import to_bindings
+from tfsaver.compat._var_list import default_var_list, resolve
 from tfsaver.errors import InvalidArgumentError
 
 
@@ -163,11 +161,7 @@ class BuiltSaver(KeptCheckpoints):
         """What is saved, by name: as TensorFlow's builder takes it, and as bindings."""
         if self._var_list is None:
             self._var_list = default_var_list()
-        if self._select is None:
-            named = name_saveables(self._var_list)
-        else:
-            named, self.selection_report = select_saveables(self._var_list, self._select)
-        bindings = to_bindings(named)
+        named, bindings, self.selection_report = resolve(self._var_list, self._select)
         self._is_empty = not bindings
         if self._is_empty and not self._allow_empty:
             raise InvalidArgumentError("No variables to save")

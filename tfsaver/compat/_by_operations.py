@@ -25,7 +25,7 @@ from tfsaver.compat._binding import GraphVariable
 from tfsaver.compat._errors import tensorflow_errors
 from tfsaver.compat._paths import parent_directory
 from tfsaver.compat._restore import compare_variables
-from tfsaver.compat._saver_nodes import SaverVariables, restores_at_once
+from tfsaver.compat._saver_graph import SaverVariables, restores_at_once
 from tfsaver.lib import file_identity, file_io
 from tfsaver.lib.file_identity import FileIdentity
 from tfsaver.lib.free_space import check_free_space

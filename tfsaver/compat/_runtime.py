@@ -18,7 +18,7 @@ from typing import Any
 
 from tfsaver.compat import _tensorflow
 from tfsaver.compat._paths import missing_parent
-from tfsaver.compat._saver_nodes import SaverVariables
+from tfsaver.compat._saver_graph import SaverVariables
 from tfsaver.compat._shards import device_of
 
 _WHY = (

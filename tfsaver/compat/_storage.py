@@ -19,14 +19,14 @@ import numpy as np
 from tfsaver.checkpoint.checkpoint_files import identifying_files
 from tfsaver.checkpoint.match_report import MatchReport
 from tfsaver.checkpoint.selection import as_selection
-from tfsaver.compat import _matching, _paths, _runtime, _saver_nodes, _session_target
+from tfsaver.compat import _matching, _paths, _runtime, _saver_graph, _session_target
 from tfsaver.compat._binding import Binding, GraphVariable
 from tfsaver.compat._by_operations import ByOperations
 from tfsaver.compat._errors import tensorflow_errors
 from tfsaver.compat._restore import compare_variables, restore_variables
 from tfsaver.compat._restore_options import RestoreOptions
 from tfsaver.compat._save import Casting, begin_save, found_as, save_variables
-from tfsaver.compat._saver_nodes import SaverVariables
+from tfsaver.compat._saver_graph import SaverVariables
 from tfsaver.compat._shards import balanced
 from tfsaver.errors import InvalidArgumentError, RestoreError, SaverError, UnimplementedError
 from tfsaver.framework.dtypes import DType
@@ -253,7 +253,7 @@ class Storage:
             return None
         with self._lock:
             if graph not in self._found:
-                self._found[graph] = _saver_nodes.find_variables(graph, self._saver_def)
+                self._found[graph] = _saver_graph.find_variables(graph, self._saver_def)
             return self._found[graph]
 
 

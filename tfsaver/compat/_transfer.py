@@ -6,22 +6,29 @@
 One run per variable would be slow where there are thousands, one run for all would hold every value twice. A session keeps
 what it prepared for each set of fetches and feeds; batches depend on the bindings alone, so that saving a second time
 prepares nothing anew.
+
+``session.run`` looks up each of its fetches and feeds in the graph, compares their types and shapes, and makes a key of all
+their names before it does any work: for thousands of variables that takes longer than moving their values. So a session is
+told of a run once and then called with values alone. What it was told is kept with the session, as it keeps what it prepared
+for `run`. Sessions that cannot do that, wrappers among them, run as always. So does a call that fails: then the error is the
+one that programs know, with the operation that it is about.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from tfsaver.compat import _prepared_runs
+from tfsaver.compat import _tensorflow
 from tfsaver.compat._binding import Binding, EagerVariable, GraphVariable
 from tfsaver.compat._saveables import Saveable, SavedTensor
 
 Array: TypeAlias = "np.ndarray[Any, Any]"
+_Key: TypeAlias = "tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]"
 
 BATCH_SIZE = 64 << 20
 # What is no copy takes no memory, and each batch that a session sees for the first time takes it long to prepare.
@@ -31,6 +38,12 @@ _logger = logging.getLogger(__name__)
 
 # A string's size is known only once it is there; this is a guess for the grouping into batches.
 _STRING_SIZE = 64
+
+# Where a session keeps its prepared runs. In the session itself: what it prepares refers to it, and would keep it alive
+# anywhere else.
+_ATTRIBUTE = "_tfsaver_prepared_runs"
+# Each holds an executor: as many as a program with a handful of savers needs.
+_MAX_KEPT = 256
 
 
 def fetch(session: Any, bindings: Sequence[Binding]) -> Iterator[tuple[Binding, Array]]:
@@ -42,7 +55,7 @@ def fetch(session: Any, bindings: Sequence[Binding]) -> Iterator[tuple[Binding, 
         session: Where graph variables have their values; None when all are eager ones.
         bindings: Variables of one graph, or eager ones.
     """
-    limit = PREPARED_BATCH_SIZE if session is not None and _prepared_runs.are_prepared_by(session) else BATCH_SIZE
+    limit = PREPARED_BATCH_SIZE if session is not None and are_prepared_by(session) else BATCH_SIZE
     for batch in _batches(bindings, limit):
         values = _run(session, batch)
         values.reverse()
@@ -94,13 +107,13 @@ def assign(session: Any, values: Iterable[tuple[Binding, Array]], *, batch_size:
             continue
         assignment = variable.assignment(value.shape)
         if operations and (assignment.value_name in feeds or size + value.nbytes > limit):
-            _prepared_runs.run(session, operations, feeds)
+            run_operations(session, operations, feeds)
             operations, feeds, size = [], {}, 0
         operations.append(assignment.operation)
         feeds[assignment.value_name] = value
         size += value.nbytes
     if operations:
-        _prepared_runs.run(session, operations, feeds)
+        run_operations(session, operations, feeds)
 
 
 def prepare_assign(session: Any, shapes: Iterable[tuple[Binding, Sequence[int]]]) -> None:
@@ -112,19 +125,19 @@ def prepare_assign(session: Any, shapes: Iterable[tuple[Binding, Sequence[int]]]
             continue
         assignment = binding.variable.assignment(shape)
         if assignment.value_name in feeds:
-            _prepared_runs.prepare(session, operations, list(feeds))
+            prepare_operations(session, operations, list(feeds))
             operations, feeds = [], {}
         operations.append(assignment.operation)
         feeds[assignment.value_name] = None
     if operations:
-        _prepared_runs.prepare(session, operations, list(feeds))
+        prepare_operations(session, operations, list(feeds))
 
 
 def _run(session: Any, batch: Sequence[Binding]) -> list[Any]:
     variables: list[Any] = [binding.variable for binding in batch]
     if session is None:
         return [variable.read() for variable in variables]
-    return _prepared_runs.fetch(session, [variable.tensor for variable in variables])
+    return run_fetches(session, [variable.tensor for variable in variables])
 
 
 def _batches(bindings: Sequence[Binding], limit: int) -> Iterator[list[Binding]]:
@@ -147,3 +160,68 @@ def expected_size(binding: Binding) -> int:
     if shape is None or None in shape:
         return BATCH_SIZE
     return math.prod(size for size in shape if size is not None) * (binding.dtype.size or _STRING_SIZE)
+
+
+def are_prepared_by(session: Any) -> bool:
+    """Whether a session prepares runs. A class that has another `run` has it for a reason."""
+    if not _tensorflow.is_imported() or getattr(type(session), "run", None) is not _tensorflow.BaseSession.run:
+        return False
+    return hasattr(session, "_make_callable_from_options")
+
+
+def run_fetches(session: Any, tensors: Sequence[Any]) -> list[Any]:
+    """The values of tensors, in their order; of a session that prepares runs, in the tensors' own memory."""
+    call = _prepared(session, tensors, (), ())
+    if call is not None:
+        try:
+            return list(call())
+        except _tensorflow.tf.errors.OpError:
+            pass
+    return list(session.run(list(tensors)))
+
+
+def run_operations(session: Any, operations: Sequence[Any], feeds: Mapping[str, Array]) -> None:
+    """Runs operations with values in the place of tensors.
+
+    Args:
+        session: The session.
+        operations: What to run.
+        feeds: Values by the names of the tensors in whose place they come.
+    """
+    call = _prepared(session, (), tuple(feeds), operations)
+    if call is not None:
+        try:
+            call(*feeds.values())
+            return
+        except _tensorflow.tf.errors.OpError:
+            pass
+    session.run(list(operations), dict(feeds))
+
+
+def prepare_operations(session: Any, operations: Sequence[Any], feeds: Sequence[str]) -> None:
+    """Prepares what `run_operations` will do, which takes long in a large graph, before the values are there."""
+    _prepared(session, (), tuple(feeds), operations)
+
+
+def _prepared(
+    session: Any, fetches: Sequence[Any], feeds: tuple[str, ...], targets: Sequence[Any]
+) -> Callable[..., Sequence[Any]] | None:
+    """The prepared call; None where the session does not prepare any."""
+    if not are_prepared_by(session):
+        return None
+    kept: dict[_Key, Any] = session.__dict__.setdefault(_ATTRIBUTE, {})
+    key = (tuple(tensor.name for tensor in fetches), feeds, tuple(operation.name for operation in targets))
+    call = kept.get(key)
+    if call is None:
+        options = _tensorflow.CallableOptions()
+        for names, given in zip((options.fetch, options.feed, options.target), key, strict=True):
+            names.extend(given)
+        try:
+            call = session._make_callable_from_options(options)
+        except (_tensorflow.tf.errors.OpError, RuntimeError):
+            return None
+        while len(kept) >= _MAX_KEPT:
+            kept.pop(next(iter(kept)))
+        kept[key] = call
+    result: Callable[..., Sequence[Any]] = call
+    return result

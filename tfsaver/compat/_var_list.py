@@ -1,4 +1,4 @@
-"""A `var_list`, in all its forms, as one: what is saved, by name.
+"""A `var_list`, in all its forms, resolved once: what is saved, by name, and how each value is read and assigned.
 
     None                    the graph's global variables            named by their operation: `scope/v`, never `scope/v:0`
                             and its saveable objects
@@ -21,12 +21,37 @@ texts that callers look for.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
+from tfsaver.checkpoint.selection import Selectable, Selection, SelectionReport
 from tfsaver.compat import _saveables, _tensorflow
-from tfsaver.compat._binding import graph_variable, is_eager
-from tfsaver.errors import InvalidArgumentError
+from tfsaver.compat._binding import Binding, EagerVariable, GraphVariable, graph_variable, is_eager
+from tfsaver.errors import InvalidArgumentError, UnimplementedError
+from tfsaver.framework.tensor_slice import TensorSlice
+
+
+class Resolved(NamedTuple):
+    """What a Saver saves.
+
+    Attributes:
+        named: Variables, lists of slices and SaveableObjects by name, sorted: a `var_list` that TensorFlow's builder takes.
+        bindings: The same as bindings, sorted by name; the parts of a partitioned variable in their own order.
+        selection_report: What a selection keeps and leaves out; None without one.
+    """
+
+    named: dict[str, Any]
+    bindings: list[Binding]
+    selection_report: SelectionReport | None
+
+
+class _Part(NamedTuple):
+    """A part of an entry: what it is called, what no other part may be, how its tensors are read and assigned."""
+
+    label: str
+    identity: Any
+    bindings: list[Binding]
 
 
 def default_var_list() -> list[Any]:
@@ -37,7 +62,7 @@ def default_var_list() -> list[Any]:
 
 
 def name_saveables(var_list: Any) -> dict[str, Any]:
-    """A `var_list` as a dict that both `_variables.to_bindings` and TensorFlow's builder take, meaning the same in both.
+    """A `var_list` as a dict that both `resolve` and TensorFlow's builder take, meaning the same in both.
 
     A builder's ``_build_internal(names_to_saveables=...)``, given this, makes the nodes that it makes of the `var_list`
     itself, and the bindings of objects that are no variables learn from it how such an object is restored.
@@ -55,7 +80,54 @@ def name_saveables(var_list: Any) -> dict[str, Any]:
         for saved_as, value in _expanded(name, given[name]):
             if named.setdefault(saved_as, value) is not value:
                 raise InvalidArgumentError(_same_name(saved_as))
-    return named
+    return dict(sorted(named.items()))
+
+
+def resolve(var_list: Any, selection: Selection | None = None) -> Resolved:
+    """What a Saver of a `var_list` saves.
+
+    Args:
+        var_list: In any of its forms.
+        selection: Which of it is saved at all; None for all.
+
+    Raises:
+        TypeError: Neither list, tuple, set nor dict; a key that is no string; a value that is no variable.
+        InvalidArgumentError: One name for two variables, one variable under two names, an empty name, parts that do not
+            belong together, an object with nothing to save; or as for `Selection.select`.
+        UnimplementedError: An eager variable in a graph.
+    """
+    named = name_saveables(var_list)
+    entries = {name: list(_bind(name, value)) for name, value in named.items()}
+    report = None
+    if selection is not None:
+        report = _select([binding for parts in entries.values() for part in parts for binding in part.bindings], selection)
+        kept = frozenset(report.kept)
+        # An entry of several tensors, such as a table, stays whole when any of them is kept.
+        named = {
+            name: value
+            for name, value in named.items()
+            if any(binding.name in kept for part in entries[name] for binding in part.bindings)
+        }
+    bindings: list[Binding] = []
+    seen: set[Any] = set()
+    for part in (part for name in named for part in entries[name]):
+        if part.identity in seen:
+            raise InvalidArgumentError(f"The same saveable will be restored with two names: {part.label}")
+        seen.add(part.identity)
+        bindings += part.bindings
+    return Resolved(named, bindings, report)
+
+
+def _select(bindings: Iterable[Binding], selection: Selection) -> SelectionReport:
+    """What a selection keeps. What a checkpoint's names cannot say, the graph says: what is trained, what is collected."""
+    tensors: dict[str, list[Binding]] = {}
+    for binding in bindings:
+        tensors.setdefault(binding.name, []).append(binding)
+    return selection.select(
+        {name: _selectable(parts) for name, parts in tensors.items()},
+        trainable=_trainable(tensors) if selection.trainable_only else None,
+        in_collection=None if selection.collection is None else _in_collection(tensors, selection.collection),
+    )
 
 
 def _checked_key(name: Any) -> str:
@@ -191,3 +263,113 @@ def _is_saved_by_itself(item: Any) -> bool:
 def _graph() -> Any:
     tf = _tensorflow.tf
     return None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
+
+
+def _bind(name: str, value: Any) -> Iterator[_Part]:
+    """The parts of an entry, as the mode that the program is in now reads and assigns them."""
+    if isinstance(value, (list, tuple, _tensorflow.PartitionedVariable)):
+        yield from _bind_parts(name, value)
+    elif saveable := _saveables.saveable_of(value):
+        yield _Part(saveable.label, saveable.identity, saveable.bindings())
+    elif value is None:
+        raise InvalidArgumentError(f"None values not supported. {name!r} has none")
+    else:
+        variable = _target(name, value)
+        yield _Part(name, (_identity(variable), None), [Binding(name, variable)])
+
+
+def _target(name: str, value: Any) -> GraphVariable | EagerVariable:
+    """How a value is read and assigned, in the mode that the program is in now."""
+    eager_mode = _tensorflow.tf.executing_eagerly()
+    if is_eager(value):
+        if eager_mode:
+            return EagerVariable(value)
+        raise UnimplementedError(
+            f"Attempting to capture an EagerTensor without building a function. {name!r} is an eager variable, which cannot "
+            "be saved from a graph: make the Saver outside of it"
+        )
+    if eager_mode:
+        raise InvalidArgumentError(
+            f"Can only save/restore ResourceVariables when executing eagerly, got type: {type(value)} for {name!r}. "
+            "Make the Saver of a graph's variables while that graph is the default one"
+        )
+    target = graph_variable(value)
+    if target is None:
+        raise TypeError(
+            f"names_to_saveables must be a dict mapping string names to Tensors/Variables. Not a variable: {value!r}"
+        )
+    return target
+
+
+def _bind_parts(name: str, parts: Iterable[Any]) -> Iterator[_Part]:
+    full_name = None
+    is_empty = True
+    for part in parts:
+        is_empty = False
+        if saveable := _saveables.saveable_of(part):
+            yield _Part(saveable.label, saveable.identity, saveable.bindings())
+            continue
+        info = getattr(part, "_save_slice_info", None)
+        if not isinstance(part, _tensorflow.tf.Variable):
+            raise InvalidArgumentError(f"Slices must all be Variables: {part}")
+        if info is None:
+            raise InvalidArgumentError(f"Slices must all be slices: {part}")
+        if full_name is None:
+            full_name = info.full_name
+        if info.full_name != full_name:
+            raise InvalidArgumentError(f"Slices must all be from the same tensor: {full_name} != {info.full_name}")
+        tensor_slice = TensorSlice(tuple(zip(map(int, info.var_offset), map(int, info.var_shape), strict=True)))
+        variable = _target(name, part)
+        binding = Binding(name, variable, tuple(map(int, info.full_shape)), tensor_slice)
+        yield _Part(name, (_identity(variable), tensor_slice), [binding])
+    if is_empty:
+        raise InvalidArgumentError(f"{name!r} stands for an empty list of slices: there are no variables to save under it")
+
+
+def _identity(variable: GraphVariable | EagerVariable) -> Any:
+    # As in TensorFlow, for which two tensors that read one variable are two things.
+    return variable.tensor.name if isinstance(variable, GraphVariable) else id(variable.variable)
+
+
+def _selectable(parts: Iterable[Binding]) -> Selectable:
+    """The whole tensor that one binding, or the bindings of all its parts, are written to."""
+    binding = next(iter(parts))
+    shape = binding.variable.shape if binding.full_shape is None else binding.full_shape
+    if shape is None or None in shape:
+        return Selectable(None, 0)
+    known = tuple(size for size in shape if size is not None)
+    size = binding.dtype.size if binding.dtype.has_fixed_size else None
+    return Selectable(known, 0 if size is None else size * math.prod(known), binding.dtype.name)
+
+
+def _trainable(tensors: Mapping[str, list[Binding]]) -> set[str]:
+    """The tensors of variables that are trained."""
+    trained = _in_collection(tensors, "trainable_variables")
+    for name, parts in tensors.items():
+        eager = [part.variable.variable for part in parts if isinstance(part.variable, EagerVariable)]
+        if any(variable.trainable for variable in eager):
+            trained.add(name)
+    return trained
+
+
+def _in_collection(tensors: Mapping[str, list[Binding]], key: str) -> set[str]:
+    """The tensors of variables that are in a collection of their graph."""
+    found = set()
+    members: dict[int, set[str]] = {}
+    for name, parts in tensors.items():
+        for variable in (part.variable for part in parts):
+            if not isinstance(variable, GraphVariable):
+                continue
+            graph = variable.operation.graph
+            if id(graph) not in members:
+                members[id(graph)] = {op.name for op in _operations(graph.get_collection(key))}
+            if variable.operation.name in members[id(graph)]:
+                found.add(name)
+    return found
+
+
+def _operations(items: Iterable[Any]) -> Iterable[Any]:
+    """The operations behind the variables of a collection; what is no variable has none."""
+    for item in items:
+        parts = list(item) if isinstance(item, _tensorflow.PartitionedVariable) else [item]
+        yield from (part.op for part in parts if hasattr(part, "op"))

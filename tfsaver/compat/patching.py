@@ -37,7 +37,6 @@ from tfsaver.checkpoint.execution import DryRun
 from tfsaver.checkpoint.names.name_map import NameMapLike
 from tfsaver.checkpoint.selection import Select
 from tfsaver.compat import _restart, _tensorflow
-from tfsaver.compat._chosen_checkpoint import chosen_state, verifying_managers
 from tfsaver.compat._restore_options import RestoreOptions, Scope, begin_patch, end_patch
 from tfsaver.compat.v1 import train
 from tfsaver.errors import InvalidArgumentError
@@ -270,13 +269,13 @@ def _choices() -> list[_Replacement]:
 
     @functools.wraps(theirs)
     def get_checkpoint_state(checkpoint_dir: Any, latest_filename: Any = None) -> Any:
-        return chosen_state(theirs, checkpoint_dir, latest_filename)
+        return _restart.chosen_state(theirs, checkpoint_dir, latest_filename)
 
     @functools.wraps(train.latest_checkpoint)
     def latest_checkpoint(checkpoint_dir: Any, latest_filename: Any = None, **options: Any) -> str | None:
         if options:
             return train.latest_checkpoint(checkpoint_dir, latest_filename, **options)
-        state = chosen_state(theirs, checkpoint_dir, latest_filename)
+        state = _restart.chosen_state(theirs, checkpoint_dir, latest_filename)
         return None if state is None else str(state.model_checkpoint_path)
 
     return [
@@ -294,7 +293,7 @@ class _FallBack:
 
     def start(self) -> None:
         if self._state.depth == 0:
-            self._managers.enter_context(verifying_managers())
+            self._managers.enter_context(_restart.verifying_managers())
         self._state.start()
         _restart.fall_back(1)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tfsaver import load_checkpoint
-from tfsaver.compat._saver_nodes import SaverVariables, find_variables
+from tfsaver.compat._saver_graph import SaverVariables, find_variables
 from tfsaver.compat.v1 import train
 from tfsaver.errors import CheckpointNotFoundError
 
