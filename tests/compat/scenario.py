@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import pytest
 
-from tfsaver.compat import _retention
+from tfsaver.compat import _history
 from tfsaver.compat.v1 import train
 
 Recorded: TypeAlias = "list[tuple[Any, ...]]"
@@ -100,7 +100,7 @@ class Scenario:
         from tensorflow.python.training import saver
 
         self._patch.setattr(saver, "time", clock)
-        self._patch.setattr(_retention, "time", clock)
+        self._patch.setattr(_history, "time", clock)
         return clock
 
     def call(self, function: Callable[..., Any], *arguments: Any, fragment: str | None = None, **options: Any) -> Any:

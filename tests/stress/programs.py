@@ -22,12 +22,12 @@ import numpy as np
 from tfsaver import latest_checkpoint, load_checkpoint, save_checkpoint
 from tfsaver.checkpoint.retention import Retention
 from tfsaver.checkpoint.verify import verify_checkpoint
-from tfsaver.compat._kept_checkpoints import KeptCheckpoints
+from tfsaver.compat._history import CountedHistory, History, LedgerHistory, enter
+from tfsaver.compat._options import SaveOptions
 from tfsaver.errors import CheckpointNotFoundError, CheckpointReplacedError, DataLossError
 
 # Of different sizes, so that two of different saves never fit together by chance.
 SIZES = {"a": 1, "b": 3000, "c": 20_000, "d": 17}
-VERSION = 2
 
 
 class MixtureError(Exception):
@@ -58,21 +58,15 @@ def write_directory(
     directory: str, name: str, first: int, count: int, max_to_keep: int, has_policy: bool = False
 ) -> list[int]:
     """Saves to one prefix after the other, with a state file and retention: what a Saver does around its variables."""
-    kept = KeptCheckpoints(max_to_keep, 0, Retention(last=max_to_keep) if has_policy else None, durable=False)
+    history: History = CountedHistory(max_to_keep, 0)
+    if has_policy:
+        history = LedgerHistory(Retention(last=max_to_keep), durable=False)
     # The hours of a Saver are far in the future.
-    kept._retention.next_checkpoint_time = float("inf")
+    history.next_checkpoint_time = float("inf")
     for number in range(first, first + count):
         prefix = os.path.join(directory, f"{name}-{number}")
         save_checkpoint(values_of(number), prefix, durable=False)
-        kept._write_state(
-            prefix,
-            prefix,
-            "checkpoint",
-            save_relative_paths=False,
-            version=VERSION,
-            meta_graph_suffix="meta",
-            metric=None,
-        )
+        enter(history, prefix, directory, SaveOptions(durable=False))
     return list(range(first, first + count))
 
 

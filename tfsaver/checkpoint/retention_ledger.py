@@ -22,7 +22,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from tfsaver import schemas
@@ -201,28 +201,9 @@ class RetentionLedger:
         began = page.series.get(self._series, {}).get("began", mine[0].time if mine else 0.0)
         kept = self.retention.keeps(mine, began)
         removable = [entry for entry, stays in zip(mine, kept, strict=True) if not stays]
-        pinned = self._pinned_elsewhere() if removable else set()
+        # A pin is meant for the checkpoint, whichever state file lists it.
+        pinned = pinned_in(self.directory, but=self.latest_filename) if removable else set()
         return [entry for entry in removable if entry.name not in pinned]
-
-    def _pinned_elsewhere(self) -> set[str]:
-        """The names that are pinned in the ledgers of the directory's other state files.
-
-        A pin is meant for the checkpoint, whichever state file lists it.
-
-        A ledger that cannot be read is its own Savers' to put aside.
-        """
-        pinned: set[str] = set()
-        for name in file_io.list_directory(self.directory):
-            path = file_io.join(self.directory, name)
-            if not name.endswith(LEDGER_SUFFIX) or path == self.path:
-                continue
-            try:
-                page = read_ledger(path)
-            except (SaverError, OSError) as error:
-                _logger.warning("%s: what is pinned there is not known: %s", path, error)
-                continue
-            pinned.update(entry.name for entry in (page.entries if page is not None else ()) if entry.is_pinned)
-        return pinned
 
     def _follow(self) -> LedgerPage:
         """What the file says, brought in line with what is on disk."""
@@ -283,6 +264,30 @@ class RetentionLedger:
 
     def _prefix(self, entry: LedgerEntry) -> str:
         return file_io.join(self.directory, entry.name)
+
+
+def ledgers_in(directory: str) -> Iterator[tuple[str, LedgerPage]]:
+    """The ledgers of a directory, each with the name of its state file.
+
+    One that cannot be read is left out, with a warning in the log: it is its own Savers' to put aside.
+    """
+    for name in file_io.list_directory(directory):
+        if not name.endswith(LEDGER_SUFFIX):
+            continue
+        path = file_io.join(directory, name)
+        try:
+            page = read_ledger(path)
+        except (SaverError, OSError) as error:
+            _logger.warning("%s: what is pinned there is not known: %s", path, error)
+            continue
+        if page is not None:
+            yield name.removesuffix(LEDGER_SUFFIX), page
+
+
+def pinned_in(directory: str, *, but: str | None = None) -> set[str]:
+    """The names of the checkpoints that the ledgers of a directory pin, all of them or all but that of one state file."""
+    ledgers = (page for latest_filename, page in ledgers_in(directory) if latest_filename != but)
+    return {entry.name for page in ledgers for entry in page.entries if entry.is_pinned}
 
 
 def _as_metric(metric: Any) -> float | None:

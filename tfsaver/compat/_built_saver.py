@@ -24,7 +24,7 @@ from tfsaver.checkpoint.selection import Selection, SelectionReport, as_selectio
 from tfsaver.compat import _saver_graph, _tensorflow
 from tfsaver.compat._kept_checkpoints import KeptCheckpoints
 from tfsaver.compat._meta_graph import export_meta_graph
-from tfsaver.compat._restore_options import RestoreOptions, Scope
+from tfsaver.compat._options import RestoreOptions, Scope
 from tfsaver.compat._saver_graph import SaverVariables
 from tfsaver.compat._shards import shards_of
 from tfsaver.compat._storage import Storage
@@ -120,9 +120,8 @@ class BuiltSaver(KeptCheckpoints):
         self._durable = durable
         self._select = None if select is None else as_selection(select)
         self.selection_report: SelectionReport | None = None
-        # In a graph the hours pass through a SaverDef, where they are a float of 32 bits.
-        hours = keep_checkpoint_every_n_hours or 0
-        super().__init__(max_to_keep or 0, hours if self._is_eager else float(np.float32(hours)), retention, durable)
+        hours = (keep_checkpoint_every_n_hours or 0) if self._is_eager else _as_float32(keep_checkpoint_every_n_hours)
+        super().__init__(max_to_keep or 0, hours, retention, durable)
         if self._is_eager:
             self._storage = self._new_storage(self._look_up_variables()[1])
         elif not defer_build:
@@ -152,10 +151,11 @@ class BuiltSaver(KeptCheckpoints):
             _saver_graph.check(self.saver_def)
         if self.saver_def is not None:
             self._write_version = self.saver_def.version
-            self._retention.max_to_keep = self.saver_def.max_to_keep
-            self._retention.keep_every_n_hours = self.saver_def.keep_checkpoint_every_n_hours
         self._storage = self._new_storage(variables)
-        self._retention.start()
+        if self.saver_def is None:
+            self._history.start(self._max_to_keep or 0, _as_float32(self._keep_checkpoint_every_n_hours))
+        else:
+            self._history.start(self.saver_def.max_to_keep, self.saver_def.keep_checkpoint_every_n_hours)
 
     def _look_up_variables(self) -> tuple[dict[str, Any], SaverVariables]:
         """What is saved, by name: as TensorFlow's builder takes it, and as bindings."""
@@ -252,3 +252,8 @@ class BuiltSaver(KeptCheckpoints):
             keep_checkpoint_every_n_hours=self._keep_checkpoint_every_n_hours,
             version=self._write_version,
         )
+
+
+def _as_float32(hours: float | None) -> float:
+    """Hours as they are in a graph, where they pass through a SaverDef."""
+    return float(np.float32(hours or 0))

@@ -9,21 +9,17 @@ restart. A Saver is one of these; the names of the methods are those of TensorFl
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from tfsaver.checkpoint import checkpoint_management
 from tfsaver.checkpoint.retention import Retention as Policy
 from tfsaver.compat._background import BackgroundSaves
 from tfsaver.compat._errors import tensorflow_errors
-from tfsaver.compat._policy_retention import PolicyRetention
-from tfsaver.compat._retention import Retention
+from tfsaver.compat._history import CountedHistory, History, LedgerHistory
 from tfsaver.errors import InvalidArgumentError
 from tfsaver.lib import file_io
-from tfsaver.lib.directory_lock import directory_lock
 from tfsaver.lib.fork_safe_lock import ForkSafeLock
 
 
@@ -42,9 +38,9 @@ class KeptCheckpoints:
         # A supervisor saves from a thread of its own.
         self._lock = ForkSafeLock(reentrant=True)
         self._background = BackgroundSaves()
-        self._retention = Retention(max_to_keep, keep_every_n_hours)
+        self._history: History = CountedHistory(max_to_keep, keep_every_n_hours)
         if policy is not None:
-            self._retention = PolicyRetention(policy, durable=durable)
+            self._history = LedgerHistory(policy, durable=durable)
 
     def wait(self) -> None:
         """Waits until the save that goes on in the background, if any, has ended.
@@ -59,7 +55,7 @@ class KeptCheckpoints:
     def last_checkpoints(self) -> list[str]:
         """The checkpoints that were not removed yet, oldest first; what `recover_last_checkpoints` takes."""
         self.wait()
-        return self._retention.paths
+        return [path for path, _ in self._history.checkpoints]
 
     def set_last_checkpoints(self, last_checkpoints: list[str]) -> None:
         """Deprecated: use `set_last_checkpoints_with_time`. Checkpoints set here are never removed."""
@@ -73,13 +69,13 @@ class KeptCheckpoints:
             raise AssertionError(f"last_checkpoints must be a list, not {type(last_checkpoints_with_time).__name__}")
         with self._lock:
             self.wait()
-            self._retention.checkpoints = last_checkpoints_with_time
+            self._history.checkpoints = last_checkpoints_with_time
 
     def recover_last_checkpoints(self, checkpoint_paths: Iterable[str]) -> None:
         """Replaces the list of checkpoints after a restart by those of `checkpoint_paths` that are there."""
         with self._lock:
             self.wait()
-            self._retention.recover(checkpoint_paths)
+            self._history.recover(checkpoint_paths)
 
     def pin(self, save_path: file_io.PathLike) -> None:
         """Keeps a checkpoint for good, or until `unpin`, whatever the retention policy says.
@@ -88,87 +84,44 @@ class KeptCheckpoints:
             InvalidArgumentError: The Saver has no policy.
             tf.errors.NotFoundError: There is no such checkpoint.
         """
-        policy = self._policy("pin()")
+        ledgers = self._ledgers("pin()")
         with tensorflow_errors(), self._lock:
             self.wait()
-            policy.pin(save_path)
+            ledgers.pin(save_path)
 
     def unpin(self, save_path: file_io.PathLike) -> None:
         """Leaves a checkpoint to the retention policy again; raises as `pin`."""
-        policy = self._policy("unpin()")
+        ledgers = self._ledgers("unpin()")
         with tensorflow_errors(), self._lock:
             self.wait()
-            policy.unpin(save_path)
+            ledgers.unpin(save_path)
 
     # TensorFlow keeps these on the Saver itself, where some programs look.
     @property
     def _last_checkpoints(self) -> list[tuple[str, float]]:
         self.wait()
-        return self._retention.checkpoints
+        return self._history.checkpoints
 
     @property
     def _checkpoints_to_be_deleted(self) -> list[tuple[str, float]]:
         self.wait()
-        return self._retention.candidates
+        return self._history.candidates
 
     @property
     def _next_checkpoint_time(self) -> float:
-        return self._retention.next_checkpoint_time
+        return self._history.next_checkpoint_time
 
-    def _policy(self, what: str) -> PolicyRetention:
-        if not isinstance(self._retention, PolicyRetention):
+    def _ledgers(self, what: str) -> LedgerHistory:
+        if not isinstance(self._history, LedgerHistory):
             raise InvalidArgumentError(f"{what} is for a Saver with a retention policy: Saver(retention=Retention(...))")
-        return self._retention
+        return self._history
 
     def _checked_metric(self, metric: Any) -> float | None:
-        """A metric as a number; what is none shows before anything is written."""
+        """A metric as a number; what is not one shows before anything is written."""
         if metric is None:
             return None
-        self._policy("metric=")
+        self._ledgers("metric=")
         try:
             return float(metric)
         except (TypeError, ValueError):
             raise InvalidArgumentError(f"metric={metric!r}: a metric is a number") from None
-
-    def _write_state(
-        self,
-        save_path: str,
-        written: str,
-        latest_filename: str,
-        *,
-        save_relative_paths: bool,
-        version: int,
-        meta_graph_suffix: str,
-        metric: float | None,
-    ) -> None:
-        """Enters a checkpoint that was written, and removes one that is not kept.
-
-        Args:
-            save_path: What the caller asked to save to: the state file's directory is that of this path.
-            written: What finds the checkpoint again.
-            latest_filename: The name of the state file.
-            save_relative_paths: Whether it names checkpoints relative to its directory.
-            version: The format of the checkpoint.
-            meta_graph_suffix: How the name of its meta graph ends.
-            metric: How good it is.
-        """
-        directory = os.path.dirname(save_path)
-        # What another process writes there comes before all of this or after it: no state file names what is gone.
-        with tensorflow_errors(), directory_lock(file_io.as_path(directory) if directory else ""):
-            with self._retention.recording(
-                written,
-                latest_filename=latest_filename,
-                metric=metric,
-                version=version,
-                meta_graph_suffix=meta_graph_suffix,
-            ):
-                checkpoint_management.update_checkpoint_state(
-                    directory,
-                    written,
-                    self._retention.paths,
-                    latest_filename,
-                    # TensorFlow takes a URL for a relative path, and names checkpoints relative to its directory.
-                    save_relative_paths=save_relative_paths or save_path.startswith("file://"),
-                    durable=self._durable,
-                )
-            self._retention.sweep(version, meta_graph_suffix)

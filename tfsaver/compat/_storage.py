@@ -23,8 +23,8 @@ from tfsaver.compat import _matching, _paths, _runtime, _saver_graph, _session_t
 from tfsaver.compat._binding import Binding, GraphVariable
 from tfsaver.compat._by_operations import ByOperations
 from tfsaver.compat._errors import tensorflow_errors
+from tfsaver.compat._options import RestoreOptions
 from tfsaver.compat._restore import compare_variables, restore_variables
-from tfsaver.compat._restore_options import RestoreOptions
 from tfsaver.compat._save import Casting, begin_save, found_as, save_variables
 from tfsaver.compat._saver_graph import SaverVariables
 from tfsaver.compat._shards import balanced

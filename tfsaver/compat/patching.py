@@ -37,7 +37,7 @@ from tfsaver.checkpoint.execution import DryRun
 from tfsaver.checkpoint.names.name_map import NameMapLike
 from tfsaver.checkpoint.selection import Select
 from tfsaver.compat import _restart, _tensorflow
-from tfsaver.compat._restore_options import RestoreOptions, Scope, begin_patch, end_patch
+from tfsaver.compat._options import RestoreOptions, Scope, begin_patch, end_patch
 from tfsaver.compat.v1 import train
 from tfsaver.errors import InvalidArgumentError
 from tfsaver.lib.fork_safe_lock import ForkSafeLock

@@ -29,8 +29,9 @@ from tfsaver.checkpoint.selection import Select
 from tfsaver.compat import _background, _paths, _restart, _tensorflow
 from tfsaver.compat._built_saver import BuiltSaver
 from tfsaver.compat._errors import tensorflow_errors
+from tfsaver.compat._history import enter
 from tfsaver.compat._meta_graph import begin_export
-from tfsaver.compat._restore_options import RestoreOptions, Scope, patched
+from tfsaver.compat._options import RestoreOptions, SaveOptions, Scope, patched
 from tfsaver.errors import InvalidArgumentError, PathConflictError, SaverError
 from tfsaver.lib import file_io
 
@@ -164,7 +165,17 @@ class Saver(BuiltSaver):
             raise TypeError(f"'sess' must be a Session; {sess}")
         if write_state and not self._is_empty and self._collides(prefix, latest_filename):
             raise PathConflictError(f"{prefix!r} conflicts with path used for checkpoint state: use another save_path")
-        relative = self._save_relative_paths or (write_state and _paths.needs_relative_paths(prefix))
+        # TensorFlow takes a URL for a relative path, and names checkpoints relative to its directory.
+        relative = self._save_relative_paths or save_path.startswith("file://")
+        relative = relative or (write_state and _paths.needs_relative_paths(prefix))
+        options = SaveOptions(
+            version=self._write_version,
+            durable=self._durable,
+            save_relative_paths=relative,
+            latest_filename=latest_filename,
+            meta_graph_suffix=meta_graph_suffix,
+            metric=metric,
+        )
         if blocking is None:
             blocking = self._blocking
         # Where nodes were made is looked up in the graph itself, which may grow meanwhile.
@@ -202,15 +213,7 @@ class Saver(BuiltSaver):
                     for name, losses in casting.losses.items():
                         _logger.info("%s: %s: cast: %s", written, name, losses)
                 if write_state and not self._is_empty:
-                    self._write_state(
-                        save_path,
-                        written,
-                        latest_filename,
-                        save_relative_paths=relative,
-                        version=self._write_version,
-                        meta_graph_suffix=meta_graph_suffix,
-                        metric=metric,
-                    )
+                    enter(self._history, written, os.path.dirname(save_path), options)
                 if export is not None:
                     export()
 
@@ -354,7 +357,7 @@ class Saver(BuiltSaver):
             latest, _ = _restart.restore_newest(
                 checkpoint_dir, lambda path: self._read(sess, path, options), latest_filename, trusted=is_trusted
             )
-        if latest.prefix is not None and not self._retention.paths:
+        if latest.prefix is not None and not self._history.checkpoints:
             self.recover_last_checkpoints(_restart.recorded_checkpoints(checkpoint_dir, latest, latest_filename))
         return latest.prefix
 

@@ -8,24 +8,37 @@ import pathlib
 import pytest
 
 from tests.compat.scenario import Clock
-from tfsaver import schemas
-from tfsaver.compat import _retention
-from tfsaver.compat._retention import Retention
+from tfsaver.checkpoint.retention import Retention
+from tfsaver.checkpoint.retention_ledger import RetentionLedger
+from tfsaver.compat import _history
+from tfsaver.compat._history import CountedHistory
+from tfsaver.compat._options import SaveOptions
+
+OPTIONS = SaveOptions(durable=False)
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock(0.0)
-    monkeypatch.setattr(_retention, "time", clock)
+    monkeypatch.setattr(_history, "time", clock)
     return clock
 
 
-def save(retention: Retention, path: pathlib.Path) -> None:
+def save(history: CountedHistory, path: pathlib.Path) -> None:
     for suffix in (".index", ".data-00000-of-00001", ".meta"):
         path.with_name(path.name + suffix).touch()
-    with retention.recording(str(path)):
+    with history.recording(str(path), OPTIONS):
         pass
-    retention.sweep(schemas.SaverDef.V2, "meta")
+    history.sweep(OPTIONS)
+
+
+def begin(history: CountedHistory, path: str) -> None:
+    with history.recording(path, OPTIONS):
+        pass
+
+
+def paths(history: CountedHistory) -> list[str]:
+    return [path for path, _ in history.checkpoints]
 
 
 def left(directory: pathlib.Path) -> list[str]:
@@ -48,53 +61,53 @@ TABLE = [
 def test_what_is_kept(
     tmp_path: pathlib.Path, clock: Clock, max_to_keep: int, hours: float, times: list[float], kept: list[int]
 ) -> None:
-    retention = Retention(max_to_keep, hours)
+    history = CountedHistory(max_to_keep, hours)
     for index, hour in enumerate(times):
         clock.now = hour * 3600
-        save(retention, tmp_path / f"m{index}")
+        save(history, tmp_path / f"m{index}")
     assert left(tmp_path) == [f"m{index}" for index in kept]
 
 
 def test_one_candidate_goes_with_each_save(tmp_path: pathlib.Path, clock: Clock) -> None:
-    retention = Retention(2, 1000.0)
+    history = CountedHistory(2, 1000.0)
     for index in range(5):
         (tmp_path / f"old{index}.index").touch()
-    retention.checkpoints = [(str(tmp_path / f"old{index}"), 0.0) for index in range(5)]
-    save(retention, tmp_path / "new0")
+    history.checkpoints = [(str(tmp_path / f"old{index}"), 0.0) for index in range(5)]
+    save(history, tmp_path / "new0")
     assert left(tmp_path) == ["new0", "old1", "old2", "old3", "old4"]
-    save(retention, tmp_path / "new1")
+    save(history, tmp_path / "new1")
     assert left(tmp_path) == ["new0", "new1", "old2", "old3", "old4"]
-    assert len(retention.checkpoints) == 5
+    assert len(history.checkpoints) == 5
 
 
 def test_failed_recording_is_forgotten(clock: Clock) -> None:
-    retention = Retention(1, 1000.0)
-    retention.record("a")
+    history = CountedHistory(1, 1000.0)
+    begin(history, "a")
 
     def fail() -> None:
-        with retention.recording("b"):
-            assert retention.paths == ["b"]
+        with history.recording("b", OPTIONS):
+            assert paths(history) == ["b"]
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         fail()
-    assert retention.paths == ["a"] and retention.candidates == []
+    assert paths(history) == ["a"] and history.candidates == []
 
 
 def test_recovered_checkpoints_are_those_that_are_there(tmp_path: pathlib.Path, clock: Clock) -> None:
-    retention = Retention(3, 1000.0)
-    retention.record("forgotten")
+    history = CountedHistory(3, 1000.0)
+    begin(history, "forgotten")
     for name, mtime in (("a", 100.75), ("b", 50.0)):
         path = tmp_path / f"{name}.index"
         path.touch()
         os.utime(path, (mtime, mtime))
-    retention.recover(str(tmp_path / name) for name in ("a", "missing", "b"))
-    assert retention.checkpoints == [(str(tmp_path / "a"), 100.0), (str(tmp_path / "b"), 50.0)]
+    history.recover(str(tmp_path / name) for name in ("a", "missing", "b"))
+    assert history.checkpoints == [(str(tmp_path / "a"), 100.0), (str(tmp_path / "b"), 50.0)]
 
 
 def test_what_another_process_has_written_again_stays(tmp_path: pathlib.Path, clock: Clock) -> None:
     """Two programs that know nothing of each other count from the same step."""
-    mine = Retention(1, 1000.0)
+    mine = CountedHistory(1, 1000.0)
     save(mine, tmp_path / "m0")
     replaced = tmp_path / "written again"
     replaced.write_bytes(b"another index")
@@ -118,8 +131,19 @@ def test_what_another_saver_of_this_process_has_written_again_goes_as_in_tensorf
 
 
 def test_data_of_a_checkpoint_whose_index_is_gone_go_all_the_same(tmp_path: pathlib.Path, clock: Clock) -> None:
-    retention = Retention(1, 1000.0)
-    save(retention, tmp_path / "m0")
+    history = CountedHistory(1, 1000.0)
+    save(history, tmp_path / "m0")
     (tmp_path / "m0.index").unlink()
-    save(retention, tmp_path / "m1")
+    save(history, tmp_path / "m1")
     assert sorted(os.listdir(tmp_path)) == ["m1.data-00000-of-00001", "m1.index", "m1.meta"]
+
+
+def test_pinned_checkpoint_stays_whichever_state_file_records_it(tmp_path: pathlib.Path, clock: Clock) -> None:
+    history = CountedHistory(1, 1000.0)
+    for name in ("m0", "m1"):
+        save(history, tmp_path / name)
+        RetentionLedger(tmp_path, Retention(), "checkpoint_best", durable=False).pin(tmp_path / name)
+    save(history, tmp_path / "m2")
+    RetentionLedger(tmp_path, Retention(), "checkpoint_best", durable=False).unpin(tmp_path / "m1")
+    save(history, tmp_path / "m3")
+    assert left(tmp_path) == ["m0", "m1", "m3"]

@@ -1,4 +1,7 @@
-"""How a Saver restores where its program does not match the checkpoint: one set of options, said in three places.
+"""How a Saver saves, and how it restores where its program does not match the checkpoint.
+
+`SaveOptions` are what a Saver was made with, and what a call of `save` says besides. `RestoreOptions` are said in three
+places:
 
     saver.restore(sess, path, cast=True)        the call
     Saver(cast=True)                            the Saver, for every restore
@@ -11,18 +14,91 @@ began. Without any option a restore is TensorFlow's: every tensor by its name, o
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
+from tfsaver import schemas
+from tfsaver.checkpoint.checkpoint_state import STATE_FILE_NAME
 from tfsaver.checkpoint.execution import DryRun
 from tfsaver.checkpoint.names.name_map import NameMap, NameMapLike, as_name_map
 from tfsaver.checkpoint.names.name_steps import RenameTogether
 from tfsaver.checkpoint.selection import Select, as_selection
 from tfsaver.errors import InvalidArgumentError
+from tfsaver.framework.dtypes import DType
 
 Scope: TypeAlias = "str | tuple[str, str] | None"
 
 _AVERAGE = "/ExponentialMovingAverage"
+
+
+@dataclasses.dataclass(frozen=True)
+class SaveOptions:
+    """What is said about saving: by the Saver first, and by each call then.
+
+    Attributes:
+        version: SaverDef.V1 or SaverDef.V2.
+        sharded: Whether each device has a data file of its own.
+        num_data_shards: How many data files a checkpoint has that is not sharded.
+        durable: Whether a save returns only once the disk has the bytes.
+        save_dtype: The type in which numbers of its kind are written; None for the variables' own.
+        pad_step_number: Whether a step in a file name has eight digits.
+        save_relative_paths: Whether the state file names checkpoints relative to its directory.
+        blocking: Whether all is done when `save` returns.
+        latest_filename: The name of the state file.
+        meta_graph_suffix: How the name of the meta graph ends.
+        write_meta_graph: Whether the graph is written as well.
+        write_state: Whether the state file is written, and old checkpoints are removed.
+        strip_default_attrs: Whether attributes that have their default are left out of the meta graph.
+        save_debug_info: Whether the places in the source where nodes were made are written next to the meta graph.
+        metric: How good the values are, for a retention policy that keeps the best.
+
+    Raises:
+        InvalidArgumentError: `num_data_shards` is less than 1, or the name of the state file is a path.
+    """
+
+    version: int = schemas.SaverDef.V2
+    sharded: bool = False
+    num_data_shards: int = 1
+    durable: bool = True
+    save_dtype: DType | None = None
+    pad_step_number: bool = False
+    save_relative_paths: bool = False
+    blocking: bool = True
+    latest_filename: str = STATE_FILE_NAME
+    meta_graph_suffix: str = "meta"
+    write_meta_graph: bool = True
+    write_state: bool = True
+    strip_default_attrs: bool = False
+    save_debug_info: bool = False
+    metric: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.num_data_shards < 1:
+            raise InvalidArgumentError(f"num_data_shards is {self.num_data_shards}, at least 1 is needed")
+        if os.path.split(self.latest_filename)[0]:
+            raise InvalidArgumentError(f"'latest_filename' must not contain path components: {self.latest_filename!r}")
+
+    @property
+    def is_v2(self) -> bool:
+        """Whether the checkpoint is of the newer format; anything else that a SaverDef says is V1."""
+        return self.version == schemas.SaverDef.V2
+
+    def of_nodes(self, saver_def: Any) -> SaveOptions:
+        """The options with what the nodes of a SaverDef decide; None when there are no nodes.
+
+        Raises:
+            InvalidArgumentError: The data files are to be counted, and are one for each device, or none.
+        """
+        options = self
+        if saver_def is not None:
+            options = dataclasses.replace(self, version=saver_def.version, sharded=saver_def.sharded)
+        if options.num_data_shards > 1 and (options.sharded or not options.is_v2):
+            raise InvalidArgumentError(
+                f"num_data_shards={self.num_data_shards}: a sharded checkpoint has a data file for each device, "
+                "and V1 has no data files"
+            )
+        return options
 
 
 @dataclasses.dataclass(frozen=True)
