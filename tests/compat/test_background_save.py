@@ -436,6 +436,7 @@ import sys, time
 import numpy as np
 from tests.compat.stand_ins import Session, binding
 from tfsaver.compat import _background, _save
+from tfsaver.compat._options import SaveOptions
 from tfsaver.tensor_bundle import writer
 
 complete = writer._Shard.complete
@@ -454,7 +455,7 @@ def late(self, *arguments, **options):
 writer.BundleWriter.add = late
 
 shards = [[binding("a", np.arange(2_000_000))], [binding("b", np.arange(5))]]
-write = _save.begin_save(Session(), shards, {path!r}, {path!r}, version=2, durable=False)
+write = _save.begin_save(Session(), shards, {path!r}, {path!r}, SaveOptions(durable=False), held=True)
 saves = _background.BackgroundSaves()
 with _background.taken({path!r}) as keep_taken:
     saves.start({path!r}, write, keep_taken())
@@ -571,13 +572,14 @@ import numpy as np
 # Registered before everything else, it runs after everything else.
 @atexit.register
 def save():
-    write = _save.begin_save(Session(), [[binding("a", np.arange(2_000_000))]], {path!r}, {path!r}, version=2, durable=False)
+    write = _save.begin_save(Session(), [[binding("a", np.arange(2_000_000))]], {path!r}, {path!r}, SaveOptions(durable=False), held=True)
     saves = _background.BackgroundSaves()
     with _background.taken({path!r}) as keep_taken:
         saves.start({path!r}, write, keep_taken())
 
 from tests.compat.stand_ins import Session, binding
 from tfsaver.compat import _background, _save
+from tfsaver.compat._options import SaveOptions
 """
 
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 import tfsaver
-from tfsaver.compat import _by_operations, _runtime
+from tfsaver.compat import _transports
 
 # The fewest that operations move.
-NUM = _by_operations._MIN_NUM
+NUM = _transports._MIN_NUM
 
 
 class Program:
@@ -63,9 +63,9 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What TensorFlow's operations were asked to do."""
     calls: list[str] = []
     for name in ("save", "restore"):
-        done = getattr(_runtime, name)
+        done = getattr(_transports, f"run_{name}")
         monkeypatch.setattr(
-            _by_operations._runtime, name, lambda *arguments, name=name, done=done: (calls.append(name), done(*arguments))[1]
+            _transports, f"run_{name}", lambda *arguments, name=name, done=done: (calls.append(name), done(*arguments))[1]
         )
     return calls
 
@@ -163,7 +163,7 @@ def test_save_that_fails_leaves_nothing_behind(
     def fail(*_: Any, **__: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(_by_operations, "rename_bundle", fail)
+    monkeypatch.setattr(_transports, "rename_bundle", fail)
     with pytest.raises(tf.errors.ResourceExhaustedError, match="No space left"):
         program.saver.save(program.session, prefix, write_meta_graph=False)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

@@ -19,7 +19,7 @@ import pytest
 
 from tfsaver import load_checkpoint
 from tfsaver.checkpoint.verify import verify_checkpoint
-from tfsaver.compat import _runtime, _storage
+from tfsaver.compat import _transports
 from tfsaver.compat.v1.train import Saver
 
 # Imports TensorFlow once, and forks a server for each task before anything has threads. The servers live until standard
@@ -124,9 +124,9 @@ def runtime_calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What was left to TensorFlow's runtime."""
     calls: list[str] = []
     for name in ("save", "restore"):
-        done = getattr(_runtime, name)
+        done = getattr(_transports, f"run_{name}")
         monkeypatch.setattr(
-            _storage._runtime, name, lambda *arguments, name=name, done=done: (calls.append(name), done(*arguments))[1]
+            _transports, f"run_{name}", lambda *arguments, name=name, done=done: (calls.append(name), done(*arguments))[1]
         )
     return calls
 

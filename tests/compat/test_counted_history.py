@@ -8,7 +8,6 @@ import pathlib
 import pytest
 
 from tests.compat.scenario import Clock
-from tfsaver.checkpoint.retention import Retention
 from tfsaver.checkpoint.retention_ledger import RetentionLedger
 from tfsaver.compat import _history
 from tfsaver.compat._history import CountedHistory
@@ -121,7 +120,7 @@ def test_what_another_process_has_written_again_stays(tmp_path: pathlib.Path, cl
 def test_what_another_saver_of_this_process_has_written_again_goes_as_in_tensorflow(
     tmp_path: pathlib.Path, clock: Clock
 ) -> None:
-    first, second = Retention(1, 1000.0), Retention(1, 1000.0)
+    first, second = CountedHistory(1, 1000.0), CountedHistory(1, 1000.0)
     save(first, tmp_path / "m0")
     (tmp_path / "m0.index").unlink()
     (tmp_path / "m0.index").write_bytes(b"another index")
@@ -142,8 +141,8 @@ def test_pinned_checkpoint_stays_whichever_state_file_records_it(tmp_path: pathl
     history = CountedHistory(1, 1000.0)
     for name in ("m0", "m1"):
         save(history, tmp_path / name)
-        RetentionLedger(tmp_path, Retention(), "checkpoint_best", durable=False).pin(tmp_path / name)
+        RetentionLedger(tmp_path, None, "checkpoint_best", durable=False).pin(tmp_path / name)
     save(history, tmp_path / "m2")
-    RetentionLedger(tmp_path, Retention(), "checkpoint_best", durable=False).unpin(tmp_path / "m1")
+    RetentionLedger(tmp_path, None, "checkpoint_best", durable=False).unpin(tmp_path / "m1")
     save(history, tmp_path / "m3")
     assert left(tmp_path) == ["m0", "m1", "m3"]

@@ -14,8 +14,8 @@ import pytest
 
 from tests.compat.stand_ins import Session, binding
 from tfsaver import load_checkpoint, verify
-from tfsaver.compat._save import save_variables
-from tfsaver.compat._shards import balanced, side_by_side
+from tfsaver.compat._options import SaveOptions
+from tfsaver.compat._save import balanced, begin_save, side_by_side
 from tfsaver.compat.v1.train import Saver
 from tfsaver.errors import InvalidArgumentError
 from tfsaver.framework.tensor_slice import TensorSlice
@@ -85,7 +85,7 @@ def test_order_lets_files_grow_alike() -> None:
 def test_values_that_are_there_are_placed_by_their_own_shards(tmp_path: pathlib.Path) -> None:
     path = str(tmp_path / "model")
     bindings = sized(*range(1, 100), 5000)
-    save_variables(Session(), balanced(bindings, 3), path, path, version=2, durable=False)
+    begin_save(Session(), balanced(bindings, 3), path, path, SaveOptions(durable=False), held=False)()
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         *(f"model.data-{number:05d}-of-00003" for number in range(3)),
         "model.index",
@@ -111,7 +111,7 @@ def test_failure_in_one_file_leaves_none(tmp_path: pathlib.Path, monkeypatch: py
     path = str(tmp_path / "model")
     # TensorFlow's class of it where TensorFlow is in use.
     with pytest.raises(Exception, match="No space"):
-        save_variables(Session(), balanced(sized(*[5 << 20] * 6), 2), path, path, version=2, durable=False)
+        begin_save(Session(), balanced(sized(*[5 << 20] * 6), 2), path, path, SaveOptions(durable=False), held=False)()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -214,7 +214,7 @@ def test_ten_thousand_small_variables_take_few_writes(tmp_path: pathlib.Path, mo
     for num_shards in (1, 2):
         calls.clear()
         path = str(tmp_path / f"model{num_shards}")
-        save_variables(Session(), balanced(bindings, num_shards), path, path, version=2, durable=False)
+        begin_save(Session(), balanced(bindings, num_shards), path, path, SaveOptions(durable=False), held=False)()
         # 10,000 values in runs of hundreds, and the blocks of the index.
         assert calls["writev"] <= 50
         assert calls["writev"] + calls["write"] <= 500

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tfsaver import load_checkpoint, save_checkpoint
-from tfsaver.compat import _matching
+from tfsaver.compat import _restore
 from tfsaver.compat._var_list import resolve
 from tfsaver.errors import InvalidArgumentError, NotFoundError
 
@@ -26,10 +26,10 @@ def variables(tf: Any, graph: Any) -> dict[str, Any]:
     }
 
 
-def match(variables: dict[str, Any], tensors: dict[str, Any], directory: pathlib.Path) -> list[_matching.Match]:
+def match(variables: dict[str, Any], tensors: dict[str, Any], directory: pathlib.Path) -> list[_restore.Match]:
     with load_checkpoint(save_checkpoint(tensors, directory / "model")) as reader:
-        matches, report = _matching.match(resolve(variables).bindings, reader)
-    _matching.raise_unless_ok(report)
+        matches, report = _restore.match(resolve(variables).bindings, reader)
+    _restore.raise_unless_ok(report)
     return matches
 
 

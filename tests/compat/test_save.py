@@ -13,7 +13,8 @@ import pytest
 from tests.compat.stand_ins import Session, binding
 from tfsaver import load_checkpoint, schemas
 from tfsaver.compat import _transfer
-from tfsaver.compat._save import save_variables
+from tfsaver.compat._options import SaveOptions
+from tfsaver.compat._save import begin_save
 from tfsaver.errors import InvalidArgumentError
 from tfsaver.lib import overlapped_file
 
@@ -47,7 +48,7 @@ class FailingSession(Session):
 
 def save(session: Session, path: pathlib.Path, version: int = V2, count: int = 5) -> None:
     bindings = [binding(f"v{index}", np.full(10, index, np.float32)) for index in range(count)]
-    save_variables(session, [bindings], str(path), str(path), version=version, durable=False)
+    begin_save(session, [bindings], str(path), str(path), SaveOptions(version=version, durable=False), held=False)()
 
 
 def test_values_are_let_go_of_when_they_are_written(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,7 +56,7 @@ def test_values_are_let_go_of_when_they_are_written(tmp_path: pathlib.Path, monk
     monkeypatch.setattr(_transfer, "BATCH_SIZE", size)
     session = WatchingSession()
     bindings = [binding(f"v{index}", np.full(size, index, np.uint8)) for index in range(8)]
-    save_variables(session, [bindings], *[str(tmp_path / "model")] * 2, version=V2, durable=False)
+    begin_save(session, [bindings], *[str(tmp_path / "model")] * 2, SaveOptions(version=V2, durable=False), held=False)()
     # What waits to be written, the value that is being handed over and the one that is being written.
     assert max(session.held) * size <= overlapped_file.MAX_PENDING + 2 * size
     with load_checkpoint(tmp_path / "model") as reader:

@@ -13,12 +13,12 @@ import pytest
 
 import tfsaver
 from tfsaver import schemas
-from tfsaver.compat import _by_operations, _tensorflow
+from tfsaver.compat import _tensorflow, _transports
 from tfsaver.errors import NoSpaceError, WriteError
 from tfsaver.lib import free_space
 
 # MANY is the fewest that TensorFlow's operations move.
-FEW, MANY = 3, _by_operations._MIN_NUM
+FEW, MANY = 3, _transports._MIN_NUM
 
 
 class Program:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tfsaver import load_checkpoint, schemas
-from tfsaver.compat import _runtime, _storage
+from tfsaver.compat import _transports
 from tfsaver.compat._saver_graph import find_variables
 from tfsaver.compat.v1.train import Saver
 
@@ -21,9 +21,9 @@ def runtime_calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What was left to TensorFlow's runtime."""
     calls: list[str] = []
     for name in ("save", "restore"):
-        done = getattr(_runtime, name)
+        done = getattr(_transports, f"run_{name}")
         monkeypatch.setattr(
-            _storage._runtime, name, lambda *arguments, name=name, done=done: (calls.append(name), done(*arguments))[1]
+            _transports, f"run_{name}", lambda *arguments, name=name, done=done: (calls.append(name), done(*arguments))[1]
         )
     return calls
 

@@ -17,7 +17,7 @@ import fnmatch
 import logging
 import re
 
-from tfsaver.checkpoint.checkpoint_state import get_checkpoint_state, path_or_empty, state_file_path
+from tfsaver.checkpoint.checkpoint_state import path_or_empty, recorded_state, state_file_path
 from tfsaver.errors import SaverError
 from tfsaver.lib import file_io
 from tfsaver.lib.storage_options import OpenFileSystem, StorageOptions, takes_storage_options
@@ -55,7 +55,7 @@ def recorded_checkpoint(checkpoint_dir: file_io.PathLike, latest_filename: file_
     Raises:
         InvalidArgumentError: The state file names no checkpoint, or one whose name no file can have.
     """
-    state = get_checkpoint_state(checkpoint_dir, latest_filename)
+    state = recorded_state(checkpoint_dir, latest_filename)
     if state is None:
         return None
     directory = path_or_empty(checkpoint_dir)
@@ -66,7 +66,7 @@ def recorded_checkpoint(checkpoint_dir: file_io.PathLike, latest_filename: file_
         return beside
     while not _is_there(recorded):
         # A training that keeps one checkpoint removes it when the state file names the next.
-        before, state = recorded, get_checkpoint_state(checkpoint_dir, latest_filename)
+        before, state = recorded, recorded_state(checkpoint_dir, latest_filename)
         if state is None or state.model_checkpoint_path == before:
             break
         recorded = file_io.in_store_of(directory, state.model_checkpoint_path)

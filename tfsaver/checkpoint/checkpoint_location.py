@@ -27,7 +27,7 @@ import re
 from typing import NamedTuple
 
 from tfsaver.checkpoint import checkpoint_files
-from tfsaver.checkpoint.checkpoint_state import STATE_FILE_NAME, get_checkpoint_state, why_unreadable
+from tfsaver.checkpoint.checkpoint_state import STATE_FILE_NAME, recorded_state, why_unreadable
 from tfsaver.checkpoint.identify import SAVED_MODEL_FILES, identify_directory, identify_file
 from tfsaver.checkpoint.saved_tensor_slices import shard_path, shard_pattern
 from tfsaver.errors import CheckpointNotFoundError, DataLossError, InvalidArgumentError, nearest_names
@@ -246,7 +246,7 @@ def _of_state_file(path: str) -> CheckpointLocation:
     latest = checkpoint_files.recorded_checkpoint(directory, name)
     if latest is not None:
         return _of_entry(latest, path, directory)
-    if get_checkpoint_state(directory, name) is None:
+    if recorded_state(directory, name) is None:
         raise DataLossError(f"{path} is a state file that cannot be read as one: {why_unreadable(path)}")
     raise CheckpointNotFoundError(
         path, looked_for=["the checkpoint that it names"], found=_describe_directory(directory or ".", True)

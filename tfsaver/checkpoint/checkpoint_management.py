@@ -23,6 +23,7 @@ from tfsaver.checkpoint.checkpoint_state import (
     generate_checkpoint_state_proto,
     get_checkpoint_state,
     path_or_empty,
+    recorded_state,
     update_checkpoint_state,
 )
 from tfsaver.checkpoint.latest_verified import LatestVerified, Progress, latest_verified_checkpoint, warn_of_skipped
@@ -90,7 +91,7 @@ def latest_checkpoint(
     """
     if not verified:
         if not trusted:
-            get_checkpoint_state(checkpoint_dir, latest_filename, trusted=False)
+            recorded_state(checkpoint_dir, latest_filename, trusted=False)
         recorded = recorded_checkpoint(checkpoint_dir, latest_filename)
         if recorded is not None:
             check_files(Confinement(path_or_empty(checkpoint_dir), trusted), recorded)

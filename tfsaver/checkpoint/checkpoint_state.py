@@ -22,6 +22,7 @@ import errno
 import logging
 import os
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from tfsaver import schemas
 from tfsaver.checkpoint.identify import STATE_FILE_NAME, advice_on
@@ -34,10 +35,12 @@ from tfsaver.lib.storage_options import OpenFileSystem, StorageOptions, takes_st
 
 __all__ = [
     "STATE_FILE_NAME",
+    "RecordedState",
     "format_checkpoint_state",
     "generate_checkpoint_state_proto",
     "get_checkpoint_state",
     "parse_checkpoint_state",
+    "recorded_state",
     "update_checkpoint_state",
 ]
 
@@ -96,6 +99,42 @@ def why_unreadable(path: str) -> str | None:
     return None
 
 
+class RecordedState(NamedTuple):
+    """What a state file says, its relative entries joined with the directory, whose name may be any bytes.
+
+    Attributes: Those of a CheckpointState, which holds nothing but UTF-8.
+    """
+
+    model_checkpoint_path: str
+    all_model_checkpoint_paths: list[str]
+    all_model_checkpoint_timestamps: list[float]
+    last_preserved_timestamp: float
+
+
+def recorded_state(
+    checkpoint_dir: file_io.PathLike, latest_filename: file_io.PathLike | None = None, *, trusted: bool = True
+) -> RecordedState | None:
+    """What a directory's state file says; see `get_checkpoint_state`, which makes a message of it."""
+    directory = path_or_empty(checkpoint_dir)
+    path = state_file_path(directory, latest_filename)
+    if not file_io.exists(path):
+        return None
+    try:
+        state = parse_checkpoint_state(file_io.read_file(path))
+    except (InvalidArgumentError, OSError) as error:
+        _logger.warning("%s is ignored: %s", path, error)
+        return None
+    if not state.model_checkpoint_path:
+        raise InvalidArgumentError(f"Invalid checkpoint state loaded from {directory}: {path} has no model_checkpoint_path")
+    _check_entries(Confinement(directory, trusted), path, state)
+    return RecordedState(
+        file_io.join(directory, state.model_checkpoint_path),
+        [file_io.join(directory, entry) for entry in state.all_model_checkpoint_paths],
+        list(state.all_model_checkpoint_timestamps),
+        state.last_preserved_timestamp,
+    )
+
+
 @takes_storage_options("checkpoint_dir")
 def get_checkpoint_state(
     checkpoint_dir: file_io.PathLike,
@@ -122,23 +161,26 @@ def get_checkpoint_state(
 
     Raises:
         InvalidArgumentError: The state file parses, but names no newest checkpoint; an empty file does that too. Or it is
-            not trusted, and an entry leads out of the directory.
+            not trusted, and an entry leads out of the directory. Or the directory's name is not UTF-8, which a message
+            cannot hold.
     """
-    directory = path_or_empty(checkpoint_dir)
-    path = state_file_path(directory, latest_filename)
-    if not file_io.exists(path):
+    state = recorded_state(checkpoint_dir, latest_filename, trusted=trusted)
+    if state is None:
         return None
     try:
-        state = parse_checkpoint_state(file_io.read_file(path))
-    except (InvalidArgumentError, OSError) as error:
-        _logger.warning("%s is ignored: %s", path, error)
-        return None
-    if not state.model_checkpoint_path:
-        raise InvalidArgumentError(f"Invalid checkpoint state loaded from {directory}: {path} has no model_checkpoint_path")
-    _check_entries(Confinement(directory, trusted), path, state)
-    state.model_checkpoint_path = file_io.join(directory, state.model_checkpoint_path)
-    state.all_model_checkpoint_paths[:] = [file_io.join(directory, entry) for entry in state.all_model_checkpoint_paths]
-    return state
+        message = schemas.CheckpointState(
+            model_checkpoint_path=state.model_checkpoint_path,
+            all_model_checkpoint_paths=state.all_model_checkpoint_paths,
+            all_model_checkpoint_timestamps=state.all_model_checkpoint_timestamps,
+        )
+    except UnicodeEncodeError as error:
+        raise InvalidArgumentError(
+            f"{state.model_checkpoint_path!r} is not UTF-8, as the text of a CheckpointState has to be; latest_checkpoint "
+            "returns the path"
+        ) from error
+    if state.last_preserved_timestamp:
+        message.last_preserved_timestamp = state.last_preserved_timestamp
+    return message
 
 
 def generate_checkpoint_state_proto(

@@ -14,13 +14,15 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from tfsaver.checkpoint.checkpoint_location import prefix_of_entry
+from tfsaver.checkpoint.checkpoint_reader import load_checkpoint
 from tfsaver.checkpoint.checkpoint_state import path_or_empty, state_file_path
 from tfsaver.checkpoint.doctor.damage import describe_damage
 from tfsaver.checkpoint.doctor.directory_survey import FoundCheckpoint, survey_directory
 from tfsaver.checkpoint.doctor.state_survey import StateFile, in_order_of_age, read_state_file
 from tfsaver.checkpoint.untrusted import reason_against
 from tfsaver.checkpoint.verify import verify_checkpoint
-from tfsaver.errors import InvalidArgumentError, SaverError
+from tfsaver.errors import DataLossError, InvalidArgumentError, SaverError
+from tfsaver.framework.tensor_slice_set import TensorSliceSet
 from tfsaver.lib import file_io
 from tfsaver.lib.confinement import Confinement
 
@@ -183,6 +185,24 @@ def why_not(prefix: str, progress: Progress | None = None) -> str | None:
         return None
     more = f" (and {len(damage) - 1:,} more problems)" if len(damage) > 1 else ""
     return f"{damage[0]}{more}"
+
+
+def why_not_whole(prefix: str) -> str | None:
+    """Why a checkpoint is only a part of one, as far as its index says that: it lacks slices of its tensors.
+
+    Such is what each rank writes of a model that is cut among them, before the parts are merged. What cannot be opened is no
+    part: what is wrong with it shows when it is read.
+    """
+    with contextlib.suppress(SaverError, OSError), load_checkpoint(prefix) as reader:
+        names = reader.names
+        for name, form in zip(names, reader.forms(names), strict=True):
+            if not form.is_sliced:
+                continue
+            try:
+                TensorSliceSet(name, form.shape, reader.slices(name)).check_coverage()
+            except DataLossError as error:
+                return f"a part of a checkpoint: tensor {name!r}: {error}"
+    return None
 
 
 def is_of_the_process(error: OSError) -> bool:

@@ -28,7 +28,7 @@ from typing import Any
 from tfsaver import schemas
 from tfsaver.checkpoint import checkpoint_management
 from tfsaver.checkpoint.checkpoint_files import series_of
-from tfsaver.checkpoint.checkpoint_state import STATE_FILE_NAME, get_checkpoint_state, path_or_empty
+from tfsaver.checkpoint.checkpoint_state import STATE_FILE_NAME, path_or_empty, recorded_state
 from tfsaver.checkpoint.retention import Retention
 from tfsaver.checkpoint.retention_file import LEDGER_SUFFIX, LedgerEntry, LedgerPage, read_ledger, write_ledger
 from tfsaver.errors import CheckpointNotFoundError, InvalidArgumentError, SaverError
@@ -233,7 +233,7 @@ class RetentionLedger:
     def _named_by_state_file(self) -> list[str]:
         """The names in the state file, the newest last."""
         try:
-            state = get_checkpoint_state(self.directory, self.latest_filename)
+            state = recorded_state(self.directory, self.latest_filename)
         except InvalidArgumentError:
             return []
         if state is None:

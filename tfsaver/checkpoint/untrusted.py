@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tfsaver.checkpoint import checkpoint_files, checkpoint_location
-from tfsaver.checkpoint.checkpoint_state import STATE_FILE_NAME, get_checkpoint_state, path_or_empty
+from tfsaver.checkpoint.checkpoint_state import STATE_FILE_NAME, path_or_empty, recorded_state
 from tfsaver.errors import UntrustedPathError
 from tfsaver.lib import file_io
 from tfsaver.lib.confinement import Confinement
@@ -30,7 +30,7 @@ def confined_checkpoint(path: file_io.PathLike) -> str:
     text = file_io.as_path(path)
     directory, name = (text, STATE_FILE_NAME) if file_io.is_directory(text) else file_io.split(text)
     if name == STATE_FILE_NAME:
-        get_checkpoint_state(directory, trusted=False)
+        recorded_state(directory, trusted=False)
     prefix = checkpoint_location.locate_checkpoint(text).prefix
     check_files(Confinement(directory), prefix)
     return prefix
@@ -42,7 +42,7 @@ def refuse_directory(directory: file_io.PathLike, latest_filename: file_io.PathL
     Raises:
         UntrustedPathError: Something does; names it.
     """
-    get_checkpoint_state(directory, latest_filename, trusted=False)
+    recorded_state(directory, latest_filename, trusted=False)
     text = path_or_empty(directory)
     Confinement(text).check(*(file_io.join(text, name) for name in file_io.list_directory(text)))
 

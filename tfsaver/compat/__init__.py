@@ -1,33 +1,31 @@
 """TensorFlow as a guest: the one layer that may import it.
 
 Everything here fetches values from a TensorFlow program, hands them to the layers below, and assigns values back. No byte of
-a checkpoint is read or written by TensorFlow itself, but where `_runtime` says why it must be.
+a checkpoint is read or written by TensorFlow itself, except where `_transports` says why it must be.
 
     _tensorflow   the door: the names we use of TensorFlow, imported when the first of them is asked for
     _errors       our errors as TensorFlow's classes
-    _binding      one variable tied to one tensor of a checkpoint: where its value is read, how it is assigned
-    _var_list     a `var_list` in all its forms -> what is saved, by name
-    _variables    what is saved, by name -> bindings
-    _saveables    tables and other objects that are no variables
-    _transfer     values between a session and memory, in batches of bounded size
-    _matching     bindings against a checkpoint: what is missing, what does not fit
-    _prepared_runs   a session's runs, prepared once for many calls
-    _restore      from a checkpoint into variables, all or nothing
-    _restart      the newest checkpoint that can be restored
-    _shards       which data file each variable goes to
+
+A save and a restore pass through these, from the top down:
+
+    v1.saver      the Saver
+    _options      how it saves and restores
+    _paths        the names of its files
+    _var_list     a `var_list` in all its forms -> what is saved, by name, as bindings
+    _saver_graph  the nodes that a Saver has in its graph, and the variables behind them
+    _transports   by our files or by the nodes
     _save         from variables into a checkpoint
-    _background   saves that end while training goes on
-    _saver_graph  the nodes that a Saver has in its graph, made by TensorFlow
-    _saver_nodes  the variables behind such nodes
-    _runtime      saving and restoring by the nodes, in TensorFlow's runtime
-    _by_operations   thousands of small variables: moved by the nodes, everything around it ours
-    _storage      by our files or by the nodes
-    _paths        the names of a Saver's files
+    _restore      from a checkpoint into variables, all or nothing
+    _transfer     values between a session and memory, in batches of bounded size
+    _binding      one variable tied to one tensor of a checkpoint: where its value is read, how it is assigned
+    _saveables    tables and other objects that are not variables
+    _history      the checkpoints that a Saver keeps, and the state file that lists them
     _meta_graph   a graph as a MetaGraphDef
-    _built_saver  a Saver's variables and nodes: the half of it that moves no values
-    _kept_checkpoints   the checkpoints that a Saver keeps, and the state file that lists them
-    _retention, _policy_retention   by which rules
-    _selection    the variables that are saved at all
+    _background   saves that end while training goes on
+    _restart      the newest checkpoint that can be restored
+
+And next to them:
+
     export, _session_source   a session as a SavedModel, by the layer below
     patching      ours in the place of TensorFlow's, for programs that cannot be edited
     v1            the names that replace those of `tf.compat.v1`

@@ -15,8 +15,12 @@ from typing import Any
 
 from google.protobuf import text_format
 
+from tfsaver.checkpoint.checkpoint_management import meta_graph_filename
 from tfsaver.compat import _tensorflow
 from tfsaver.compat._errors import tensorflow_errors
+from tfsaver.compat._options import SaveOptions
+from tfsaver.compat._paths import is_text
+from tfsaver.errors import InvalidArgumentError
 from tfsaver.lib import file_io
 from tfsaver.lib.temporary_directory import temporary_directory
 
@@ -100,29 +104,32 @@ def export_meta_graph(
 
 
 def begin_export(
-    export: Callable[..., Any], graph: Any, filename: str, *, at_once: bool, durable: bool, **options: Any
+    export: Callable[..., Any], graph: Any, prefix: str, options: SaveOptions
 ) -> Callable[[], None]:
-    """What writes a graph to a file when it is called, in any thread.
+    """What writes the meta graph of a checkpoint when it is called, in any thread.
 
     Args:
         export: What exports the default graph, to a file or as a MetaGraphDef alone.
-        graph: The graph.
-        filename: The file.
-        at_once: Whether the graph may change before that, and what it is now is to be written.
-        durable: Whether it returns only once the disk has the file.
-        **options: What `export` takes besides.
+        graph: The graph. Unless the save blocks it may change before that, and what it is now is written.
+        prefix: The checkpoint.
+        options: How the checkpoint is saved.
     """
+    filename = meta_graph_filename(prefix, options.meta_graph_suffix)
 
     def exported(filename: str | None) -> Any:
         with graph.as_default():
-            return export(filename, **options)
+            return export(
+                filename, strip_default_attrs=options.strip_default_attrs, save_debug_info=options.save_debug_info
+            )
 
     path = file_io.as_path(filename)
-    if options.get("save_debug_info"):
+    if options.save_debug_info:
+        if not is_text(filename):
+            raise InvalidArgumentError(f"{filename!r} is not UTF-8: TensorFlow cannot write a graph's debug info there")
         return functools.partial(exported, filename)
-    if not at_once or graph.finalized:
-        return lambda: _write(exported(None), path, durable=durable)
-    return functools.partial(_write, exported(None), path, durable=durable)
+    if options.blocking or graph.finalized:
+        return lambda: _write(exported(None), path, durable=options.durable)
+    return functools.partial(_write, exported(None), path, durable=options.durable)
 
 
 def _write(meta_graph_def: Any, path: str, *, as_text: bool = False, durable: bool = True) -> None:

@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from tfsaver import schemas
 from tfsaver.checkpoint.checkpoint_location import CheckpointLocation
 from tfsaver.checkpoint.checkpoint_reader import CheckpointReader, load_checkpoint
 from tfsaver.compat._errors import tensorflow_errors
+from tfsaver.compat._options import SaveOptions
 from tfsaver.errors import CheckpointNotFoundError, DataLossError, InvalidArgumentError
 from tfsaver.lib import file_io
 
@@ -54,18 +54,16 @@ def numbered(save_path: str, global_step: Any, session: Any, *, padded: bool) ->
     return f"{save_path}-{int(global_step):08d}" if padded else f"{save_path}-{int(global_step)}"
 
 
-def collides(prefix: str, latest_filename: str, *, version: int, save_relative_paths: bool) -> bool:
-    """Whether the state file must not be written beside a checkpoint of that name.
+def collides(prefix: str, options: SaveOptions) -> bool:
+    """Whether the state file must not be written next to a checkpoint of that name.
 
     A V1 checkpoint would be overwritten by it. A V2 checkpoint has files of other names; TensorFlow refuses it all the
     same when the state file would name it exactly as it is named itself.
     """
     directory, name = os.path.split(prefix)
-    if name != latest_filename:
+    if name != options.latest_filename or (options.sharded and not options.is_v2):
         return False
-    if version != schemas.SaverDef.V2 or not directory:
-        return True
-    return os.path.isabs(prefix) and not save_relative_paths
+    return not options.is_v2 or not directory or (os.path.isabs(prefix) and not options.save_relative_paths)
 
 
 def needs_relative_paths(prefix: str) -> bool:
@@ -75,15 +73,16 @@ def needs_relative_paths(prefix: str) -> bool:
         InvalidArgumentError: It cannot name it at all.
     """
     directory, name = os.path.split(prefix)
-    if not _is_text(name):
+    if not is_text(name):
         raise InvalidArgumentError(
             f"{prefix!r} is not UTF-8, as the text of a state file has to be: save under another name, or with "
             "write_state=False"
         )
-    return os.path.isabs(prefix) and not _is_text(directory)
+    return os.path.isabs(prefix) and not is_text(directory)
 
 
-def _is_text(path: str) -> bool:
+def is_text(path: str) -> bool:
+    """Whether a path is text, as messages and TensorFlow's own writers need it."""
     try:
         path.encode()
     except UnicodeEncodeError:

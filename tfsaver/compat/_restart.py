@@ -4,6 +4,7 @@ A restore reads and compares every byte that it needs before the first variable 
 which would read all of it twice: each checkpoint is restored, the first choice first, until one can be.
 
     bytes are wrong, or missing; files are gone      the next one is tried
+    slices of a tensor are missing                   the next one is tried: it is a part of a checkpoint, as a rank writes it
     tensors are missing, dtypes or shapes differ     an error: the program has changed, and an older checkpoint would hide it
     there are checkpoints, and none is whole         an error that names each of them: starting anew would overwrite them
 
@@ -30,10 +31,17 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import Any, Generic, TypeVar
 
-from tfsaver.checkpoint import checkpoint_management
 from tfsaver.checkpoint.checkpoint_files import checkpoint_exists
 from tfsaver.checkpoint.checkpoint_location import prefix_of_entry
-from tfsaver.checkpoint.latest_verified import LatestVerified, is_of_the_process, newest_usable, warn_of_skipped, why_not
+from tfsaver.checkpoint.checkpoint_state import recorded_state
+from tfsaver.checkpoint.latest_verified import (
+    LatestVerified,
+    is_of_the_process,
+    newest_usable,
+    warn_of_skipped,
+    why_not,
+    why_not_whole,
+)
 from tfsaver.checkpoint.one_checkpoint import MAX_ATTEMPTS
 from tfsaver.compat import _tensorflow
 from tfsaver.compat._errors import translate
@@ -108,10 +116,11 @@ def restore_or_older(save_path: str, restore: Callable[[str], _T]) -> tuple[str,
     Raises:
         Exception: What `restore` raises for the first, when there is no other.
     """
-    attempt = _Attempt(restore)
+    attempt = _Attempt(restore, is_choice=False)
     reason = attempt(save_path)
     if reason is None:
         return save_path, attempt.result
+    attempt.is_choice = True
     latest = newest_usable(file_io.split(save_path)[0], attempt, after=save_path)
     _logger.warning("%s is skipped: %s", save_path, reason)
     warn_of_skipped(latest)
@@ -122,10 +131,16 @@ def restore_or_older(save_path: str, restore: Callable[[str], _T]) -> tuple[str,
 
 
 class _Attempt(Generic[_T]):
-    """Restores a checkpoint, and says why not when it is the checkpoint's fault."""
+    """Restores a checkpoint, and says why not when it is the checkpoint's fault.
 
-    def __init__(self, restore: Callable[[str], _T]) -> None:
+    Args:
+        restore: Restores the checkpoint of a prefix: all of it or nothing.
+        is_choice: Whether nobody named the checkpoint, so that it has to be whole.
+    """
+
+    def __init__(self, restore: Callable[[str], _T], *, is_choice: bool = True) -> None:
         self._restore = restore
+        self.is_choice = is_choice
         self.result: _T | None = None
         self.errors: list[Exception] = []
 
@@ -133,6 +148,9 @@ class _Attempt(Generic[_T]):
         try:
             if not checkpoint_exists(prefix):
                 raise CheckpointNotFoundError(prefix, looked_for=[f"{prefix}.index", prefix])
+            # What a program wants of it may be there all the same; a choice never falls on a part.
+            if self.is_choice and (reason := why_not_whole(prefix)) is not None:
+                raise DataLossError(reason)
             self.result = self._restored(prefix)
         except (DataLossError, CheckpointNotFoundError) as error:
             self.errors.append(error)
@@ -171,7 +189,7 @@ def recorded_checkpoints(
     The oldest is what is removed first, and a damaged one is not to stay in the place of one that is whole.
     """
     try:
-        state = checkpoint_management.get_checkpoint_state(checkpoint_dir, latest_filename)
+        state = recorded_state(checkpoint_dir, latest_filename)
     except InvalidArgumentError:
         state = None
     listed = [] if state is None else list(state.all_model_checkpoint_paths)
@@ -221,15 +239,20 @@ def chosen_state(
     paths = recorded_checkpoints(directory, latest, latest_filename)
     # A message of TensorFlow's own class, which its code copies from.
     chosen = type(_tensorflow.tf.compat.v1.train.generate_checkpoint_state_proto("", "x"))()
-    chosen.model_checkpoint_path = latest.prefix
-    chosen.all_model_checkpoint_paths.extend(paths)
+    try:
+        chosen.model_checkpoint_path = latest.prefix
+        chosen.all_model_checkpoint_paths.extend(paths)
+    except UnicodeEncodeError as error:
+        text = InvalidArgumentError(f"{latest.prefix!r} is not UTF-8, as the text of a CheckpointState has to be")
+        raise translate(text) from error
     return chosen
 
 
 def _is_usable(path: str) -> bool:
     with contextlib.suppress(SaverError, OSError):
         # What names a directory names no checkpoint, unless there is one of its name.
-        return checkpoint_exists(prefix_of_entry(path)) and not (_verifies.get() and why_not(path) is not None)
+        if checkpoint_exists(prefix_of_entry(path)):
+            return (why_not(path) if _verifies.get() else why_not_whole(path)) is None
     return False
 
 

@@ -16,6 +16,7 @@ one that programs know, with the operation that it is about.
 
 from __future__ import annotations
 
+import abc
 import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -23,9 +24,14 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.compat import _tensorflow
 from tfsaver.compat._binding import Binding, EagerVariable, GraphVariable
 from tfsaver.compat._saveables import Saveable, SavedTensor
+from tfsaver.errors import TensorNotFoundError
+from tfsaver.framework.region import Region
+from tfsaver.framework.tensor_info import TensorInfo
+from tfsaver.framework.tensor_slice import TensorSlice
 
 Array: TypeAlias = "np.ndarray[Any, Any]"
 _Key: TypeAlias = "tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]"
@@ -44,6 +50,48 @@ _STRING_SIZE = 64
 _ATTRIBUTE = "_tfsaver_prepared_runs"
 # Each holds an executor: as many as a program with a handful of savers needs.
 _MAX_KEPT = 256
+
+
+class Stream(TensorSource):
+    """Values that come one after the other, each once, in an order of their own: what a session gives, or gets.
+
+    An execution asks for the next part, what it is, and its value, in this order; nothing is held but the value that was not
+    asked for yet.
+    """
+
+    def __init__(self) -> None:
+        self._now: tuple[TensorInfo, list[Array]] | None = None
+
+    @abc.abstractmethod
+    def arrivals(self) -> Iterator[tuple[TensorInfo, TensorSlice | None, Array]]:
+        """The values, which the stream lets go of, with what they are and which part of that."""
+
+    @property
+    def makes_on_demand(self) -> bool:
+        return True
+
+    def parts(self) -> Iterator[tuple[str, TensorSlice | None]]:
+        """The parts, as they come."""
+        for info, stored, value in self.arrivals():
+            self._now = (info, [value])
+            del value
+            yield info.name, stored
+
+    def info(self, name: str) -> TensorInfo:
+        return self._arrived(name)[0]
+
+    def read(self, name: str, region: Region | None = None) -> Array:
+        return self._arrived(name)[1].pop()
+
+    def _arrived(self, name: str) -> tuple[TensorInfo, list[Array]]:
+        if self._now is None or self._now[0].name != name:
+            raise TensorNotFoundError(name, checkpoint="what has arrived")
+        return self._now
+
+
+def parts_of(source: TensorSource) -> Iterator[tuple[str, TensorSlice | None]]:
+    """What a target that takes tensors in any order takes, and in which: as a stream has it, or by name."""
+    return source.parts() if isinstance(source, Stream) else ((name, None) for name in source.names)
 
 
 def fetch(session: Any, bindings: Sequence[Binding]) -> Iterator[tuple[Binding, Array]]:
@@ -87,33 +135,48 @@ def assign(session: Any, values: Iterable[tuple[Binding, Array]], *, batch_size:
         batch_size: The bytes of a batch. Each that was never run before is prepared by the session, which takes long in
             a large graph: values that are in memory anyway better go in one.
     """
-    limit = BATCH_SIZE if batch_size is None else batch_size
-    operations: list[Any] = []
-    feeds: dict[str, Array] = {}
-    size = 0
-    waiting: dict[Saveable, dict[int, Array]] = {}
+    batches = Batches(session, BATCH_SIZE if batch_size is None else batch_size)
     for binding, value in values:
+        batches.add(binding, value)
+    batches.finish()
+
+
+class Batches:
+    """Assigns values to variables in batches, as they are added; see `assign`."""
+
+    def __init__(self, session: Any, batch_size: int = BATCH_SIZE) -> None:
+        self._session = session
+        self._batch_size = batch_size
+        self._operations: list[Any] = []
+        self._feeds: dict[str, Array] = {}
+        self._size = 0
+        self._waiting: dict[Saveable, dict[int, Array]] = {}
+
+    def add(self, binding: Binding, value: Array) -> None:
+        """Assigns a value, now or with others that follow."""
         variable = binding.variable
         if isinstance(variable, SavedTensor):
-            known = waiting.setdefault(variable.saveable, {})
+            known = self._waiting.setdefault(variable.saveable, {})
             known[variable.index] = value
             if len(known) == len(variable.saveable.specs):
-                del waiting[variable.saveable]
-                variable.saveable.restore(session, [known[index] for index in range(len(known))])
-            continue
-        if isinstance(variable, EagerVariable):
+                del self._waiting[variable.saveable]
+                variable.saveable.restore(self._session, [known[index] for index in range(len(known))])
+        elif isinstance(variable, EagerVariable):
             variable.assign(value)
-        if not isinstance(variable, GraphVariable):
-            continue
-        assignment = variable.assignment(value.shape)
-        if operations and (assignment.value_name in feeds or size + value.nbytes > limit):
-            run_operations(session, operations, feeds)
-            operations, feeds, size = [], {}, 0
-        operations.append(assignment.operation)
-        feeds[assignment.value_name] = value
-        size += value.nbytes
-    if operations:
-        run_operations(session, operations, feeds)
+        elif isinstance(variable, GraphVariable):
+            assignment = variable.assignment(value.shape)
+            if assignment.value_name in self._feeds or self._size + value.nbytes > self._batch_size:
+                self.finish()
+            self._operations.append(assignment.operation)
+            self._feeds[assignment.value_name] = value
+            self._size += value.nbytes
+
+    def finish(self) -> None:
+        """Assigns what waits for others."""
+        operations, feeds = self._operations, self._feeds
+        self._operations, self._feeds, self._size = [], {}, 0
+        if operations:
+            run_operations(self._session, operations, feeds)
 
 
 def prepare_assign(session: Any, shapes: Iterable[tuple[Binding, Sequence[int]]]) -> None:

@@ -15,7 +15,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tfsaver.checkpoint.checkpoint_management import checkpoint_exists, get_checkpoint_state
+from tfsaver.checkpoint.checkpoint_management import checkpoint_exists
+from tfsaver.checkpoint.checkpoint_state import recorded_state
 from tfsaver.checkpoint.editing.edit import describe
 from tfsaver.checkpoint.losses import is_complex, is_float
 from tfsaver.checkpoint.plan import Plan, as_plan, tensor_names
@@ -192,7 +193,7 @@ def last_checkpoints(directory: file_io.PathLike, number: int) -> list[str]:
     if number < 1:
         raise OptionError(f"the last {number} checkpoints are none")
     path = file_io.as_path(directory)
-    state = get_checkpoint_state(path)
+    state = recorded_state(path)
     named = [file_io.in_store_of(path, item) for item in state.all_model_checkpoint_paths] if state is not None else []
     beside = [item if checkpoint_exists(item) else file_io.join(path, file_io.split(item)[1]) for item in named]
     found = [item for item in beside if checkpoint_exists(item)]

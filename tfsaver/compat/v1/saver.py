@@ -1,44 +1,61 @@
 """`tf.compat.v1.train.Saver` on our own reader and writer.
 
-    Saver(var_list)            var_list -> bindings: each variable and the name of its tensor; and the nodes that
-                               TensorFlow's Saver has, for whoever gets the graph without the Saver
+    Saver(var_list)            the variables are looked up, and the graph gets the nodes that TensorFlow's Saver has, for
+                               whoever gets the graph without the Saver
+    Saver(saver_def=...)       the nodes are there, and say what the variables are
+    Saver(defer_build=True)    nothing, until `build`
+
     saver.save(sess, path)     values -> path.index, path.data-*, then the state file, then one old checkpoint goes,
                                then path.meta
                                (with blocking=False the files are written while the program goes on, see `_background`)
     saver.restore(sess, path)  all names, dtypes, shapes and checksums first, then the variables
 
-Constructor, attributes, methods, return values, files and errors are TensorFlow's, whose programs need no change. How it is
-made, its variables and its nodes are in `_built_saver`, the checkpoints that it keeps in `_kept_checkpoints`. The nodes are
-not needed to save and restore in this process: a Saver may be made, as often as one likes, on a graph that is finalized.
+Constructor, attributes, methods, return values, files and errors are TensorFlow's, whose programs need no change. Which
+variables there are is said by `_var_list` and `_saver_graph`, how they get to files and back by `_transports`, which
+checkpoints stay by `_history`. The nodes are not needed to save and restore in this process: a Saver may be made, as often
+as one likes, on a graph that is finalized. Where eager execution is on there is no graph: the variables are looked up at
+once, and nothing is made.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Iterable, Mapping
 from typing import Any
+
+import numpy as np
 
 from tfsaver import schemas
 from tfsaver.checkpoint import checkpoint_location, checkpoint_management
 from tfsaver.checkpoint.checkpoint_state import STATE_FILE_NAME
+from tfsaver.checkpoint.editing.cast import as_dtype
 from tfsaver.checkpoint.execution import DryRun
+from tfsaver.checkpoint.losses import Losses
 from tfsaver.checkpoint.match_report import MatchReport
 from tfsaver.checkpoint.names.name_map import NameMapLike
-from tfsaver.checkpoint.selection import Select
-from tfsaver.compat import _background, _paths, _restart, _tensorflow
-from tfsaver.compat._built_saver import BuiltSaver
+from tfsaver.checkpoint.retention import Retention
+from tfsaver.checkpoint.selection import Select, Selection, SelectionReport, as_selection
+from tfsaver.compat import _background, _paths, _restart, _saver_graph, _tensorflow
+from tfsaver.compat._background import BackgroundSaves
 from tfsaver.compat._errors import tensorflow_errors
-from tfsaver.compat._history import enter
-from tfsaver.compat._meta_graph import begin_export
+from tfsaver.compat._history import CountedHistory, History, LedgerHistory, enter
+from tfsaver.compat._meta_graph import begin_export, export_meta_graph
 from tfsaver.compat._options import RestoreOptions, SaveOptions, Scope, patched
+from tfsaver.compat._restore import initialize
+from tfsaver.compat._save import shards_of
+from tfsaver.compat._saver_graph import SaverVariables
+from tfsaver.compat._transports import Transports
+from tfsaver.compat._var_list import default_var_list, resolve
 from tfsaver.errors import InvalidArgumentError, PathConflictError, SaverError
 from tfsaver.lib import file_io
+from tfsaver.lib.fork_safe_lock import ForkSafeLock
 
 _logger = logging.getLogger(__name__)
 
 
-class Saver(BuiltSaver):
+class Saver:
     """Saves variables to checkpoints and restores them.
 
     Args:
@@ -89,6 +106,141 @@ class Saver(BuiltSaver):
         InvalidArgumentError: A ValueError; the arguments contradict each other, or there is nothing to save.
         TypeError: `var_list` or an element of it is of no type that can be saved.
     """
+
+    def __init__(
+        self,
+        var_list: Any = None,
+        reshape: bool = False,
+        sharded: bool = False,
+        max_to_keep: int | None = 5,
+        keep_checkpoint_every_n_hours: float | None = 10000.0,
+        name: str | None = None,
+        restore_sequentially: bool = False,
+        saver_def: Any = None,
+        builder: Any = None,
+        defer_build: bool = False,
+        allow_empty: bool = False,
+        write_version: int = schemas.SaverDef.V2,
+        pad_step_number: bool = False,
+        save_relative_paths: bool = False,
+        filename: str | None = None,
+        *,
+        durable: bool = True,
+        retention: Retention | None = None,
+        select: Selection | str | list[str] | None = None,
+        num_data_shards: int = 1,
+        blocking: bool = True,
+        mapping: NameMapLike = None,
+        cast: bool | None = None,
+        scope: Scope = None,
+        strict: bool | None = None,
+        dry_run: DryRun | None = None,
+        trusted: bool | None = None,
+        initialize_missing: bool | None = None,
+        averages: bool | None = None,
+        accept_guesses: bool | None = None,
+        save_dtype: Any = None,
+    ) -> None:
+        if defer_build and var_list:
+            raise InvalidArgumentError(
+                "If `var_list` is provided then build cannot be deferred. Either set defer_build=False or var_list=None."
+            )
+        if saver_def is not None and select is not None:
+            raise InvalidArgumentError("select=: the nodes of a saver_def save what they save, all of it")
+        if saver_def is None and write_version not in (schemas.SaverDef.V1, schemas.SaverDef.V2):
+            raise TypeError(f"write_version is {write_version!r}; SaverDef.V1 and SaverDef.V2 are the formats there are")
+        if cast is None and save_dtype is not None:
+            # What was saved in another type is restored from it.
+            cast = True
+        self._restore_options = RestoreOptions(
+            mapping=mapping,
+            cast=cast,
+            scope=scope,
+            strict=strict,
+            dry_run=dry_run,
+            trusted=trusted,
+            initialize_missing=initialize_missing,
+            averages=averages,
+            accept_guesses=accept_guesses,
+        )
+        self._options = SaveOptions(
+            version=write_version,
+            sharded=sharded,
+            num_data_shards=num_data_shards,
+            durable=durable,
+            save_dtype=None if save_dtype is None else as_dtype(save_dtype),
+            pad_step_number=pad_step_number,
+            save_relative_paths=save_relative_paths,
+            blocking=blocking,
+        )
+        self._is_eager = _tensorflow.tf.executing_eagerly()
+        if self._is_eager and var_list is None:
+            raise RuntimeError("When eager execution is enabled, `var_list` must specify a list or dict")
+        self.saver_def: Any = saver_def
+        self.save_losses: Mapping[str, Losses] = {}
+        self.selection_report: SelectionReport | None = None
+        self._select = None if select is None else as_selection(select)
+        # Under the names that TensorFlow's Saver has for them, where some programs look.
+        self._var_list = var_list
+        self._reshape = reshape
+        self._sharded = sharded
+        self._max_to_keep = max_to_keep
+        self._keep_checkpoint_every_n_hours = keep_checkpoint_every_n_hours
+        self._name = name
+        self._restore_sequentially = restore_sequentially
+        self._builder = builder
+        self._is_built = False
+        self._allow_empty = allow_empty
+        self._is_empty: bool | None = None
+        self._write_version = write_version
+        self._pad_step_number = pad_step_number
+        self._filename = filename
+        self._save_relative_paths = save_relative_paths
+        self._object_restore_saver: Any = None
+        # A supervisor saves from a thread of its own.
+        self._lock = ForkSafeLock(reentrant=True)
+        self._background = BackgroundSaves()
+        # In a graph the hours pass through a SaverDef, where they are a float of 32 bits.
+        hours = keep_checkpoint_every_n_hours or 0
+        hours = hours if self._is_eager else float(np.float32(hours))
+        self._history: History = CountedHistory(max_to_keep or 0, hours)
+        if retention is not None:
+            self._history = LedgerHistory(retention, durable=durable)
+        if self._is_eager:
+            self._transports = Transports(self._look_up_variables()[1], None)
+            self._options = self._options.of_nodes(None)
+        elif not defer_build:
+            self.build()
+
+    def build(self) -> None:
+        """Looks the variables up and makes the graph nodes, unless that was done before.
+
+        Raises:
+            RuntimeError: Called in eager mode, where it has nothing to do.
+            InvalidArgumentError: A ValueError; there is nothing to save.
+        """
+        if self._is_eager:
+            raise RuntimeError("Use save/restore instead of build in eager mode.")
+        if self._is_built:
+            return
+        # Set first, as in TensorFlow: a build that fails is not tried again by whoever calls `build` next.
+        self._is_built = True
+        variables = None
+        if self.saver_def is None:
+            named, variables = self._look_up_variables()
+            if not self._is_empty:
+                self.saver_def = self._add_nodes(named, variables)
+        else:
+            if self._name:
+                _saver_graph.add_scope(self.saver_def, self._name)
+            _saver_graph.check(self.saver_def)
+        self._options = self._options.of_nodes(self.saver_def)
+        self._write_version = self._options.version
+        self._transports = Transports(variables, self.saver_def, has_own_nodes=_saver_graph.is_own(self._builder))
+        if self.saver_def is None:
+            self._history.start(self._max_to_keep or 0, float(np.float32(self._keep_checkpoint_every_n_hours or 0)))
+        else:
+            self._history.start(self.saver_def.max_to_keep, self.saver_def.keep_checkpoint_every_n_hours)
 
     def save(
         self,
@@ -143,85 +295,58 @@ class Saver(BuiltSaver):
         """
         self.wait()
         self._check_built("save")
-        if latest_filename is None:
-            latest_filename = STATE_FILE_NAME
-        if self._write_version != schemas.SaverDef.V2:
+        options = dataclasses.replace(
+            self._options,
+            blocking=self._options.blocking if blocking is None else blocking,
+            latest_filename=STATE_FILE_NAME if latest_filename is None else latest_filename,
+            meta_graph_suffix=meta_graph_suffix,
+            write_meta_graph=write_meta_graph,
+            write_state=write_state,
+            strip_default_attrs=strip_default_attrs,
+            save_debug_info=save_debug_info,
+            metric=self._checked_metric(metric),
+        )
+        if not options.is_v2:
             _logger.warning("TensorFlow's V1 checkpoint format has been deprecated; consider SaverDef.V2")
-        if os.path.split(latest_filename)[0]:
-            raise InvalidArgumentError(f"'latest_filename' must not contain path components: {latest_filename!r}")
-        prefix = save_path = _paths.to_text(save_path)
-        if global_step is None and not os.path.basename(save_path):
-            raise InvalidArgumentError(
-                f"save_path {save_path!r} is a directory, and its checkpoint would have no name, so that no state file "
-                f"could name it: save to {os.path.join(save_path, 'model.ckpt')!r}"
-            )
-        if global_step is not None:
-            prefix = _paths.numbered(save_path, global_step, self._session(sess), padded=self._pad_step_number)
-        elif os.path.basename(save_path) == latest_filename and not self._sharded:
-            # A V1 checkpoint of that name would be the state file itself.
-            raise InvalidArgumentError(f"'latest_filename' collides with 'save_path' {save_path!r}: use another one")
-        metric = self._checked_metric(metric)
+        save_path = _paths.to_text(save_path)
+        session = None if self._is_eager else sess
+        prefix = self._prefix(save_path, global_step, session, options)
         if not self._is_eager and not isinstance(sess, _tensorflow.SessionInterface):
             raise TypeError(f"'sess' must be a Session; {sess}")
-        if write_state and not self._is_empty and self._collides(prefix, latest_filename):
-            raise PathConflictError(f"{prefix!r} conflicts with path used for checkpoint state: use another save_path")
-        # TensorFlow takes a URL for a relative path, and names checkpoints relative to its directory.
-        relative = self._save_relative_paths or save_path.startswith("file://")
-        relative = relative or (write_state and _paths.needs_relative_paths(prefix))
-        options = SaveOptions(
-            version=self._write_version,
-            durable=self._durable,
-            save_relative_paths=relative,
-            latest_filename=latest_filename,
-            meta_graph_suffix=meta_graph_suffix,
-            metric=metric,
-        )
-        if blocking is None:
-            blocking = self._blocking
-        # Where nodes were made is looked up in the graph itself, which may grow meanwhile.
-        blocking = blocking or (save_debug_info and write_meta_graph and not self._is_eager and not sess.graph.finalized)
-        export: Callable[[], None] | None = None
+        if write_state and not self._is_empty:
+            if _paths.collides(prefix, options):
+                raise PathConflictError(f"{prefix!r} conflicts with path used for checkpoint state: use another save_path")
+            # TensorFlow takes a URL for a relative path, and names checkpoints relative to its directory.
+            if save_path.startswith("file://") or _paths.needs_relative_paths(prefix):
+                options = dataclasses.replace(options, save_relative_paths=True)
+        if save_debug_info and write_meta_graph and session is not None and not session.graph.finalized:
+            # Where nodes were made is looked up in the graph itself, which may grow meanwhile.
+            options = dataclasses.replace(options, blocking=True)
         # One save at a time: what one thread writes must not be what another removes as its oldest.
         with self._lock, _background.taken(prefix) as keep_taken:
             self.wait()
-            if self._is_eager:
+            if session is None:
                 self.saver_def = self._eager_saver_def(prefix, is_save=True)
-            elif write_meta_graph:
-                export = begin_export(
-                    self.export_meta_graph,
-                    sess.graph,
-                    checkpoint_management.meta_graph_filename(prefix, meta_graph_suffix),
-                    at_once=not blocking,
-                    durable=self._durable,
-                    strip_default_attrs=strip_default_attrs,
-                    save_debug_info=save_debug_info,
-                )
-            written = prefix
-            write: Callable[[], None] | None = None
-            if blocking and not self._is_empty:
-                written = self._storage.write(self._session(sess), save_path, prefix)
-            elif not self._is_empty:
-                written, write = self._storage.begin(self._session(sess), save_path, prefix)
-
-            casting = None if self._is_empty else self._storage.casting
+            export = None
+            if session is not None and write_meta_graph:
+                export = begin_export(self.export_meta_graph, session.graph, prefix, options)
+            begun = None
+            if not self._is_empty:
+                begun = self._transports.of(session).save(session, save_path, prefix, options)
 
             def finish() -> None:
-                if write is not None:
-                    write()
-                if casting is not None:
-                    self.save_losses = casting.losses
-                    for name, losses in casting.losses.items():
-                        _logger.info("%s: %s: cast: %s", written, name, losses)
-                if write_state and not self._is_empty:
-                    enter(self._history, written, os.path.dirname(save_path), options)
+                if begun is not None:
+                    self._note_losses(begun.found_as, begun.finish())
+                    if options.write_state:
+                        enter(self._history, begun.found_as, os.path.dirname(save_path), options)
                 if export is not None:
                     export()
 
-            if blocking:
+            if options.blocking:
                 finish()
             else:
                 self._background.start(prefix, finish, keep_taken())
-        return None if self._is_empty else written
+        return None if begun is None else begun.found_as
 
     def restore(
         self,
@@ -361,6 +486,164 @@ class Saver(BuiltSaver):
             self.recover_last_checkpoints(_restart.recorded_checkpoints(checkpoint_dir, latest, latest_filename))
         return latest.prefix
 
+    def wait(self) -> None:
+        """Waits until the save that goes on in the background, if any, has ended.
+
+        Raises:
+            Exception: It failed, or one did before that nobody has heard of: the error that ``blocking=True`` would have
+                raised. Its cause is the error of the thread.
+        """
+        self._background.wait()
+
+    @property
+    def last_checkpoints(self) -> list[str]:
+        """The checkpoints that were not removed yet, oldest first; what `recover_last_checkpoints` takes."""
+        self.wait()
+        return [path for path, _ in self._history.checkpoints]
+
+    def set_last_checkpoints(self, last_checkpoints: list[str]) -> None:
+        """Deprecated: use `set_last_checkpoints_with_time`. Checkpoints set here are never removed."""
+        if not isinstance(last_checkpoints, list):
+            raise AssertionError(f"last_checkpoints must be a list, not {type(last_checkpoints).__name__}")
+        self.set_last_checkpoints_with_time([(path, np.inf) for path in last_checkpoints])
+
+    def set_last_checkpoints_with_time(self, last_checkpoints_with_time: list[tuple[str, float]]) -> None:
+        """Replaces the list of checkpoints by pairs of a path and seconds since the epoch, oldest first."""
+        if not isinstance(last_checkpoints_with_time, list):
+            raise AssertionError(f"last_checkpoints must be a list, not {type(last_checkpoints_with_time).__name__}")
+        with self._lock:
+            self.wait()
+            self._history.checkpoints = last_checkpoints_with_time
+
+    def recover_last_checkpoints(self, checkpoint_paths: Iterable[str]) -> None:
+        """Replaces the list of checkpoints after a restart by those of `checkpoint_paths` that are there."""
+        with self._lock:
+            self.wait()
+            self._history.recover(checkpoint_paths)
+
+    def pin(self, save_path: file_io.PathLike) -> None:
+        """Keeps a checkpoint for good, or until `unpin`, whatever the retention policy says.
+
+        Raises:
+            InvalidArgumentError: The Saver has no policy.
+            tf.errors.NotFoundError: There is no such checkpoint.
+        """
+        ledgers = self._ledgers("pin()")
+        with tensorflow_errors(), self._lock:
+            self.wait()
+            ledgers.pin(save_path)
+
+    def unpin(self, save_path: file_io.PathLike) -> None:
+        """Leaves a checkpoint to the retention policy again; raises as `pin`."""
+        ledgers = self._ledgers("unpin()")
+        with tensorflow_errors(), self._lock:
+            self.wait()
+            ledgers.unpin(save_path)
+
+    def as_saver_def(self) -> Any:
+        """The SaverDef of the graph nodes; None when there are none."""
+        return self.saver_def
+
+    def to_proto(self, export_scope: str | None = None) -> Any:
+        """The SaverDef of the graph nodes, with the names they have in an export of a scope; None if they are not in it."""
+        if export_scope is None or self.saver_def is None:
+            return self.saver_def
+        return _saver_graph.without_scope(self.saver_def, export_scope)
+
+    def export_meta_graph(
+        self,
+        filename: str | None = None,
+        collection_list: Any = None,
+        as_text: bool = False,
+        export_scope: str | None = None,
+        clear_devices: bool = False,
+        clear_extraneous_savers: bool = False,
+        strip_default_attrs: bool = False,
+        save_debug_info: bool = False,
+    ) -> Any:
+        """The default graph as a MetaGraphDef with this Saver's nodes named; see `meta_graph.export_meta_graph`."""
+        return export_meta_graph(
+            filename=filename,
+            graph_def=_tensorflow.tf.compat.v1.get_default_graph().as_graph_def(add_shapes=True),
+            saver_def=self.saver_def,
+            collection_list=collection_list,
+            as_text=as_text,
+            export_scope=export_scope,
+            clear_devices=clear_devices,
+            clear_extraneous_savers=clear_extraneous_savers,
+            strip_default_attrs=strip_default_attrs,
+            save_debug_info=save_debug_info,
+        )
+
+    @staticmethod
+    def from_proto(saver_def: Any, import_scope: str | None = None) -> Saver:
+        """A Saver of the graph nodes that a SaverDef names, inside of a scope."""
+        return Saver(saver_def=saver_def, name=import_scope)
+
+    # TensorFlow keeps these on the Saver itself, where some programs look.
+    @property
+    def _last_checkpoints(self) -> list[tuple[str, float]]:
+        self.wait()
+        return self._history.checkpoints
+
+    @property
+    def _checkpoints_to_be_deleted(self) -> list[tuple[str, float]]:
+        self.wait()
+        return self._history.candidates
+
+    @property
+    def _next_checkpoint_time(self) -> float:
+        return self._history.next_checkpoint_time
+
+    def _look_up_variables(self) -> tuple[dict[str, Any], SaverVariables]:
+        """What is saved, by name: as TensorFlow's builder takes it, and as bindings."""
+        if self._var_list is None:
+            self._var_list = default_var_list()
+        named, bindings, self.selection_report = resolve(self._var_list, self._select)
+        self._is_empty = not bindings
+        if self._is_empty and not self._allow_empty:
+            raise InvalidArgumentError("No variables to save")
+        return named, SaverVariables(shards_of(bindings, sharded=self._sharded), self._reshape)
+
+    def _add_nodes(self, named: dict[str, Any], variables: SaverVariables) -> Any:
+        return _saver_graph.add_nodes(
+            named,
+            variables.bindings,
+            builder=self._builder,
+            version=self._write_version,
+            reshape=self._reshape,
+            sharded=self._sharded,
+            max_to_keep=self._max_to_keep,
+            keep_checkpoint_every_n_hours=self._keep_checkpoint_every_n_hours,
+            name=self._name,
+            restore_sequentially=self._restore_sequentially,
+            filename=self._filename,
+        )
+
+    def _prefix(self, save_path: str, global_step: Any, session: Any, options: SaveOptions) -> str:
+        """The checkpoint's prefix: the path with the step, if there is one.
+
+        Raises:
+            InvalidArgumentError: No state file could name it, or it is that of the state file.
+        """
+        if global_step is not None:
+            return _paths.numbered(save_path, global_step, session, padded=options.pad_step_number)
+        name = os.path.basename(save_path)
+        if not name:
+            raise InvalidArgumentError(
+                f"save_path {save_path!r} is a directory, and its checkpoint would have no name, so that no state file "
+                f"could name it: save to {os.path.join(save_path, 'model.ckpt')!r}"
+            )
+        if name == options.latest_filename and not self._sharded:
+            # A V1 checkpoint of that name would be the state file itself.
+            raise InvalidArgumentError(f"'latest_filename' collides with 'save_path' {save_path!r}: use another one")
+        return save_path
+
+    def _note_losses(self, written: str, losses: Mapping[str, Losses]) -> None:
+        self.save_losses = losses
+        for name, lost in losses.items():
+            _logger.info("%s: %s: cast: %s", written, name, lost)
+
     def _read(self, sess: Any, path: str, called_with: RestoreOptions) -> MatchReport | None:
         _logger.info("Restoring parameters from %s", path)
         _background.wait_for(path)
@@ -369,25 +652,50 @@ class Saver(BuiltSaver):
         if initializes is None:
             # Whoever asks a call for less than everything goes on to initialize; a session that calls by itself does not.
             initializes = called_with.strict is None and options.strict is False
-        report = self._storage.read(self._session(sess), file_io.as_path(path), options, initializes=initializes)
+        session = None if self._is_eager else sess
+        transport = self._transports.of(session)
+        report = transport.restore(session, file_io.as_path(path), options)
+        if initializes and not options.dry_run:
+            initialized = initialize(session, transport.bindings)
+            report = None if report is None else dataclasses.replace(report, initialized=initialized)
         if options.is_plain:
             report = None
         elif report is not None and (called_with.strict is None or not report.ok):
             _logger.info("%s", report)
-        if self._is_eager:
+        if session is None:
             self.saver_def = self._eager_saver_def(path, is_save=False)
         return report
 
-    @staticmethod
-    def from_proto(saver_def: Any, import_scope: str | None = None) -> Saver:
-        """A Saver of the graph nodes that a SaverDef names, inside of a scope."""
-        return Saver(saver_def=saver_def, name=import_scope)
+    def _ledgers(self, what: str) -> LedgerHistory:
+        if not isinstance(self._history, LedgerHistory):
+            raise InvalidArgumentError(f"{what} is for a Saver with a retention policy: Saver(retention=Retention(...))")
+        return self._history
 
-    def _collides(self, prefix: str, latest_filename: str) -> bool:
-        if self._sharded and self._write_version != schemas.SaverDef.V2:
-            return False
-        return _paths.collides(
-            prefix, latest_filename, version=self._write_version, save_relative_paths=self._save_relative_paths
+    def _checked_metric(self, metric: Any) -> float | None:
+        """A metric as a number; what is not one shows before anything is written."""
+        if metric is None:
+            return None
+        self._ledgers("metric=")
+        try:
+            return float(metric)
+        except (TypeError, ValueError):
+            raise InvalidArgumentError(f"metric={metric!r}: a metric is a number") from None
+
+    def _check_built(self, what: str) -> None:
+        if not self._is_built and not self._is_eager:
+            raise RuntimeError(f"`build()` should be called before {what} if defer_build==True")
+
+    def _eager_saver_def(self, path: str, *, is_save: bool) -> Any:
+        """Without a graph, a SaverDef says where the last save or restore was; some programs look."""
+        # A message holds UTF-8, and a file name need not be.
+        text = os.fsencode(path).decode(errors="replace")
+        return _tensorflow.tf.compat.v1.train.SaverDef(
+            filename_tensor_name=text,
+            save_tensor_name=text if is_save else "",
+            max_to_keep=self._max_to_keep or 0,
+            sharded=self._sharded,
+            keep_checkpoint_every_n_hours=self._keep_checkpoint_every_n_hours,
+            version=self._write_version,
         )
 
 

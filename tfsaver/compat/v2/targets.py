@@ -22,7 +22,7 @@ from tfsaver.checkpoint.restoring.program import selected
 from tfsaver.checkpoint.selection import Selection
 from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.compat import _tensorflow
-from tfsaver.compat._session_target import InSession
+from tfsaver.compat._restore import InSession
 from tfsaver.compat.v2.object_state import ObjectState, StatePart
 from tfsaver.compat.v2.object_walk import (
     children_of,
