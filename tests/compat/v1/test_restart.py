@@ -338,3 +338,35 @@ def test_patched_program_is_told_when_no_checkpoint_is_sound(tf: Any, directory:
     empty.mkdir()
     with patch_tensorflow(fall_back=True):
         assert tf.train.get_checkpoint_state(str(empty)) is None and tf.train.latest_checkpoint(str(empty)) is None
+
+
+def write_part(directory: pathlib.Path, name: str, rows: slice, step: int) -> None:
+    with tfsaver.BundleWriter(directory / name, durable=False) as writer:
+        writer.add_slice("w", (1000,), (rows,), np.full(1000, step, np.float32)[rows])
+        writer.add("step", np.int64(step))
+
+
+def test_part_that_a_rank_has_written_is_never_chosen(
+    tf: Any, session: Any, variables: list[Any], directory: pathlib.Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for rank in range(3):
+        write_part(directory, f"model.ckpt-4.part-{rank}", slice(250 * rank, 250 * (rank + 1)), 4)
+        write_part(directory, f"model.ckpt-{5 + rank}", slice(250 * rank, 250 * (rank + 1)), 5 + rank)
+    os.remove(directory / "checkpoint")
+    newest = str(directory / "model.ckpt-3")
+    # Also where all that is wanted is there.
+    for saver in (train.Saver(), train.Saver(variables[1:])):
+        put(session, variables, 0)
+        assert saver.restore_latest(session, directory) == newest
+        assert int(session.run(variables[1])) == 3
+    assert "a part of a checkpoint: tensor 'w'" in caplog.text
+    for options in ({"strict": False}, {"cast": True}):
+        assert train.Saver().restore_latest(session, directory, **options) == newest
+    with tf.init_scope(), tf.Graph().as_default(), tf.compat.v1.Session() as other:
+        w = tf.compat.v1.get_variable("w", [1000])
+        tfsaver.restore({"w": w}, directory, verified=True, session=other)
+        assert (other.run(w) == 3).all()
+    train.update_checkpoint_state(directory, directory / "model.ckpt-6")
+    with patch_tensorflow(fall_back=True):
+        assert tf.train.latest_checkpoint(str(directory)) == newest
+        assert tf.compat.v1.train.get_checkpoint_state(str(directory)).model_checkpoint_path == newest

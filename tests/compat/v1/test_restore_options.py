@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 import tfsaver
+from tfsaver import latest_checkpoint
+from tfsaver.checkpoint.latest_verified import latest_verified_checkpoint
 from tfsaver.checkpoint.match_report import MatchReport
 from tfsaver.compat import patch_tensorflow
 from tfsaver.compat.v1 import train
@@ -267,3 +269,78 @@ def test_link_that_leads_out_is_refused_unless_trusted(tf: Any, session: Any, tm
             act()
     train.Saver([w], trusted=False).restore(session, path, cast=True, trusted=True)
     assert session.run(w).tolist() == [4] * 3
+
+
+def test_patch_that_trusts_nothing_refuses_a_link_that_leads_out(tf: Any, tmp_path: pathlib.Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    path = tfsaver.save_checkpoint(CASES["cast"][0], run / "model.ckpt-40", durable=False)
+    train.update_checkpoint_state(run, path)
+    data = run / "model.ckpt-40.data-00000-of-00001"
+    os.replace(data, tmp_path / "moved")
+    os.symlink(tmp_path / "moved", data)
+    with patch_tensorflow(trusted=False, cast=True), pytest.raises(tf.errors.InvalidArgumentError, match="leads? out|outside"):
+        monitored(tf, run)
+    with patch_tensorflow(trusted=True, cast=True):
+        assert_values(monitored(tf, run), CASES["cast"][2])
+
+
+def test_patch_with_a_dry_run_reports_and_assigns_nothing(
+    tf: Any, session: Any, tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    w = tf.compat.v1.get_variable("w", [3], initializer=tf.compat.v1.zeros_initializer(), use_resource=True)
+    session.run(w.initializer)
+    path = tfsaver.save_checkpoint({"w": np.full(3, 4, F4)}, tmp_path / "model", durable=False)
+    with patch_tensorflow(dry_run=True), caplog.at_level("INFO"):
+        tf.compat.v1.train.Saver([w]).restore(session, str(path))
+    assert session.run(w).tolist() == [0] * 3 and "w" in caplog.text
+    data = tmp_path / "model.data-00000-of-00001"
+    data.write_bytes(b"\1" + data.read_bytes()[1:])
+    with patch_tensorflow(dry_run=True):
+        tf.compat.v1.train.Saver([w]).restore(session, str(path))
+    with patch_tensorflow(dry_run="values"), pytest.raises(tf.errors.DataLossError):
+        tf.compat.v1.train.Saver([w]).restore(session, str(path))
+    assert session.run(w).tolist() == [0] * 3
+
+
+@pytest.mark.parametrize("num", [1, 130], ids=["few", "by operations"])
+@pytest.mark.parametrize("blocking", [True, False])
+def test_directory_that_is_not_text_keeps_its_checkpoints(
+    tf: Any, session: Any, tmp_path: pathlib.Path, num: int, blocking: bool
+) -> None:
+    v1 = tf.compat.v1
+    variables = [v1.get_variable(f"w{index}", initializer=np.full(2, index, F4), use_resource=True) for index in range(num)]
+    session.run(v1.global_variables_initializer())
+    directory = os.fsdecode(os.fsencode(tmp_path) + b"/r\xff")
+    os.mkdir(directory)
+    saver = train.Saver(durable=False, blocking=blocking)
+    path = saver.save(session, f"{directory}/model", 1)
+    saver.wait()
+    assert path == f"{directory}/model-1" == train.latest_checkpoint(directory)
+    assert latest_verified_checkpoint(directory).prefix == path == latest_checkpoint(directory, trusted=False)
+    assert saver.last_checkpoints == [path]
+    for restore in (
+        lambda: saver.restore(session, path),
+        lambda: train.Saver().restore(session, path, cast=True),
+        lambda: train.Saver().restore_latest(session, directory),
+    ):
+        session.run([variable.assign([-1, -1]) for variable in variables])
+        restore()
+        assert [value.tolist() for value in session.run(variables)] == [[index] * 2 for index in range(num)]
+    # A message cannot hold the name, and says so; what is written there is not.
+    with pytest.raises(InvalidArgumentError, match="latest_checkpoint returns the path"):
+        train.get_checkpoint_state(directory)
+    with pytest.raises(InvalidArgumentError, match="debug info"):
+        saver.save(session, f"{directory}/model", 2, save_debug_info=True)
+    assert not train.checkpoint_exists(f"{directory}/model-2")
+
+
+def test_eager_variables_are_saved_to_a_directory_that_is_not_text(tf: Any, tmp_path: pathlib.Path) -> None:
+    directory = os.fsdecode(os.fsencode(tmp_path) + b"/r\xff")
+    os.mkdir(directory)
+    w = tf.Variable([1.0, 2.0], name="w")
+    saver = train.Saver([w], durable=False)
+    path = saver.save(None, f"{directory}/model", 1)
+    w.assign([0.0, 0.0])
+    saver.restore(None, train.latest_checkpoint(directory))
+    assert path == f"{directory}/model-1" and w.numpy().tolist() == [1.0, 2.0]
