@@ -3,9 +3,8 @@
     python -m benchmarks.stores                    all of it, as JSON
     python -m benchmarks.stores merge reads        some of it
 
-`reads` and `upload` ask moto in a process of its own, which answers each request after 50 ms. Each figure has its ratio to
-the plain thing next to it, measured in turn: one `cat_file` of the same object, TensorFlow's own merge. Ratios travel
-between machines, absolute numbers do not.
+`reads` and `upload` ask moto in a process of its own, which answers each request after 50 ms. The tensor of 67 MB is read in
+turn with a plain `cat_file` of the same bytes: ratios travel between machines, absolute numbers do not.
 """
 
 from __future__ import annotations

@@ -28,7 +28,8 @@ Damaged checkpoints are never removed. With --dry-run, --fix, --re-pair, --clean
   --re-pair  if all data of a checkpoint contradict its index, and the checksums in it fit other data files here, renames
              these. What had the name becomes x.old.
   --clean    removes what killed saves left (x.tempstate123, x_temp/part-*, x.tmp0123456789 and the like), if nothing
-             wrote to it for --min-age seconds and no process has it open. Without --clean it is only listed.
+             wrote to it for --min-age seconds and no process has it open. Without --clean it is only listed. In a store
+             these are uploads that were not finished, and data that no index uses.
   --salvage  writes the sound tensors of a damaged checkpoint as a new one, and lists the others.
 
 The exit code is 0 when nothing is wrong, or the state file is right after --fix, and 1 when something is wrong or lost.
@@ -38,6 +39,8 @@ The report in the JSON document:
   checkpoints  oldest first: prefix, format, step, time, num_bytes, meta_graph, state (sound, damaged, unreadable, or
                not read), num_tensors, damage (message, file, offset, size, tensors)
   findings     kind, where, message, is_problem
+  pending      prefix, save_id, world_size, ranks, missing: saves by several processes that nobody has committed. They are
+               listed and never removed or picked: tfsaver.commit and tfsaver.abandon decide
   leftovers    path, num_bytes, time, removed, reason (why it stays)
   re_paired    path, source (its name before), kept_as (what had the name before)
   fix          null without --fix, or path, newest, listed, dropped, unlisted, kept_as, changed

@@ -165,6 +165,16 @@ def files_beginning(path: str) -> dict[str, int]:
     return {root + name: size for name, size in local_file_system.files_beginning(directory, start).items()}
 
 
+def unfinished_uploads(path: str) -> list[tuple[str, str, float]]:
+    """See `remote_file_system.unfinished_uploads`; none of local files."""
+    return remote_file_system.unfinished_uploads(path) if is_remote(path) else []
+
+
+def abort_upload(path: str, number: str) -> None:
+    """Gives an upload of `unfinished_uploads` up; it is no error when it is over already."""
+    remote_file_system.abort_upload(path, number)
+
+
 def modification_time(path: str) -> float:
     """Seconds since the epoch at which a file was last written."""
     return file_system(path).modification_time(path)

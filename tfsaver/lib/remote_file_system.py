@@ -415,6 +415,29 @@ def remove_all(paths: list[str]) -> None:
         remove(path)
 
 
+def unfinished_uploads(path: str) -> list[tuple[str, str, float]]:
+    """The uploads of objects whose paths begin like `path` that have begun and not ended: path, number, time of beginning.
+
+    They take room, and nobody sees them. Empty where the store does not tell, or ends them by itself.
+    """
+    system, inner = _resolve(path)
+    if not hasattr(system, "list_multipart_uploads"):
+        return []
+    bucket, _, start = inner.partition("/")
+    found = _attempt(path, "list uploads", lambda: system.list_multipart_uploads(bucket))
+    root = path[: path.index("://") + len(f"://{bucket}/")]
+    inside = [each for each in found if each["Key"].startswith(start)]
+    return [(root + each["Key"], each["UploadId"], each["Initiated"].timestamp()) for each in inside]
+
+
+def abort_upload(path: str, number: str) -> None:
+    """Gives an upload of `unfinished_uploads` up."""
+    system, inner = _resolve(path)
+    bucket, _, key = inner.partition("/")
+    with contextlib.suppress(FileNotFoundError):
+        _attempt(path, "give an upload up", lambda: system.abort_mpu(bucket, key, number))
+
+
 def is_directory(path: str) -> bool:
     system, inner = _resolve(path)
     return bool(_attempt(path, "look up", lambda: system.isdir(inner)))

@@ -28,7 +28,7 @@ import math
 import re
 import time
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -202,6 +202,17 @@ class ShardWriter(BundleWriter):
         self._save.write(self.rank, self.world_size, head, self._entries, durable=self._durable)
 
 
+def prefixes_of_parts(directory: str, names: Iterable[str]) -> list[str]:
+    """The checkpoints in a directory of which there may be saves that are not committed.
+
+    Args:
+        directory: The directory.
+        names: What is in it.
+    """
+    found = [file_io.join(directory, name.removesuffix(_DIRECTORY)) for name in names if name.endswith(_DIRECTORY)]
+    return [prefix for prefix in found if file_io.is_directory(prefix + _DIRECTORY)]
+
+
 class PendingSave(NamedTuple):
     """A save whose parts are not committed.
 
@@ -314,6 +325,17 @@ def pending(
         fs: An open fsspec file system for it, in place of `storage_options`.
     """
     return _Save(file_io.as_path(checkpoint), "").survey().pending()
+
+
+def parts_of(checkpoint: file_io.PathLike) -> tuple[list[PendingSave], set[str]]:
+    """The saves of a checkpoint's name that are not committed, and the data files that are theirs."""
+    found = _Save(file_io.as_path(checkpoint), "").survey()
+    pending_saves = found.pending()
+    header = found.header()
+    numbers = {number for each in pending_saves for number in found.numbers(each.save_id)}
+    if header is not None:
+        numbers.discard(header.num_shards)
+    return pending_saves, {path for number in numbers for path in found.data(number)}
 
 
 @takes_storage_options("checkpoint")

@@ -166,6 +166,9 @@ class Diagnosis(Report):
                 {"kind": each.kind, "where": each.where, "message": each.message, "is_problem": each.is_problem}
                 for each in self.findings
             ],
+            "pending": [
+                {"prefix": prefix, **save._asdict(), "missing": save.missing} for prefix, save in self.survey.pending
+            ],
         }
 
 

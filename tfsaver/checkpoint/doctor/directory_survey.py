@@ -23,11 +23,12 @@ from dataclasses import dataclass, field
 
 from tfsaver.checkpoint import saved_tensor_slices
 from tfsaver.checkpoint.checkpoint_files import file_size, series_of
-from tfsaver.checkpoint.doctor.leftovers import Leftover, find_leftovers
+from tfsaver.checkpoint.doctor.leftovers import Leftover, find_in_store, find_leftovers
 from tfsaver.errors import SaverError
 from tfsaver.lib import coding, file_io
 from tfsaver.table import format as table_format
 from tfsaver.tensor_bundle import naming
+from tfsaver.tensor_bundle.rank_parts import PendingSave, parts_of, prefixes_of_parts
 from tfsaver.tensor_bundle.reader import BundleReader
 
 _INDEX = naming.INDEX_NAME
@@ -89,6 +90,7 @@ class DirectorySurvey:
         lonely_meta_graphs: Meta graphs without weights.
         leftovers: Of saves that were killed.
         hidden: Files of V1 checkpoints whose names mean a V2 checkpoint.
+        pending: Saves by several processes that nobody has committed, with the prefix of each.
     """
 
     directory: str
@@ -97,6 +99,7 @@ class DirectorySurvey:
     lonely_meta_graphs: list[str] = field(default_factory=list)
     leftovers: list[Leftover] = field(default_factory=list)
     hidden: list[str] = field(default_factory=list)
+    pending: list[tuple[str, PendingSave]] = field(default_factory=list)
 
 
 def survey_directory(directory: str, state_file_name: str, hints: Iterable[str] = ()) -> DirectorySurvey:
@@ -123,6 +126,16 @@ class _Survey:
             if match := _DATA.fullmatch(name):
                 self._data.setdefault(match[1], []).append(name)
         self._found = DirectorySurvey(directory)
+        for prefix in prefixes_of_parts(directory, names):
+            pending, parts = parts_of(prefix)
+            self._found.pending += [(prefix, each) for each in pending]
+            own = {file_io.split(path)[1] for path in parts}
+            # A part is not an orphan, and none of another checkpoint's data.
+            for name, files in list(self._data.items()):
+                if rest := [each for each in files if each not in own]:
+                    self._data[name] = rest
+                else:
+                    del self._data[name]
 
     def run(self) -> DirectorySurvey:
         v1: dict[tuple[str, int], list[str]] = {}
@@ -146,6 +159,9 @@ class _Survey:
         self._add_what_is_lost()
         series = {found.series for found in self._found.checkpoints.values()}
         self._found.leftovers = find_leftovers(self._directory, self._state_file_name, series)
+        if file_io.is_remote(self._directory):
+            unused = {found.prefix: found.stray for found in self._found.checkpoints.values() if found.stray}
+            self._found.leftovers += find_in_store(self._directory, {**self._found.data_without_index, **unused})
         return self._found
 
     def _add_v2(self, name: str) -> None:

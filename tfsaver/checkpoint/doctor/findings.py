@@ -108,6 +108,14 @@ def of_other_files(survey: DirectorySurvey) -> Iterator[Finding]:
         yield Finding("hidden-v1", path, message if name else path, is_problem=False)
     for path in survey.lonely_meta_graphs:
         yield Finding("meta-graph-alone", path, "a graph without weights", is_problem=False)
+    for prefix, save in survey.pending:
+        message = (
+            f"the save {save.save_id!r} of {save.world_size} processes is not committed: {len(save.ranks)} have written "
+            f"their parts, {len(save.missing)} have not; tfsaver.commit ends it, tfsaver.abandon removes it"
+        )
+        yield Finding("pending-save", prefix, message, is_problem=False)
     for leftover in survey.leftovers:
         message = f"left by a save that was killed, {leftover.num_bytes} bytes"
+        if leftover.upload:
+            message = "an upload that was begun and not finished"
         yield Finding("leftover", leftover.path, message, is_problem=False)

@@ -9,6 +9,11 @@
     model.tmp<10 hex>.index                     the same in a store
     model-of-00002.tmp<10 hex>/                 tfsaver: files of a V1 checkpoint, while they take the place of others
 
+and in a store, where objects have their names at once:
+
+    an upload of model.data-...                 that was begun and neither finished nor given up
+    model.data-00000-of-00002                   of no index: the index is written last, and replaces one with other data
+
 A save removes by itself what an earlier one of tfsaver's left, where the system says that the earlier one is over. Here is
 what is left of that: the leftovers of others, and those on file systems that do not say such things.
 
@@ -24,7 +29,7 @@ import contextlib
 import os
 import re
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from tfsaver.checkpoint.checkpoint_files import file_size, series_of
@@ -43,6 +48,7 @@ _TEMPORARY_BUNDLE = re.compile(rf"(.+?)\.tmp[0-9a-f]{{10}}{_FILE}(?:\.tempstate\
 _STATE_FILE = re.compile(r"(.+?)(?:\.retention\.json)?\.tmp(?:[0-9a-f]{10}|[0-9a-f]{32})", re.DOTALL)
 _WHOLE_FILE = re.compile(r"(.+?)(?:-\d{5,}-of-\d{5,})?\.tmp[0-9a-f]{10}", re.DOTALL)
 _PARTS_DIRECTORY = re.compile(r"(.+)_temp(_[0-9a-f]{32})?", re.DOTALL)
+_OBJECT = re.compile(rf"(.+?){_FILE}", re.DOTALL)
 _INDEX = re.compile(r".*(?:\.index\.tmp[0-9a-f]{10}|\.tmp[0-9a-f]{10}/[^/]*\.index)", re.DOTALL)
 _TEMPORARY_DIRECTORY = re.compile(r"(.*)\.tmp[0-9a-f]{10}", re.DOTALL)
 _PART = re.compile(r"part-\d{5,}-of-\d{5,}(?:\.index|\.data-\d{5,}-of-\d{5,})?(?:\.tempstate\d{1,20}|\.tmp[0-9a-f]{10})?")
@@ -57,6 +63,7 @@ class Leftover(NamedTuple):
         paths: The files: itself, or what is in the directory.
         num_bytes: The size of these.
         time: When any of it was last written, in seconds since the epoch.
+        upload: The number of an upload that was not finished; empty for files.
     """
 
     path: str
@@ -64,10 +71,11 @@ class Leftover(NamedTuple):
     paths: tuple[str, ...]
     num_bytes: int
     time: float
+    upload: str = ""
 
     @property
     def is_directory(self) -> bool:
-        return self.paths != (self.path,)
+        return not self.upload and self.paths != (self.path,)
 
 
 class Cleaning(NamedTuple):
@@ -111,6 +119,21 @@ def find_leftovers(directory: str, state_file_name: str, series: Collection[str]
                 own = re.compile(rf"{re.escape(match[1])}{_FILE}(?:\.tempstate\d{{1,20}})?", re.DOTALL)
                 if parts and all(map(own.fullmatch, parts)):
                     found.append(_leftover(path, match[1], [file_io.join(path, part) for part in parts]))
+    return found
+
+
+def find_in_store(directory: str, unused: Mapping[str, Iterable[str]]) -> list[Leftover]:
+    """What killed saves left in a directory of a store: uploads, and data that no index uses.
+
+    Args:
+        directory: A URL.
+        unused: Of each prefix the data files that its index does not use, or that have none.
+    """
+    found = [_leftover(path, file_io.split(prefix)[1], [path]) for prefix, paths in unused.items() for path in paths]
+    for path, upload, begun in file_io.unfinished_uploads(file_io.join(directory, "")):
+        name = file_io.split(path)[1]
+        if _OBJECT.fullmatch(name) and file_io.split(path)[0].rstrip("/") == directory.rstrip("/"):
+            found.append(Leftover(path, _OBJECT.fullmatch(name)[1], (), 0, begun, upload))  # type: ignore[index]
     return found
 
 
@@ -169,6 +192,9 @@ def _group(leftover: Leftover) -> tuple[str, str]:
 
 
 def _remove(leftover: Leftover) -> bool:
+    if leftover.upload:
+        file_io.abort_upload(leftover.path, leftover.upload)
+        return True
     directory, name = file_io.split(leftover.path)
     if leftover.is_directory and owner_of_directory(name):
         # Names of the checkpoint may lead into it.
