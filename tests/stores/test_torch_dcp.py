@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import tfsaver
+from tests.stores.test_launchers import PROGRAM, check
 from tfsaver.errors import InvalidArgumentError, UnimplementedError
 
 torch = pytest.importorskip("torch")
@@ -39,11 +40,11 @@ def state(values):
     return {"model": sharded, "half": torch.full((3,), 1.5, dtype=torch.bfloat16), "epoch": 3 * bool(values.any()), "extra": [torch.ones(2)]}
 
 
-dcp.save(state(table), storage_writer=BundleStorageWriter(sys.argv[1], durable=False))
+dcp.save(state(table), storage_writer=BundleStorageWriter(sys.argv[1] + "/dcp", durable=False))
 # Each process loads other parts than it has saved.
 placed = {"rows": Shard(1), "columns": Replicate(), "replicated": Shard(0)}
 found = state(torch.zeros(7, 6))
-dcp.load(found, storage_reader=BundleStorageReader(sys.argv[1]))
+dcp.load(found, storage_reader=BundleStorageReader(sys.argv[1] + "/dcp"))
 for number, name in enumerate(["rows", "columns", "replicated"]):
     assert (found["model"][name].full_tensor() == table + number).all(), name
 assert found["half"].tolist() == [1.5] * 3 and found["epoch"] == 3 and found["extra"][0].tolist() == [1, 1]
@@ -52,19 +53,21 @@ dist.destroy_process_group()
 
 
 def test_sharded_state_of_several_processes_is_read_by_others_and_by_tensorflow(tmp_path: Path) -> None:
-    program, prefix = tmp_path / "program.py", str(tmp_path / "model")
-    program.write_text(_PROGRAM)
+    program, prefix = tmp_path / "program.py", str(tmp_path / "dcp")
+    # torchrun and its processes start once: for the program of the page as well.
+    program.write_text(PROGRAM + _PROGRAM)
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [*launcher, str(program), prefix], capture_output=True, text=True, env=environment, check=False, timeout=300
+        [*launcher, str(program), str(tmp_path)], capture_output=True, text=True, env=environment, check=False, timeout=300
     )
     assert done.returncode == 0, done.stderr[-3000:]
+    check(tmp_path)
     assert tfsaver.verify(prefix).ok and tfsaver.pending(prefix) == []
-    assert sorted(path.name for path in tmp_path.glob("model*")) == [
-        "model.data-00000-of-00002",
-        "model.data-00001-of-00002",
-        "model.index",
+    assert sorted(path.name for path in tmp_path.glob("dcp*")) == [
+        "dcp.data-00000-of-00002",
+        "dcp.data-00001-of-00002",
+        "dcp.index",
     ]
     # One process, where two have saved.
     state = {"model": {"rows": torch.zeros(7, 6)}, "epoch": 0}

@@ -388,7 +388,12 @@ def files_beginning(path: str) -> dict[str, int]:
 
 def _found_in_turn(system: Any, directory: str, start: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for info in system.ls(directory, detail=True):
+    try:
+        listing = system.ls(directory, detail=True)
+    except (FileNotFoundError, NotADirectoryError):
+        # Where directories are made, and none is there yet.
+        return found
+    for info in listing:
         if info["name"].rstrip("/").rpartition("/")[2].startswith(start):
             found |= system.find(info["name"], detail=True) if info["type"] == "directory" else {info["name"]: info}
     return found

@@ -75,32 +75,41 @@ class BlockBuilder:
             return start
         restarts, interval = self._restarts, self._restart_interval
         num_since_restart, last = self._num_since_restart, self._last_key
+        from_bytes = int.from_bytes
+        # As a number a key says where it differs from another one: the first bit tells the byte.
+        last_size, last_number = len(last), from_bytes(last, "big")
         parts: list[bytes] = []
         size = len(self._entries)
         # Without the restarts: these are looked at now and then.
         stop = stop_size - _RESTART_SIZE * (len(restarts) + 1)
         position = start
-        from_bytes = int.from_bytes
         for position in range(start, len(keys)):
             if size >= stop:
                 break
             key, value = keys[position], values[position]
-            if key <= last or len(key) | len(value) >= 128:
+            key_size, value_size = len(key), len(value)
+            if key <= last or key_size | value_size >= 128:
                 break
+            number = from_bytes(key, "big")
             if num_since_restart < interval:
-                length = min(len(last), len(key))
-                # The first bit in which they differ says in which byte.
-                difference = from_bytes(last[:length], "big") ^ from_bytes(key[:length], "big")
-                shared = length - ((difference.bit_length() + 7) >> 3)
+                if key_size == last_size:
+                    shared = key_size - ((number ^ last_number).bit_length() + 7 >> 3)
+                elif key_size > last_size:
+                    longer = key_size - last_size
+                    shared = last_size - (((number >> 8 * longer) ^ last_number).bit_length() + 7 >> 3)
+                else:
+                    longer = last_size - key_size
+                    shared = key_size - ((number ^ (last_number >> 8 * longer)).bit_length() + 7 >> 3)
                 num_since_restart += 1
             else:
                 shared = 0
                 restarts.append(size)
                 stop -= _RESTART_SIZE
                 num_since_restart = 1
-            parts += (bytes((shared, len(key) - shared, len(value))), key[shared:], value)
-            size += 3 + len(key) - shared + len(value)
-            last = key
+            unshared = key_size - shared
+            parts += (bytes((shared, unshared, value_size)), key[shared:], value)
+            size += 3 + unshared + value_size
+            last, last_size, last_number = key, key_size, number
         else:
             position = len(keys)
         self._entries += b"".join(parts)
