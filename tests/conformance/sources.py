@@ -7,6 +7,7 @@ lies an older, sound checkpoint and a state file, for the routes that choose amo
 from __future__ import annotations
 
 import enum
+import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -200,6 +201,19 @@ def safetensors(directory: Path, content: Content) -> None:
     guest("safetensors.numpy").save_file(values, directory / f"{NAME}.safetensors")
 
 
+def hf(directory: Path, content: Content) -> None:
+    values = {name: np.asarray(value) for name, value in content.values.items()}
+    place = directory / NAME
+    place.mkdir()
+    weight_map = {}
+    for number, (name, value) in enumerate(values.items(), 1):
+        shard = f"model-{number:05d}-of-{len(values):05d}.safetensors"
+        guest("safetensors.numpy").save_file({name: value}, place / shard)
+        weight_map[name] = shard
+    (place / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}), "utf-8")
+    (place / "config.json").write_text("{}", "utf-8")
+
+
 def torch(directory: Path, content: Content) -> None:
     library = guest("torch")
     values = {name: library.from_numpy(np.array(value)) for name, value in content.values.items()}
@@ -311,6 +325,7 @@ SOURCES = {
         Source("v2-strings", Kind.V2, v2_strings, extra=STRINGS, mappable=False, is_variant=True, byte_order="big"),
         Source("npz", Kind.FOREIGN, npz, location=f"{NAME}.npz"),
         Source("safetensors", Kind.FOREIGN, safetensors, f"{NAME}.safetensors", needs="safetensors", checked=False),
+        Source("hf", Kind.FOREIGN, hf, location=NAME, needs="safetensors", checked=False, is_variant=True),
         # Its archive has checksums, which PyTorch does not compare.
         Source("torch", Kind.FOREIGN, torch, location=f"{NAME}.pt", needs="torch", checked=False),
         Source("keras", Kind.FOREIGN, keras, location=f"{NAME}.weights.h5", needs="h5py", checked=False),

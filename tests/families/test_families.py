@@ -15,7 +15,7 @@ from tests.families.recordings import FAMILIES, differing, recording
 from tfsaver.checkpoint.names.changes import Spec
 from tfsaver.checkpoint.names.name_steps import Infos
 from tfsaver.checkpoint.names.rename_tables import TABLES as ALL_TABLES
-from tfsaver.errors import AlreadyExistsError, InvalidArgumentError, UnimplementedError
+from tfsaver.errors import AlreadyExistsError, DataLossError, InvalidArgumentError, UnimplementedError
 from tfsaver.framework import dtypes
 
 _LIMIT = 1e-5
@@ -177,6 +177,46 @@ def test_shards_have_an_index_and_every_tensor_once(tmp_path: pathlib.Path) -> N
     with tfsaver.load_checkpoint(tmp_path / "x") as source:
         np.testing.assert_array_equal(source.read("transformer.wte.weight"), tensors["model/wte"])
         assert source.read("transformer.ln_f.bias", (slice(2, 4),)).tolist() == tensors["model/ln_f/b"][2:4].tolist()
+
+
+@pytest.mark.parametrize(
+    ("index", "said"),
+    [
+        ('{"weight_map": {"w": "../x.safetensors"}}', "which is no file of its directory"),
+        ('{"weight_map": {"v": "model.safetensors"}}', "has no tensor 'v', which the index says it has"),
+        ('{"weight_map": 3}', "is no index of safetensors files"),
+        ("{", "is no index of safetensors files"),
+    ],
+)
+def test_index_that_does_not_fit_its_directory_is_damage(tmp_path: pathlib.Path, index: str, said: str) -> None:
+    pytest.importorskip("safetensors")
+    tfsaver.convert({"w": np.ones(3, np.float32)}, tmp_path / "x.safetensors", durable=False)
+    tfsaver.convert({"w": np.ones(3, np.float32)}, tmp_path / "d" / "model.safetensors", durable=False)
+    (tmp_path / "d" / "model.safetensors.index.json").write_text(index)
+    with pytest.raises(DataLossError, match=said):
+        tfsaver.load_checkpoint(tmp_path / "d")
+
+
+def test_activation_of_t5_is_mentioned_and_can_be_given(tmp_path: pathlib.Path) -> None:
+    pytest.importorskip("safetensors")
+    with recording("t5") as recorded:
+        tensors = recorded.tensors()
+    report = tfsaver.convert(tensors, tmp_path / "x", format="hf", durable=False)
+    assert "feed_forward_proj='relu'" in str(report)
+    given = {"feed_forward_proj": "gelu"}
+    tfsaver.convert(tensors, tmp_path / "x", format="hf", defaults=given, overwrite=True, durable=False)
+    assert json.loads((tmp_path / "x" / "config.json").read_text())["feed_forward_proj"] == "gelu"
+
+
+def test_mobilenet_v2_that_transformers_computes_otherwise_is_refused(tmp_path: pathlib.Path) -> None:
+    pytest.importorskip("safetensors")
+    with recording("mobilenet_v2") as recorded:
+        tensors = recorded.tensors()
+    # As slim makes it with a depth multiplier of 0.25.
+    for name, shape in (("Conv/weights", (3, 3, 3, 8)), ("expanded_conv/depthwise/depthwise_weights", (3, 3, 8, 1))):
+        tensors[f"MobilenetV2/{name}"] = np.ones(shape, np.float32)
+    with pytest.raises(InvalidArgumentError, match="slim adds the one to the other; transformers does not"):
+        tfsaver.convert(tensors, tmp_path / "x", format="hf")
 
 
 def test_tensors_of_no_family_and_of_more_than_it_are_refused(tmp_path: pathlib.Path) -> None:

@@ -88,7 +88,7 @@ class _Model(NamedTuple):
     sizes: Callable[[_Shapes], dict[str, Any]]
     program: Mapping[str, Any]
     asked: Sequence[str] = ()
-    usual: Mapping[str, Any] = {}
+    usual: Callable[[_Shapes], Mapping[str, Any]] = lambda _: {}
     originals: Sequence[str] = ()
     words: Mapping[str, str] = {}
 
@@ -153,9 +153,14 @@ def _t5_sizes(shapes: _Shapes) -> dict[str, Any]:
         "num_decoder_layers": shapes.count("decoder.block.#."),
         "relative_attention_num_buckets": shapes.size(bias, 0),
         "tie_word_embeddings": "lm_head.weight" not in shapes,
-        "is_gated_act": is_gated,
-        "feed_forward_proj": "gated-gelu" if is_gated else "relu",
     }
+
+
+def _t5_usual(shapes: _Shapes) -> dict[str, Any]:
+    """Whether the layer has a gate is known, and not its activation."""
+    is_gated = "encoder.block.0.layer.1.DenseReluDense.wi_0.weight" in shapes
+    tokens = {"decoder_start_token_id": 0, "pad_token_id": 0, "eos_token_id": 1}
+    return {"feed_forward_proj": "gated-gelu" if is_gated else "relu", **tokens}
 
 
 _MOBILENET_V1 = (64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1024)
@@ -217,7 +222,7 @@ _MODELS = {
         _bert_sizes,
         {"layer_norm_eps": 1e-12},
         ("num_attention_heads",),
-        {"hidden_act": "gelu"},
+        lambda _: {"hidden_act": "gelu"},
         ("bert_config.json",),
     ),
     "albert": _Model(
@@ -232,7 +237,7 @@ _MODELS = {
         {"layer_norm_eps": 1e-12},
         ("num_attention_heads", "num_hidden_layers"),
         # What Google's ALBERT calls gelu is the approximation by tanh.
-        {"hidden_act": "gelu_new"},
+        lambda _: {"hidden_act": "gelu_new"},
         ("albert_config.json", "bert_config.json"),
     ),
     "gpt2": _Model(
@@ -242,7 +247,7 @@ _MODELS = {
         _gpt2_sizes,
         {"activation_function": "gelu_new", "layer_norm_epsilon": 1e-5},
         ("n_head",),
-        {},
+        lambda _: {},
         ("hparams.json",),
         {"n_vocab": "vocab_size", "n_ctx": "n_positions"},
     ),
@@ -257,7 +262,7 @@ _MODELS = {
             "is_encoder_decoder": True,
         },
         (),
-        {"decoder_start_token_id": 0, "pad_token_id": 0, "eos_token_id": 1},
+        _t5_usual,
     ),
     "mobilenet_v1": _Model(
         "slim-mobilenet-v1-to-pytorch",
@@ -410,7 +415,7 @@ class HfTarget(Target):
                 f"no shape says {' and '.join(missing)}: give {options} "
                 f"(defaults={{{', '.join(f'{word!r}: N' for word in missing)}}}){place}"
             )
-        usual = {word: value for word, value in model.usual.items() if word not in given}
+        usual = {word: value for word, value in model.usual(shapes).items() if word not in given}
         notes = []
         if usual:
             said = ", ".join(f"{word}={value!r}" for word, value in usual.items())
@@ -466,7 +471,7 @@ def _original(beside: str, model: _Model, known: Mapping[str, Any]) -> tuple[dic
         if not isinstance(words, dict):
             raise DataLossError(f"{path} is not a JSON object")
         renamed = {model.words.get(word, word): value for word, value in words.items()}
-        wanted = {word: renamed[word] for word in (*model.asked, *known, *model.usual) if word in renamed}
+        wanted = {word: renamed[word] for word in (*model.asked, *known, "hidden_act") if word in renamed}
         if "hidden_act" in wanted and model.table == "albert-to-pytorch" and wanted["hidden_act"] == "gelu":
             wanted["hidden_act"] = "gelu_new"
         return wanted, path

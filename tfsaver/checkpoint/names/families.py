@@ -25,8 +25,9 @@ in PyTorch; the kernel of a depthwise one has the channels third in TensorFlow a
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -101,26 +102,38 @@ class Family:
 
     Args:
         what: What to call the step.
-        rows: The rows.
+        rows: Makes the rows.
         left_out: Which names are left out.
         caution: What the other program must do to compute the same; a report mentions it.
     """
 
     def __init__(
-        self, what: str, rows: Sequence[Row], *, left_out: re.Pattern[str] = _TRAINING, caution: str = ""
+        self, what: str, rows: Callable[[], Iterable[Row]], *, left_out: re.Pattern[str] = _TRAINING, caution: str = ""
     ) -> None:
         self._what = what
-        self._rows = rows
+        self._make_rows = rows
         self._left_out = left_out
         self._caution = caution
-        self._made = [_pattern(new) for row in rows for new in (row.new, *(row.zeros or ())[:1]) if new]
-        # Names are looked up by how many words they have and by the last: nearly every name fits a row or two.
-        self._by_shape: dict[tuple[int, str], list[tuple[re.Pattern[str], int, int]]] = {}
-        for number, row in enumerate(rows):
+
+    @functools.cached_property
+    def rows(self) -> list[Row]:
+        """The rows; made when a mapping first needs them."""
+        return list(self._make_rows())
+
+    @functools.cached_property
+    def _made(self) -> list[re.Pattern[str]]:
+        return [_pattern(new) for row in self.rows for new in (row.new, *(row.zeros or ())[:1]) if new]
+
+    @functools.cached_property
+    def _by_shape(self) -> dict[tuple[int, str], list[tuple[re.Pattern[str], int, int]]]:
+        """The templates by how many words a name has and by the last of them: a name is compared with a row or two."""
+        found: dict[tuple[int, str], list[tuple[re.Pattern[str], int, int]]] = {}
+        for number, row in enumerate(self.rows):
             for index, old in enumerate(row.olds):
                 words = re.split("[/.]", old)
                 last = "" if "{" in words[-1] else words[-1]
-                self._by_shape.setdefault((len(words), last), []).append((_pattern(old), number, index))
+                found.setdefault((len(words), last), []).append((_pattern(old), number, index))
+        return found
 
     def __repr__(self) -> str:
         """As a report calls it."""
@@ -152,7 +165,7 @@ class Family:
             if found is None:
                 unknown.append(name)
                 continue
-            row = self._rows[found.row]
+            row = self.rows[found.row]
             if not found.new:
                 changed[name] = ()
             elif len(row.olds) > 1 or _is_open(row):
@@ -162,7 +175,7 @@ class Family:
             if row.zeros is not None and found.part == 0:
                 added.append(_zeros(row.zeros, found.fields, attribute, infos[name]))
         for (number, new), parts in joined.items():
-            row = self._rows[number]
+            row = self.rows[number]
             there = {index for index, _ in parts}
             if lacking := [old for index, old in enumerate(row.olds) if index not in there]:
                 problems.append(f"{new!r}: it is made of {', '.join(row.olds)}, and there is no {', '.join(lacking)}")
@@ -190,7 +203,7 @@ class Family:
             for pattern, number, index in self._by_shape.get((len(words), last), ()):
                 if match := pattern.fullmatch(path):
                     fields = match.groupdict()
-                    return _Found(number, index, _filled(self._rows[number].new, fields), fields)
+                    return _Found(number, index, _filled(self.rows[number].new, fields), fields)
         return None
 
 
@@ -229,12 +242,12 @@ def _zeros(zeros: tuple[str, int], fields: dict[str, str], attribute: str, spec:
     return Fixed(_filled(template, fields) + attribute, np.zeros(size, spec.dtype.numpy), spec.dtype)
 
 
-def _reversed(rows: Sequence[Row]) -> list[Row]:
+def _reversed(rows: Iterable[Row]) -> Iterator[Row]:
     """The way back, of rows that only rename and turn matrices."""
     for row in rows:
         if len(row.olds) > 1 or row.zeros is not None or row.changes not in ((), _TURNED):
             raise InvalidArgumentError(f"{row.new!r} is not made by names and transposes alone")
-    return [Row((row.new,), row.olds[0], row.changes) for row in rows]
+        yield Row((row.new,), row.olds[0], row.changes)
 
 
 def _row(old: str, new: str, changes: Changes = ()) -> Row:
@@ -597,10 +610,10 @@ _ENTRIES = {
 
 # Description and step of each table.
 FAMILIES: dict[str, tuple[str, Family]] = {
-    name: (entry.description, Family(f"table {name!r}", list(entry.rows()), caution=entry.caution))
+    name: (entry.description, Family(f"table {name!r}", entry.rows, caution=entry.caution))
     for name, entry in _ENTRIES.items()
 }
 FAMILIES["pytorch-to-bert"] = (
     "PyTorch's BertForPreTraining as Google's BERT, dense kernels transposed",
-    Family("table 'pytorch-to-bert'", _reversed(list(_bert())), left_out=_BERT_COPIES),
+    Family("table 'pytorch-to-bert'", lambda: _reversed(_bert()), left_out=_BERT_COPIES),
 )
