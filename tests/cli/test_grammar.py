@@ -249,7 +249,7 @@ def test_usage_errors_say_what_to_type(
     "options",
     [
         ["convert", "OUT", "--shards", "2", "--to", "npz"],
-        ["convert", "OUT", "--like", "SOUND", "--to", "npz"],
+        ["convert", "OUT", "--allow-unused", "--to", "npz"],
         ["convert", "OUT", "--under", "model"],
         ["convert", "OUT", "--metadata", "format=pt", "--to", "V2"],
         ["average", "SOUND", "OUT", "--weights", "1,2,3"],

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import tfsaver
 from tests.formats.neighbours import (
     NUMBERS,
     FailingSource,
@@ -65,7 +67,7 @@ def run_keras(code: str, directory: Path, *arguments: str) -> None:
 def of_keras(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of one model in Keras's two layouts, and of its values: from one process, which takes seconds to start."""
     folder = tmp_path_factory.mktemp("keras")
-    code = "m = model(1); m.save_weights('theirs.weights.h5'); m.save('old.h5'); np.savez('theirs.npz', *values(m))"
+    code = "m = model(1); m.save_weights('theirs.weights.h5'); m.save('old.h5'); m.save('theirs.keras'); np.savez('theirs.npz', *values(m))"
     run_keras(code, folder)
     return folder
 
@@ -103,26 +105,63 @@ def test_parts_are_read(tmp_path: Path) -> None:
 def test_keras_loads_our_file_and_we_read_its(of_keras: Path, tmp_path: Path) -> None:
     with open_keras(of_keras / "theirs.weights.h5") as source:
         tensors = dict(source)
+        paths = {name: tensors[name] for name in source.file_paths}
+        paths = {source.file_paths[name]: value for name, value in paths.items()}
         expected = np.load(of_keras / "theirs.npz")
-    assert list(tensors) == [
+    normalized = [f"batch_normalization/{word}" for word in ("gamma", "beta", "moving_mean", "moving_variance")]
+    names = ["d/kernel", "d/bias", *normalized, "dense/kernel", "dense/bias"]
+    assert list(tensors) == sorted(names)
+    assert sorted(paths) == [
         *(f"layers/batch_normalization/vars/{number}" for number in range(4)),
         *("layers/dense/vars/0", "layers/dense/vars/1", "layers/dense_1/vars/0", "layers/dense_1/vars/1"),
     ]
-    assert str(tensors["layers/dense_1/vars/0"].dtype) == "bfloat16"
-    by_layer = [tensors[name] for layer in ("dense", "batch_normalization", "dense_1") for name in sorted(tensors) if f"/{layer}/" in name]
-    for value, name in zip(by_layer, expected.files, strict=True):
-        assert_equal(value.astype(np.float32), expected[name])
+    assert str(tensors["dense/kernel"].dtype) == "bfloat16"
+    for name, number in zip(names, expected.files, strict=True):
+        assert_equal(tensors[name].astype(np.float32), expected[number])
 
     saved(tensors, tmp_path / "ours.weights.h5", like=of_keras / "theirs.weights.h5")
-    saved(tensors, tmp_path / "plain.weights.h5")
+    saved(tensors, tmp_path / "archive.weights.h5", like=of_keras / "theirs.keras")
+    saved(paths, tmp_path / "paths.weights.h5", like=of_keras / "theirs.weights.h5")
+    saved(paths, tmp_path / "plain.weights.h5")
+    tfsaver.convert(of_keras / "theirs.keras", tmp_path / "again.weights.h5")
+    assert tfsaver.convert(of_keras / "theirs.npz", tmp_path / "lost.weights.h5", dry_run=True).notes
     run_keras(
-        "for path in ('ours.weights.h5', 'plain.weights.h5'):\n"
+        "for path in ('ours', 'archive', 'paths', 'plain', 'again'):\n"
+        "    path += '.weights.h5'\n"
         "    m = model(2); m.load_weights(path)\n"
         "    for mine, theirs in zip(values(m), np.load(sys.argv[1]).values(), strict=True):\n"
         "        assert mine.tobytes() == theirs.tobytes(), path\n",
         tmp_path,
         str(of_keras / "theirs.npz"),
     )
+
+
+def test_layers_without_names_in_the_file_have_those_of_the_configuration(of_keras: Path, tmp_path: Path) -> None:
+    path = tmp_path / "older.keras"
+    with zipfile.ZipFile(of_keras / "theirs.keras") as theirs, zipfile.ZipFile(path, "w") as older:
+        (tmp_path / "weights").write_bytes(theirs.read("model.weights.h5"))
+        with h5py.File(tmp_path / "weights", "r+") as file:
+            file.visititems(lambda _, item: item.attrs.pop("name", None) and None)
+        older.writestr("config.json", theirs.read("config.json"))
+        older.write(tmp_path / "weights", "model.weights.h5")
+    with open_keras(path) as source, open_keras(of_keras / "theirs.keras") as theirs_source:
+        assert source.file_paths == theirs_source.file_paths and "d/kernel" in source
+    with open_keras(tmp_path / "weights") as source:
+        assert "layers/dense/vars/0" in source and "d/kernel" not in source
+
+
+def test_variables_of_unknown_layers_keep_their_paths(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "x.weights.h5", "w") as file:
+        for group, name, count in (("my_layer", "mine", 2), ("dense", "one", 1), ("layer_normalization", "half", 1), ("dense_1", "odd", 3)):
+            variables = file.create_group(f"layers/{group}/vars")
+            variables.attrs["name"] = name
+            for number in range(count):
+                variables[str(number)] = np.ones(2)
+    with open_keras(tmp_path / "x.weights.h5") as source:
+        assert set(source.names) == {
+            *("one/kernel", "layers/layer_normalization/vars/0", "layers/my_layer/vars/0", "layers/my_layer/vars/1"),
+            *(f"layers/dense_1/vars/{number}" for number in range(3)),
+        }
 
 
 def test_older_files_have_the_names_of_variables(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from tfsaver.targets.programs import program_of
 _KERAS = """
 import sys
 sys.modules["tensorflow"] = None
+import os, tempfile
 import keras, numpy as np, tfsaver
 layers = [keras.layers.Input([3]), keras.layers.Dense(2, name="d"), keras.layers.BatchNormalization(name="n")]
 model = keras.Sequential(layers, name="net")
@@ -49,6 +50,31 @@ target = {"optimizer": optimizers[1], "model": model}
 assert tfsaver.restore(target, {**tensors, **factored}, select=["kernel", "net_d_kernel", "iteration"]).ok
 assert array(optimizers[1]._r[0]).tolist() == [1, 2, 3] and array(optimizers[1]._c[0]).tolist() == [4, 5]
 assert int(optimizers[1].iterations) == 3
+
+def functional(name):
+    inputs = keras.Input([4, 3])
+    hidden = keras.layers.LSTM(3)(keras.layers.Dense(3)(keras.layers.Dense(3)(inputs)))
+    return keras.Model(inputs, keras.layers.Dense(3)(hidden), name=name)
+
+old, new = functional("old"), functional("new")
+for number, weight in enumerate(old.weights):
+    weight.assign(np.random.default_rng(number).random(weight.shape))
+old.compile(keras.optimizers.Nadam(), "mse")
+old.optimizer.build(old.trainable_variables)
+for number, variable in enumerate(old.optimizer.variables):
+    variable.assign(np.full(variable.shape, number, str(variable.dtype)))
+for path in ("m.keras", "m.weights.h5"):
+    path = os.path.join(tempfile.mkdtemp(), path)
+    old.save(path) if path.endswith("keras") else old.save_weights(path)
+    [weight.assign(weight * 0) for weight in new.weights]
+    optimizer = keras.optimizers.Nadam()
+    optimizer.build(new.trainable_variables)
+    # The names of the layers are others, and some of them are those of other layers.
+    assert tfsaver.restore({"model": new, "optimizer": optimizer}, path).ok
+    assert all(map(np.array_equal, old.get_weights(), new.get_weights()))
+    for one, other in zip(old.optimizer.variables, optimizer.variables, strict=True):
+        assert np.array_equal(array(one), array(other)), other.path
+    assert tfsaver.compare(new, path)
 
 normalization = keras.Sequential([keras.layers.Input([1]), keras.layers.Normalization(name="n")], name="net")
 names = {variable.path.rpartition("/")[2]: variable for variable in normalization.weights}

@@ -353,7 +353,8 @@ def test_arguments_that_make_no_sense(trained: str, tmp_path: Path) -> None:
     for options, words in (
         ({"format": "npy"}, "no format 'npy'; did you mean 'npz'?"),
         ({"source_format": "zarr"}, "no format 'zarr'; there are V2, "),
-        ({"like": trained}, "like is for the formats object and keras"),
+        ({"allow_unused": True}, "allow_unused is for tensors that are for nothing in the model"),
+        ({"under": "model", "like": trained}, "under and defaults are for the format object"),
         ({"metadata": {"format": "pt"}}, "metadata is for the format safetensors"),
         ({"mapping": {"nothing": "w"}}, "'nothing' names nothing"),
         ({"select": "nothing"}, "'nothing', to be included, is in none"),

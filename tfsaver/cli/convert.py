@@ -31,6 +31,10 @@ variables, a checkpoint that tf.train.Checkpoint wrote, or file.py:function or p
 with TensorFlow and returns the built model or a dict of objects. tf.train.Checkpoint(model=...) looks for a model under
 the name model.
 
+With any other format, --like names a file of the same model. What has another name, or its axes in another order, is
+mapped where names and shapes say so; NEW.mapping.toml then has the mapping, for --map. If anything is left over, nothing
+is written.
+
 If NEW cannot hold a tensor, nothing is written and every such tensor is listed. A file appears under its name when it is
 complete, and replaces an older one; a directory or a checkpoint is replaced only with --overwrite.
 
@@ -40,6 +44,8 @@ examples:
   tfsaver convert gpt2/model.ckpt gpt2-hf --to hf --default n_head=12
   tfsaver convert export/ weights.npz --select ^encoder/
   tfsaver convert model.safetensors model.ckpt
+  tfsaver convert old/model.ckpt new.safetensors --like model.safetensors --essential
+  tfsaver convert old/model.ckpt new.weights.h5 --like model.keras --essential
   tfsaver convert model.ckpt-1000 restored/ckpt --to object --like export/ --under model
   tfsaver convert model.ckpt-1000 restored/ckpt --to object --like train.py:make_checkpoint \\
       --allow-unused --default optimizer/_learning_rate=0.001
@@ -67,10 +73,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--like",
         metavar="MODEL",
         type=checkpoint_path,
-        help="with object and keras: a file that the model wrote; with object also a function that makes it",
+        help="a file of the model, whose names and shapes NEW gets; with object also a function that makes the model",
     )
     parser.add_argument("--under", metavar="NAME", default="", help="with object: the path of the model (the root)")
-    parser.add_argument("--allow-unused", action="store_true", help="with object: leave out tensors without an object")
+    parser.add_argument("--allow-unused", action="store_true", help="with --like: leave out what the model does not have")
     parser.add_argument(
         "--default",
         metavar="NAME=VALUE",

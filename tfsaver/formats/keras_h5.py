@@ -9,18 +9,21 @@
     Keras 3, x.keras           a zip archive with config.json, metadata.json and model.weights.h5, the first of these;
                                it is read where it lies, since Keras stores it without compression
 
-The name of a tensor is the dataset's path, or in the older layout what weight_names calls it, without ``:0``. Writing is the
-newer layout alone: a name is a path. Keras loads what lies where its model looks, so that a mapping has to make such paths,
-and a file of the model's own (``model.save_weights``) can be given to compare them with.
+The name of a tensor is what the model calls the variable, ``dense/kernel``: in the older layout what weight_names has for
+it, without ``:0``; in the newer one the layer's name, which the group of its variables has as an attribute, or config.json,
+and the variable's, which follows from the layer's class. Where these do not say it, the name is the dataset's path. What is
+written has the newer layout. Keras loads what lies where its model looks, so that tensors from elsewhere need a file of the
+model's own (``model.save_weights``), which says where that is.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import struct
 import zipfile
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -46,6 +49,7 @@ from tfsaver.framework.tensor_info import TensorInfo
 from tfsaver.framework.tensor_shape import Shape
 from tfsaver.framework.tensor_slice import TensorSlice
 from tfsaver.lib import file_io
+from tfsaver.targets.keras import snake_case
 
 # Types that HDF5 cannot say, or not so that h5py gives the same back.
 _UNKNOWN = frozenset({"string", "variant", "resource"})
@@ -53,13 +57,34 @@ _SUFFIX = ".weights.h5"
 # A .keras file: how it begins, and what of it has the weights. A member's header ends with the sizes of what follows it.
 _ZIP = b"PK\x03\x04"
 _WEIGHTS = "model.weights.h5"
+_CONFIG = "config.json"
+_MAX_CONFIG_SIZE = 64 << 20
 _LOCAL_HEADER = struct.Struct("<4s5H3I2H")
+_OPTIMIZER = "optimizer/vars/"
 _OPAQUE_BFLOAT16 = np.dtype("V2")
 _FROM_ELSEWHERE = 2
 # What deflate makes of a byte at the most. A file may say any shape, and hold no values for it.
 _MAX_EXPANSION = 1032
 _MIN_UNPACKED = 1 << 20
 _MAX_DEPTH = 100
+_NUMBERED = re.compile(r"_\d+$")
+_KERNEL = {1: ("kernel",), 2: ("kernel", "bias")}
+_GATES = {2: ("kernel", "recurrent_kernel"), 3: ("kernel", "recurrent_kernel", "bias")}
+_DEEP_AND_WIDE = ("depthwise_kernel", "pointwise_kernel")
+_SEPARABLE: dict[int, tuple[str, ...]] = {2: _DEEP_AND_WIDE, 3: (*_DEEP_AND_WIDE, "bias")}
+_SCALED: dict[int, tuple[str, ...]] = {2: ("gamma", "beta")}
+# The variables of layers in the order in which files number them, by the class and by how many there are.
+_VARIABLES: dict[str, dict[int, tuple[str, ...]]] = {
+    **dict.fromkeys(("dense", "einsum_dense", *(f"conv{axes}d" for axes in "123")), _KERNEL),
+    **dict.fromkeys((*(f"conv{axes}d_transpose" for axes in "123"), *(f"depthwise_conv{axes}d" for axes in "12")), _KERNEL),
+    **dict.fromkeys(("separable_conv1d", "separable_conv2d"), _SEPARABLE),
+    **dict.fromkeys(("lstm/cell", "gru/cell", "simple_rnn/cell", "lstm_cell", "gru_cell", "simple_rnn_cell"), _GATES),
+    **dict.fromkeys(("layer_normalization", "group_normalization"), _SCALED),
+    "batch_normalization": {4: ("gamma", "beta", "moving_mean", "moving_variance")},
+    "embedding": {1: ("embeddings",)},
+    "normalization": {3: ("mean", "variance", "count")},
+    "p_re_lu": {1: ("alpha",)},
+}
 # Where Keras 3 looks for a variable: an object's path, and a number.
 _KERAS_PATH = re.compile(r"(?:^|/)vars/\d+$")
 
@@ -79,7 +104,9 @@ class KerasTarget(Target):
 
     Args:
         path: The file.
-        like: A file that the model wrote: nothing is written unless it has the same paths and shapes.
+        like: A file that the model wrote: nothing is written unless it has the same weights and shapes. Its names, or its
+            paths, are those of the tensors.
+        paths: Without it, where tensors go whose names are no paths: what another file of Keras says.
         durable: Whether to end only once disks have the bytes.
 
     Raises:
@@ -87,7 +114,14 @@ class KerasTarget(Target):
         InvalidArgumentError: The path has another suffix.
     """
 
-    def __init__(self, path: file_io.PathLike, *, like: file_io.PathLike | None = None, durable: bool = True) -> None:
+    def __init__(
+        self,
+        path: file_io.PathLike,
+        *,
+        like: file_io.PathLike | None = None,
+        paths: Mapping[str, str] | None = None,
+        durable: bool = True,
+    ) -> None:
         self._h5py = _library()
         self.path = file_io.as_path(path)
         if not self.path.endswith(_SUFFIX):
@@ -95,6 +129,7 @@ class KerasTarget(Target):
             raise InvalidArgumentError(f"{self.path} does not end in {_SUFFIX}: {what}")
         self._like = like
         self._groups: dict[str, dict[str, Any]] = {}
+        self._paths = dict(paths or {})
         self._durable = durable
 
     def check(self, source: TensorSource) -> None:
@@ -118,13 +153,14 @@ class KerasTarget(Target):
             return None
 
         infos = check_fits(source, "a .weights.h5 file", objection)
-        self._groups = {} if self._like is None else _check_like(infos, local_path(self._like))
-        others = [info.name for info in infos if not _KERAS_PATH.search(info.name)]
+        if self._like is not None:
+            self._groups, self._paths, self.notes = _check_like(infos, local_path(self._like))
+        others = [info.name for info in infos if not _KERAS_PATH.search(self._paths.get(info.name, info.name))]
         if self._like is None and others:
             self.notes = (
                 f"Keras will not load {self.path} by itself: load_weights looks for paths such as layers/dense/vars/0, and "
-                f"{others[0]!r} is none. Give like= (--like) a file that the model has written (model.save_weights) and a "
-                "mapping to its names, or restore into the model: tfsaver.restore(model, checkpoint)",
+                f"{others[0]!r} is none. Give like= (--like) a file that the model has written (model.save_weights, or "
+                "model.save with .keras), or restore into the model: tfsaver.restore(model, checkpoint)",
             )
         check_file_target(self.path)
         self.expected_size = sum(info.num_bytes for info in infos)
@@ -139,11 +175,12 @@ class KerasTarget(Target):
                 file.require_group(group).attrs.update(attributes)
 
             def add(info: TensorInfo, stored: TensorSlice | None, data: Data) -> None:
+                path = self._paths.get(info.name, info.name)
                 if info.dtype.name == "bfloat16":
-                    dataset = file.create_dataset(info.name, data=as_array(data).view(_OPAQUE_BFLOAT16))
+                    dataset = file.create_dataset(path, data=as_array(data).view(_OPAQUE_BFLOAT16))
                     dataset.attrs["dtype"] = "bfloat16"
                 else:
-                    file.create_dataset(info.name, data=as_array(data))
+                    file.create_dataset(path, data=as_array(data))
 
             yield add
 
@@ -154,12 +191,12 @@ class _KerasSource(FileSource):
         self._file: Any = None
         self._pinned = OpenFile(path, "HDF5 file")
         try:
-            start, size = _weights_of_archive(self._pinned) or (0, self._pinned.size)
+            start, size, config = _weights_of_archive(self._pinned) or (0, self._pinned.size, b"")
             with library_errors(f"{path} is no sound HDF5 file", self._pinned):
                 # By its path the library would fill up with zeros what has been cut off.
                 self._file = self._h5py.File(self._pinned.stream(is_padded=True, start=start, size=size), "r")
             with library_errors(f"{path} is a damaged HDF5 file", self._pinned):
-                self._paths = dict(_names(self._h5py, self._file))
+                self._paths = dict(_names(self._h5py, self._file, config))
                 contents = {name: self._content(self._file[inner]) for name, inner in self._paths.items()}
         except BaseException:
             self.close()
@@ -170,6 +207,11 @@ class _KerasSource(FileSource):
         if self._file is not None:
             self._file.close()
         self._pinned.close()
+
+    @property
+    def file_paths(self) -> dict[str, str]:
+        """Where each tensor lies in the file, by its name, in the newer layout; nothing in the older one."""
+        return {name: path for name, path in self._paths.items() if _KERAS_PATH.search(path)}
 
     def groups(self) -> dict[str, dict[str, Any]]:
         """Every group by its path, with its attributes."""
@@ -213,8 +255,8 @@ class _KerasSource(FileSource):
         return array.astype(info.dtype.numpy, order="C", copy=False)
 
 
-def _weights_of_archive(file: OpenFile) -> tuple[int, int] | None:
-    """Where the weights lie in a ``.keras`` file, and their size; None for a file that is not an archive.
+def _weights_of_archive(file: OpenFile) -> tuple[int, int, bytes] | None:
+    """Where the weights lie in a ``.keras`` file, their size, and config.json; None for a file that is not an archive.
 
     Raises:
         DataLossError: The archive is damaged, or without weights.
@@ -235,7 +277,10 @@ def _weights_of_archive(file: OpenFile) -> tuple[int, int] | None:
         start = member.header_offset + _LOCAL_HEADER.size + sum(_LOCAL_HEADER.unpack(header)[-2:])
         if start + member.file_size > file.size:
             raise TruncatedError(f"{file.path}: {_WEIGHTS}", wanted=start + member.file_size, available=file.size)
-        return start, member.file_size
+        config = b""
+        if _CONFIG in archive.namelist() and archive.getinfo(_CONFIG).file_size <= _MAX_CONFIG_SIZE:
+            config = archive.read(_CONFIG)
+        return start, member.file_size, config
 
 
 def _library() -> Any:
@@ -274,8 +319,14 @@ def _objects(h5py: Any, file: Any) -> Iterator[tuple[str, Any]]:
                 waiting.append((f"{prefix}{name}/", item, depth + 1))
 
 
-def _names(h5py: Any, file: Any) -> Iterator[tuple[str, str]]:
-    """The names of the tensors, and the paths of their datasets."""
+def _names(h5py: Any, file: Any, config: bytes) -> Iterator[tuple[str, str]]:
+    """The names of the tensors, and the paths of their datasets.
+
+    Args:
+        h5py: The library.
+        file: The open file.
+        config: The config.json of a ``.keras`` file.
+    """
     paths: list[str] = []
     groups: set[str] = set()
     for path, item in _objects(h5py, file):
@@ -283,7 +334,7 @@ def _names(h5py: Any, file: Any) -> Iterator[tuple[str, str]]:
             paths.append(path)
         else:
             groups.add(path)
-    legacy = dict(_legacy_names(file, groups))
+    legacy = dict(_legacy_names(file, groups)) or dict(_names_in_model(file, paths, _layer_names(config)))
     # A layer that is in two models has its weights twice, under one name.
     counts: dict[str, int] = {}
     for name in legacy.values():
@@ -291,6 +342,58 @@ def _names(h5py: Any, file: Any) -> Iterator[tuple[str, str]]:
     for path in paths:
         name = legacy.get(path, path)
         yield (path if counts.get(name, 0) > 1 else name), path
+
+
+def _names_in_model(file: Any, paths: Sequence[str], layers: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Of the datasets in the newer layout, the names that the model has for the variables, by path, as far as it is told.
+
+    Args:
+        file: The open file.
+        paths: The datasets.
+        layers: The names of layers by the paths of their groups, where config.json says them.
+    """
+    numbers: dict[str, list[str]] = {}
+    for path in paths:
+        if _KERAS_PATH.search(path):
+            group, _, number = path.rpartition("/vars/")
+            numbers.setdefault(group, []).append(number)
+    for group, found in numbers.items():
+        parts = group.split("/")
+        scopes = ["/".join(parts[: count + 1]) for count in range(len(parts))]
+        named = [(scope, _layer_name(file, scope) or layers.get(scope)) for scope in scopes]
+        words = _VARIABLES.get(_class_of(parts), {}).get(len(found), ())
+        if words and named[-1][1] and sorted(found, key=int) == [str(number) for number in range(len(words))]:
+            scope = "/".join(name for _, name in named if name)
+            yield from ((f"{group}/vars/{number}", f"{scope}/{word}") for number, word in enumerate(words))
+
+
+def _layer_name(file: Any, group: str) -> str | None:
+    """The name of a layer, as the group of its variables has it since Keras 3.7."""
+    name = file[f"{group}/vars"].attrs.get("name") if f"{group}/vars" in file else None
+    return name.decode() if isinstance(name, bytes) else name if isinstance(name, str) else None
+
+
+def _class_of(parts: Sequence[str]) -> str:
+    """The class of the layer whose group has a path, in small letters: ``lstm/cell`` for the cell of an LSTM."""
+    words = [_NUMBERED.sub("", part) for part in parts]
+    return "/".join(words[-2:]) if words[-1] == "cell" and len(words) > 1 else words[-1]
+
+
+def _layer_names(config: bytes) -> dict[str, str]:
+    """The names of a model's layers by the paths of their groups, from the config.json of a ``.keras`` file."""
+    try:
+        layers = json.loads(config)["config"]["layers"]
+        pairs = [(str(layer["class_name"]), str(layer["config"]["name"])) for layer in layers]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        # Of a class of its own, which says nothing of its layers; or not there.
+        return {}
+    counts: dict[str, int] = {}
+    found: dict[str, str] = {}
+    for class_name, name in pairs:
+        word = snake_case(class_name.rpartition(">")[2])
+        counts[word] = counts.get(word, -1) + 1
+        found[f"layers/{word}_{counts[word]}" if counts[word] else f"layers/{word}"] = name
+    return found
 
 
 def _legacy_names(file: Any, there: Set[str]) -> Iterator[tuple[str, str]]:
@@ -321,16 +424,30 @@ def _texts(attributes: Any, key: str) -> list[str]:
     return [value.decode() if isinstance(value, bytes) else str(value) for value in values]
 
 
-def _check_like(infos: list[TensorInfo], path: str) -> dict[str, dict[str, Any]]:
-    """The groups of a file that a model wrote, once it is known to have what there is.
+def _check_like(
+    infos: list[TensorInfo], path: str
+) -> tuple[dict[str, dict[str, Any]], dict[str, str], tuple[str, ...]]:
+    """What a file that a model wrote says of where tensors go, once it is known that these are all of the model's.
+
+    Returns:
+        Its groups; the paths of the tensors by their names; what a report should mention.
 
     Raises:
-        InvalidArgumentError: It has other paths, or other shapes; says all.
+        InvalidArgumentError: It has other weights, or other shapes; says all.
     """
     with _KerasSource(path) as model:
         wanted = {name: model.info(name) for name in model.names}
+        paths = model.file_paths
         groups = model.groups()
-    given = {info.name: info for info in infos}
+    names = {path: name for name, path in paths.items()}
+    given = {names.get(info.name, info.name): info for info in infos}
+    notes: tuple[str, ...] = ()
+    state = [name for name in wanted if paths.get(name, "").startswith(_OPTIMIZER)]
+    if state and not any(name in given for name in state):
+        # Keras loads weights without it, and says that the optimizer keeps its own.
+        wanted = {name: info for name, info in wanted.items() if name not in state}
+        groups = {name: group for name, group in groups.items() if not f"{name}/".startswith(f"{_OPTIMIZER.split('/')[0]}/")}
+        notes = (f"the state of the optimizer in {path} has no tensors here, and the optimizer keeps its own",)
     problems = [
         f"  {name}: {list(given[name].shape)} here, {list(info.shape)} there"
         for name, info in wanted.items()
@@ -343,4 +460,4 @@ def _check_like(infos: list[TensorInfo], path: str) -> dict[str, dict[str, Any]]
     if problems:
         what = f"{path} has {len(wanted)} weights, and these are not the same; nothing was written:"
         raise InvalidArgumentError.of_lines([what, *sorted(problems)])
-    return groups
+    return groups, paths, notes

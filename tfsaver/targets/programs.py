@@ -18,9 +18,10 @@ from typing import Any
 from tfsaver.checkpoint.execution import Target
 from tfsaver.checkpoint.restoring.program import selected
 from tfsaver.checkpoint.selection import Selection
+from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.errors import InvalidArgumentError, SaverError
 from tfsaver.targets import array_trees
-from tfsaver.targets.keras import finish_layers, notes_on_vocabularies
+from tfsaver.targets.keras import finish_layers, keys_in_file, notes_on_vocabularies
 from tfsaver.targets.optimizers import is_optimizer, variables_of_optimizer
 from tfsaver.targets.variables import (
     ArrayVariable,
@@ -55,6 +56,7 @@ class ModuleProgram:
         self.notes: list[str] = []
         self._target = target
         self._layers: list[Any] = []
+        self._optimizers: list[Any] = []
         found: dict[int, ModuleVariable] = {}
         for item in self._collect(target, ()):
             if (known := found.get(id(item.variable))) is None:
@@ -77,6 +79,10 @@ class ModuleProgram:
     def assigning(self, items: Mapping[str, Any], *, is_held: bool) -> Target | None:
         """None: they are assigned one by one."""
         return None
+
+    def keys_in_file(self, file_paths: Mapping[str, str], source: TensorSource) -> dict[int, tuple[str, ...]]:
+        """See `KerasProgram`."""
+        return keys_in_file(self._layers, self._optimizers, file_paths, source)
 
     def finish(self) -> Any:
         """See `Finishing`."""
@@ -106,6 +112,7 @@ class ModuleProgram:
         elif _is_keras_variable(value):
             yield KerasVariable(value, (*_names(keys), value.path) if keys else (value.path,))
         elif _is_keras(value) and is_optimizer(value):
+            self._optimizers.append(value)
             for each in variables_of_optimizer(value):
                 yield KerasVariable(
                     each.variable,

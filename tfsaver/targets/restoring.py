@@ -22,7 +22,7 @@ from tfsaver.checkpoint.names.name_steps import Concat, RenameByDict, RenameScop
 from tfsaver.checkpoint.names.tensor_names import TensorNames, path_of
 from tfsaver.checkpoint.objects.object_graph import ObjectGraph, read_object_graph
 from tfsaver.checkpoint.optimizers.optimizer_state import OptimizerState, find_optimizer_state
-from tfsaver.checkpoint.restoring.program import Finishing, ObjectProgram, Program, ProgramVariable
+from tfsaver.checkpoint.restoring.program import Finishing, KerasProgram, ObjectProgram, Program, ProgramVariable
 from tfsaver.checkpoint.restoring.target_matching import GLOBAL_STEP, Matching, WantedSlot, WantedVariable
 from tfsaver.checkpoint.restoring.target_report import report_on
 from tfsaver.checkpoint.selection import Selection
@@ -150,9 +150,11 @@ class _Plan:
         keys: dict[int, tuple[str, ...]] = {}
         if graph is not None and isinstance(target, ObjectProgram):
             keys = target.keys_of_objects(graph, source, old_scope, new_scope)
+        elif isinstance(target, KerasProgram) and (file_paths := getattr(source, "file_paths", None)):
+            keys = target.keys_in_file(file_paths, source)
         wanted, others = self._wanted(items, keys)
         matching = Matching([*wanted.values(), *others], names, self._state, by=by, cast=cast)
-        prefix = str(getattr(source, "prefix", None) or "the tensors in memory")
+        prefix = str(getattr(source, "prefix", None) or getattr(source, "path", None) or "the tensors in memory")
         version = getattr(source, "version", "V2")
         report = report_on(matching, list(wanted.values()), names, checkpoint=prefix, version=version)
         notes = (*self._target.notes, *report.notes)

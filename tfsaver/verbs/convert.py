@@ -11,18 +11,21 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+import json
+from collections.abc import Container, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from tfsaver.checkpoint.checkpoint_reader import CheckpointReader
 from tfsaver.checkpoint.editing.cast import casted
 from tfsaver.checkpoint.editing.edit import casts_of
-from tfsaver.checkpoint.editing.rename import renamed
+from tfsaver.checkpoint.editing.rename import Renaming, renamed
 from tfsaver.checkpoint.editing.select import selected
 from tfsaver.checkpoint.execution import DryRun, Execution, Progress, Target
 from tfsaver.checkpoint.fitting import check_fits
 from tfsaver.checkpoint.losses import Losses
-from tfsaver.checkpoint.names.name_map import NameMapLike, as_name_map
+from tfsaver.checkpoint.names.mapped_tensors import infos_of
+from tfsaver.checkpoint.names.name_map import NameMap, NameMapLike, as_name_map
+from tfsaver.checkpoint.names.name_steps import RenameByDict, Step
 from tfsaver.checkpoint.objects.object_based import for_objects
 from tfsaver.checkpoint.objects.object_graph import (
     DESCRIPTIONS,
@@ -33,6 +36,7 @@ from tfsaver.checkpoint.objects.object_graph import (
 )
 from tfsaver.checkpoint.objects.object_graph_like import SAVE_COUNTER_KEY
 from tfsaver.checkpoint.objects.object_names import NamesKind, keys_of_readable_names, readable_names, with_readable_names
+from tfsaver.checkpoint.restoring.likeness import Likeness, likeness
 from tfsaver.checkpoint.selection import Select, Selectable, as_selection, select_of_patterns
 from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.checkpoint.write_report import Contents, LeftOut, WriteReport, WrittenTensor
@@ -40,6 +44,7 @@ from tfsaver.errors import InvalidArgumentError, NothingSelectedError, OptionErr
 from tfsaver.formats.hf import table_for
 from tfsaver.formats.registry import Format, FormatName, format_of_source, format_of_target
 from tfsaver.framework.dtypes import DType
+from tfsaver.framework.tensor_info import TensorInfo
 from tfsaver.graph.training_state import training_state, training_state_for
 from tfsaver.lib import file_io
 from tfsaver.lib.renamed_options import renamed_options
@@ -156,11 +161,14 @@ def convert(
         dtype: What floating-point tensors become, as in ``bfloat16``.
         names: What to call the tensors of an object-based checkpoint: by ``path``, by ``full`` name, by ``key``.
         like: For ``object``, the objects: an object-based checkpoint or a SavedModel, with or without its variables, a
-            nested dict of names, a graph. For ``keras``, a weights file of the same model.
+            nested dict of names, a graph. For any other format, a file of the same model, whose names and shapes the tensors
+            are to have: what differs is mapped where names, shapes and one change of axes agree, and the mapping is written
+            next to `target`, as ``target.mapping.toml``, to look at and to edit. What is left over is an error. For
+            ``keras`` that is a file of weights or a ``.keras``, and gives what the model's `load_weights` takes.
         under: With `like` for ``object``, where the root of the objects is to be, as in ``model`` for what
             `tf.train.Checkpoint(model=...)` restores; by default the root is the root.
-        allow_unused: With `like` for ``object``, whether tensors that are for none of the objects are left out; otherwise
-            they are an error.
+        allow_unused: With `like`, whether tensors that are for nothing in the model are left out; otherwise they are an
+            error.
         defaults: With `like` for ``object``, values for what the source has nothing for, by the paths of the objects: a
             learning rate that TensorFlow 1 never saved, ``{"optimizer/_learning_rate": 0.001}``. For ``hf``, what no shape
             says of the model: ``{"num_attention_heads": 12}``.
@@ -200,11 +208,13 @@ def convert(
     written = format_of_target(path, format)
     if num_shards != 1 and not written.is_checkpoint and written.name != "hf":
         raise OptionError(f"num_shards is for checkpoints and hf, and a {written.description} is to be written")
-    if like is not None and written.name not in ("object", "keras"):
-        raise OptionError(f"like is for the formats object and keras, and a {written.description} is to be written")
+    if like is not None and written.name == "hf":
+        raise OptionError("like is for any format but hf, whose names follow from the family of the model")
+    if allow_unused and like is None:
+        raise OptionError("allow_unused is for tensors that are for nothing in the model that like names")
     is_for_objects = written.name == "object" and like is not None
-    if (under or allow_unused or (defaults and written.name != "hf")) and not is_for_objects:
-        raise OptionError("under, allow_unused and defaults are for the format object with like, defaults for hf")
+    if (under or (defaults and written.name != "hf")) and not is_for_objects:
+        raise OptionError("under and defaults are for the format object with like, defaults for hf")
     if metadata and written.name != "safetensors":
         raise OptionError(f"metadata is for the format safetensors, and a {written.description} is to be written")
     with _opened(checkpoint, source_format, names, trusted) as origin:
@@ -214,11 +224,16 @@ def convert(
         if written.name == "object" and like is not None:
             objects = _Objects(objects_of(like, under, trusted=trusted), allow_unused, defaults or {})
         name_map = None if mapping is None else as_name_map(mapping, allow_unmatched=allow_unmatched)
+        proposed = None
+        if like is not None and objects is None:
+            model = _Model(like, allow_unused, written, trusted)
+            name_map, proposed = _like_model(origin, chosen, name_map, model, path, is_dry=bool(dry_run))
         edited = _edit(origin, chosen, written, name_map, dtype, objects)
         to = _target(
             path,
             written,
             like=like,
+            paths=getattr(origin.source, "file_paths", None),
             metadata=metadata,
             num_shards=num_shards,
             config=defaults if written.name == "hf" else None,
@@ -227,6 +242,7 @@ def convert(
             durable=durable,
         )
         Execution(edited.view, to, progress=progress).run(dry_run=dry_run)
+        told = () if proposed is None else (_note_on_proposal(proposed, None if dry_run else path),)
         tensors = edited.tensors()
         left_out = {**chosen.left_out, **edited.left_out}
         return WriteReport(
@@ -238,7 +254,7 @@ def convert(
             left_out=left_out,
             renamed=_renamed(tensors),
             losses=edited.losses,
-            notes=(*chosen.notes, *edited.notes, *to.notes),
+            notes=(*chosen.notes, *edited.notes, *told, *to.notes),
             source_format=origin.format,
             format=written.description,
             tensors=tensors,
@@ -323,12 +339,162 @@ def _renamed(tensors: Sequence[WrittenTensor]) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def _edit(
-    origin: _Origin, chosen: _Chosen, written: Format, mapping: NameMapLike, dtype: Any, objects: _Objects | None
-) -> _Edited:
+class _Model(NamedTuple):
+    """The file whose names and shapes tensors are to have.
+
+    Attributes:
+        path: The file.
+        allow_unused: Whether tensors that are for nothing in it are left out.
+        written: The format that is written.
+        trusted: See `convert`.
+    """
+
+    path: Any
+    allow_unused: bool
+    written: Format
+    trusted: bool
+
+    def infos(self, given: Container[str]) -> dict[str, TensorInfo]:
+        """Its tensors, under those of their names that the given tensors have.
+
+        Raises:
+            OptionError: It was written from objects.
+        """
+        with open_source(self.path, trusted=self.trusted) as source:
+            if OBJECT_GRAPH_KEY in source:
+                raise OptionError(
+                    f"{self.path} was written from objects, and a {self.written.description} is to be written: "
+                    "format='object' (--to object) writes for objects"
+                )
+            paths: Mapping[str, str] = getattr(source, "file_paths", None) or {}
+            infos = {}
+            for name in source.names:
+                path = paths.get(name, name)
+                if path.startswith("optimizer/vars/") and name not in given:
+                    # A program that loads weights alone keeps its optimizer.
+                    continue
+                infos[path if path in given and name not in given else name] = source.info(name)
+            return infos
+
+
+def _like_model(
+    origin: _Origin, chosen: _Chosen, name_map: NameMap | None, model: _Model, path: str, *, is_dry: bool
+) -> tuple[NameMap | None, str | None]:
+    """The mapping to the names and shapes of a model, and as text what of it was proposed.
+
+    Raises:
+        InvalidArgumentError: Something is left over, or in doubt; says all. What can be proposed is in a file then.
+    """
+    view = _readable_view(origin, chosen, model.written)
+    seen, said, olds = view, frozenset[str](), dict[str, str]()
+    if name_map is not None:
+        by_steps = name_map.apply(infos_of(view)).made()
+        renaming = _renamed_view(view, origin, chosen, model.written, name_map)
+        made = renaming.new_names.made()
+        seen, said = renaming.plan, frozenset(made)
+        olds = {name: each.inputs[0] for name, each in made.items() if name not in by_steps and each.inputs}
+    tensors = {name: seen.info(name) for name in seen.names if name not in DESCRIPTIONS}
+    found = likeness(tensors, model.infos(tensors), said)
+    names: dict[str, Any] = dict(found.names)
+    followed = {}
+    if model.allow_unused:
+        names.update(dict.fromkeys(found.unused))
+        # Slots follow their variables only once all steps are done: what they are called before is left out.
+        followed = {name: olds[name] for name in found.unused if name in olds}
+        names = {name: target for name, target in names.items() if name not in followed}
+    mapping, text = name_map, None
+    if names or followed or found.doubts:
+        steps: list[Step] = [RenameByDict(dict.fromkeys(followed.values()))] if followed else []
+        steps += () if name_map is None else name_map.steps
+        steps += [RenameByDict(names)] if names else []
+        mapping = NameMap(steps, allow_unmatched=name_map is not None and name_map.allow_unmatched)
+        text = _proposal(mapping.to_toml(infos_of(view)), found)
+    unused = () if model.allow_unused else found.unused
+    lines = []
+    for name, near in found.missing.items():
+        lines.append(f"  {name} is missing" + (f"; did you mean {', '.join(map(repr, near))}?" if near else ""))
+    lines += [f"  {misfit}" for misfit in found.misfits]
+    lines += [f"  {name} is for nothing in the model" for name in unused]
+    lines += [f"  {name} fits {target} as it is, and with its axes turned" for name, target in found.doubts.items()]
+    if not lines:
+        return mapping, text
+    what = f"{origin.path} does not have the tensors of {model.path}; nothing was written"
+    hints = [f"note: {note}" for note in found.notes]
+    if text is not None:
+        hints.append(_note_on_proposal(text, None if is_dry else path))
+    if unused:
+        hints.append(
+            "essential=True (--essential) leaves out what only training needs, allow_unused=True (--allow-unused) all "
+            "that is for nothing in the model"
+        )
+    raise InvalidArgumentError.of_lines([f"{what}:", *lines, *hints])
+
+
+def _proposal(text: str, found: Likeness) -> str:
+    """A mapping as a file to edit."""
+    about = [
+        "# Proposed by names, shapes and the order of axes. Two errors cannot be seen from these: two tensors of one shape",
+        "# whose names were exchanged, and a square matrix that was stored transposed.",
+        "",
+    ]
+    head, names, rest = text.partition("[names]\n")
+    open_lines = []
+    if found.doubts:
+        open_lines.append("# Square: which of the two lines?")
+        for name, target in found.doubts.items():
+            open_lines.append(f"# {_quoted(name)} = {_quoted(target)}")
+            open_lines.append(f"# {_quoted(name)} = {{to = {_quoted(target)}, transpose = true}}")
+    if found.missing or found.unused:
+        open_lines.append("# Left over: what the model has, and what may be one of these.")
+        open_lines += [f"# ? = {_quoted(name)}" for name in found.missing]
+        open_lines += [f"# {_quoted(name)} = ?" for name in found.unused]
+    return "\n".join(about) + head + names + "".join(f"{line}\n" for line in open_lines) + rest
+
+
+def _quoted(name: str) -> str:
+    return json.dumps(name, ensure_ascii=False)
+
+
+def _note_on_proposal(text: str, path: str | None) -> str:
+    """Where a proposed mapping is: in a file next to what was to be written, and never in the place of another."""
+    if path is None:
+        return "note: a mapping was proposed, which a run that is no trial writes to a file"
+    target = f"{path}.mapping.toml"
+    number = 1
+    while file_io.exists(target) and file_io.read_file(target) != text.encode():
+        number += 1
+        target = f"{path}.mapping-{number}.toml"
+    directory, _ = file_io.split(target)
+    file_io.make_directory(directory or ".")
+    file_io.write_file(target, text.encode())
+    return f"note: a mapping was proposed: look at {target}, which mapping= (--map) takes"
+
+
+def _readable_view(origin: _Origin, chosen: _Chosen, written: Format) -> TensorSource:
+    """The chosen tensors under the names that a mapping sees."""
     view: TensorSource = selected(origin.source, chosen.keys)
     if origin.graph is not None and written.name != "object":
         view = with_readable_names(view, {key: origin.names[key] for key in chosen.keys})
+    return view
+
+
+def _renamed_view(
+    view: TensorSource, origin: _Origin, chosen: _Chosen, written: Format, mapping: NameMapLike
+) -> Renaming:
+    """The same under the names that a mapping gives."""
+    is_readable = origin.graph is not None and written.name != "object"
+    return renamed(
+        view,
+        mapping,
+        keys={origin.names[key]: key for key in chosen.keys} if is_readable else None,
+        full_names=origin.graph.full_names_of_keys() if origin.graph is not None and is_readable else None,
+    )
+
+
+def _edit(
+    origin: _Origin, chosen: _Chosen, written: Format, mapping: NameMapLike, dtype: Any, objects: _Objects | None
+) -> _Edited:
+    view = _readable_view(origin, chosen, written)
     if written.name == "hf":
         mapping = _for_transformers(view, mapping)
     old_names = {name: name for name in view.names}
@@ -338,14 +504,7 @@ def _edit(
     old_dtypes: dict[str, DType] = {}
     if mapping is not None and objects is None:
         old = view
-        keys_of = {origin.names[key]: key for key in chosen.keys}
-        is_readable = origin.graph is not None and written.name != "object"
-        renaming = renamed(
-            old,
-            mapping,
-            keys=keys_of if is_readable else None,
-            full_names=origin.graph.full_names_of_keys() if origin.graph is not None and is_readable else None,
-        )
+        renaming = _renamed_view(old, origin, chosen, written, mapping)
         view = renaming.plan
         made = renaming.new_names.made()
         old_names = {name: name for name in view.names}
@@ -399,6 +558,7 @@ def _target(
     written: Format,
     *,
     like: Any,
+    paths: Mapping[str, str] | None,
     metadata: Mapping[str, str] | None,
     num_shards: int,
     config: Mapping[str, Any] | None,
@@ -412,7 +572,7 @@ def _target(
         # The caller has said that it is one, or the name has.
         options |= {"any_name": True, "num_shards": num_shards, "replaces": "others" if overwrite else "nothing"}
     elif written.name == "keras":
-        options["like"] = like
+        options |= {"like": like, "paths": paths}
     elif written.name == "safetensors":
         options["metadata"] = metadata
     elif written.name == "orbax":

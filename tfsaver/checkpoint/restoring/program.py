@@ -118,6 +118,19 @@ class ObjectProgram(Program, Protocol):
 
 
 @runtime_checkable
+class KerasProgram(Protocol):
+    """A program whose variables have places in the files that Keras writes."""
+
+    def keys_in_file(self, file_paths: Mapping[str, str], source: TensorSource) -> dict[int, tuple[str, ...]]:
+        """The tensors of a file of Keras that belong to variables, by the variables' ids.
+
+        Args:
+            file_paths: Where each tensor lies in the file, by its name.
+            source: The file.
+        """
+
+
+@runtime_checkable
 class Finishing(Protocol):
     """A program that has something to do once its variables have new values."""
 

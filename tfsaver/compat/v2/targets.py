@@ -34,7 +34,7 @@ from tfsaver.compat.v2.object_walk import (
 )
 from tfsaver.compat.v2.target_variable import TargetVariable, name_of
 from tfsaver.errors import InvalidArgumentError, UnimplementedError
-from tfsaver.targets.keras import finish_layers, notes_on_vocabularies
+from tfsaver.targets.keras import finish_layers, keys_in_file, notes_on_vocabularies
 from tfsaver.targets.optimizers import is_optimizer, is_variable, variables_of_optimizer
 
 
@@ -67,6 +67,7 @@ class Target:
         self._session = session
         self.notes: list[str] = []
         self._layers: list[Any] = []
+        self._optimizers: list[Any] = []
         found: dict[int, TargetVariable] = {}
         for item in self._collect(root, ()):
             item.session = session
@@ -97,6 +98,10 @@ class Target:
     ) -> dict[int, tuple[str, ...]]:
         """See `ObjectProgram`."""
         return keys_by_walking(descend(self.root, here), graph, source, self._states, there)
+
+    def keys_in_file(self, file_paths: Mapping[str, str], source: TensorSource) -> dict[int, tuple[str, ...]]:
+        """See `KerasProgram`."""
+        return keys_in_file(self._layers, self._optimizers, file_paths, source)
 
     def finish(self) -> Any:
         """See `Finishing`."""
@@ -159,6 +164,7 @@ class Target:
         elif isinstance(value, _tensorflow.tf.compat.v1.train.Optimizer):
             yield from _variables_of_old_optimizer(value)
         elif is_optimizer(value):
+            self._optimizers.append(value)
             for each in variables_of_optimizer(value):
                 names = (name_of(each.variable),)
                 yield TargetVariable(each.variable, names, each.slot, each.counts, each.optimizer, each.is_optional)
