@@ -12,9 +12,12 @@ import pytest
 import tfsaver
 from tests.families.models import KERAS, TABLES, TORCH
 from tests.families.recordings import FAMILIES, differing, recording
+from tfsaver.checkpoint.editing.rename import renamed
 from tfsaver.checkpoint.names.changes import Spec
+from tfsaver.checkpoint.names.name_map import as_name_map
 from tfsaver.checkpoint.names.name_steps import Infos
 from tfsaver.checkpoint.names.rename_tables import TABLES as ALL_TABLES
+from tfsaver.checkpoint.tensor_source import ArraySource
 from tfsaver.errors import AlreadyExistsError, DataLossError, InvalidArgumentError, UnimplementedError
 from tfsaver.framework import dtypes
 
@@ -53,6 +56,27 @@ def test_every_recorded_family_has_a_table_that_knows_all_its_names(family: str)
             assert not applied.counts[0].unknown and not applied.problems
 
 
+_WITH_TABLE = [
+    (family, table)
+    for family in FAMILIES
+    for table in (TABLES.get(family), TORCH.get(family, (None,))[0], KERAS.get(family, (None,))[0])
+    if table is not None
+]
+
+
+@pytest.mark.parametrize(("family", "table"), _WITH_TABLE)
+def test_table_can_be_undone_and_written_as_a_file(family: str, table: str, tmp_path: pathlib.Path) -> None:
+    with recording(family) as recorded:
+        tensors, there = recorded.tensors(), recorded.mapped(table)
+        name_map = as_name_map(table)
+        back = renamed(ArraySource(there), name_map.inverse(infos_of(tensors))).plan
+        assert set(back.names) == {name for name in tensors if name != "global_step"}
+        assert all(np.array_equal(back[name], tensors[name]) for name in back.names)
+        (tmp_path / "names.toml").write_text(name_map.to_toml(infos_of(tensors)))
+        again = recorded.mapped(str(tmp_path / "names.toml"))
+        assert again.keys() == there.keys() and all(np.array_equal(again[name], there[name]) for name in there)
+
+
 @pytest.mark.parametrize("family", _TRANSFORMERS)
 def test_family_becomes_bit_for_bit_what_transformers_loads_of_it(family: str) -> None:
     with recording(family) as recorded:
@@ -85,6 +109,27 @@ def test_keras_computes_what_the_original_graph_does(family: str) -> None:
         assert report.ok
         made = np.asarray(model(recorded.arrays["images"], training=False))
         assert_computes({"logits": made}, recorded.arrays)
+
+
+def test_step_and_slots_of_slim_go_on_in_keras(tmp_path: pathlib.Path) -> None:
+    pytest.importorskip("tensorflow")
+    import keras
+
+    table, make = KERAS["resnet_v2"]
+    with recording("resnet_v2") as recorded:
+        tensors = recorded.tensors()
+        model = make(recorded)
+    trained = [name for name in tensors if "/moving_" not in name]
+    slots = {f"{name}/Momentum": np.random.default_rng(1).normal(size=tensors[name].shape).astype("f") for name in trained}
+    path = tfsaver.save_checkpoint({**tensors, **slots, "global_step": np.int64(70)}, tmp_path / "model", durable=False)
+    optimizer = keras.optimizers.SGD(0.5, momentum=0.9)
+    optimizer.build(model.trainable_variables)
+    assert tfsaver.restore({"model": model, "optimizer": optimizer}, path, mapping=table).ok
+    assert int(optimizer.iterations) == 70
+    found = {variable.path: np.asarray(variable) for variable in optimizer.variables}
+    [name] = [name for name in found if name.endswith("predictions_kernel_momentum")]
+    old = slots["resnet_v2_50/logits/weights/Momentum"][0, 0] * np.float32(-0.5)
+    np.testing.assert_array_equal(found[name], old)
 
 
 # ---- directories for transformers ----

@@ -68,6 +68,8 @@ _FIELD = re.compile(r"\{(\w+?)([+-]\d+)?\}")
 _WORDS = re.compile(r"(\{\w+(?:[+-]\d+)?\})")
 # What only training needs.
 _TRAINING = re.compile(r"(^|/)(adam_m|adam_v|lamb_m|lamb_v|global_step)$|_slot_(v|vr|vc|m)$")
+# An optimizer of Keras takes the step and the slots.
+_NOTHING = re.compile(r"(?!)")
 
 
 class Row(NamedTuple):
@@ -610,7 +612,15 @@ _ENTRIES = {
 
 # Description and step of each table.
 FAMILIES: dict[str, tuple[str, Family]] = {
-    name: (entry.description, Family(f"table {name!r}", entry.rows, caution=entry.caution))
+    name: (
+        entry.description,
+        Family(
+            f"table {name!r}",
+            entry.rows,
+            left_out=_NOTHING if name.endswith("-to-keras") else _TRAINING,
+            caution=entry.caution,
+        ),
+    )
     for name, entry in _ENTRIES.items()
 }
 FAMILIES["pytorch-to-bert"] = (
