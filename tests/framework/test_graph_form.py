@@ -1,11 +1,14 @@
 """Which files hold graphs, told by their first bytes."""
 
 import gzip
+from typing import Any
 
 import pytest
 from google.protobuf import text_format
+from google.protobuf.descriptor_pb2 import FieldDescriptorProto
 
 from tfsaver import schemas
+from tfsaver.framework.graph_fields import Field, fields
 from tfsaver.framework.graph_form import HEAD_SIZE, GraphForm, recognize_graph
 
 
@@ -81,3 +84,29 @@ def test_random_bytes_after_a_graph_are_not_read():
     data = graph_def(900).SerializeToString()
     assert len(data) > HEAD_SIZE // 2
     assert recognize_graph((data * 3)[:HEAD_SIZE] + b"\xff" * 100) == GraphForm("GraphDef", is_text=False)
+
+
+def test_fields_are_those_of_the_schemas() -> None:
+    kinds = {"double": "fixed64", "float": "fixed32", "string": "string", "bytes": "bytes"}
+    expected: dict[str, dict[int, Field]] = {}
+
+    def name_of(descriptor: Any) -> str:
+        return str(descriptor.full_name).removeprefix("tensorflow.").removeprefix("google.protobuf.")
+
+    def kind_of(field: Any) -> str:
+        if field.message_type is not None:
+            return name_of(field.message_type)
+        # Names of types as protoc's language has them.
+        types = {value.number: value.name.removeprefix("TYPE_").lower() for value in FieldDescriptorProto.Type.DESCRIPTOR.values}
+        word = types[field.type].removeprefix("s")
+        return kinds.get(types[field.type], word if word.startswith("fixed") else "")
+
+    def walk(descriptor: Any, depth: int) -> None:
+        expected[name_of(descriptor)] = {field.number: Field(field.name, kind_of(field)) for field in descriptor.fields}
+        for field in descriptor.fields if depth else ():
+            if field.message_type is not None:
+                walk(field.message_type, depth - 1)
+
+    for kind in ("SavedModel", "MetaGraphDef", "GraphDef"):
+        walk(getattr(schemas, kind).DESCRIPTOR, 3)
+    assert fields() == expected

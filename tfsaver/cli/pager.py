@@ -12,7 +12,6 @@ import os
 import re
 import shlex
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 
@@ -65,6 +64,9 @@ def _is_longer_than_window(text: str) -> bool:
 def _show(command: list[str], text: str) -> bool:
     """Whether the pager could be started; what it did not show, the person did not want to see."""
     try:
+        # Few runs show a pager, and every run would wait for the import.
+        import subprocess  # noqa: PLC0415
+
         process = subprocess.Popen(command, stdin=subprocess.PIPE, env={"LESS": _LESS, **os.environ})
     except OSError:
         return False

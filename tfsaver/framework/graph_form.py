@@ -13,45 +13,29 @@ recognized by the name of its first field.
 from __future__ import annotations
 
 import re
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
-from google.protobuf.descriptor import FieldDescriptor
-
-from tfsaver import schemas
 from tfsaver.errors import DataLossError, TruncatedError
+from tfsaver.framework.graph_fields import Field, fields
 from tfsaver.lib.coding import read_varint
 
 GraphKind: TypeAlias = Literal["GraphDef", "MetaGraphDef", "SavedModel"]
 
 HEAD_SIZE = 1 << 16
 
-_MESSAGES: dict[GraphKind, Any] = {
-    "SavedModel": schemas.SavedModel,
-    "MetaGraphDef": schemas.MetaGraphDef,
-    "GraphDef": schemas.GraphDef,
-}
 # Fields that none of the messages is written without, unless it is empty.
 _EVIDENCE: dict[GraphKind, frozenset[str]] = {
     "SavedModel": frozenset({"meta_graphs"}),
     "MetaGraphDef": frozenset({"meta_info_def", "graph_def", "saver_def", "collection_def", "signature_def"}),
     "GraphDef": frozenset({"node", "versions", "library"}),
 }
-# The third level separates a NodeDef's strings from an OpDef's arguments.
-_MAX_DEPTH = 4
+# The second level below a graph separates a NodeDef's strings from an OpDef's arguments.
+_MAX_DEPTH = 3
 _MAX_FIELDS = 4096
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _FIXED = {_FIXED64: 8, _FIXED32: 4}
-_WIRE_TYPES = {
-    FieldDescriptor.TYPE_DOUBLE: _FIXED64,
-    FieldDescriptor.TYPE_FIXED64: _FIXED64,
-    FieldDescriptor.TYPE_SFIXED64: _FIXED64,
-    FieldDescriptor.TYPE_FLOAT: _FIXED32,
-    FieldDescriptor.TYPE_FIXED32: _FIXED32,
-    FieldDescriptor.TYPE_SFIXED32: _FIXED32,
-    FieldDescriptor.TYPE_STRING: _BYTES,
-    FieldDescriptor.TYPE_BYTES: _BYTES,
-    FieldDescriptor.TYPE_MESSAGE: _BYTES,
-}
+# All other types are in fields of bytes.
+_WIRE_TYPES = {"": _VARINT, "fixed64": _FIXED64, "fixed32": _FIXED32}
 # A message, as in `node {`, or the one number that says by its name what it is of.
 _FIRST_WORD = re.compile(rb"(?:\s|#[^\n]*\n)*(?:([a-z_]+)\s*:?\s*[{<]|(saved_model_schema_version)\s*:)")
 _CONTROL = re.compile(rb"[\x00-\x08]")
@@ -80,12 +64,12 @@ def recognize_graph(head: bytes) -> GraphForm | None:
     text = head.removeprefix(b"\xef\xbb\xbf")
     if (match := _FIRST_WORD.match(text)) is not None:
         word = (match[1] or match[2]).decode()
-        for kind, message in _MESSAGES.items():
-            if word in message.DESCRIPTOR.fields_by_name:
+        for kind in _EVIDENCE:
+            if any(field.name == word for field in fields()[kind].values()):
                 return GraphForm(kind, is_text=True)
-    for kind, message in _MESSAGES.items():
-        seen = _Walk(message.DESCRIPTOR, head).fields()
-        if seen is not None and not _EVIDENCE[kind].isdisjoint(seen):
+    for kind, evidence in _EVIDENCE.items():
+        seen = _Walk(kind, head).fields()
+        if seen is not None and not evidence.isdisjoint(seen):
             return GraphForm(kind, is_text=False)
     return None
 
@@ -93,29 +77,30 @@ def recognize_graph(head: bytes) -> GraphForm | None:
 class _Walk:
     """Compares the first bytes of a message with its schema."""
 
-    def __init__(self, descriptor: Any, data: bytes) -> None:
-        self._descriptor = descriptor
+    def __init__(self, message: str, data: bytes) -> None:
+        self._message = message
+        self._fields = fields()
         self._data = data
         self._left = _MAX_FIELDS
 
     def fields(self) -> set[str] | None:
         """The names of the fields that are there; None where the bytes are not of such a message."""
         try:
-            return self._walk(self._descriptor, 0, len(self._data), _MAX_DEPTH)
+            return self._walk(self._message, 0, len(self._data), _MAX_DEPTH)
         except DataLossError:
             return None
 
-    def _walk(self, descriptor: Any, start: int, end: int, depth: int) -> set[str] | None:
+    def _walk(self, message: str, start: int, end: int, depth: int) -> set[str] | None:
         seen: set[str] = set()
         try:
             while start < min(end, len(self._data)) and self._left > 0:
                 self._left -= 1
                 key, start = read_varint(self._data, start)
-                field = descriptor.fields_by_number.get(key >> 3)
+                field = self._fields[message].get(key >> 3)
                 if field is None:
                     return None
                 wire_type = key & 7
-                expected = _WIRE_TYPES.get(field.type, _VARINT)
+                expected = _WIRE_TYPES.get(field.type, _BYTES)
                 # Lists of numbers, packed into one field of bytes, stand deeper than the levels that tell messages apart.
                 if wire_type != expected and not (wire_type == _BYTES and depth <= _MAX_DEPTH - 2):
                     return None
@@ -124,7 +109,7 @@ class _Walk:
                     continue
                 value, start = read_varint(self._data, start)
                 if wire_type == _BYTES:
-                    if not self._fits(field, start, start + value, depth):
+                    if not self._fits(message, field, start, start + value, depth):
                         return None
                     start += value
                 seen.add(field.name)
@@ -134,23 +119,18 @@ class _Walk:
         # A message that ends before the head does contains whole fields.
         return None if start > end and end < len(self._data) else seen
 
-    def _fits(self, field: Any, start: int, end: int, depth: int) -> bool:
+    def _fits(self, message: str, field: Field, start: int, end: int, depth: int) -> bool:
         whole = end <= len(self._data)
-        if field.type == FieldDescriptor.TYPE_STRING:
+        if field.type == "string":
             data = self._data[start:end]
-            if _name(field) in ("NodeDef.op", "OpDef.name") and whole and not _IDENTIFIER.match(data):
+            if (message, field.name) in (("NodeDef", "op"), ("OpDef", "name")) and whole and not _IDENTIFIER.match(data):
                 return False
             # Names are text: an embedded message is not.
             return _CONTROL.search(data) is None
-        if field.type != FieldDescriptor.TYPE_MESSAGE or depth == 0:
+        if field.type not in self._fields or depth == 0:
             return True
-        seen = self._walk(field.message_type, start, end, depth - 1)
+        seen = self._walk(field.type, start, end, depth - 1)
         if seen is None:
             return False
         # A node that is all there has a name and an operation.
-        return field.message_type.name != "NodeDef" or not whole or self._left <= 0 or {"name", "op"} <= seen
-
-
-def _name(field: Any) -> str:
-    """A field's name with that of its message."""
-    return f"{field.containing_type.name}.{field.name}"
+        return field.type != "NodeDef" or not whole or self._left <= 0 or {"name", "op"} <= seen
