@@ -65,7 +65,7 @@ def test_json_holds_everything(tmp_path: pathlib.Path, capsys: pytest.CaptureFix
     document = json.loads("\n".join(lines))["report"]
     assert (status, document["ok"], document["path"]) == (1, False, str(directory))
     found = next(finding for finding in document["findings"] if finding["place"] == "broken")
-    assert list(found) == ["tags", "code", "severity", "place", "sentence"]
+    assert list(found) == ["tags", "code", "severity", "place", "sentence", "refused_by", "unsure"]
     assert (found["tags"], found["severity"]) == (["serve"], "error")
     assert "nowhere" in found["sentence"]
 
@@ -103,7 +103,7 @@ def test_a_model_without_graphs_is_wrong(tmp_path: pathlib.Path, capsys: pytest.
     assert lint(capsys, directory, "-q")[1] == [
         f"{directory}: warning: saved_model_schema_version: is 2, programs write 1 [schema-version]",
         f"{directory}: error: saved_model.pb: holds no graph [no-graph]",
-        f"{directory}: WRONG, 1 error, 1 warning",
+        f"{directory}: WRONG, 1 error, 1 warning; refused by every loader",
     ]
 
 

@@ -4,17 +4,31 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tfsaver import schemas
+from tfsaver.framework import dtypes
 from tfsaver.graph.lint import lint
-from tfsaver.graph.node_builder import int32_const, node, of_int, of_shape, of_type, of_types
+from tfsaver.graph.node_builder import (
+    array_const,
+    int32_const,
+    int32s_const,
+    node,
+    of_bool,
+    of_int,
+    of_shape,
+    of_string,
+    of_type,
+    of_types,
+)
 
 FLOAT, INT32 = of_type(schemas.DT_FLOAT), of_type(schemas.DT_INT32)
+INTS, SAME = schemas.AttrValue(list={"i": [1, 1, 1, 1]}), of_string("SAME")
 GIVEN = [
     node("Placeholder", "x", (), {"dtype": FLOAT}),
     node("Placeholder", "i", (), {"dtype": INT32}),
-    node("VariableV2", "v", (), {"dtype": FLOAT, "shape": of_shape([2])}),
+    node("VariableV2", "v", (), {"dtype": FLOAT, "shape": of_shape([2, 2])}),
     node("VarHandleOp", "r", (), {"dtype": FLOAT, "shape": of_shape([2])}),
     node("Placeholder", "train", (), {"dtype": of_type(schemas.DT_BOOL)}),
     int32_const("axis", 0),
@@ -47,6 +61,44 @@ def findings(made: Any) -> list[str]:
 )
 def test_an_edge_that_tensorflow_refuses_is_an_error(made: Any, found: list[str]) -> None:
     assert [each for each in findings(made) if not each.startswith("unknown-operation")] == found
+
+
+def consts(*shapes: list[int]) -> list[Any]:
+    float32 = dtypes.from_name("float32")
+    return [array_const(f"c{number}", np.zeros(shape, np.float32), float32) for number, shape in enumerate(shapes)]
+
+
+@pytest.mark.parametrize(
+    ("shapes", "made", "found"),
+    [
+        ([[5, 3], [3, 2]], node("MatMul", "y", ["c0", "c1"], {"T": FLOAT}), ""),
+        ([[5, 3], [2, 3]], node("MatMul", "y", ["c0", "c1"], {"T": FLOAT}), "a MatMul of [5, 3], [2, 3]: the inner sizes differ: 3 and 2"),
+        ([[5, 3], [2, 3]], node("MatMul", "y", ["c0", "c1"], {"T": FLOAT, "transpose_b": of_bool(True)}), ""),
+        ([[5, 3], [3]], node("MatMul", "y", ["c0", "c1"], {"T": FLOAT}), "a MatMul of [5, 3], [3]: the right side must have 2 axes"),
+        ([[5, 1], [3]], node("AddV2", "y", ["c0", "c1"], {"T": FLOAT}), ""),
+        ([[5, 2], [3]], node("AddV2", "y", ["c0", "c1"], {"T": FLOAT}), "a AddV2 of [5, 2], [3]: sizes 2 and 3 do not broadcast"),
+        ([[5, 2], [3]], node("BiasAdd", "y", ["c0", "c1"], {"T": FLOAT}), "a BiasAdd of [5, 2], [3]: the channels and the bias differ: 2 and 3"),
+        ([[1, 8, 8, 4], [3, 3, 2, 5]], node("Conv2D", "y", ["c0", "c1"], {"T": FLOAT, "strides": INTS, "padding": SAME}), ""),
+        ([[1, 8, 8, 4], [3, 3, 3, 5]], node("Conv2D", "y", ["c0", "c1"], {"T": FLOAT, "strides": INTS, "padding": SAME}), "a Conv2D of [1, 8, 8, 4], [3, 3, 3, 5]: 4 channels are no multiple of the filter's 3"),
+        ([[2, 3], [2]], node("Reshape", "y", ["c0", "axis"], {"T": FLOAT}), ""),
+        ([[2, 3]], node("Reshape", "y", ["c0", "four"], {"T": FLOAT}), "a Reshape of [2, 3], [2]: 6 elements cannot have the shape [4, -1]"),
+        ([[2, 3], [2, 4]], node("Pack", "y", ["c0", "c1"], {"T": FLOAT, "N": of_int(2)}), "a Pack of [2, 3], [2, 4]: the sizes of axis 1 differ: 3 and 4"),
+    ],
+)
+def test_shapes_that_cannot_meet_are_an_error(shapes: list[list[int]], made: Any, found: str) -> None:
+    graph = schemas.GraphDef(node=[*GIVEN, *consts(*shapes), int32s_const("four", [4, -1]), made])
+    wrong = [each for each in lint(graph) if each.code == "wrong-shape"]
+    assert [each.sentence for each in wrong] == [found][: bool(found)]
+    assert all(each.refused_by == ("C++", "compat.v1", "tf.saved_model.load") for each in wrong)
+
+
+def test_what_a_node_says_of_its_shape_is_compared_with_what_it_has() -> None:
+    mul = node("Mul", "y", ["c0", "c0"], {"T": FLOAT})
+    mul.attr["_output_shapes"].list.shape.add().dim.add(size=7)
+    graph = schemas.GraphDef(node=[*consts([2, 3]), mul], versions={"producer": 134})
+    (found,) = lint(graph)
+    assert (found.code, found.place) == ("wrong-output-shapes", "y")
+    assert found.sentence.startswith("its _output_shapes say [7], and it is [2, 3]: importing the graph fails")
 
 
 @pytest.mark.parametrize(

@@ -168,6 +168,7 @@ def give_two_shapes(meta_graph: Any) -> None:
 
 def give_type(meta_graph: Any, name: str) -> None:
     """A function of the objects that gives a type, in a tuple in a dict."""
+    meta_graph.graph_def.library.function.add().signature.name = "f"
     result = meta_graph.object_graph_def.concrete_functions["f"].output_signature
     spec = result.dict_value.fields["a"].tuple_value.values.add().type_spec_value
     spec.type_spec_class, spec.type_spec_class_name = schemas.TypeSpecProto.REGISTERED_TYPE_SPEC, name
@@ -198,6 +199,8 @@ CHANGES: list[tuple[str, str, Callable[[Any], Any]]] = [
     ("no-saver", "warning", lambda m: m.ClearField("saver_def")),
     ("foreign-device", "warning", lambda m: setattr(node_of_output(m), "device", "/job:worker/task:3/device:GPU:1")),
     ("foreign-device", "warning", lambda m: setattr(node_of_output(m), "device", "/gpu:0")),
+    # Loaders place what nothing reaches, too.
+    ("foreign-device", "warning", lambda m: m.graph_def.node.append(schemas.NodeDef(op="NoOp", name="n", device="/job:ps"))),
     ("unknown-operation", "warning", lambda m: m.graph_def.node.append(node("TRTEngineOp", "engine"))),
     ("same-input-twice", "warning", lambda m: signature(m).inputs["again"].CopyFrom(signature(m).inputs["x"])),
     ("wrong-output-shapes", "error", give_two_shapes),
@@ -217,8 +220,6 @@ def test_what_every_loader_takes_has_no_finding() -> None:
     def harmless(meta_graph: Any) -> None:
         node_of_output(meta_graph).device = "/job:localhost/replica:0/task:0/device:CPU:0"
         # What nothing reaches is not run.
-        meta_graph.graph_def.node.append(node("NoOp", "dead"))
-        meta_graph.graph_def.node[-1].device = "/job:ps/task:1"
         meta_graph.graph_def.node.append(node("PyFunc", "python", (), {"token": of_string("t"), "Tin": NO_TYPES, "Tout": NO_TYPES}))
         give_type(meta_graph, "tf.RaggedTensorSpec")
 

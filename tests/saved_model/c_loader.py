@@ -6,6 +6,8 @@
                "fetches": ["y:0"]}}
     answer    {"result": [[dtype, shape, values], ...]} or {"error": ...}
 
+The verb "load" takes path and tags, and only loads.
+
 A line asks, a line answers; every request loads its model into a session of its own, which is closed afterwards.
 The library is the one in TensorFlow's wheel; Python's part of TensorFlow is not imported. Runs under Python 3.7 too.
 """
@@ -130,11 +132,13 @@ def main():
     os.dup2(2, 1)
     tf = library(sys.argv[1])
     for line in sys.stdin:
-        request = json.loads(line)["arguments"]
+        asked = json.loads(line)
+        request = asked["arguments"]
         try:
             model = Model(tf, request["path"], request["tags"])
             try:
-                answer = {"result": model.run(request["feeds"], request["fetches"])}
+                is_run = asked["verb"] == "run"
+                answer = {"result": model.run(request["feeds"], request["fetches"]) if is_run else None}
             finally:
                 model.close()
         except RuntimeError as error:

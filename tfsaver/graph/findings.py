@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, Literal, TypeAlias
 
 from tfsaver.checkpoint.report import Report, count
+
+Loader: TypeAlias = Literal["C++", "compat.v1", "tf.saved_model.load", "Keras", "TFLite", "tf2onnx"]
+Verdict: TypeAlias = Literal["loads", "refuses", "cannot say"]
+
+# The C++ loader of servers; what loads into a session; what makes objects; then what converts.
+CPP: Loader = "C++"
+V1: Loader = "compat.v1"
+V2: Loader = "tf.saved_model.load"
+LOADERS: tuple[Loader, ...] = (CPP, V1, V2, "Keras", "TFLite", "tf2onnx")
+CONVERTERS: tuple[Loader, ...] = LOADERS[3:]
 
 # What a person reads of a name, or of a sentence with names in it: one of a megabyte may stand in ten thousand sentences.
 _MAX_NAME = 200
@@ -34,12 +44,16 @@ class Finding:
         severity: How bad it is.
         place: The node, signature, variable, collection or asset; in a function, `function/node`.
         sentence: What is wrong, and what it means, where that is not plain.
+        refused_by: The loaders that refuse the model for it.
+        unsure: The loaders that may refuse it.
     """
 
     code: str
     severity: Severity
     place: str
     sentence: str
+    refused_by: tuple[Loader, ...] = ()
+    unsure: tuple[Loader, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.severity}: {self.place}: {self.sentence} [{self.code}]"
@@ -56,6 +70,11 @@ class LintReport(list[Finding], Report):
         """Whether no finding is an error: the graph can be loaded and run."""
         return not any(finding.severity is Severity.ERROR for finding in self)
 
+    @property
+    def loaders(self) -> dict[Loader, Verdict]:
+        """What each loader is expected to do; a converter that nothing speaks against may still refuse."""
+        return verdicts(self)
+
     def lines(self, *, all_names: bool = False) -> Iterator[str]:
         """Yields the report line by line.
 
@@ -68,22 +87,39 @@ class LintReport(list[Finding], Report):
     def to_json(self) -> dict[str, Any]:
         """Returns every fact of the report, in types that JSON has."""
         findings = [{**dataclasses.asdict(finding), "severity": finding.severity.value} for finding in self]
-        return {"ok": self.ok, "findings": findings}
+        return {"ok": self.ok, "loaders": self.loaders, "findings": findings}
 
 
-def error(code: str, place: str, sentence: str) -> Finding:
+def verdicts(findings: Iterable[Finding]) -> dict[Loader, Verdict]:
+    """What each loader is expected to do with a model that has these findings."""
+    verdict: dict[Loader, Verdict] = {each: "cannot say" if each in CONVERTERS else "loads" for each in LOADERS}
+    for finding in findings:
+        for loader in finding.unsure:
+            if verdict[loader] != "refuses":
+                verdict[loader] = "cannot say"
+        verdict.update(dict.fromkeys(finding.refused_by, "refuses"))
+    return verdict
+
+
+def error(
+    code: str, place: str, sentence: str, refused_by: tuple[Loader, ...] = (), unsure: tuple[Loader, ...] = ()
+) -> Finding:
     """A finding that keeps the graph from being loaded or run."""
-    return Finding(code, Severity.ERROR, _shortened(place), _shortened(sentence))
+    return Finding(code, Severity.ERROR, _shortened(place), _shortened(sentence), refused_by, unsure)
 
 
-def warning(code: str, place: str, sentence: str) -> Finding:
+def warning(
+    code: str, place: str, sentence: str, refused_by: tuple[Loader, ...] = (), unsure: tuple[Loader, ...] = ()
+) -> Finding:
     """A finding that keeps some programs from it."""
-    return Finding(code, Severity.WARNING, _shortened(place), _shortened(sentence))
+    return Finding(code, Severity.WARNING, _shortened(place), _shortened(sentence), refused_by, unsure)
 
 
-def note(code: str, place: str, sentence: str) -> Finding:
+def note(
+    code: str, place: str, sentence: str, refused_by: tuple[Loader, ...] = (), unsure: tuple[Loader, ...] = ()
+) -> Finding:
     """A finding worth knowing."""
-    return Finding(code, Severity.NOTE, _shortened(place), _shortened(sentence))
+    return Finding(code, Severity.NOTE, _shortened(place), _shortened(sentence), refused_by, unsure)
 
 
 def shown(name: object) -> str:

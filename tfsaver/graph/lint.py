@@ -10,16 +10,18 @@ fails.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from tfsaver import schemas
 from tfsaver.framework.dtypes import DType
 from tfsaver.framework.tensor_shape import Shape
-from tfsaver.graph.findings import LintReport, note
+from tfsaver.graph.findings import Finding, LintReport, note
 from tfsaver.graph.lint_loaders import lint_loaders
 from tfsaver.graph.lint_nodes import lint_nodes
+from tfsaver.graph.lint_shapes import lint_shapes
 from tfsaver.graph.lint_signatures import SignatureLint
 from tfsaver.graph.lint_variables import lint_variables
+from tfsaver.graph.load_scope import LoadScope
 from tfsaver.graph.op_defs import op_defs
 from tfsaver.graph.variables import graph_and_meta_graph
 
@@ -32,6 +34,7 @@ def lint(
     *,
     values: Mapping[str, tuple[DType, Shape]] | None = None,
     asset_names: Collection[str] | None = None,
+    is_only_graph: bool = True,
 ) -> LintReport:
     """The findings, in the order of the graph; after 10,000 one that says that there are more.
 
@@ -39,20 +42,32 @@ def lint(
         graph: Of a bare GraphDef, only nodes and functions are looked at, and its variables with `values`.
         values: The type and the shape of each tensor in its checkpoint; None where that is not known.
         asset_names: The names of the files among its assets; None where that is not known.
+        is_only_graph: Whether its SavedModel has no other graph.
     """
     graph_def, meta_graph = graph_and_meta_graph(graph)
     if meta_graph is None:
         meta_graph = schemas.MetaGraphDef(graph_def=graph_def)
     known = op_defs(meta_graph)
     nodes = {node.name: node for node in graph_def.node}
-    signatures = SignatureLint(meta_graph, nodes, known)
+    scope = LoadScope(meta_graph, is_only_graph=is_only_graph)
+    signatures = SignatureLint(meta_graph, nodes, known, scope)
+    # What has a wrong input has a wrong shape for that reason.
+    wrong: set[str] = set()
     found = itertools.chain(
-        lint_nodes(graph_def, known),
+        _noted(lint_nodes(graph_def, known, scope), wrong),
+        (each for each in lint_shapes(graph_def, nodes, scope.importers) if each.place not in wrong),
         signatures.lint(asset_names),
-        lint_variables(meta_graph, nodes, signatures, values),
-        lint_loaders(meta_graph),
+        lint_variables(meta_graph, nodes, signatures, values, scope),
+        lint_loaders(meta_graph, nodes, scope),
     )
     findings = LintReport(itertools.islice(found, MAX_FINDINGS))
     if len(findings) == MAX_FINDINGS and next(found, None) is not None:
         findings.append(note("more-findings", "graph", f"has more to find than these {MAX_FINDINGS:,}"))
     return findings
+
+
+def _noted(findings: Iterable[Finding], places: set[str]) -> Iterator[Finding]:
+    """The findings, whose places are added to some."""
+    for finding in findings:
+        places.add(finding.place)
+        yield finding

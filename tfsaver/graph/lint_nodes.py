@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import math
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from tfsaver import schemas
 from tfsaver.errors import SaverError
 from tfsaver.framework import dtypes
 from tfsaver.framework.tensor_util import decode_values, make_ndarray
-from tfsaver.graph.findings import Finding, error, shown, warning
+from tfsaver.graph.findings import CPP, V1, V2, Finding, Loader, Severity, error, shown, warning
 from tfsaver.graph.functions import called_functions, functions_in, library_functions
-from tfsaver.graph.op_defs import data_type_name, input_type, is_reference, num_inputs, num_outputs, output_type
+from tfsaver.graph.load_scope import LoadScope
+from tfsaver.graph.op_defs import (
+    data_type_name,
+    input_type,
+    is_reference,
+    num_inputs,
+    num_outputs,
+    output_position,
+    output_type,
+)
 from tfsaver.graph.tensor_names import COLOCATION, data_inputs, is_control, node_of, output_index
 
 _NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*")
@@ -21,22 +32,40 @@ _FUNCTION_NODE_NAME = re.compile(r"[A-Za-z0-9._][A-Za-z0-9_.\\/>-]*")
 _MAX_DECODED = 1 << 16
 # Elements for a byte of the constant: more than any that has a value for each.
 _MAX_RATIO = 16
+# The bytes of an element in a constant's content; types of half a byte have other rules.
+_WIDTHS = {
+    dtype.data_type: dtype.size for dtype in dtypes.ALL if dtype.has_fixed_size and not dtype.name.endswith(("int4", "int2"))
+}
 # Dimensions that a tensor of TensorFlow can have.
 _MAX_RANK = 254
 
 
-def lint_nodes(graph_def: schemas.GraphDef, known: Mapping[str, schemas.OpDef]) -> Iterator[Finding]:
+def lint_nodes(
+    graph_def: schemas.GraphDef, known: Mapping[str, schemas.OpDef], scope: LoadScope
+) -> Iterator[Finding]:
     """The findings in the graph itself, then those in each function."""
     library = library_functions(graph_def)
     if not graph_def.node:
         yield warning("empty-graph", "graph", "has no nodes")
-    yield from _Body(None, graph_def.node, (), known, library).lint()
+    yield from _refused(_Body(None, graph_def.node, (), known, library).lint(), scope.importers)
     yield from _lint_library(graph_def, library)
     for function in graph_def.library.function:
         name = function.signature.name
-        body = _Body(name, function.node_def, [each.name for each in function.signature.input_arg], known, library)
-        yield from body.lint()
-        yield from _lint_returns(function, body)
+        body = _Body(name, function.node_def, function.signature.input_arg, known, library)
+        found = list(itertools.chain(body.lint(), _lint_returns(function, body)))
+        calls = [finding for finding in found if finding.code == "unknown-function"]
+        yield from _refused((each for each in found if each not in calls), scope.body(name), scope.perhaps(name))
+        # That a function is not there, a session finds when the call runs.
+        yield from _refused(calls, (V2,), (CPP, V1))
+
+
+def _refused(
+    findings: Iterable[Finding], refused_by: tuple[Loader, ...], unsure: tuple[Loader, ...] = ()
+) -> Iterator[Finding]:
+    """The findings, each with the loaders that look at these nodes."""
+    for finding in findings:
+        is_error = finding.severity is Severity.ERROR
+        yield dataclasses.replace(finding, refused_by=refused_by, unsure=unsure) if is_error else finding
 
 
 class _Body:
@@ -46,7 +75,7 @@ class _Body:
         self,
         function: str | None,
         nodes: Iterable[schemas.NodeDef],
-        arguments: Collection[str],
+        arguments: Iterable[schemas.OpDef.ArgDef],
         known: Mapping[str, schemas.OpDef],
         library: Mapping[str, schemas.FunctionDef],
     ) -> None:
@@ -55,7 +84,8 @@ class _Body:
         self._known = known
         self._library = library
         self.by_name = {node.name: node for node in self._nodes}
-        self.there = self.by_name.keys() | set(arguments)
+        self._arguments = {each.name: each.type for each in arguments}
+        self.there = self.by_name.keys() | self._arguments.keys()
         self._num_outputs: dict[str, int | None] = {}
 
     def lint(self) -> Iterator[Finding]:
@@ -70,7 +100,7 @@ class _Body:
             yield from self._lint_inputs(node, place)
             yield from self._lint_attrs(node, place)
             if node.op == "Const":
-                yield from _lint_const(node, place)
+                yield from lint_const(node, place)
         yield from self._lint_circles()
 
     def _place(self, node: schemas.NodeDef) -> str:
@@ -94,13 +124,14 @@ class _Body:
                 continue
             if after_control:
                 yield error("input-after-control", place, f"its input {shown(reference)} stands behind a control input")
+            position += 1
             if source not in self.there:
                 yield error("dangling-input", place, f"its input {shown(reference)} is not there")
-            elif self._function is None:
+                continue
+            if self._function is None:
                 yield from self._lint_output(reference, source, place)
-                position += 1
-                if op_def is not None:
-                    yield from self._lint_type(node, op_def, position, reference, place)
+            if op_def is not None:
+                yield from self._lint_type(node, op_def, position, reference, place)
 
     def _lint_output(self, reference: str, source: str, place: str) -> Iterator[Finding]:
         index = output_index(reference)
@@ -119,24 +150,37 @@ class _Body:
         self, node: schemas.NodeDef, op_def: schemas.OpDef, position: int, reference: str, place: str
     ) -> Iterator[Finding]:
         """What flows along an edge is what the operation at its end takes."""
-        source = self.by_name[node_of(reference)]
-        index, source_def = output_index(reference), self._known.get(source.op)
-        if index is None or source_def is None:
+        source = self.by_name.get(node_of(reference))
+        wanted = input_type(node, op_def, position)
+        if wanted is None or not wanted.data_type:
             return
-        wanted, given = input_type(node, op_def, position), output_type(source, source_def, index)
-        if wanted is None or not wanted.data_type or not given:
+        if source is None:
+            index, source_def, given = 0, None, self._arguments.get(node_of(reference)) or None
+        else:
+            source_def = self._known.get(source.op)
+            if source_def is None:
+                return
+            in_graph = self._function is None
+            position_of = output_index(reference) if in_graph else output_position(source, source_def, reference)
+            if position_of is None:
+                return
+            index, given = position_of, output_type(source, source_def, position_of)
+        if not given:
             return
         if wanted.data_type != given:
             takes, gives = data_type_name(wanted.data_type), data_type_name(given)
             sentence = f"its input {shown(reference)} is {gives}, and a {node.op} takes {takes} as {shown(wanted.name)}"
             yield error("wrong-input-type", place, sentence)
-        elif wanted.is_ref and is_reference(source, source_def, index) is False:
+        elif wanted.is_ref and source is not None and source_def and is_reference(source, source_def, index) is False:
             sentence = f"its input {shown(reference)} is a value, and a {node.op} takes a reference to a variable"
             sentence += "; export_saved_model(..., repair='references') mends what reads a variable that was frozen"
             yield error("value-for-reference", place, sentence)
 
     def _lint_attrs(self, node: schemas.NodeDef, place: str) -> Iterator[Finding]:
         op_def = self._known.get(node.op)
+        if op_def is not None:
+            yield from _lint_allowed(node, op_def, place)
+        yield from self._lint_handle(node, place)
         if op_def is not None and node.op != "Const":
             for attr in op_def.attr:
                 if attr.name not in node.attr and not attr.HasField("default_value"):
@@ -159,6 +203,18 @@ class _Body:
         for called in sorted(set(functions_in(node.attr))):
             if called and called not in self._library:
                 yield error("unknown-function", place, f"calls {shown(called)}, which is not in the library")
+
+    def _lint_handle(self, node: schemas.NodeDef, place: str) -> Iterator[Finding]:
+        """What reads or assigns a variable has the variable's type."""
+        if node.op not in ("ReadVariableOp", "AssignVariableOp") or not node.input or "dtype" not in node.attr:
+            return
+        source = self.by_name.get(node_of(node.input[0]))
+        if source is None or source.op != "VarHandleOp" or "dtype" not in source.attr:
+            return
+        wanted, given = node.attr["dtype"].type, source.attr["dtype"].type
+        if wanted and given and wanted != given:
+            types = data_type_name(wanted), data_type_name(given)
+            yield error("wrong-input-type", place, f"takes {shown(source.name)} as {types[0]}, and it is {types[1]}")
 
     def _lint_circles(self) -> Iterator[Finding]:
         """At most one: the first circle that does not close through a loop's NextIteration."""
@@ -194,13 +250,27 @@ class _Body:
         yield error("cycle", self._place(self.by_name[name]), f"waits for itself: {shown}")
 
 
+def _lint_allowed(node: schemas.NodeDef, op_def: schemas.OpDef, place: str) -> Iterator[Finding]:
+    """An attribute has one of the types that its operation can have."""
+    for attr in op_def.attr:
+        if attr.type != "type" or not attr.allowed_values.list.type or attr.name not in node.attr:
+            continue
+        data_type = node.attr[attr.name].type
+        if data_type and data_type not in attr.allowed_values.list.type:
+            sentence = f"a {node.op} cannot have {data_type_name(data_type)} as {shown(attr.name)}"
+            yield error("wrong-attribute", place, sentence)
+
+
 def _lint_shape(shape: schemas.TensorShapeProto, place: str, name: str) -> Iterator[Finding]:
     sizes = [dim.size for dim in shape.dim]
+    if shape.unknown_rank and sizes:
+        yield error("bad-shape", place, f"{shown(name)} has an unknown rank, and the sizes {sizes}")
     if any(size < -1 for size in sizes):
         yield error("negative-shape", place, f"{shown(name)} is the shape {sizes}, in which a size is negative")
 
 
-def _lint_const(node: schemas.NodeDef, place: str) -> Iterator[Finding]:
+def lint_const(node: schemas.NodeDef, place: str) -> Iterator[Finding]:
+    """What is wrong with the value of a Const."""
     if "value" not in node.attr or not node.attr["value"].HasField("tensor"):
         yield error("const-without-value", place, "is a Const without a value")
         return
@@ -216,6 +286,11 @@ def _lint_const(node: schemas.NodeDef, place: str) -> Iterator[Finding]:
     # Of many sizes even the product takes long.
     if len(sizes) > _MAX_RANK:
         yield error("bad-const", place, f"its value has {len(sizes)} dimensions, at most {_MAX_RANK} are allowed")
+        return
+    content = len(tensor.tensor_content)
+    width = _WIDTHS.get(tensor.dtype)
+    if content and width is not None and math.prod(sizes) * width != content:
+        yield error("bad-const", place, f"its value has the shape {sizes}, and {content:,} bytes of content")
         return
     if math.prod(sizes) > _MAX_DECODED or tensor.ByteSize() > _MAX_DECODED:
         return
@@ -239,15 +314,16 @@ def _lint_library(
     for function in graph_def.library.function:
         name = function.signature.name
         if name in seen:
-            yield error("duplicate-function", name, "two functions have this name")
+            yield error("duplicate-function", name, "two functions have this name", unsure=(CPP, V1, V2))
         seen.add(name)
         calls[name] = called_functions(function.node_def, library)
         if name in calls[name]:
-            yield error("recursive-function", name, "calls itself")
+            yield error("recursive-function", name, "calls itself", (CPP,), (V1, V2))
     for gradient in graph_def.library.gradient:
         for name in (gradient.function_name, gradient.gradient_func):
             if name not in library:
-                yield warning("unknown-function", name, "has or is a gradient, and is not in the library")
+                sentence = "has or is a gradient, and is not in the library"
+                yield warning("unknown-function", name, sentence, unsure=(CPP, V1, V2))
     yield from _lint_mutual_recursion(calls)
 
 
@@ -268,7 +344,8 @@ def _lint_mutual_recursion(calls: Mapping[str, set[str]]) -> Iterator[Finding]:
     left = [name for name, called in open_calls.items() if called]
     if left:
         around = _circle(left[0], open_calls)
-        yield warning("recursive-function", around[0], f"calls itself by way of others: {' -> '.join(around)}")
+        sentence = f"calls itself by way of others: {' -> '.join(around)}"
+        yield warning("recursive-function", around[0], sentence, unsure=(CPP, V1, V2))
 
 
 def _circle(start: str, calls: Mapping[str, set[str]]) -> list[str]:

@@ -7,7 +7,8 @@ from collections.abc import Collection, Iterator, Mapping
 from tfsaver import schemas
 from tfsaver.errors import SaverError
 from tfsaver.graph.collection_defs import asset_files, dangling_entries, node_list
-from tfsaver.graph.findings import Finding, error, note, shown, warning
+from tfsaver.graph.findings import CPP, V2, Finding, Loader, error, note, shown, warning
+from tfsaver.graph.load_scope import LoadScope
 from tfsaver.graph.op_defs import data_type_name, num_outputs, output_type
 from tfsaver.graph.pruning import (
     INIT_OP_COLLECTIONS,
@@ -16,6 +17,7 @@ from tfsaver.graph.pruning import (
     init_operations,
     tensor_info_names,
 )
+from tfsaver.graph.tables import FILE_INPUTS
 from tfsaver.graph.tensor_names import node_of, output_index
 from tfsaver.lib.cached_property import cached_property
 
@@ -36,10 +38,14 @@ class SignatureLint:
         meta_graph: schemas.MetaGraphDef,
         nodes: Mapping[str, schemas.NodeDef],
         known: Mapping[str, schemas.OpDef],
+        scope: LoadScope,
     ) -> None:
         self._meta_graph = meta_graph
         self._nodes = nodes
         self._known = known
+        self._scope = scope
+        # What has no objects gets functions for its signatures.
+        self._liftable: tuple[Loader, ...] = () if scope.has_objects else (V2,)
         self._producer = meta_graph.graph_def.versions.producer
         self._steps = _MAX_WALKS * (len(nodes) + sum(len(node.input) for node in nodes.values()) + 1)
 
@@ -59,9 +65,15 @@ class SignatureLint:
 
     def _lint_operation_signature(self, key: str, signature: schemas.SignatureDef) -> Iterator[Finding]:
         if key not in signature.outputs:
-            yield error("bad-init-op", key, f"has no output {shown(key)} that names an operation")
+            yield error("bad-init-op", key, f"has no output {shown(key)} that names an operation", (), self._scope.starters)
         elif node_of(signature.outputs[key].name) not in self._nodes:
-            yield error("bad-init-op", key, f"names {shown(signature.outputs[key].name)}, which is not there")
+            sentence = f"names {shown(signature.outputs[key].name)}, which is not there"
+            yield error("bad-init-op", key, sentence, self._scope.starters)
+        elif self._liftable and any(
+            self._nodes[name].op in _FED_OPS for name in self.reach([node_of(signature.outputs[key].name)])
+        ):
+            sentence = f"needs a placeholder, which {V2} does not feed in a model of several graphs, or without objects"
+            yield warning("unfed-placeholder", key, sentence, self._liftable)
 
     def _lint_signature(self, key: str, signature: schemas.SignatureDef) -> Iterator[Finding]:
         if key.startswith(_PREFIX):
@@ -82,7 +94,7 @@ class SignatureLint:
     def _lint_tensor(self, info: schemas.TensorInfo, place: str) -> Iterator[Finding]:
         names = list(tensor_info_names(info))
         if not names:
-            yield error("no-tensor", place, "names no tensor")
+            yield error("no-tensor", place, "names no tensor", (), self._liftable)
         for name in names:
             yield from self._lint_name(name, info, place)
         for size in (dim.size for dim in info.tensor_shape.dim):
@@ -107,7 +119,7 @@ class SignatureLint:
     def _lint_name(self, name: str, info: schemas.TensorInfo, place: str) -> Iterator[Finding]:
         node = self._nodes.get(node_of(name))
         if node is None:
-            yield error("no-such-tensor", place, f"names {shown(name)}, which is not in the graph")
+            yield error("no-such-tensor", place, f"names {shown(name)}, which is not in the graph", self._liftable)
             return
         if ":" not in name:
             yield warning("no-output-number", place, f"names {shown(name)}; a tensor's name ends in :0 or another number")
@@ -117,7 +129,8 @@ class SignatureLint:
         if op_def is None or count is None or index is None:
             return
         if index >= count:
-            yield error("no-such-tensor", place, f"names {shown(name)}, and {shown(node.name)} has {count} outputs")
+            sentence = f"names {shown(name)}, and {shown(node.name)} has {count} outputs"
+            yield error("no-such-tensor", place, sentence, self._liftable)
             return
         data_type = output_type(node, op_def, index) or 0
         if info.WhichOneof("encoding") == "name" and info.dtype and info.dtype % 100 != data_type % 100:
@@ -136,7 +149,8 @@ class SignatureLint:
             yield note("unchecked-signatures", key, sentence)
         for name in sorted(needed):
             if self._nodes[name].op in _FED_OPS:
-                yield error("unfed-placeholder", key, f"its outputs need {shown(name)}, a placeholder that is no input")
+                sentence = f"its outputs need {shown(name)}, a placeholder that is no input"
+                yield error("unfed-placeholder", key, sentence, self._liftable)
 
     def reach(self, wanted: Collection[str], fed: Collection[str] = ()) -> set[str]:
         """What some nodes need, but for what is fed and what only that needs."""
@@ -157,46 +171,58 @@ class SignatureLint:
         return self.reach([node_of(name) for info in infos for name in tensor_info_names(info)])
 
     def _lint_init_op(self) -> Iterator[Finding]:
+        if INIT_OP_SIGNATURE in self._meta_graph.signature_def:
+            # Then no loader looks for an init op in collections.
+            return
         for key in INIT_OP_COLLECTIONS:
             names = node_list(self._meta_graph, key)
             if len(names) > 1:
-                yield error("bad-init-op", key, f"names {len(names)} operations; loaders take one")
+                yield error("bad-init-op", key, f"names {len(names)} operations; loaders take one", self._scope.starters)
             for name in names:
                 if node_of(name) not in self._nodes:
-                    yield error("bad-init-op", key, f"names {shown(name)}, which is not there")
+                    yield error("bad-init-op", key, f"names {shown(name)}, which is not there", self._scope.starters)
 
     def _lint_assets(self, asset_names: Collection[str] | None) -> Iterator[Finding]:
         try:
             assets = asset_files(self._meta_graph)
         except SaverError as problem:
-            yield error("bad-asset", "assets", str(problem))
+            yield error("bad-asset", "assets", str(problem), (), self._scope.starters)
             return
         seen: dict[str, str] = {}
+        fed = self._scope.placers
+        started = self.reach([node_of(name) for name in self.init_ops()]) if assets else set()
         for asset in assets:
             tensor, place = asset.tensor_info.name, f"asset {shown(asset.filename)}"
             if node_of(tensor) not in self._nodes:
-                yield error("bad-asset", place, f"is given to {shown(tensor)}, which is not there")
+                yield error("bad-asset", place, f"is given to {shown(tensor)}, which is not there", fed, self._liftable)
             if tensor in seen:
-                yield error("bad-asset", place, f"is given to {shown(tensor)}, to which {shown(seen[tensor])} is given too")
+                sentence = f"is given to {shown(tensor)}, to which {shown(seen[tensor])} is given too"
+                is_run = len(fed) > 1
+                yield error("bad-asset", place, sentence, (CPP,) if is_run else (), () if is_run else (CPP,))
             seen[tensor] = asset.filename
             if escapes(asset.filename):
                 yield error("escaping-asset", place, "its name leads out of the directory of assets")
             elif asset_names is not None and asset.filename not in asset_names:
-                yield error("missing-asset", place, "is not among the files")
+                is_read = node_of(tensor) in started and self._reads_files(started)
+                yield error("missing-asset", place, "is not among the files", self._scope.starters if is_read else ())
+
+    def _reads_files(self, started: Collection[str]) -> bool:
+        """Whether something that runs at start reads a file, or calls what may."""
+        return any(self._nodes[name].op in FILE_INPUTS or "f" in self._nodes[name].attr for name in started)
 
     def _lint_collections(self) -> Iterator[Finding]:
         for key in sorted(self._meta_graph.collection_def):
-            if key in INIT_OP_COLLECTIONS:
+            if key in INIT_OP_COLLECTIONS and INIT_OP_SIGNATURE not in self._meta_graph.signature_def:
                 continue
             try:
                 dangling = dangling_entries(self._meta_graph, key, self._nodes)
             except SaverError as problem:
-                yield error("bad-collection", key, str(problem))
+                yield error("bad-collection", key, str(problem), self._scope.importers[1:])
                 continue
             if dangling:
                 others = f" and {len(dangling) - 1} more" if len(dangling) > 1 else ""
                 sentence = f"names {shown(dangling[0])}{others}, not there; Python programs cannot import it"
-                yield warning("dangling-collection", key, sentence)
+                yield warning("dangling-collection", key, sentence, self._scope.importers[1:])
 
 
 def escapes(filename: str) -> bool:

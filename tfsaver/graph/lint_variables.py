@@ -10,9 +10,10 @@ from tfsaver.errors import SaverError
 from tfsaver.framework.dtypes import DType
 from tfsaver.framework.tensor_shape import Shape
 from tfsaver.graph.collection_defs import asset_files, node_list
-from tfsaver.graph.findings import Finding, error, note, shown, warning
+from tfsaver.graph.findings import CPP, V1, V2, Finding, error, note, shown, warning
 from tfsaver.graph.graph_variable import GraphVariable
 from tfsaver.graph.lint_signatures import SignatureLint
+from tfsaver.graph.load_scope import LoadScope
 from tfsaver.graph.saver_keys import ASSIGN_OPS, saver_keys, strings_of
 from tfsaver.graph.tables import FILE_INPUTS, STATIC_TABLES, GraphTables
 from tfsaver.graph.tensor_names import node_of
@@ -27,6 +28,7 @@ def lint_variables(
     nodes: Mapping[str, schemas.NodeDef],
     signatures: SignatureLint,
     values: Mapping[str, tuple[DType, Shape]] | None,
+    scope: LoadScope,
 ) -> Iterator[Finding]:
     """The findings about variables, the Saver and tables.
 
@@ -36,14 +38,17 @@ def lint_variables(
     try:
         variables = find_variables(meta_graph)
     except SaverError as problem:
-        yield error("bad-variable", "variables", str(problem))
+        yield error("bad-variable", "variables", str(problem), (V1,), (CPP, V2))
         return
     yield from _lint_keys(variables, meta_graph)
-    yield from _lint_saver(meta_graph, nodes)
+    yield from _lint_saver(meta_graph, nodes, scope, has_checkpoint=values is None or bool(values))
     restored = set(saver_keys(meta_graph.graph_def, meta_graph.saver_def)) if meta_graph.HasField("saver_def") else None
     started = _given_at_start(nodes, signatures)
     if values is not None:
-        yield from _lint_values(variables, values, restored, started)
+        found = list(_lint_values(variables, values, restored, started, scope))
+        if not values and not any(each.refused_by for each in found):
+            yield from _lint_no_checkpoint(scope)
+        yield from found
     if meta_graph.signature_def:
         yield from _lint_restored(variables, restored, started, signatures)
     yield from _lint_tables(meta_graph, nodes, signatures)
@@ -65,17 +70,28 @@ def _lint_keys(variables: list[GraphVariable], meta_graph: schemas.MetaGraphDef)
             yield warning("shared-key", variable.node, f"is restored from {shown(name)}, as is {shown(first)}")
 
 
-def _lint_saver(meta_graph: schemas.MetaGraphDef, nodes: Mapping[str, schemas.NodeDef]) -> Iterator[Finding]:
+def _lint_no_checkpoint(scope: LoadScope) -> Iterator[Finding]:
+    """Without a checkpoint, the C++ loader restores nothing and goes on; the others refuse where they would restore."""
+    if scope.openers:
+        sentence = f"there is no variables.index: refused by {' and '.join(scope.openers)}"
+        yield warning("no-checkpoint", "variables", sentence, scope.openers)
+
+
+def _lint_saver(
+    meta_graph: schemas.MetaGraphDef, nodes: Mapping[str, schemas.NodeDef], scope: LoadScope, *, has_checkpoint: bool
+) -> Iterator[Finding]:
     if not meta_graph.HasField("saver_def"):
         return
     saver_def = meta_graph.saver_def
     for field in ("filename_tensor_name", "restore_op_name"):
         name = getattr(saver_def, field)
         if node_of(name) not in nodes:
-            yield error("missing-saver-node", "saver_def", f"{field} is {shown(name)}, which is not there")
+            refused_by = scope.starters if has_checkpoint else scope.openers
+            yield error("missing-saver-node", "saver_def", f"{field} is {shown(name)}, which is not there", refused_by)
     name = saver_def.save_tensor_name
     if not name:
-        yield warning("missing-saver-node", "saver_def", "save_tensor_name is empty; Python programs refuse that")
+        sentence = "save_tensor_name is empty; Python programs refuse that"
+        yield warning("missing-saver-node", "saver_def", sentence, scope.importers[1:])
     elif node_of(name) not in nodes:
         sentence = f"save_tensor_name is {shown(name)}, not there: it cannot be saved again"
         yield note("missing-saver-node", "saver_def", sentence)
@@ -86,23 +102,29 @@ def _lint_values(
     values: Mapping[str, tuple[DType, Shape]],
     restored: set[str] | None,
     started: set[str],
+    scope: LoadScope,
 ) -> Iterator[Finding]:
+    # Without a checkpoint the C++ loader restores nothing and goes on.
+    starters = scope.starters if values else scope.openers
     for variable in variables:
         if variable.name not in values:
             if restored is not None and variable.node in restored:
                 sentence = f"is restored from {shown(variable.name)}, which the checkpoint has not"
-                yield error("no-value", variable.node, sentence)
+                yield error("no-value", variable.node, sentence, starters)
             elif variable.node not in started:
                 finding = warning if restored is None else note
                 yield finding("no-value", variable.node, f"the checkpoint has no {shown(variable.name)}")
             continue
         dtype, shape = values[variable.name]
         if dtype != variable.dtype:
-            yield error("wrong-value", variable.node, f"is {variable.dtype}, its value in the checkpoint {dtype}")
+            is_restored = restored is None or variable.node in restored
+            sentence = f"is {variable.dtype}, its value in the checkpoint {dtype}"
+            yield error("wrong-value", variable.node, sentence, starters if is_restored else ())
         wanted = variable.full_shape if variable.is_part else variable.shape
         if wanted is not None and not _fits(shape, wanted):
             sentence = f"has shape {list(wanted)}, its value in the checkpoint {list(shape)}"
-            yield error("wrong-value", variable.node, sentence)
+            is_restored = restored is None or variable.node in restored
+            yield error("wrong-value", variable.node, sentence, starters if is_restored else ())
     unused = values.keys() - {variable.name for variable in variables} - {OBJECT_GRAPH_KEY}
     if unused:
         some = ", ".join(map(repr, sorted(unused)[:3])) + (" ..." if len(unused) > 3 else "")

@@ -126,6 +126,23 @@ def output_type(node: schemas.NodeDef, op_def: schemas.OpDef, index: int) -> int
     return None
 
 
+def output_position(node: schemas.NodeDef, op_def: schemas.OpDef, reference: str) -> int | None:
+    """The number of the output that a reference in a function means, `split:outputs:1`; None where it means none."""
+    _, _, rest = reference.partition(":")
+    name, _, index = rest.partition(":")
+    start = 0
+    for arg in op_def.output_arg:
+        run = _run(node, op_def, arg)
+        if run is None:
+            return None
+        count = len(run[0]) * run[1]
+        if arg.name == name:
+            inside = int(index) if len(index) < 19 and index.isascii() and index.isdigit() else None
+            return start + inside if inside is not None and inside < count else None
+        start += count
+    return None
+
+
 def _output_runs(node: schemas.NodeDef, op_def: schemas.OpDef) -> list[tuple[Sequence[int], int]] | None:
     """The types, and how often they are repeated: as a list of all they would be as many as a damaged number says."""
     runs: list[tuple[Sequence[int], int]] = []

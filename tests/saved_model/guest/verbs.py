@@ -70,6 +70,22 @@ def run_v2(path, tags, key, inputs):
     }
 
 
+def records(path):
+    """The records of a TFRecord file."""
+    return [record.decode("latin-1") for record in tf1.io.tf_record_iterator(path)]
+
+
+def load_v1(path, tags):
+    """Only loads, through the loader of TensorFlow 1."""
+    with tf.Graph().as_default(), tf1.Session(config=_ONE_THREAD) as session:
+        tf1.saved_model.load(session, tags, path)
+
+
+def load_v2(path, tags):
+    """Only loads, through tf.saved_model.load."""
+    tf.saved_model.load(path, tags=tags)
+
+
 def infer_v2(path):
     """What a model of objects computes, and the names of its signatures and variables."""
     loaded = tf.saved_model.load(path)
