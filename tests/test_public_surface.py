@@ -5,13 +5,10 @@ from __future__ import annotations
 import inspect
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import tfsaver
-from tfsaver.compat.export import export_saved_model
-from tfsaver.saved_model import exporter
 
 OPTIONS = ("trusted", "progress", "overwrite", "dry_run", "select", "storage_options")
 # What is no entry point: types that functions return, take or raise.
@@ -117,11 +114,7 @@ REASONS: dict[str, dict[str, str]] = {
         "dry_run": "it is the end of a sharded save",
         "select": "its data files keep all of their tensors",
     },
-    "merge_saved_models": {
-        "overwrite": NEW_DIRECTORY,
-        "dry_run": "everything is checked before anything is written, and a version that is not wanted can be removed",
-        "select": MODEL,
-    },
+    "merge_saved_models": {"overwrite": NEW_DIRECTORY, "select": MODEL},
     "restore": {"overwrite": "it writes to variables"},
     "salvage": {"overwrite": "what is left of a checkpoint never replaces another one", "select": WHOLE},
     "save": {"trusted": OWN, "select": "the caller passes the tree that it chooses"},
@@ -195,13 +188,6 @@ def test_earlier_option_works_and_warns(tmp_path: Path) -> None:
         assert tfsaver.load_checkpoint(path=prefix).names == ["w"]  # type: ignore[call-arg]
     with pytest.raises(tfsaver.SaverError, match="path is the earlier name of checkpoint, and both are given"):
         tfsaver.load_checkpoint(checkpoint=prefix, path=prefix)  # type: ignore[call-arg]
-
-
-def test_export_has_the_signature_of_the_exporter() -> None:
-    def facts(function: Any) -> dict[str, Any]:
-        return {name: (each.kind, each.default) for name, each in inspect.signature(function).parameters.items()}
-
-    assert facts(export_saved_model) == facts(exporter.export_saved_model)
 
 
 def security_rows() -> dict[str, str]:

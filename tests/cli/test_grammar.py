@@ -46,6 +46,8 @@ CALLS = {
     "saved-model scan": "PATH",
     "saved-model lint": "PATH",
     "saved-model run": "PATH --input x=[[1,2,3]]",
+    "saved-model edit": "PATH OUT --clear-devices",
+    "saved-model merge": "PATH OUT",
     "saved-model export": "PATH OUT",
     "saved-model freeze": "PATH OUT",
     "saved-model unfreeze": "PATH OUT",

@@ -13,7 +13,7 @@ from tfsaver.cli import saved_model
 from tfsaver.cli.main import main
 
 VERBS = sorted(saved_model.VERBS)
-WRITING = {"export", "freeze", "unfreeze"}
+WRITING = {"edit", "merge", "export", "freeze", "unfreeze"}
 
 
 @pytest.mark.parametrize("arguments", [[], *[[verb] for verb in VERBS]])

@@ -102,7 +102,8 @@ def test_one_signature_alone(model: str, capsys: pytest.CaptureFixture[str]) -> 
 def test_json_holds_everything(model: str, capsys: pytest.CaptureFixture[str]) -> None:
     document = show_json(capsys, model)
     assert list(document) == [
-        "path", "kind", "schema_version", "files", "graphs", "variables", "constants", "totals", "fingerprint", "errors",
+        "path", "kind", "schema_version", "files", "graphs", "variables", "constants", "totals", "fingerprint",
+        "keras_config", "errors",
     ]  # fmt: skip
     graph = document["graphs"][0]
     assert (document["kind"], document["schema_version"], document["errors"]) == ("SavedModel", 1, [])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import concurrent.futures
-import inspect
 import pathlib
 import subprocess
 import sys
@@ -14,7 +13,6 @@ import pytest
 
 from tfsaver.compat.export import export_saved_model
 from tfsaver.errors import InvalidArgumentError, NotFoundError
-from tfsaver.saved_model import exporter
 from tfsaver.saved_model.loader import load_saved_model
 
 
@@ -197,10 +195,6 @@ def test_a_table_whose_content_cannot_be_read_is_refused(tf: Any, session: Any, 
     session.run(table.insert(words, [7]), {words: ["a"]})
     with pytest.raises(InvalidArgumentError, match="table 'table' .* has no content when a program starts"):
         export_saved_model(session, tmp_path / "model", outputs=[table.lookup(words)], durable=False)
-
-
-def test_options_are_those_of_the_exporter() -> None:
-    assert inspect.signature(export_saved_model) == inspect.signature(exporter.export_saved_model)
 
 
 def test_tensorflow_is_not_imported_for_other_sources(tmp_path: pathlib.Path) -> None:

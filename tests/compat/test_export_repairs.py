@@ -10,11 +10,11 @@ import pytest
 
 from tests.saved_model.graphs import FLOAT, node, of_shape
 from tfsaver import schemas
+from tfsaver.compat.export import export_saved_model
 from tfsaver.errors import InvalidArgumentError, UnimplementedError
 from tfsaver.framework import dtypes
 from tfsaver.graph.lint import lint
 from tfsaver.graph.node_builder import array_const, int32s_const, of_bool, of_int, of_type
-from tfsaver.saved_model.exporter import export_saved_model
 from tfsaver.saved_model.loader import load_saved_model
 
 INT32, BOOL = of_type(schemas.DT_INT32), of_type(schemas.DT_BOOL)

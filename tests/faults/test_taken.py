@@ -10,8 +10,8 @@ from tests.faults import programs
 from tests.faults.test_tracer import follow
 from tests.faults.values import exported
 from tests.saved_model.graphs import dense
+from tfsaver.compat.export import export_saved_model
 from tfsaver.errors import AlreadyExistsError
-from tfsaver.saved_model.exporter import export_saved_model
 
 
 @pytest.mark.usefixtures("tracing")

@@ -22,8 +22,8 @@ from typing import Any, NamedTuple, TypeAlias
 from tests.interop.guest_process import GuestProcess
 from tfsaver import schemas
 from tfsaver.checkpoint.checkpoint_reader import load_checkpoint
+from tfsaver.compat.export import export_saved_model
 from tfsaver.graph.unfreezing import unfreeze_graph
-from tfsaver.saved_model.exporter import export_saved_model
 from tfsaver.saved_model.freezing import freeze_saved_model
 
 # The functions of guest/models.py; those whose content is not in variables alone.

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.interop_saved_model.exports import Exports, Signature
+from tests.interop_saved_model.exports import TABLE_MODELS, Exports, Signature
 from tests.interop_saved_model.guest.values import decoded, encoded
 from tests.plugins.tensorflow_programs import TensorFlowPrograms
 
@@ -64,7 +64,7 @@ def test_shows_the_signatures_that_it_shows_of_the_builders_and_fewer_operations
 
 @pytest.mark.parametrize(
     ("model", "key"),
-    [("reference", "features"), ("partitioned_resource", "serving_default"), ("tables", "serving_default")],
+    [("reference", "features"), *((model, "serving_default") for model in ("partitioned_resource", *TABLE_MODELS))],
 )
 def test_runs(exports: Exports, saved_model_cli: Program, tmp_path: Path, model: str, key: str) -> None:
     exported = exports("tensorflow_2", model)

@@ -9,7 +9,7 @@ import pytest
 from tests.interop_saved_model.comparison import assert_close
 from tests.interop_saved_model.exports import Exports, Signature, Values
 from tests.interop_saved_model.runtime_process import RuntimeProcess
-from tfsaver.saved_model.exporter import export_saved_model
+from tfsaver.compat.export import export_saved_model
 from tfsaver.saved_model.loader import load_saved_model
 from tfsaver.saved_model.merging import merge_saved_models
 

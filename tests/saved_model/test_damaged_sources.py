@@ -11,10 +11,10 @@ import pytest
 
 from tests.saved_model.graphs import VALUES, dense
 from tfsaver import schemas
+from tfsaver.compat.export import export_saved_model
 from tfsaver.errors import InvalidArgumentError, SaverError
 from tfsaver.saved_model import export_plan, sources
 from tfsaver.saved_model.editing import edit_saved_model
-from tfsaver.saved_model.exporter import export_saved_model
 from tfsaver.saved_model.freezing import freeze_saved_model
 from tfsaver.saved_model.loader import load_saved_model
 from tfsaver.saved_model.merging import merge_saved_models

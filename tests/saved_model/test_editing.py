@@ -12,6 +12,7 @@ import pytest
 
 import tfsaver
 from tests.saved_model.graphs import BIAS, KERNEL, VALUES, dense
+from tfsaver.compat.export import export_saved_model
 from tfsaver.errors import (
     AlreadyExistsError,
     InvalidArgumentError,
@@ -23,7 +24,6 @@ from tfsaver.graph.findings import Severity
 from tfsaver.graph.lint import lint
 from tfsaver.graph.variables import find_variables
 from tfsaver.saved_model.editing import SavedModelEditor, edit_saved_model
-from tfsaver.saved_model.exporter import export_saved_model
 from tfsaver.saved_model.loader import load_saved_model
 from tfsaver.saved_model.merging import merge_saved_models
 

@@ -15,6 +15,7 @@ from google.protobuf import text_format
 import tfsaver
 from tests.saved_model.graphs import BIAS, FLOAT, KERNEL, VALUES, dense, node, of_shape
 from tfsaver import schemas
+from tfsaver.compat.export import export_saved_model
 from tfsaver.errors import (
     AlreadyExistsError,
     CheckpointNotFoundError,
@@ -23,7 +24,6 @@ from tfsaver.errors import (
     NotFoundError,
     ShapeMismatchError,
 )
-from tfsaver.saved_model.exporter import export_saved_model
 from tfsaver.saved_model.loader import load_saved_model
 from tfsaver.saved_model.signature_def import dense_tensor_info, sparse_tensor_info
 from tfsaver.saved_model.sources import ExportSource

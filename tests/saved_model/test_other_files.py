@@ -15,8 +15,8 @@ from tests.saved_model.graphs import KERNEL, VALUES, dense
 from tfsaver import schemas
 from tfsaver.checkpoint.save import save_checkpoint
 from tfsaver.cli.main import main
+from tfsaver.compat.export import export_saved_model
 from tfsaver.errors import AlreadyExistsError, CheckpointNotFoundError, DataLossError, InvalidArgumentError
-from tfsaver.saved_model.exporter import export_saved_model
 from tfsaver.saved_model.loader import load_saved_model
 from tfsaver.saved_model.warmup import check_warmup_requests
 

@@ -13,10 +13,10 @@ import tfsaver
 from tests.interop.guest_process import GuestError
 from tests.saved_model.serving import ServingProcess, assert_close, serve_everywhere
 from tfsaver import schemas
+from tfsaver.compat.export import export_saved_model
 from tfsaver.errors import InvalidArgumentError, NotFoundError
 from tfsaver.graph.unfreezing import unfreeze_graph
 from tfsaver.saved_model.editing import edit_saved_model
-from tfsaver.saved_model.exporter import export_saved_model
 from tfsaver.saved_model.freezing import freeze_saved_model
 from tfsaver.saved_model.loader import load_saved_model
 from tfsaver.saved_model.merging import merge_saved_models

@@ -10,12 +10,12 @@ import pytest
 
 from tests.saved_model.graphs import node
 from tfsaver import schemas
+from tfsaver.compat.export import export_saved_model
 from tfsaver.errors import InvalidArgumentError, NotFoundError, UnimplementedError
 from tfsaver.framework import dtypes
 from tfsaver.graph.freezing import freeze_graph
 from tfsaver.graph.lint import lint
 from tfsaver.graph.node_builder import array_const, of_type, string_const, strings_const
-from tfsaver.saved_model.exporter import export_saved_model
 from tfsaver.saved_model.loader import load_saved_model
 
 STRING, LONG = of_type(schemas.DT_STRING), of_type(schemas.DT_INT64)

@@ -49,6 +49,10 @@ class CheckpointReader(TensorSource):
         return self._location.prefix
 
     @property
+    def description(self) -> str:
+        return self._location.prefix
+
+    @property
     def _identity(self) -> tuple[object, ...]:
         """Which checkpoint is open, and which version of it."""
         prefix = self.prefix if file_io.is_remote(self.prefix) else os.path.realpath(self.prefix)

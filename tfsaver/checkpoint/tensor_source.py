@@ -51,6 +51,11 @@ class TensorSource(Mapping[str, Array]):
         return None
 
     @property
+    def description(self) -> str:
+        """What to call the source in a report: its file if it knows one that a caller named, else its kind."""
+        return f"<{type(self).__name__}>"
+
+    @property
     def makes_on_demand(self) -> bool:
         """Whether `info` has to make a tensor to say what it is; then each is asked for once, when it is needed."""
         return False

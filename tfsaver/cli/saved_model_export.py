@@ -7,12 +7,12 @@ import json
 from typing import Any
 
 from tfsaver.cli import output
-from tfsaver.cli.arguments import add_common, checkpoint_path
+from tfsaver.cli.arguments import add_common, checkpoint_path, patterns_of, regex
 from tfsaver.cli.outcome import Outcome
 from tfsaver.cli.parser import UsageError
-from tfsaver.cli.saved_model_source import tags_argument
+from tfsaver.cli.saved_model_source import add_graph_changes, tags_argument
 from tfsaver.cli.text import escape
-from tfsaver.saved_model.exporter import export_saved_model
+from tfsaver.compat.export import export_saved_model
 
 NAME = "export"
 HELP = "Make a SavedModel of a checkpoint and its .meta file, a frozen graph, or another SavedModel."
@@ -24,6 +24,7 @@ signatures of SOURCE are exported; if it has none, the error lists the likely ou
 examples:
   tfsaver saved-model export model.ckpt-1000 export --output scores=softmax_2
   tfsaver saved-model export model.ckpt-1000 models/mine --versioned --output softmax --fix is_training=false
+  tfsaver saved-model export frozen.pb export --output softmax --repair references --repair batch
   tfsaver saved-model export frozen.pb export --input x=images:0 --output softmax --dry-run
 
 The report in the JSON document:
@@ -49,6 +50,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fix", metavar="NAME=VALUE", action="append", default=[], help="a placeholder that becomes a constant"
     )
+    add_graph_changes(parser)
+    parser.add_argument(
+        "--freeze", metavar="REGEX", type=regex, action="append", default=[], help="variables that become constants"
+    )
     parser.add_argument("--variables", metavar="CHECKPOINT", type=checkpoint_path, help="take the values from here")
     parser.add_argument("--tags", metavar="TAG,TAG", type=tags_argument, default=("serve",), help="its tags (serve)")
     parser.add_argument("--versioned", action="store_true", help="make a new version in TARGET, above all others")
@@ -67,6 +72,9 @@ def run(arguments: argparse.Namespace) -> Outcome:
         fixed_inputs=dict(_fixed(text) for text in arguments.fix),
         variables=arguments.variables,
         tags=arguments.tags,
+        empty_tables=arguments.empty_tables,
+        repair=arguments.repair,
+        freeze=patterns_of(arguments.freeze) or None,
         as_text=arguments.text,
         versioned=arguments.versioned,
         dry_run=arguments.dry_run,

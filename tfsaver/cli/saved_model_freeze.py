@@ -11,13 +11,12 @@ from tfsaver.cli import output
 from tfsaver.cli.arguments import add_common, checkpoint_path
 from tfsaver.cli.editing import add_writing
 from tfsaver.cli.outcome import Outcome
-from tfsaver.cli.saved_model_source import tags_argument
+from tfsaver.cli.saved_model_source import add_graph_changes, tags_argument
 from tfsaver.cli.text import count, escape
 from tfsaver.errors import AlreadyExistsError
-from tfsaver.graph.freezing import freeze_graph
 from tfsaver.lib import file_io
 from tfsaver.saved_model import sources
-from tfsaver.saved_model.freezing import freeze_saved_model
+from tfsaver.saved_model.freezing import freeze_saved_model, freeze_source
 from tfsaver.saved_model.loader import find_graph_file
 from tfsaver.saved_model.saved_model_file import form_of_file
 
@@ -51,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a tensor or operation to keep; by default the outputs of all signatures; may be repeated",
     )
     parser.add_argument("--tags", metavar="TAG,TAG", type=tags_argument, help="which graph of a SavedModel")
+    add_graph_changes(parser)
     add_writing(parser)
     add_common(parser, epilog=_EPILOG, verbose="print nothing more than without it")
 
@@ -87,9 +87,16 @@ def _frozen(arguments: argparse.Namespace) -> schemas.GraphDef:
     file = find_graph_file(arguments.source)
     form = None if file is None else form_of_file(file)
     if form is not None and form.kind == "SavedModel":
-        return freeze_saved_model(arguments.source, arguments.output, tags=arguments.tags, trusted=trusted)
+        return freeze_saved_model(
+            arguments.source,
+            arguments.output,
+            tags=arguments.tags,
+            empty_tables=arguments.empty_tables,
+            repair=arguments.repair,
+            trusted=trusted,
+        )
     source = sources.open_source(arguments.source, trusted=False if arguments.untrusted else None)
     try:
-        return freeze_graph(source.meta_graph, source.variables, arguments.output)
+        return freeze_source(source, arguments.output, empty_tables=arguments.empty_tables, repair=arguments.repair)
     finally:
         source.close()

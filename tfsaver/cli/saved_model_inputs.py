@@ -19,7 +19,7 @@ import binascii
 import io
 import json
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ from tfsaver.checkpoint.identify import identify_file
 from tfsaver.errors import InvalidArgumentError, NotFoundError, ShapeMismatchError, UnimplementedError, nearest_names
 from tfsaver.framework import dtypes, tensor_util
 from tfsaver.lib import file_io
+from tfsaver.saved_model.examples import ExampleFeature, encode_example
 from tfsaver.saved_model.signature_def import Signature, SignatureTensor
 
 Array = np.ndarray[Any, Any]
@@ -35,7 +36,7 @@ Array = np.ndarray[Any, Any]
 
 # How the beginning of a file says what it is.
 _NPY, _ZIP = b"\x93NUMPY", b"PK\x03\x04"
-_FORMS = ("bytes", "raw", "json", "npy")
+_FORMS = ("bytes", "raw", "json", "npy", "examples")
 
 
 def input_argument(text: str) -> tuple[str, str]:
@@ -48,8 +49,15 @@ def input_argument(text: str) -> tuple[str, str]:
     return name, value
 
 
-def read_inputs(signature: Signature, given: Iterable[tuple[str, str]]) -> dict[str, Array]:
+def read_inputs(
+    signature: Signature, given: Iterable[tuple[str, str]], features: Sequence[ExampleFeature] = ()
+) -> dict[str, Array]:
     """The arrays by the keys of the signature's inputs.
+
+    Args:
+        signature: The signature.
+        given: Names and values as `input_argument` gives them.
+        features: What the graph's parser expects of an Example.
 
     Raises:
         NotFoundError: The signature has no such input.
@@ -60,7 +68,7 @@ def read_inputs(signature: Signature, given: Iterable[tuple[str, str]]) -> dict[
     values: dict[str, Any] = {}
     batches: dict[str, list[bytes]] = {}
     for name, text in given:
-        for key, value in _values_of(name, text, signature):
+        for key, value in _values_of(name, text, signature, features):
             if key not in signature.inputs:
                 near = nearest_names(key, signature.inputs) or tuple(signature.inputs)
                 there = ", ".join(map(repr, near))
@@ -86,25 +94,49 @@ class _FileBytes:
         self.data = data
 
 
-def _values_of(name: str, text: str, signature: Signature) -> Iterator[tuple[str, Any]]:
+def _values_of(
+    name: str, text: str, signature: Signature, features: Sequence[ExampleFeature]
+) -> Iterator[tuple[str, Any]]:
     """What an argument gives: values by the keys of inputs."""
     if name:
         tensor = signature.inputs.get(name)
         dtype = _dtype_of(name, tensor) if tensor is not None else dtypes.from_name("float32")
-        yield name, _load(name, text[1:], dtype.name == "string") if text.startswith("@") else _literal(text, dtype)
+        if not text.startswith("@"):
+            yield name, _literal(text, dtype)
+        elif text.startswith("@examples:"):
+            path = text.removeprefix("@examples:")
+            yield name, _examples(path, _json(path, file_io.read_file(path)), features)
+        else:
+            yield name, _load(name, text[1:], dtype.name == "string")
         return
     path = text[1:]
     data = file_io.read_file(path)
     if data.startswith(_ZIP):
         yield from _arrays_in(path, data).items()
     else:
-        yield from _request(path, _json(path, data), signature)
+        yield from _request(path, _json(path, data), signature, features)
 
 
-def _request(path: str, document: Any, signature: Signature) -> Iterator[tuple[str, Any]]:
+def _examples(path: str, document: Any, features: Sequence[ExampleFeature]) -> list[bytes]:
+    """Serialized Examples, each of an object with a member for each feature."""
+    rows = document if isinstance(document, list) else [document]
+    if not all(isinstance(row, dict) for row in rows):
+        raise InvalidArgumentError(f"{path}: Examples are objects with a member for each feature, or a list of such")
+    return [encode_example(row, features) for row in rows]
+
+
+def _request(
+    path: str, document: Any, signature: Signature, features: Sequence[ExampleFeature]
+) -> Iterator[tuple[str, Any]]:
     """The inputs in a server's request, or in an object with a member for each."""
     if not isinstance(document, dict):
         raise InvalidArgumentError(f"{path}: an object with a member for each input is needed")
+    strings = [key for key, tensor in signature.inputs.items() if tensor.dtype == "string"]
+    rows = document.get("examples")
+    if isinstance(rows, list) and len(strings) == 1 and all(isinstance(row, dict) for row in rows):
+        # As a server's classify and regress take it.
+        yield strings[0], _examples(path, rows, features)
+        return
     if "instances" in document and "instances" not in signature.inputs:
         rows = document["instances"]
         if not isinstance(rows, list):

@@ -24,6 +24,7 @@ from tfsaver.framework import dtypes, tensor_util
 from tfsaver.graph.op_risks import scan
 from tfsaver.lib import file_io
 from tfsaver.saved_model import assets, constants
+from tfsaver.saved_model.examples import example_features
 from tfsaver.saved_model.loader import MetaGraph, SavedModel
 from tfsaver.saved_model.signature_def import Signature
 
@@ -39,8 +40,10 @@ anything: --allow names operations that may run, --allow '*' allows all.
 VALUE is a Python literal or JSON, such as 1.5 or [[1, 2], [3, 4]] or 'text'; its type is the signature's. NAME=@FILE reads
 an array from a .npy or .npz file, values from a .json file, and for a string the bytes of any other file, such as an image
 or a serialized Example; given again, it makes a batch. NAME=@bytes:FILE and NAME=@json:FILE say which is meant. @FILE alone
-is a .npz or .json file with all inputs, also as a server takes it: {"instances": [...]}, {"b64": ...}. With --output, each
-output becomes a file KEY.npy in that directory. A sparse output is three: KEY.values, KEY.indices, KEY.dense_shape.
+is a .npz or .json file with all inputs, also as a server takes it: {"instances": [...]}, {"b64": ...}, {"examples": [...]}.
+NAME=@examples:FILE makes serialized Examples of JSON: [{"age": 3, "words": ["a", "b"]}], of the types that the parser has.
+With --output, each output becomes a file KEY.npy in that directory. A sparse output is three: KEY.values, KEY.indices,
+KEY.dense_shape.
 
 The report in the JSON document:
   path       the SavedModel's directory
@@ -81,7 +84,7 @@ def run(arguments: argparse.Namespace) -> Outcome:
         graph = _choose_graph(source, arguments)
         _refuse_files_outside(source.model, graph)
         signature = graph.signatures[arguments.signature]
-        inputs = saved_model_inputs.read_inputs(signature, arguments.inputs)
+        inputs = saved_model_inputs.read_inputs(signature, arguments.inputs, example_features(graph.proto))
         defaults = graph.proto.signature_def[signature.key].defaults
         inputs |= saved_model_inputs.default_inputs(signature, defaults, inputs)
         _refuse_risks(graph, allowed_names(arguments.allow), source.path)

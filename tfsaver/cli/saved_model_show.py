@@ -38,7 +38,7 @@ The report in the JSON document:
                   functions included), collections (how many entries by name), objects (null, or num_objects; kinds and
                   classes: how many by name), proposal (null where there are signatures or objects, or inputs,
                   other_inputs and outputs: name, dtype, shape; fixed_inputs; call), functions (name, arguments, result,
-                  concrete_function)
+                  concrete_function), example_features (name, kind, dtype, shape, has_default)
   graphs.signatures
                   key, method_name, inputs and outputs: key, kind ("dense", "sparse", or a class such as
                   "RaggedTensorSpec"), tensors (names), dtype (null without one), shape (null if its rank is
@@ -48,6 +48,7 @@ The report in the JSON document:
   totals          num_variables, num_parameters, num_bytes
   fingerprint     stored and computed, each null or graph_def_program_hash, signature_def_hash, saved_object_graph_hash,
                   checkpoint_hash, saved_model_checksum as text, singleprint, uuid
+  keras_config    class_name and config of the model that Keras 2 wrote; null without one
   errors          of what is damaged: class, message, facts
 """
 
@@ -145,6 +146,11 @@ def _print_graph(out: screen.Screen, row: GraphRow, source: ModelSource, verbose
     for signature in graph.signatures.values():
         out.line()
         _print_signature(out, signature)
+    if row.features:
+        out.line()
+        out.line("features of an Example that the graph parses:", "bold")
+        for feature in row.features:
+            out.line(f"  {escape(str(feature))}")
 
 
 def _print_proposal(out: screen.Screen, proposal: Proposal, path: str, verbose: bool) -> None:
@@ -277,6 +283,7 @@ def _document(source: ModelSource, survey: ModelSurvey, signature: str | None) -
         ],
         "totals": survey.totals()._asdict(),
         "fingerprint": {"stored": _fingerprint_record(survey.fingerprint), "computed": _fingerprint_record(computed)},
+        "keras_config": survey.keras_config,
         "errors": [error_record(error) for error in survey.errors],
     }
 
@@ -294,6 +301,7 @@ def _graph_record(row: GraphRow, key: str | None, path: str) -> dict[str, Any]:
         "num_function_nodes": row.num_function_nodes,
         "init_op": row.init_op,
         "signatures": [_signature_record(found) for found in signatures],
+        "example_features": [feature._asdict() for feature in row.features],
         "assets": [{"tensor": asset.tensor, **asset.file._asdict()} for asset in row.assets],
         "ops": row.ops,
         "collections": row.collections,

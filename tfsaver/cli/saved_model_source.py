@@ -16,6 +16,7 @@ from types import TracebackType
 from tfsaver.checkpoint.checkpoint_reader import load_checkpoint
 from tfsaver.cli.arguments import checkpoint_path
 from tfsaver.errors import CheckpointNotFoundError, NotFoundError, SaverError
+from tfsaver.graph.repairs import REPAIRS
 from tfsaver.lib import file_io
 from tfsaver.lib.confinement import Confinement
 from tfsaver.saved_model import saved_model_file, sources
@@ -125,6 +126,26 @@ def _graph_alone(path: str, trusted: bool) -> str | None:
 def tags_argument(text: str) -> tuple[str, ...]:
     """Tags with commas between them, as argparse's `type`; nothing at all is the graph without tags."""
     return as_tags([tag.strip() for tag in text.split(",") if tag.strip()])
+
+
+def add_graph_changes(parser: argparse.ArgumentParser) -> None:
+    """The options that let a graph be changed, or be left with an empty table: --repair and --empty-table."""
+    parser.add_argument(
+        "--repair",
+        choices=REPAIRS,
+        action="append",
+        default=[],
+        help="references: mend what reads frozen variables; batch: take any number of examples; training: fix is_training "
+        "and keep_prob; resources: make resource variables; may be repeated",
+    )
+    parser.add_argument(
+        "--empty-table",
+        metavar="NAME",
+        dest="empty_tables",
+        action="append",
+        default=[],
+        help="a lookup table that may be empty when a program starts; may be repeated",
+    )
 
 
 def add_source_arguments(parser: argparse.ArgumentParser) -> None:

@@ -9,7 +9,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from tfsaver import schemas
 from tfsaver.cli.saved_model_source import ModelSource
@@ -18,6 +18,7 @@ from tfsaver.framework.tensor_info import TensorInfo
 from tfsaver.framework.tensor_shape import num_elements
 from tfsaver.lib import file_io
 from tfsaver.saved_model import fingerprint
+from tfsaver.saved_model.examples import ExampleFeature, example_features
 from tfsaver.saved_model.graph_constants import GraphConstants
 from tfsaver.saved_model.loader import MetaGraph
 from tfsaver.saved_model.proposal import Proposal, propose
@@ -73,7 +74,7 @@ class Objects(NamedTuple):
 
 @dataclass
 class GraphRow:
-    """A graph at a glance; `proposal` is for a graph without signatures and objects."""
+    """A graph at a glance; `proposal` is for a graph without signatures and objects, `features` are those of Examples."""
 
     graph: MetaGraph
     num_nodes: int
@@ -85,6 +86,7 @@ class GraphRow:
     collections: dict[str, int]
     objects: Objects | None
     proposal: Proposal | None
+    features: list[ExampleFeature]
 
 
 @dataclass
@@ -96,6 +98,7 @@ class ModelSurvey:
     constants: list[TensorInfo] = field(default_factory=list)
     files: list[ModelFile] = field(default_factory=list)
     fingerprint: schemas.FingerprintDef | None = None
+    keras_config: dict[str, Any] | None = None
     errors: list[Exception] = field(default_factory=list)
 
     def totals(self) -> Totals:
@@ -127,6 +130,7 @@ def take_survey(source: ModelSource, graphs: list[MetaGraph]) -> ModelSurvey:
     model = source.model
     if model is not None:
         survey.fingerprint = survey.attempt(lambda: model.fingerprint, None)
+        survey.keras_config = survey.attempt(lambda: model.keras_config, None)
     return survey
 
 
@@ -149,6 +153,7 @@ def _graph_row(graph: MetaGraph, survey: ModelSurvey) -> GraphRow:
     for function in functions:
         ops.update(node.op for node in function.node_def)
     nothing: dict[str, str] = {}
+    no_features: list[ExampleFeature] = []
     assets = survey.attempt(lambda: graph.assets, nothing)
     collections = {
         key: len(getattr(value, value.WhichOneof("kind")).value) if value.WhichOneof("kind") else 0
@@ -165,6 +170,7 @@ def _graph_row(graph: MetaGraph, survey: ModelSurvey) -> GraphRow:
         collections=collections,
         objects=_objects(graph),
         proposal=_proposal(graph),
+        features=survey.attempt(lambda: example_features(graph.proto), no_features),
     )
 
 

@@ -10,7 +10,7 @@ from tfsaver.cli.editing import add_writing
 from tfsaver.cli.outcome import Outcome
 from tfsaver.cli.parser import UsageError
 from tfsaver.cli.text import count, escape, human_size, shape_text
-from tfsaver.saved_model.exporter import export_saved_model
+from tfsaver.compat.export import export_saved_model
 from tfsaver.saved_model.unfrozen_files import unfreeze_graph, write_unfrozen
 
 NAME = "unfreeze"

@@ -7,12 +7,13 @@ TensorFlow is only used where a session has been passed, by whom it was imported
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from google.protobuf.message import Message
 
 from tfsaver.checkpoint.execution import DryRun, Progress
+from tfsaver.checkpoint.selection import Select
 from tfsaver.compat import _tensorflow
 from tfsaver.compat._session_source import is_session, session_source
 from tfsaver.compat.v1.saved_model.utils import tensor_info
@@ -21,6 +22,8 @@ from tfsaver.lib import file_io
 from tfsaver.lib.renamed_options import renamed_options
 from tfsaver.lib.storage_options import OpenFileSystem, StorageOptions, takes_storage_options
 from tfsaver.saved_model import constants, exporter, sources, tensor_requests
+from tfsaver.saved_model.decoding import Decoding
+from tfsaver.saved_model.export_plan import ExportRequest
 
 __all__ = ["export_saved_model"]
 
@@ -48,6 +51,9 @@ def export_saved_model(
     strip_default_attrs: bool = True,
     empty_tables: Iterable[str] = (),
     repair: Iterable[Repair] | Repair = (),
+    freeze: Select = None,
+    decode: Mapping[str, Decoding] | None = None,
+    warmup: Sequence[Mapping[str, Any]] = (),
     durable: bool = True,
     dry_run: DryRun = False,
     trusted: bool | None = None,
@@ -71,8 +77,9 @@ def export_saved_model(
             name, or a TensorInfo. By default the placeholders that the outputs need. A tensor that is no placeholder
             becomes one, and what computed it is left out.
         outputs: Of the signature ``serving_default``, in the same way.
-        signatures: More signatures by key: SignatureDefs, or mappings with ``inputs``, ``outputs`` and ``method_name``. By
-            default those that the source has.
+        signatures: More signatures by key: SignatureDefs, or mappings with ``inputs``, ``outputs`` and ``method_name``; of a
+            model of TensorFlow 2 also the names of its functions, such as ``"__call__"``, or of their traces. By default
+            those that the source has.
         method_name: What a server may do with ``serving_default``.
         fixed_inputs: Placeholders that become constants: ``{"keep_prob": 1.0, "is_training": False}``.
         variables: Values for the variables, in the place of the source's own: a mapping by names, or a checkpoint.
@@ -91,7 +98,14 @@ def export_saved_model(
         empty_tables: Lookup tables that may be empty when a server starts; any other table that nothing fills is an error.
         repair: Changes to the graph: ``"references"`` gives operations on variables that were frozen their forms for values,
             ``"batch"`` lets placeholders of one example take any number, ``"training"`` fixes placeholders such as
-            ``is_training`` and ``keep_prob``. Each is logged.
+            ``is_training`` and ``keep_prob``, ``"resources"`` makes resource variables of reference variables. Each change
+            is logged.
+        freeze: Variables that become constants: a `Selection`, or patterns of which one must occur in a name.
+        decode: Decoders before inputs, by their keys: ``{"images": "image/255"}`` takes the bytes of image files.
+            ``"image"`` gives pixels from 0 to 255, ``"image/255"`` from 0 to 1, ``"image/127.5-1"`` from -1 to 1, resized
+            to the input's shape; ``"json"`` takes Examples as JSON for a graph that parses serialized ones.
+        warmup: Requests that a server runs before it serves the model, each with values by the keys of the inputs of
+            ``serving_default``, or of the only signature.
         durable: Whether to return only once disks have the bytes.
         dry_run: If true, nothing is written: everything is checked that is known without values, and `target` is returned.
             ``"values"`` reads the values too.
@@ -113,30 +127,24 @@ def export_saved_model(
         AlreadyExistsError: Something is at `target` already.
         DataLossError: The source is damaged.
     """
-    is_program = is_session(source)
-    return exporter.export_saved_model(
-        session_source(source) if is_program else source,
+    if is_session(source):
+        source = session_source(source)
+        inputs, outputs, signatures = _named(inputs), _named(outputs), _signatures(signatures)
+    opened = sources.open_source(source, variables, trusted=trusted)
+    request = ExportRequest(
+        inputs, outputs, signatures, method_name, fixed_inputs, tags, assets, init_op, prune, clear_devices,
+        strip_default_attrs, empty_tables, repair, freeze, decode,
+    )  # fmt: skip
+    return exporter.write_export(
+        opened,
         target,
-        inputs=_named(inputs) if is_program else inputs,
-        outputs=_named(outputs) if is_program else outputs,
-        signatures=_signatures(signatures) if is_program else signatures,
-        method_name=method_name,
-        fixed_inputs=fixed_inputs,
-        variables=variables,
-        tags=tags,
-        assets=assets,
+        request,
         extra_assets=extra_assets,
-        init_op=init_op,
+        warmup=warmup,
         as_text=as_text,
         versioned=versioned,
-        prune=prune,
-        clear_devices=clear_devices,
-        strip_default_attrs=strip_default_attrs,
-        empty_tables=empty_tables,
-        repair=repair,
         durable=durable,
         dry_run=dry_run,
-        trusted=trusted,
         progress=progress,
     )
 

@@ -73,6 +73,55 @@ def dangling_entries(meta_graph: schemas.MetaGraphDef, key: str, nodes: Collecti
     return [name for name in names if name and node_of(name) not in nodes]
 
 
+def renamed_collections(
+    meta_graph: schemas.MetaGraphDef, rename: Callable[[str], str]
+) -> dict[str, schemas.CollectionDef]:
+    """The collections with other names for nodes.
+
+    Raises:
+        DataLossError: An entry is not what its collection holds.
+    """
+    changed = {}
+    for key, collection in meta_graph.collection_def.items():
+        copy = schemas.CollectionDef()
+        copy.CopyFrom(collection)
+        kind = copy.WhichOneof("kind")
+        if kind == "node_list":
+            copy.node_list.value[:] = [rename(name) for name in copy.node_list.value]
+        elif kind == "any_list" and key == ASSETS_COLLECTION:
+            for packed in copy.any_list.value:
+                asset = unpack_asset(packed)
+                asset.tensor_info.name = rename(asset.tensor_info.name)
+                packed.value = asset.SerializeToString()
+        elif kind == "bytes_list" and key in (*_NAMES_IN, *_CONTEXTS):
+            message = _CONTEXTS[key] if key in _CONTEXTS else _NAMES_IN[key][0]
+            parsed = [_parse(key, message, data) for data in copy.bytes_list.value]
+            for each in parsed:
+                _rename_fields(each, rename)
+            copy.bytes_list.value[:] = [each.SerializeToString() for each in parsed]
+        changed[key] = copy
+    return changed
+
+
+def _rename_fields(message: Any, rename: Callable[[str], str]) -> None:
+    """Renames what names nodes in a VariableDef, a SaverDef, a QueueRunnerDef or a context."""
+    for field, value in message.ListFields():
+        if field.name in ("values_def", "nested_contexts", "ctxt", "cond_ctxt", "while_ctxt"):
+            for each in [value] if field.message_type and hasattr(value, "ListFields") else value:
+                _rename_fields(each, rename)
+        elif field.name == "save_slice_info_def":
+            # A part's full name is one of the checkpoint, which has the same prefix.
+            value.full_name = rename(value.full_name)
+        elif field.name == "external_values":
+            renamed = {rename(name): rename(outer) for name, outer in value.items()}
+            value.clear()
+            value.update(renamed)
+        elif field.name in ("values", "loop_exit_names", "loop_enter_names", "enqueue_op_name"):
+            value[:] = [rename(name) for name in value]
+        elif field.name.endswith("_name") and isinstance(value, str):
+            setattr(message, field.name, rename(value))
+
+
 def _keep(values: Any, is_kept: Callable[[Any], bool]) -> None:
     kept = [value for value in values if is_kept(value)]
     if len(kept) != len(values):

@@ -121,23 +121,45 @@ def freeze_graph(
     variables = {variable.node: variable for variable in candidates if variable.node in kept}
     constants = _constants((variable for name, variable in variables.items() if name not in local), values)
     constants.update((name, _initial_value(variable, frozen)) for name, variable in local.items())
-    library = _Library(frozen)
+    _replace(frozen, variables.values(), constants)
+    # Functions that were called with handles are not called any more.
+    return prune_graph(frozen, roots)
+
+
+def freeze_variables(graph_def: schemas.GraphDef, variables: Iterable[GraphVariable], values: Mapping[str, Array]) -> None:
+    """Makes constants of some variables of a graph, in place.
+
+    Args:
+        values: The variables' values by their names in the checkpoint.
+
+    Raises:
+        UnimplementedError: A node changes one of them, or takes its handle where no value can stand.
+        SaverError: As `freeze_graph` has it.
+    """
+    chosen = list(variables)
+    _replace(graph_def, chosen, _constants(chosen, values))
+
+
+def _replace(
+    graph_def: schemas.GraphDef, variables: Iterable[GraphVariable], constants: Mapping[str, schemas.NodeDef]
+) -> None:
+    """Puts constants where variables are, and lets their readers read values, in place."""
+    chosen = list(variables)
+    library = _Library(graph_def)
     body = FrozenBody(
-        frozen.node,
-        {variable.node: variable.dtype.data_type for variable in variables.values()},
-        [variable.node for variable in variables.values() if not variable.is_resource],
+        graph_def.node,
+        {variable.node: variable.dtype.data_type for variable in chosen},
+        [variable.node for variable in chosen if not variable.is_resource],
         "",
         library.specialize,
     )
     body.rewrite()
-    for node in frozen.node:
+    for node in graph_def.node:
         if node.name in constants:
             controls = list(node.input)
             node.CopyFrom(constants[node.name])
             node.input.extend(controls)
-    frozen.node.extend(body.added)
-    # Functions that were called with handles are not called any more.
-    return prune_graph(frozen, roots)
+    graph_def.node.extend(body.added)
 
 
 class _Start:

@@ -3,6 +3,7 @@
     references    RefSwitch(constant) -> Switch, AssignSub(constant, d) -> Sub: what froze a variable left its readers behind
     batch         Placeholder [1, 224, 224, 3] -> [?, 224, 224, 3], Reshape(x, [1, 10]) -> Reshape(x, [-1, 10])
     training      is_training -> False, keep_prob -> 1.0
+    resources     VariableV2 w -> VarHandleOp w, ReadVariableOp(w): variables as TensorFlow 2 has them
 
 A batch may only grow where examples do not meet: an operation that could mix them, or drop all but the first, is refused.
 """
@@ -19,13 +20,15 @@ from tfsaver import schemas
 from tfsaver.errors import InvalidArgumentError, UnimplementedError
 from tfsaver.framework import dtypes
 from tfsaver.graph import node_builder
-from tfsaver.graph.op_defs import is_reference, table
+from tfsaver.graph.op_defs import input_type, is_reference, table
 from tfsaver.graph.tables import constant_array
 from tfsaver.graph.tensor_names import FreeNames, data_inputs, is_control, node_of, output_index
 
-Repair: TypeAlias = Literal["references", "batch", "training"]
-REPAIRS: tuple[Repair, ...] = ("references", "batch", "training")
+Repair: TypeAlias = Literal["references", "batch", "training", "resources"]
+REPAIRS: tuple[Repair, ...] = ("references", "batch", "training", "resources")
 
+# Added to the number of a type: a reference to a tensor of it.
+_REFERENCE = 100
 _CARRIERS = frozenset({"RefIdentity", "RefSwitch", "RefMerge", "RefEnter", "RefExit", "RefNextIteration"})
 _WRITES = {"Assign": "Identity", "AssignAdd": "Add", "AssignSub": "Sub"}
 _PLACEHOLDERS = frozenset({"Placeholder", "PlaceholderV2", "PlaceholderWithDefault"})
@@ -104,6 +107,48 @@ def _is_value(nodes: Mapping[str, schemas.NodeDef], reference: str) -> bool:
     if source is None or source.op not in table() or index is None:
         return False
     return is_reference(source, table()[source.op], index) is False
+
+
+def use_resources(graph_def: schemas.GraphDef, variables: Collection[str]) -> dict[str, str]:
+    """Makes resource variables of reference variables; in place.
+
+    Args:
+        variables: The nodes.
+
+    Returns:
+        The node that reads each one now, by the variable's node.
+
+    Raises:
+        UnimplementedError: A node takes the reference, to change the variable or to pass it on.
+    """
+    names = FreeNames(node.name for node in graph_def.node)
+    nodes = {node.name: node for node in graph_def.node}
+    reads = {name: names.take(f"{name}/Read/ReadVariableOp") for name in variables}
+    for node in graph_def.node:
+        for position, reference in enumerate(data_inputs(node)):
+            name = node_of(reference)
+            if name not in reads:
+                continue
+            wanted = input_type(node, table()[node.op], position) if node.op in table() else None
+            if wanted is None or wanted.is_ref:
+                raise UnimplementedError(
+                    f"repair='resources': {node.op} {node.name!r} takes a reference to the variable {name!r}, for which no "
+                    "value can stand"
+                )
+            node.input[position] = reads[name]
+    for name, read in reads.items():
+        node = nodes[name]
+        data_type = schemas.AttrValue(type=node.attr["dtype"].type % _REFERENCE)
+        attrs = {attr: node.attr[attr] for attr in ("shape", "container", "shared_name", "_class") if attr in node.attr}
+        if "shared_name" not in attrs or not attrs["shared_name"].s:
+            attrs["shared_name"] = schemas.AttrValue(s=name.encode())
+        attrs["dtype"] = data_type
+        controls = [each for each in node.input if is_control(each)]
+        node.CopyFrom(node_builder.node("VarHandleOp", name, controls, attrs, device=node.device))
+        graph_def.node.append(
+            node_builder.node("ReadVariableOp", read, [name], {"dtype": data_type}, device=node.device)
+        )
+    return reads
 
 
 def training_values(graph_def: schemas.GraphDef) -> dict[str, bool | float | int]:

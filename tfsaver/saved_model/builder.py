@@ -115,7 +115,10 @@ class SavedModelBuilder:
 
     def add_file(self, name: str, data: bytes) -> None:
         """Writes a small file of a given name, such as ``fingerprint.pb``."""
-        file_io.write_file(file_io.join(self.directory, name), data, durable=self._durable)
+        path = file_io.join(self.directory, name)
+        if "/" in name:
+            file_io.make_directory(file_io.split(path)[0], durable=False)
+        file_io.write_file(path, data, durable=self._durable)
 
     def finish(self, saved_model: schemas.SavedModel, *, as_text: bool = False) -> str:
         """Writes the SavedModel itself, reads everything back, and gives the directory its name.

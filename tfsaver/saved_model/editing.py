@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any, TypeAlias
 
 from tfsaver import schemas
-from tfsaver.checkpoint.execution import Progress
+from tfsaver.checkpoint.execution import DryRun, Progress
 from tfsaver.errors import InvalidArgumentError, NotFoundError, UnimplementedError, nearest_names
 from tfsaver.graph import default_attrs, devices
 from tfsaver.lib import file_io
@@ -26,7 +26,7 @@ from tfsaver.lib.confinement import Confinement
 from tfsaver.lib.renamed_options import renamed_options
 from tfsaver.lib.storage_options import OpenFileSystem, StorageOptions, takes_storage_options
 from tfsaver.saved_model import assets, constants, directory_files, export_plan, signature_def, sources, tensor_requests
-from tfsaver.saved_model.builder import SavedModelBuilder
+from tfsaver.saved_model.builder import SavedModelBuilder, check_target
 from tfsaver.saved_model.changed_variables import ChangedVariables
 from tfsaver.saved_model.graph_tensors import GraphTensors
 from tfsaver.saved_model.loader import SavedModel, as_tags, format_tags, load_saved_model
@@ -261,6 +261,7 @@ class SavedModelEditor:
         as_text: bool | None = None,
         versioned: bool = False,
         durable: bool = True,
+        dry_run: DryRun = False,
         progress: Progress | None = None,
     ) -> str:
         """Writes the changed model, with all other files of the old one, in one atomic step.
@@ -270,6 +271,7 @@ class SavedModelEditor:
             as_text: Whether to write ``saved_model.pbtxt``; by default as the old one.
             versioned: Whether `target` is the directory of a server's versions.
             durable: Whether to return only once disks have the bytes.
+            dry_run: If true, nothing is written: the target is checked, and returned.
             progress: Called with the bytes of variables done and the bytes in all.
 
         Returns:
@@ -281,6 +283,9 @@ class SavedModelEditor:
         """
         old = self._model.directory
         text = directory_files.is_text(old) if as_text is None else as_text
+        if dry_run:
+            check_target(file_io.as_path(target), versioned=versioned)
+            return file_io.as_path(target)
         with SavedModelBuilder(target, versioned=versioned, durable=durable) as builder:
             if self._variables.has_checkpoint:
                 builder.write_variables(self._variables.by_key(), progress=progress)

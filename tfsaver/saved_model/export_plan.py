@@ -5,6 +5,7 @@ Nothing is written here, and no value is read: what cannot be exported is refuse
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
@@ -12,11 +13,14 @@ from typing import Any, NamedTuple
 from google.protobuf.message import Message
 
 from tfsaver import schemas
+from tfsaver.checkpoint.selection import Select, Selectable, as_selection
 from tfsaver.errors import DataLossError, InvalidArgumentError
 from tfsaver.graph import devices, pruning, repairs
 from tfsaver.graph.default_attrs import strip_default_attrs
 from tfsaver.graph.findings import Severity
+from tfsaver.graph.freezing import freeze_variables
 from tfsaver.graph.lint import lint
+from tfsaver.graph.prefixing import rename_tensor_info
 from tfsaver.graph.save_restore import with_saver
 from tfsaver.graph.tables import GraphTables, RestoredTable
 from tfsaver.graph.tensor_names import node_of
@@ -24,6 +28,7 @@ from tfsaver.graph.variables import find_variables
 from tfsaver.lib import file_io
 from tfsaver.saved_model import (
     constants,
+    decoding,
     exported_assets,
     exported_variables,
     feeding,
@@ -72,6 +77,8 @@ class ExportRequest(NamedTuple):
     strip_default_attrs: bool = True
     empty_tables: Iterable[str] = ()
     repair: Iterable[repairs.Repair] | repairs.Repair = ()
+    freeze: Select = None
+    decode: Mapping[str, decoding.Decoding] | None = None
 
 
 def plan_export(source: ExportSource, request: ExportRequest) -> ExportPlan:
@@ -94,10 +101,11 @@ def plan_export(source: ExportSource, request: ExportRequest) -> ExportPlan:
     meta_graph.ClearField("object_graph_def")
     if request.clear_devices:
         meta_graph.graph_def.CopyFrom(devices.clear_devices(meta_graph.graph_def))
-    feeding.make_constant(meta_graph, {**_repair(meta_graph, request), **(request.fixed_inputs or {})})
+    repair(meta_graph, request)
     signatures = _signatures(meta_graph, request, source.what)
     signature_def.check_signatures(signatures)
     feeding.cut_at_inputs(meta_graph, signatures)
+    decoding.add_decoders(meta_graph, signatures, request.decode or {})
     feeding.check_fed(GraphTensors(meta_graph).nodes, signatures, set(meta_graph.signature_def))
     init_op = _init_op(meta_graph, request.init_op)
     meta_graph.signature_def.clear()
@@ -106,6 +114,10 @@ def plan_export(source: ExportSource, request: ExportRequest) -> ExportPlan:
     held = exported_assets.hold_paths(meta_graph, source.variables, source.assets, request.assets)
     variables, tables = _initialize(meta_graph, source, request, init_op)
     if request.prune:
+        meta_graph = pruning.prune_meta_graph(meta_graph, keep_initializers=False)
+    variables = _change_variables(meta_graph, variables, request)
+    if request.prune and request.freeze is not None:
+        # Functions that were called with handles are not called any more.
         meta_graph = pruning.prune_meta_graph(meta_graph, keep_initializers=False)
     meta_graph = with_saver(meta_graph, variables.restored)
     restored_tables.add_tables(meta_graph, tables)
@@ -119,8 +131,14 @@ def plan_export(source: ExportSource, request: ExportRequest) -> ExportPlan:
     return ExportPlan(meta_graph, variables, asset_sources)
 
 
-def _repair(meta_graph: schemas.MetaGraphDef, request: ExportRequest) -> dict[str, bool | float | int]:
-    """Makes the changes that are asked for, in place; returns the values of placeholders that are to become constants."""
+def repair(meta_graph: schemas.MetaGraphDef, request: ExportRequest) -> None:
+    """Makes the changes to a graph that are asked for, in place, and constants of placeholders.
+
+    Raises:
+        InvalidArgumentError: There is no such repair, or a value does not fit its placeholder.
+        NotFoundError: There is no such placeholder.
+        UnimplementedError: A repair could change what the graph computes.
+    """
     asked = repairs.check_repairs(request.repair)
     changed = repairs.repair_references(meta_graph.graph_def) if "references" in asked else []
     fixed: dict[str, bool | float | int] = {}
@@ -140,7 +158,39 @@ def _repair(meta_graph: schemas.MetaGraphDef, request: ExportRequest) -> dict[st
                     info.tensor_shape.dim[0].size = -1
     for each in changed:
         _logger.warning("repaired %s", each)
-    return fixed
+    feeding.make_constant(meta_graph, {**fixed, **(request.fixed_inputs or {})})
+
+
+def _change_variables(
+    meta_graph: schemas.MetaGraphDef, variables: ExportedVariables, request: ExportRequest
+) -> ExportedVariables:
+    """Makes constants, or resource variables, of those that are asked for; in place. Returns the variables that are left."""
+    if request.freeze is not None:
+        selection = as_selection(request.freeze)
+        known = {
+            each.name: Selectable(tuple(size or 0 for size in each.full_shape or each.shape or ()), 0, each.dtype.name)
+            for each in variables.restored
+        }
+        chosen = set(selection.select(known).kept)
+        frozen = [variable for variable in variables.restored if variable.name in chosen]
+        freeze_variables(meta_graph.graph_def, frozen, variables.values)
+        left = [variable for variable in variables.restored if variable.name not in chosen]
+        keys = {name: key for name, key in variables.values.keys_of_source.items() if name not in chosen}
+        variables = ExportedVariables(left, variables.initialized, variables.values.keeping(keys))
+    if "resources" in repairs.check_repairs(request.repair):
+        nodes = {variable.node for variable in variables.restored if not variable.is_resource}
+        reads = repairs.use_resources(meta_graph.graph_def, nodes)
+        for signature in meta_graph.signature_def.values():
+            for info in signature.outputs.values():
+                rename_tensor_info(info, lambda name: f"{reads[node_of(name)]}:0" if node_of(name) in reads else name)
+        restored = [
+            dataclasses.replace(variable, is_resource=True, snapshot=reads[variable.node])
+            if variable.node in reads
+            else variable
+            for variable in variables.restored
+        ]
+        variables = variables._replace(restored=restored)
+    return variables
 
 
 def _asked_tensors(meta_graph: schemas.MetaGraphDef, request: ExportRequest, part: str) -> list[str]:

@@ -57,6 +57,10 @@ class ChosenValues(Mapping[str, Any]):
         """The names that the values have in the mapping that they are taken from, by those that they have here."""
         return self._keys
 
+    def keeping(self, keys: Mapping[str, str]) -> ChosenValues:
+        """Others of the same mapping."""
+        return ChosenValues(self._values, keys)
+
     def __getitem__(self, name: str) -> Any:
         return self._values[self._keys[name]]
 

@@ -42,7 +42,12 @@ class GraphConstants(ArraySource):
 
     def __init__(self, graph_def: schemas.GraphDef, path: str) -> None:
         self._constants = _Constants(graph_def, path)
+        self._path = path
         super().__init__(self._constants, path)
+
+    @property
+    def description(self) -> str:
+        return self._path
 
     def info(self, name: str) -> TensorInfo:
         """What the graph says of a weight; the value is not decoded."""

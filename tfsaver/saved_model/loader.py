@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from types import TracebackType
+from typing import Any
 
 from tfsaver import schemas
 from tfsaver.checkpoint.checkpoint_reader import load_checkpoint
@@ -20,7 +21,7 @@ from tfsaver.lib.cached_property import cached_property
 from tfsaver.lib.confinement import Confinement
 from tfsaver.lib.renamed_options import renamed_options
 from tfsaver.lib.storage_options import OpenFileSystem, StorageOptions, takes_storage_options
-from tfsaver.saved_model import assets, constants, fingerprint, saved_model_file
+from tfsaver.saved_model import assets, constants, fingerprint, keras_metadata, saved_model_file
 from tfsaver.saved_model.signature_def import Signature, natural_order, read_signature
 from tfsaver.saved_model.variables import SavedModelVariables
 
@@ -160,6 +161,15 @@ class SavedModel:
     def fingerprint(self) -> schemas.FingerprintDef | None:
         """What ``fingerprint.pb`` says; None where there is none."""
         return fingerprint.read_fingerprint(self.directory)
+
+    @property
+    def keras_config(self) -> dict[str, Any] | None:
+        """The configuration of the model that Keras 2 wrote; None where it did not.
+
+        Raises:
+            DataLossError: ``keras_metadata.pb`` cannot be read.
+        """
+        return keras_metadata.read_keras_config(self.directory)
 
     def compute_fingerprint(self) -> schemas.FingerprintDef:
         """The fingerprint that the model has as it is."""

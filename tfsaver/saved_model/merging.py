@@ -1,4 +1,4 @@
-"""Several SavedModels as one: their graphs side by side, each under its own tags, over one checkpoint.
+"""Several SavedModels as one: their graphs under tags of their own over one checkpoint, or all in one graph.
 
 Graphs of one SavedModel share their variables by name. So a name that two models have must mean the same value, bit for bit,
 unless `prefixes` gives the variables of each model names of their own in the checkpoint: the graph then gets a Saver that
@@ -14,7 +14,7 @@ from typing import Any
 
 from tfsaver import schemas
 from tfsaver.checkpoint.checkpoint_reader import CheckpointReader
-from tfsaver.checkpoint.execution import Progress
+from tfsaver.checkpoint.execution import DryRun, Progress
 from tfsaver.errors import InvalidArgumentError, UnimplementedError
 from tfsaver.graph.save_restore import with_saver
 from tfsaver.graph.saver_keys import saver_keys
@@ -23,7 +23,10 @@ from tfsaver.lib import file_io
 from tfsaver.lib.renamed_options import renamed_options
 from tfsaver.lib.storage_options import OpenFileSystem, StorageOptions, takes_storage_options
 from tfsaver.saved_model import assets, constants
-from tfsaver.saved_model.builder import SavedModelBuilder
+from tfsaver.saved_model.builder import SavedModelBuilder, check_target
+from tfsaver.saved_model.export_plan import ExportRequest
+from tfsaver.saved_model.exporter import write_export
+from tfsaver.saved_model.joining import join_models
 from tfsaver.saved_model.loader import SavedModel, format_tags, load_saved_model
 
 
@@ -35,9 +38,11 @@ def merge_saved_models(
     *,
     tags: Sequence[Iterable[str]] | None = None,
     prefixes: Sequence[str] | None = None,
+    connect: Mapping[str, str] | None = None,
     as_text: bool = False,
     versioned: bool = False,
     durable: bool = True,
+    dry_run: DryRun = False,
     trusted: bool = True,
     progress: Progress | None = None,
     storage_options: StorageOptions | None = None,
@@ -53,9 +58,14 @@ def merge_saved_models(
         prefixes: What the names of each model's variables begin with in the new checkpoint: ``["a", "b"]`` makes ``a/w`` and
             ``b/w`` of two variables ``w``. "" leaves them as they are. Nodes and signatures keep their names. By default,
             if `tags` are given and two models have different values for a name, the tags.
+        connect: Makes one graph of all models, in which the names of nodes and the keys of signatures begin with the
+            prefixes too, and connects outputs with inputs: ``{"head:x": "encoder:features"}`` gives the input ``x`` of the
+            model with the prefix ``head`` the output ``features`` of ``encoder``. What is not connected makes up the
+            signature ``serving_default``. ``{}`` connects nothing. `tags` are then those of the one graph.
         as_text: Whether to write ``saved_model.pbtxt``.
         versioned: Whether `target` is the directory of a server's versions.
         durable: Whether to return only once disks have the bytes.
+        dry_run: If true, nothing is written: everything is checked, and `target` is returned.
         trusted: If false, a symbolic link that leads out of a model's directory is an error.
         progress: Called with the bytes of variables done and the bytes in all.
         storage_options: For a path in a store: what fsspec makes its file system with. See `StoragePath`.
@@ -66,13 +76,26 @@ def merge_saved_models(
 
     Raises:
         InvalidArgumentError: Two graphs have the same tags, or two models different values for one variable; or a number of
-            prefixes that is not the number of models.
+            prefixes that is not the number of models; or a connection of two types or shapes.
+        NotFoundError: A connection names no model, or no key of its signature.
         UnimplementedError: One of several is a model of objects.
         AlreadyExistsError: Something is at `target` already.
         UntrustedPathError: A model is not trusted, and symbolic links lead out of it.
     """
     with contextlib.ExitStack() as stack:
         models = [stack.enter_context(load_saved_model(path, trusted=trusted)) for path in saved_models]
+        if connect is not None:
+            given = [name for each in tags or () for name in ([each] if isinstance(each, str) else each)]
+            return write_export(
+                join_models(models, prefixes or (), connect),
+                target,
+                ExportRequest(tags=given or (constants.SERVING,), clear_devices=False),
+                as_text=as_text,
+                versioned=versioned,
+                durable=durable,
+                dry_run=dry_run,
+                progress=progress,
+            )
         merged = schemas.SavedModel(saved_model_schema_version=constants.SCHEMA_VERSION)
         for number, model in enumerate(models):
             merged.meta_graphs.extend(model.proto.meta_graphs)
@@ -97,6 +120,9 @@ def merge_saved_models(
             for _, number in zip(model.meta_graphs, graphs, strict=False):
                 if prefix:
                     merged.meta_graphs[number].CopyFrom(_restored_from(merged.meta_graphs[number], prefix))
+        if dry_run:
+            check_target(file_io.as_path(target), versioned=versioned)
+            return file_io.as_path(target)
         with SavedModelBuilder(target, versioned=versioned, durable=durable) as builder:
             if values:
                 builder.write_variables(values, progress=progress)

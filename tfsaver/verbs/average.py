@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from tfsaver.checkpoint.checkpoint_target import CheckpointFormat
 from tfsaver.checkpoint.editing.average import averaged, is_averaged
-from tfsaver.checkpoint.editing.edit import copy_meta_graph, describe, write_result
+from tfsaver.checkpoint.editing.edit import copy_meta_graph, write_result
 from tfsaver.checkpoint.execution import DryRun, Progress
 from tfsaver.checkpoint.report import count
 from tfsaver.checkpoint.selection import Select
@@ -81,8 +81,8 @@ def average(
         notes = [f"averaged:  {contents}, of {count(len(sources), 'checkpoint')}"]
         if rest:
             more = f", and {len(rest) - 3:,} more" if len(rest) > 3 else ""
-            notes.append(f"from the last one, {describe(opened[-1])}: {', '.join(rest[:3])}{more}")
+            notes.append(f"from the last one, {opened[-1].description}: {', '.join(rest[:3])}{more}")
         if with_meta:
             notes.append(copy_meta_graph(opened[-1], written, durable=durable))
-        described = tuple(map(describe, opened))
+        described = tuple(each.description for each in opened)
         return WriteReport("average", described, written, contents_of(sources[-1:]), contents_of([view]), notes=tuple(notes))

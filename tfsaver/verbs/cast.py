@@ -6,7 +6,7 @@ from typing import Any
 
 from tfsaver.checkpoint.checkpoint_target import CheckpointFormat
 from tfsaver.checkpoint.editing.cast import as_dtype, casted
-from tfsaver.checkpoint.editing.edit import describe, write_result
+from tfsaver.checkpoint.editing.edit import notes_on_saved_model, write_result
 from tfsaver.checkpoint.execution import DryRun, Progress
 from tfsaver.checkpoint.selection import Select, as_selection, select_of_patterns
 from tfsaver.checkpoint.write_report import WriteReport, contents_of
@@ -86,5 +86,11 @@ def cast(
         losses = dict(view.losses())
         notes = () if losses else (f"note: there is nothing to cast to {as_dtype(dtype)}",)
         return WriteReport(
-            "cast", (describe(source),), written, contents_of([source]), contents_of([view]), losses=losses, notes=notes
+            "cast",
+            (source.description,),
+            written,
+            contents_of([source]),
+            contents_of([view]),
+            losses=losses,
+            notes=(*notes, *notes_on_saved_model(source)),
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tfsaver.checkpoint.checkpoint_target import CheckpointFormat
-from tfsaver.checkpoint.editing.edit import describe, notes_on_tree, write_result
+from tfsaver.checkpoint.editing.edit import notes_on_tree, write_result
 from tfsaver.checkpoint.editing.merge import OnConflict, merged
 from tfsaver.checkpoint.execution import DryRun, Progress
 from tfsaver.checkpoint.selection import Select
@@ -72,14 +72,14 @@ def merge(
             progress=progress,
         )
         left_out = {
-            f"{name} of {describe(opened[number])}": LeftOut(
-                f"taken from {describe(opened[owner])}", sources[number].info(name).num_bytes
+            f"{name} of {opened[number].description}": LeftOut(
+                f"taken from {opened[owner].description}", sources[number].info(name).num_bytes
             )
             for (number, name), owner in replaced.items()
         }
         return WriteReport(
             "merge",
-            tuple(map(describe, opened)),
+            tuple(each.description for each in opened),
             written,
             contents_of(sources),
             contents_of([view]),

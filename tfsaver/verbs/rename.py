@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tfsaver.checkpoint.checkpoint_target import CheckpointFormat
-from tfsaver.checkpoint.editing.edit import casts_of, describe, notes_on_tree, write_result
+from tfsaver.checkpoint.editing.edit import casts_of, notes_on_saved_model, notes_on_tree, write_result
 from tfsaver.checkpoint.editing.rename import renamed
 from tfsaver.checkpoint.execution import DryRun, Progress
 from tfsaver.checkpoint.names.name_map import NameMapLike
@@ -76,7 +76,7 @@ def rename(
         )
         return WriteReport(
             "rename",
-            (describe(opened),),
+            (opened.description,),
             written,
             contents_of([source]),
             contents_of([view]),
@@ -86,5 +86,9 @@ def rename(
             },
             renamed=new_names.renamed(),
             losses=casts_of(view),
-            notes=(*(f"note: {note}" for note in new_names.notes()), *notes_on_tree(view, [source])),
+            notes=(
+                *(f"note: {note}" for note in new_names.notes()),
+                *notes_on_tree(view, [source]),
+                *notes_on_saved_model(opened),
+            ),
         )

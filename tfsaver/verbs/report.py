@@ -11,7 +11,6 @@ from typing import Any
 
 from tfsaver.checkpoint.checkpoint_reader import CheckpointReader
 from tfsaver.checkpoint.editing.diff import TensorDifference, compare_tensors
-from tfsaver.checkpoint.editing.edit import describe
 from tfsaver.checkpoint.execution import DryRun, Progress
 from tfsaver.checkpoint.measuring import Measures, measure
 from tfsaver.checkpoint.objects.object_graph import read_object_graph
@@ -235,7 +234,7 @@ def _subject(
     damaged: dict[str, SaverError] = {}
     if stages is not None:
         found, damaged = measure(source, names, progress=stages.start(_num_bytes(survey)))
-    return Subject(_path_of(given) or describe(source), source, model, survey, found, {**survey.damaged, **damaged})
+    return Subject(_path_of(given) or source.description, source, model, survey, found, {**survey.damaged, **damaged})
 
 
 def _update(before: Subject, after: Subject, stages: _Stages) -> Update:

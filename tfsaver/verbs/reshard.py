@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tfsaver.checkpoint.checkpoint_target import CheckpointFormat
-from tfsaver.checkpoint.editing.edit import copy_meta_graph, describe, write_result
+from tfsaver.checkpoint.editing.edit import copy_meta_graph, notes_on_saved_model, write_result
 from tfsaver.checkpoint.execution import DryRun, Progress
 from tfsaver.checkpoint.report import count
 from tfsaver.checkpoint.selection import Select
@@ -81,4 +81,5 @@ def reshard(
         if with_meta:
             notes.append(copy_meta_graph(opened, written, durable=durable))
         contents = contents_of([source])
-        return WriteReport("reshard", (describe(opened),), written, contents, contents, notes=tuple(notes))
+        notes += notes_on_saved_model(opened)
+        return WriteReport("reshard", (opened.description,), written, contents, contents, notes=tuple(notes))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tfsaver.checkpoint.checkpoint_target import CheckpointFormat
-from tfsaver.checkpoint.editing.edit import describe, notes_on_tree, write_result
+from tfsaver.checkpoint.editing.edit import notes_on_tree, write_result
 from tfsaver.checkpoint.editing.select import selected
 from tfsaver.checkpoint.editing.split import Rules, deal_out
 from tfsaver.checkpoint.execution import DryRun, Progress
@@ -71,7 +71,7 @@ def split(
 
         for prefix in plans:
             write(prefix, True)
-        sources, before = (describe(source),), contents_of([source])
+        sources, before = (source.description,), contents_of([source])
         reports = {}
         for prefix, plan in plans.items():
             written = write(prefix, dry_run)

@@ -17,7 +17,6 @@ import numpy as np
 
 from tfsaver.checkpoint.checkpoint_management import checkpoint_exists
 from tfsaver.checkpoint.checkpoint_state import recorded_state
-from tfsaver.checkpoint.editing.edit import describe
 from tfsaver.checkpoint.losses import is_complex, is_float
 from tfsaver.checkpoint.plan import Plan, as_plan, tensor_names
 from tfsaver.checkpoint.recipes import Elementwise
@@ -171,14 +170,14 @@ def _differences(sources: Sequence[TensorSource]) -> Iterator[str]:
         both = others = tensor_names(source)
         if others != names:
             gone, new = sorted(set(names).difference(others)), sorted(set(others).difference(names))
-            yield from (f"{name!r} is not in {describe(source)}, but in {describe(last)}" for name in gone)
-            yield from (f"{name!r} is not in {describe(last)}, but in {describe(source)}" for name in new)
+            yield from (f"{name!r} is not in {source.description}, but in {last.description}" for name in gone)
+            yield from (f"{name!r} is not in {last.description}, but in {source.description}" for name in new)
             both = sorted(set(names).intersection(others))
         for name, one, other in zip(both, source.forms(both), last.forms(both), strict=True):
             if one != other and one[:2] != other[:2]:
                 yield (
-                    f"{name!r} is {one.dtype} {list(one.shape)} in {describe(source)}, "
-                    f"{other.dtype} {list(other.shape)} in {describe(last)}"
+                    f"{name!r} is {one.dtype} {list(one.shape)} in {source.description}, "
+                    f"{other.dtype} {list(other.shape)} in {last.description}"
                 )
 
 

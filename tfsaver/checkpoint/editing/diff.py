@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 
 from tfsaver.checkpoint.editing.comparing import ValueDifference, is_number, norm_of
-from tfsaver.checkpoint.editing.edit import describe
 from tfsaver.checkpoint.editing.rename import Renaming, renamed
 from tfsaver.checkpoint.execution import Data, Execution, OnDamage, Part, Progress, Sink, Target
 from tfsaver.checkpoint.names.name_map import NameMapLike
@@ -175,7 +174,7 @@ def compared(
     common = [name for name in names_a if name in names_b]
     found = compare_tensors(one, b, common, rtol=rtol, atol=atol, ignore_dtype=ignore_dtype, progress=progress)
     return DiffReport(
-        (describe(a), describe(b)),
+        (a.description, b.description),
         tuple(name for name in names_a if name not in names_b and name != TREE_KEY),
         tuple(name for name in names_b if name not in names_a and name != TREE_KEY),
         tuple(item for item in found.values() if item is not None),

@@ -14,10 +14,7 @@ from tfsaver.checkpoint.objects.object_graph import TREE_KEY
 from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.lib import file_io
 
-
-def describe(source: TensorSource) -> str:
-    """What to call a source in a report."""
-    return source.prefix if isinstance(source, CheckpointReader) else f"<{type(source).__name__}>"
+_SAVED_MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt", "saved_model.cpb")
 
 
 def write_result(
@@ -58,7 +55,7 @@ def copy_meta_graph(source: TensorSource, written: str | None, *, durable: bool 
     """Copies the `.meta` beside a checkpoint to a result that has the same tensors; returns what to say of it."""
     path = meta_graph_of(source)
     if path is None:
-        return f"note: there is no .meta with {describe(source)}"
+        return f"note: there is no .meta with {source.description}"
     if written is not None:
         file_io.write_file(meta_graph_filename(written), file_io.read_file(path), durable=durable)
     return f"copied:    {path}"
@@ -82,3 +79,18 @@ def notes_on_tree(view: TensorSource, sources: Iterable[TensorSource]) -> tuple[
     if TREE_KEY in view or not any(TREE_KEY in source for source in sources):
         return ()
     return ("note: the structure that tfsaver.save noted fits no longer and went; load gives dicts and lists of arrays",)
+
+
+def notes_on_saved_model(source: TensorSource) -> tuple[str, ...]:
+    """What to say where the source is a SavedModel's checkpoint: the result is no SavedModel."""
+    if not isinstance(source, CheckpointReader):
+        return ()
+    folder = file_io.split(source.prefix)[0]
+    directory, name = file_io.split(folder)
+    if name != "variables" or not any(file_io.exists(file_io.join(directory, each)) for each in _SAVED_MODEL_FILES):
+        return ()
+    return (
+        f"note: {directory} is a SavedModel, and the result is a bare checkpoint of its variables, which no server loads; "
+        f"`tfsaver saved-model edit {directory} NEW --variables CHECKPOINT` makes a SavedModel with other values, "
+        f"`tfsaver saved-model export {directory} NEW` one without what serving does not need",
+    )

@@ -13,7 +13,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Collection, Mapping, Sequence
 
-from tfsaver.checkpoint.editing.edit import describe, notes_on_tree
+from tfsaver.checkpoint.editing.edit import notes_on_saved_model, notes_on_tree
 from tfsaver.checkpoint.editing.object_graph_pruning import prune_object_graph
 from tfsaver.checkpoint.objects.object_graph import DESCRIPTIONS, read_object_graph
 from tfsaver.checkpoint.plan import Plan, as_plan, tensor_names
@@ -107,10 +107,10 @@ def report_of_selected(
     """
     return WriteReport(
         verb,
-        (describe(source),),
+        (source.description,),
         written,
         contents_of([source]),
         contents_of([plan]),
         left_out={name: LeftOut(reason, source.info(name).num_bytes) for name, reason in selection.left_out.items()},
-        notes=(*selection.notes, *notes_on_tree(plan, [source])),
+        notes=(*selection.notes, *notes_on_tree(plan, [source]), *notes_on_saved_model(source)),
     )
