@@ -23,7 +23,7 @@ class ServingProcess(GuestProcess):
     _c_interface: GuestProcess | None = None
 
     def _start(self) -> subprocess.Popen[str]:
-        return _started([self._python, str(_HERE / "guest" / "server.py")], self._log)
+        return _started([self.python, str(_HERE / "guest" / "server.py")], self._log)
 
     @property
     def is_tensorflow_1(self) -> bool:
@@ -33,7 +33,7 @@ class ServingProcess(GuestProcess):
     def c_interface(self) -> GuestProcess:
         """The C interface of the same TensorFlow, in a process that does not import it."""
         if self._c_interface is None:
-            self._c_interface = _CInterface(self._python, self._log, self.about["directory"])
+            self._c_interface = _CInterface(self.python, self._log, self.about["directory"])
         return self._c_interface
 
     def close(self) -> None:
@@ -46,7 +46,7 @@ class _CInterface(GuestProcess):
     """Answers `run` as c_loader.py does; `path` is where its TensorFlow is installed."""
 
     def _start(self) -> subprocess.Popen[str]:
-        return _started([self._python, str(_HERE / "c_loader.py"), self._path], self._log)
+        return _started([self.python, str(_HERE / "c_loader.py"), self._path], self._log)
 
 
 def _started(command: list[str], log_path: Path) -> subprocess.Popen[str]:
