@@ -38,8 +38,11 @@ _MAX_ATTEMPTS = 5
 _FIRST_DELAY = 0.1
 _TRANSIENT = frozenset({errno.EAGAIN, errno.EBUSY, errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE, errno.ETIMEDOUT})
 _TRANSIENT_WORDS = ("slowdown", "slow down", "request rate", "timeout", "timed out", "internalerror", "internal error")
-# An object is uploaded in parts of this size. S3 takes 10,000 parts: 160 GB.
-_PART_SIZE = 16 << 20
+# An object is uploaded in parts of this size, of which some copies are in memory. S3 takes 10,000 parts, so that those of a
+# huge object are larger from some number on: 400 GB in all.
+_PART_SIZE = 8 << 20
+_LARGE_PART_SIZE = 64 << 20
+_NUM_SMALL_PARTS = 4000
 # In seconds: an object that was looked for and is opened at once is not looked for again.
 _MAX_AGE = 1.0
 # Reads up to the first size fetch ahead if they follow one another; the window doubles up to the second.
@@ -201,12 +204,21 @@ class RemoteWritableFile:
         self._upload: Any = None
         # What waits for the end where it does not, and until an upload is worth beginning.
         self._waiting: IO[bytes] = tempfile.SpooledTemporaryFile(_PART_SIZE)  # noqa: SIM115 - closed with this file
+        self._part_size = _PART_SIZE
+        self._num_parts = 0
         self._is_closed = False
 
     def append(self, data: bytes | bytearray | memoryview) -> None:
-        self._waiting.write(data)
-        if self._waiting.tell() >= _PART_SIZE and _is_object_store(self._system):
-            self._hand_over()
+        if not _is_object_store(self._system):
+            self._waiting.write(data)
+            return
+        rest = memoryview(data).cast("B")
+        while len(rest):
+            room = self._part_size - self._waiting.tell()
+            self._waiting.write(rest[:room])
+            rest = rest[room:]
+            if self._waiting.tell() == self._part_size:
+                self._hand_over()
 
     def append_all(self, pieces: list[bytes | bytearray | memoryview]) -> None:
         for piece in pieces:
@@ -216,10 +228,12 @@ class RemoteWritableFile:
         if self._upload is None:
             self._upload = _attempt(self.path, "begin an upload", self._open)
         self._waiting.seek(0)
-        while piece := self._waiting.read(_PART_SIZE):
-            _attempt_once(self.path, "upload a part", functools.partial(self._upload.write, piece))
+        _attempt_once(self.path, "upload a part", functools.partial(self._upload.write, self._waiting.read()))
         self._waiting.seek(0)
         self._waiting.truncate()
+        self._num_parts += 1
+        if self._num_parts == _NUM_SMALL_PARTS:
+            self._part_size = self._upload.blocksize = _LARGE_PART_SIZE
 
     def _open(self) -> Any:
         # Only object stores have a PUT that is refused if the name is taken.

@@ -45,6 +45,7 @@ _SMALL_SIZE = 256 << 10
 _GROUP_SIZE = 1 << 20
 _MAX_GAP = 4 << 10
 # The same of a store, where a request takes the time of a megabyte or more, and sixteen can be under way.
+_REMOTE_PIECE_SIZE = 16 << 20
 _REMOTE_SMALL_SIZE = 4 << 20
 _REMOTE_GROUP_SIZE = 8 << 20
 _REMOTE_MAX_GAP = 64 << 10
@@ -393,7 +394,7 @@ class _Reading:
                 read_part = functools.partial(self._read_part, part.region or _all_of(entry), part.target)
                 yield Task(functools.partial(self._guarded, part, read_part), entry.size)
             elif entry.size > small_size:
-                large = _PiecewisePart(part)
+                large = _PiecewisePart(part, _REMOTE_PIECE_SIZE if is_remote else _PIECE_SIZE)
                 in_pieces.append(large)
                 for number in range(large.num_pieces):
                     read_piece = functools.partial(large.read, self._files, number)
@@ -511,16 +512,17 @@ class _Reading:
 class _PiecewisePart:
     """A large entry, of which several threads read pieces into their places, or to check them."""
 
-    def __init__(self, part: _Part) -> None:
+    def __init__(self, part: _Part, piece_size: int) -> None:
         self.part = part
-        self.num_pieces = -(-part.entry.size // _PIECE_SIZE)
+        self._piece_size = piece_size
+        self.num_pieces = -(-part.entry.size // piece_size)
         self._checksums: list[int | None] = [None] * self.num_pieces
 
     def size(self, number: int) -> int:
-        return min(_PIECE_SIZE, self.part.entry.size - number * _PIECE_SIZE)
+        return min(self._piece_size, self.part.entry.size - number * self._piece_size)
 
     def read(self, files: BundleFiles, number: int, part: _Part) -> None:
-        entry, start, size = part.entry, number * _PIECE_SIZE, self.size(number)
+        entry, start, size = part.entry, number * self._piece_size, self.size(number)
         if part.raw is None:
             self._checksums[number] = _hash(files, Span(entry.shard_id, entry.offset + start, size))
             return
@@ -552,7 +554,7 @@ def _check(files: BundleFiles, entry: BundleEntry) -> None:
 
 def _hash(files: BundleFiles, span: Span) -> int:
     """The checksum of bytes that nobody wants to keep."""
-    scratch_size = _PIECE_SIZE if files.is_remote else _SCRATCH_SIZE
+    scratch_size = _REMOTE_PIECE_SIZE if files.is_remote else _SCRATCH_SIZE
     scratch = np.empty(min(span.size, scratch_size), np.uint8)
     crc = 0
     for start in range(0, span.size, scratch_size):
