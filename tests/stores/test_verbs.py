@@ -34,21 +34,30 @@ def test_edits_read_from_a_store_and_write_to_it(bucket: str) -> None:
     assert tfsaver.diff(prefix, prefix).ok
 
 
-def test_saver_saves_keeps_and_restores_in_a_store(server: S3Server, bucket: str) -> None:
+@pytest.mark.parametrize("has_options", [False, True])
+def test_saver_saves_keeps_and_restores_in_a_store(
+    server: S3Server, bucket: str, monkeypatch: pytest.MonkeyPatch, has_options: bool
+) -> None:
     pytest.importorskip("tensorflow")
     import tensorflow.compat.v1 as tf
 
+    options = None
+    if has_options:
+        # Its paths say how the store is reached, and nothing else does.
+        options = {"key": "test", "secret": "test", "client_kwargs": {"endpoint_url": server.url}}
+        for name in ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.delenv(name)
     with tf.Graph().as_default(), tf.Session() as session:
         variable: Any = tf.get_variable("v", initializer=np.arange(3, dtype=np.float32), use_resource=True)
         saver = tfsaver.Saver([variable], max_to_keep=2)
         session.run(variable.initializer)
         for step in (1, 2, 3):
             with server.counted() as requests:
-                path = saver.save(session, f"{bucket}/run/model", global_step=step)
+                path = saver.save(session, tfsaver.StoragePath(f"{bucket}/run/model", storage_options=options), global_step=step)
             assert not [request for request in requests if request.method == "POST"]
-        assert path == f"{bucket}/run/model-3" == tfsaver.latest_checkpoint(f"{bucket}/run")
+        assert path == f"{bucket}/run/model-3" == tfsaver.latest_checkpoint(f"{bucket}/run", storage_options=options)
         session.run(variable.assign(variable * 0))
         saver.restore(session, path)
         assert session.run(variable).tolist() == [0, 1, 2]
-    diagnosis = tfsaver.diagnose(f"{bucket}/run")
+    diagnosis = tfsaver.diagnose(f"{bucket}/run", storage_options=options)
     assert diagnosis.ok and len(diagnosis.checkpoints) == 2

@@ -51,7 +51,7 @@ def numbered(save_path: str, global_step: Any, session: Any, *, padded: bool) ->
     """
     if not isinstance(global_step, (numbers.Integral, np.integer)):
         global_step = int(global_step.numpy()) if session is None else int(session.run(global_step))
-    return f"{save_path}-{int(global_step):08d}" if padded else f"{save_path}-{int(global_step)}"
+    return save_path + (f"-{int(global_step):08d}" if padded else f"-{int(global_step)}")
 
 
 def collides(prefix: str, options: SaveOptions) -> bool:
@@ -151,5 +151,5 @@ def _refuse_directory(path: str) -> None:
     Raises:
         DataLossError: It is a directory, and no checkpoint has its name.
     """
-    if file_io.is_directory(path) and not file_io.exists(f"{path}.index"):
+    if file_io.is_directory(path) and not file_io.exists(path + ".index"):
         raise DataLossError(f"Unable to open table file {path}: it is a directory; latest_checkpoint finds the newest in it")

@@ -338,7 +338,7 @@ class Saver:
                 if begun is not None:
                     self._note_losses(begun.found_as, begun.finish())
                     if options.write_state:
-                        enter(self._history, begun.found_as, os.path.dirname(save_path), options)
+                        enter(self._history, begun.found_as, file_io.split(save_path)[0], options)
                 if export is not None:
                     export()
 
