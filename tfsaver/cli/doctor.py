@@ -39,7 +39,7 @@ The report in the JSON document:
   checkpoints  oldest first: prefix, format, step, time, num_bytes, meta_graph, state (sound, damaged, unreadable, or
                not read), num_tensors, damage (message, file, offset, size, tensors)
   findings     kind, where, message, is_problem
-  pending      prefix, save_id, world_size, ranks, missing: saves by several processes that nobody has committed. They are
+  pending      prefix, save_id, world_size, ranks, missing: saves by several processes that are not committed. They are
                listed and never removed or picked: tfsaver.commit and tfsaver.abandon decide
   leftovers    path, num_bytes, time, removed, reason (why it stays)
   re_paired    path, source (its name before), kept_as (what had the name before)
