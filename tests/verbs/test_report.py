@@ -128,6 +128,7 @@ def test_a_run_shows_how_far_each_layer_moved(tmp_path: pathlib.Path) -> None:
     facts = report(prefixes, tmp_path / "page.html")
     run = facts["run"]
     assert [each["path"] for each in facts["checkpoints"]] == prefixes
+    assert "global_step" not in run["layers"]
     assert "net/dense" in run["layers"] and "net/dense/kernel" not in run["layers"]
     layer = run["layers"].index("net/dense")
     before, after = (np.arange(-6, 6) * scale for scale in (1.0, 1.5))

@@ -321,7 +321,7 @@ def _layers(before: Subject, update: Update) -> dict[str, float | None]:
     rows = {row.info.name: row for row in before.survey.rows}
     squares: dict[str, tuple[float, float]] = {}
     for name, item in update.differences.items():
-        if _role(rows[name]) != "model" or name not in before.measures:
+        if _role(rows[name]) != "model" or name not in before.measures or _is_counter(rows[name]):
             continue
         change = 0.0 if item is None or item.values is None else item.values.norm
         layer = layer_of(name)
@@ -330,6 +330,11 @@ def _layers(before: Subject, update: Update) -> dict[str, float | None]:
     return {
         layer: change / norm if norm else (None if change else 0.0) for layer, (change, norm) in squares.items()
     }
+
+
+def _is_counter(row: TensorRow) -> bool:
+    """Whether it counts steps, and has no direction to move in."""
+    return not row.info.shape and row.info.dtype.numpy.kind in "iu"
 
 
 def layer_of(name: str) -> str:
