@@ -146,3 +146,13 @@ def test_pinned_checkpoint_stays_whichever_state_file_records_it(tmp_path: pathl
     RetentionLedger(tmp_path, None, "checkpoint_best", durable=False).unpin(tmp_path / "m1")
     save(history, tmp_path / "m3")
     assert left(tmp_path) == ["m0", "m1", "m3"]
+
+
+def test_checkpoint_elsewhere_whose_name_is_not_text_is_kept_and_not_listed(tmp_path: pathlib.Path, clock: Clock) -> None:
+    history = CountedHistory(5, 1000.0)
+    undecodable = os.fsdecode(os.fsencode(tmp_path) + b"/r\xff")
+    os.mkdir(undecodable)
+    _history.enter(history, f"{undecodable}/m-1", undecodable, SaveOptions(durable=False, save_relative_paths=True))
+    _history.enter(history, f"{tmp_path}/m-2", str(tmp_path), OPTIONS)
+    assert paths(history) == [f"{undecodable}/m-1", f"{tmp_path}/m-2"]
+    assert "m-1" not in (tmp_path / "checkpoint").read_text()

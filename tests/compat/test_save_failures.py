@@ -147,6 +147,30 @@ def test_first_call_that_fails_is_tensorflows_error_and_changes_nothing(
     program.assert_untouched()
 
 
+@pytest.mark.parametrize("blocking", [True, False])
+def test_lock_that_cannot_be_had_is_a_write_error(
+    program: Program, tf: Any, monkeypatch: pytest.MonkeyPatch, blocking: bool
+) -> None:
+    """The descriptors may be used up, and a directory may be one that this user writes in and does not list."""
+    opened = os.open
+
+    def refuse(path: Any, flags: int, *arguments: Any, **options: Any) -> int:
+        if os.path.isdir(path):
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), path)
+        return opened(path, flags, *arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", refuse)
+        with pytest.raises(tf.errors.ResourceExhaustedError, match="cannot be written: Too many open files") as caught:
+            program.save(3, blocking=blocking)
+            program.saver.wait()
+    cause: BaseException | None = caught.value
+    while not isinstance(cause, WriteError):
+        assert cause is not None
+        cause = cause.__cause__
+    program.assert_untouched()
+
+
 def test_state_file_that_cannot_be_written_leaves_the_old_one_and_the_list(
     program: Program, tf: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,6 +17,8 @@ from collections.abc import Iterator
 
 from tfsaver import errors
 from tfsaver.compat import _tensorflow
+from tfsaver.lib import file_io
+from tfsaver.lib.write_errors import write_errors
 
 # The first class that matches counts. None: it stays ours, being what TensorFlow raises too (a RuntimeError) or nothing that
 # TensorFlow knows.
@@ -67,6 +69,16 @@ def tensorflow_errors() -> Iterator[None]:
         if translated is error:
             raise
         raise translated from error
+
+
+@contextlib.contextmanager
+def writing(path: str) -> Iterator[None]:
+    """`tensorflow_errors` around what writes a file: whatever the system refuses meanwhile is a WriteError about that file.
+
+    Files are written with errors of their own. Locks, listings and descriptors on the way have the system's.
+    """
+    with tensorflow_errors(), contextlib.nullcontext() if file_io.is_remote(path) else write_errors(path):
+        yield
 
 
 def translate(error: errors.SaverError | OSError) -> Exception:

@@ -33,8 +33,9 @@ from tfsaver.checkpoint.checkpoint_files import identifying_files
 from tfsaver.checkpoint.checkpoint_state import STATE_FILE_NAME
 from tfsaver.checkpoint.retention import Retention
 from tfsaver.checkpoint.retention_ledger import RetentionLedger, ledgers_in, pinned_in
-from tfsaver.compat._errors import tensorflow_errors
+from tfsaver.compat._errors import writing
 from tfsaver.compat._options import SaveOptions
+from tfsaver.compat._paths import is_listable
 from tfsaver.errors import InvalidArgumentError, SaverError
 from tfsaver.lib import file_io
 from tfsaver.lib.directory_lock import directory_lock
@@ -84,13 +85,14 @@ def enter(history: History, written: str, directory: str, options: SaveOptions) 
         directory: Where the state file is; empty for the working directory.
         options: How it was saved.
     """
+    place = file_io.as_path(directory) if directory else ""
     # What another process writes there comes before all of this or after it: no state file names what is gone.
-    with tensorflow_errors(), directory_lock(file_io.as_path(directory) if directory else ""):
+    with writing(file_io.join(place, options.latest_filename)), directory_lock(place):
         with history.recording(written, options):
             checkpoint_management.update_checkpoint_state(
                 directory,
                 written,
-                [path for path, _ in history.checkpoints],
+                [path for path, _ in history.checkpoints if is_listable(path, directory)],
                 options.latest_filename,
                 save_relative_paths=options.save_relative_paths,
                 durable=options.durable,

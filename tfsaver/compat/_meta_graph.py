@@ -17,7 +17,7 @@ from google.protobuf import text_format
 
 from tfsaver.checkpoint.checkpoint_management import meta_graph_filename
 from tfsaver.compat import _tensorflow
-from tfsaver.compat._errors import tensorflow_errors
+from tfsaver.compat._errors import writing
 from tfsaver.compat._options import SaveOptions
 from tfsaver.compat._paths import is_text
 from tfsaver.errors import InvalidArgumentError
@@ -92,7 +92,7 @@ def export_meta_graph(
         if path:
             _write(meta_graph_def, path, as_text=as_text)
         return meta_graph_def
-    with tensorflow_errors():
+    with writing(path):
         file_io.make_directory(file_io.split(path)[0] or os.curdir)
         with temporary_directory(path) as directory:
             meta_graph_def, _ = export(filename=file_io.join(directory, file_io.split(path)[1]), save_debug_info=True)
@@ -138,6 +138,6 @@ def _write(meta_graph_def: Any, path: str, *, as_text: bool = False, durable: bo
         data = text_format.MessageToString(meta_graph_def).encode()
     else:
         data = meta_graph_def.SerializeToString(deterministic=True)
-    with tensorflow_errors():
+    with writing(path):
         file_io.make_directory(file_io.split(path)[0] or os.curdir, durable=durable)
         file_io.write_file(path, data, durable=durable)

@@ -20,7 +20,7 @@ import numpy as np
 
 from tfsaver.checkpoint.checkpoint_location import CheckpointLocation
 from tfsaver.checkpoint.checkpoint_reader import CheckpointReader, load_checkpoint
-from tfsaver.compat._errors import tensorflow_errors
+from tfsaver.compat._errors import writing
 from tfsaver.compat._options import SaveOptions
 from tfsaver.errors import CheckpointNotFoundError, DataLossError, InvalidArgumentError
 from tfsaver.lib import file_io
@@ -81,6 +81,12 @@ def needs_relative_paths(prefix: str) -> bool:
     return os.path.isabs(prefix) and not is_text(directory)
 
 
+def is_listable(path: str, directory: str) -> bool:
+    """Whether the state file of a directory can list a checkpoint: one elsewhere may have a name that is not text."""
+    parent, name = os.path.split(path)
+    return is_text(name if parent == directory else path)
+
+
 def is_text(path: str) -> bool:
     """Whether a path is text, as messages and TensorFlow's own writers need it."""
     try:
@@ -120,7 +126,7 @@ def parent_directory(path: str, save_path: str, *, may_be_made: bool, durable: b
     if not may_be_made or file_io.exists(directory) or not file_io.is_directory(parent or os.curdir):
         raise InvalidArgumentError(f"Parent directory of {save_path} doesn't exist, can't save.")
     with contextlib.ExitStack() as made:
-        with tensorflow_errors():
+        with writing(path):
             made.enter_context(file_io.directory_made(directory, durable=durable))
         yield
 

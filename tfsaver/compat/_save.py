@@ -45,7 +45,7 @@ from tfsaver.checkpoint.tensor_slice_writer import TensorSliceWriter, finish_tog
 from tfsaver.checkpoint.tensor_source import TensorSource
 from tfsaver.compat import _tensorflow, _transfer
 from tfsaver.compat._binding import Binding, EagerVariable, GraphVariable
-from tfsaver.compat._errors import tensorflow_errors
+from tfsaver.compat._errors import writing
 from tfsaver.compat._options import SaveOptions
 from tfsaver.compat._paths import parent_directory
 from tfsaver.compat._saveables import SavedTensor
@@ -100,11 +100,11 @@ def begin_save(
         )
         # A variable without a value is the most common mistake: it shows before anything is written.
         source.begin(held=held)
-        with tensorflow_errors():
+        with writing(target.path):
             target.open_files(begun, in_lanes=in_lanes)
 
     def finish() -> Mapping[str, Losses]:
-        with tensorflow_errors():
+        with writing(target.path):
             Execution(source, target).run()
         return dict(source.losses())
 

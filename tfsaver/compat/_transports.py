@@ -40,7 +40,7 @@ from tfsaver.checkpoint.match_report import MatchReport
 from tfsaver.checkpoint.selection import as_selection
 from tfsaver.compat import _paths, _restore, _save, _saver_graph, _tensorflow
 from tfsaver.compat._binding import Binding, GraphVariable
-from tfsaver.compat._errors import tensorflow_errors
+from tfsaver.compat._errors import writing
 from tfsaver.compat._options import RestoreOptions, SaveOptions
 from tfsaver.compat._saver_graph import SaverVariables
 from tfsaver.errors import InvalidArgumentError, RestoreError, SaverError, UnimplementedError
@@ -250,7 +250,7 @@ class Nodes:
             )
         written = run_save(session, self._saver_def, save_path, prefix)
         if options.durable:
-            with tensorflow_errors():
+            with writing(file_io.as_path(written)):
                 _sync(written)
         return Begun(written, _nothing)
 
@@ -304,7 +304,7 @@ class _Operation:
         path = file_io.as_path(prefix)
         with (
             _paths.parent_directory(path, save_path, may_be_made=True, durable=durable),
-            tensorflow_errors(),
+            writing(path),
             _temporary_prefix(path, self._size) as temporary,
         ):
             run_save(session, self._saver_def, save_path, temporary)

@@ -15,7 +15,7 @@ import shutil
 from collections.abc import Callable, Iterator
 
 from tfsaver.lib import abandoned, advisory_lock, file_io
-from tfsaver.lib.write_errors import write_errors
+from tfsaver.lib.write_errors import write_error, write_errors
 
 
 @contextlib.contextmanager
@@ -54,6 +54,10 @@ def make_temporary_directory(target: str) -> tuple[str, Callable[[], None]]:
         except FileNotFoundError:
             # Somebody who cleans up was faster than the lock.
             continue
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                os.rmdir(path)
+            raise write_error(target, error) from error
         try:
             is_free = advisory_lock.lock(descriptor) is not False
         except OSError:
