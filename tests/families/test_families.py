@@ -18,7 +18,7 @@ from tfsaver.checkpoint.names.name_map import as_name_map
 from tfsaver.checkpoint.names.name_steps import Infos
 from tfsaver.checkpoint.names.rename_tables import TABLES as ALL_TABLES
 from tfsaver.checkpoint.tensor_source import ArraySource
-from tfsaver.errors import AlreadyExistsError, DataLossError, InvalidArgumentError, UnimplementedError
+from tfsaver.errors import AlreadyExistsError, DataLossError, InvalidArgumentError, RestoreError, UnimplementedError
 from tfsaver.framework import dtypes
 
 _LIMIT = 1e-5
@@ -109,6 +109,13 @@ def test_keras_computes_what_the_original_graph_does(family: str) -> None:
         assert report.ok
         made = np.asarray(model(recorded.arrays["images"], training=False))
         assert_computes({"logits": made}, recorded.arrays)
+
+
+def test_restore_without_a_mapping_names_the_table(tmp_path: pathlib.Path) -> None:
+    pytest.importorskip("tensorflow")
+    table, make = KERAS["resnet_v1"]
+    with recording("resnet_v1") as recorded, pytest.raises(RestoreError, match=rf"mapping='{table}' finds 162 of the 194"):
+        tfsaver.restore(make(recorded), recorded.prefix)
 
 
 def test_step_and_slots_of_slim_go_on_in_keras(tmp_path: pathlib.Path) -> None:

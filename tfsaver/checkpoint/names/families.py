@@ -132,9 +132,8 @@ class Family:
         found: dict[tuple[int, str], list[tuple[re.Pattern[str], int, int]]] = {}
         for number, row in enumerate(self.rows):
             for index, old in enumerate(row.olds):
-                words = re.split("[/.]", old)
-                last = "" if "{" in words[-1] else words[-1]
-                found.setdefault((len(words), last), []).append((_pattern(old), number, index))
+                count, last = _shape_of(old)
+                found.setdefault((count, "" if "{" in last else last), []).append((_pattern(old), number, index))
         return found
 
     def __repr__(self) -> str:
@@ -200,13 +199,18 @@ class Family:
         )
 
     def _find(self, path: str) -> _Found | None:
-        words = re.split("[/.]", path)
-        for last in (words[-1], ""):
-            for pattern, number, index in self._by_shape.get((len(words), last), ()):
+        count, last = _shape_of(path)
+        for word in (last, ""):
+            for pattern, number, index in self._by_shape.get((count, word), ()):
                 if match := pattern.fullmatch(path):
                     fields = match.groupdict()
                     return _Found(number, index, _filled(self.rows[number].new, fields), fields)
         return None
+
+
+def _shape_of(name: str) -> tuple[int, str]:
+    """How many separators a name has, and what stands behind the last."""
+    return name.count("/") + name.count("."), name[max(name.rfind("/"), name.rfind(".")) + 1 :]
 
 
 def _pattern(template: str) -> re.Pattern[str]:
