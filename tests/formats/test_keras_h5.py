@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -53,8 +54,10 @@ def values(model):
 
 
 def run_keras(code: str, directory: Path, *arguments: str) -> None:
-    pytest.importorskip("keras")
-    pytest.importorskip("jax")
+    for program in ("keras", "jax"):
+        # Imported here, Keras would take TensorFlow with it.
+        if importlib.util.find_spec(program) is None:
+            pytest.skip(f"needs {program}: pip install {program}")
     environment = {**os.environ, "KERAS_BACKEND": "jax", "PYTHONDONTWRITEBYTECODE": "1"}
     command = [sys.executable, "-c", _KERAS + code, *arguments]
     done = subprocess.run(
