@@ -117,8 +117,10 @@ def test_bias_alone_of_the_same_name_is_refused(tf: Any) -> None:
     assert not report.matched and any("tf-rnn-to-keras" in note for note in report.notes)
 
 
-@pytest.mark.parametrize(("reset_after", "is_cudnn"), [(False, False), (True, True)])
-def test_gru_computes_what_the_cell_did(tf: Any, reset_after: bool, is_cudnn: bool) -> None:
+@pytest.mark.parametrize(
+    ("reset_after", "is_cudnn", "is_block"), [(False, False, False), (False, False, True), (True, True, False)]
+)
+def test_gru_computes_what_the_cell_did(tf: Any, reset_after: bool, is_cudnn: bool, is_block: bool) -> None:
     random = np.random.default_rng(5)
 
     def normal(*shape: int) -> Any:
@@ -144,6 +146,9 @@ def test_gru_computes_what_the_cell_did(tf: Any, reset_after: bool, is_cudnn: bo
         }
     else:
         tensors |= {f"{scope}/candidate/kernel": np.concatenate([above, below]), f"{scope}/candidate/bias": bias}
+    if is_block:
+        words = {"gates/kernel": "w_ru", "gates/bias": "b_ru", "candidate/kernel": "w_c", "candidate/bias": "b_c"}
+        tensors = {f"{scope}/{new}": tensors[f"{scope}/{old}"] for old, new in words.items()}
     layer = tf.keras.layers.GRU(_UNITS, reset_after=reset_after, name="recurrent")
     layer(inputs)
     report = tfsaver.restore(layer, ArraySource(tensors), strict=False)

@@ -3,6 +3,7 @@
     layout      variables                                   LSTM      GRU    what else
     tf          kernel [inputs + units, gates], bias        i c f o   r z    forget bias added when the cell runs
                 gates/kernel, candidate/kernel, ...                          candidate apart, in Keras reset_after=False
+                w_ru, b_ru, w_c, b_c                                         the same, of a GRUBlockCell
                 candidate/input_projection/kernel, ...                       cuDNN-compatible, in Keras reset_after=True
     sonnet      w_gates [inputs + units, gates], b_gates    i c f o          Sonnet 1; forget bias 1
     baselines   wx [inputs, gates], wh [units, gates], b    i f o c          no forget bias
@@ -68,7 +69,7 @@ _KERAS_WORD = re.compile(r"(?P<scope>(?:.*/)?)_?(?:kernel|recurrent_kernel|bias)
 _RECURRENT = ("recurrent_kernel", "_recurrent_kernel")
 # What ends a scope: its first variable.
 _FIRST_WORDS = {
-    "tf": ("gates/kernel", "gates/weights", "kernel", "weights"),
+    "tf": ("gates/kernel", "gates/weights", "w_ru", "kernel", "weights"),
     "sonnet": ("w_gates",),
     "baselines": ("wx",),
     "keras": ("recurrent_kernel",),
@@ -409,6 +410,8 @@ def _cell(infos: Infos, paths: Mapping[str, str], source: From, scope: str, word
         return Cell(scope, "LSTM", found, units, inputs) if units and size == 4 * units == bias[0] else None
     if source == "sonnet":
         return _fused(infos, scope, names("w_gates", "b_gates"), "LSTM", 4)
+    if word == "w_ru":
+        return _fused(infos, scope, names("w_ru", "b_ru", "w_c", "b_c"), "GRU", 2)
     if word in ("gates/kernel", "gates/weights"):
         first, second = ("kernel", "bias") if word == "gates/kernel" else ("weights", "biases")
         found = names(f"gates/{first}", f"gates/{second}", f"candidate/{first}", f"candidate/{second}") or names(
