@@ -173,6 +173,6 @@ def test_function_that_is_not_there_is_an_error(
 
 
 def test_options_for_objects_go_with_objects_alone(old: str, tmp_path: pathlib.Path) -> None:
-    for options in ({"under": "model"}, {"allow_unused": True}, {"defaults": {"a": 1}}):
+    for options in ({"under": "model"}, {"defaults": {"a": 1}}):
         with pytest.raises(InvalidArgumentError, match="are for the format object with like"):
             tfsaver.convert(old, tmp_path / "x.npz", **options)  # type: ignore[arg-type]
