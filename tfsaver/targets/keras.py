@@ -29,7 +29,7 @@ def notes_on_vocabularies(layers: Iterable[Any]) -> Iterator[str]:
         table = getattr(layer, "lookup_table", None)
         if callable(getattr(layer, "get_vocabulary", None)) and table is not None and not hasattr(table, "insert"):
             what = f"{layer.name}, a {type(layer).__name__}, keeps its vocabulary"
-            yield f"{what}: no checkpoint has it, and layer.set_vocabulary(...) sets another"
+            yield f"{what}: it is in no tensor of a checkpoint; layer.set_vocabulary(...) sets another"
 
 
 def layers_in(layers: Iterable[Any]) -> Iterator[Any]:
