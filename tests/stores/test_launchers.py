@@ -37,7 +37,7 @@ def _variables(launcher: str) -> tuple[str, str]:
 
 def test_mpirun(tmp_path: Path) -> None:
     if (mpirun := shutil.which("mpirun")) is None:
-        pytest.skip("mpirun is not installed")
+        pytest.skip("needs mpirun: apt-get install openmpi-bin")
     rank, world_size = _variables("mpirun")
     program = tmp_path / "train.py"
     program.write_text(PROGRAM.replace('"RANK"', f'"{rank}"').replace('"WORLD_SIZE"', f'"{world_size}"'))

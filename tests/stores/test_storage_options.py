@@ -28,7 +28,7 @@ W = np.arange(6, dtype=np.float32).reshape(2, 3)
 class LockedFileSystem(memory.MemoryFileSystem):  # type: ignore[misc]
     """Files in memory for whoever has the key."""
 
-    protocol = "locked"
+    protocol = ("locked", "memory")
     root_marker = ""
     store: dict[str, Any] = {}  # noqa: RUF012 - as in its base
     pseudo_dirs: list[str] = [""]  # noqa: RUF012
@@ -175,6 +175,7 @@ CALLS: dict[str, Callable[..., Any]] = {
     "split": lambda p, **o: tfsaver.split(p, {"locked://run/new": "w"}, rest="locked://run/rest", **o),
     "strip": strip,
     "unfreeze_graph": lambda p, **o: unfrozen(**o),
+    "write_projector": lambda p, **o: tfsaver.write_projector(p, "w", "locked://run/projector", **o),
     "verify": lambda p, **o: tfsaver.verify(p, **o).ok or pytest.fail("it is not found"),
 }
 
