@@ -108,7 +108,7 @@ $(VENV)/.stamp-demo: $(PACKAGING) | $(BIN)/python
 
 $(VENV)/.stamp-test: $(PACKAGING) | $(BIN)/python
 	$(if $(TORCH),$(PIP) $(TORCH))
-	$(PIP) --editable '.[test,cli,remote,s3,notebooks,safetensors,keras,orbax]' 'moto[server]>=5' 'playwright>=1.45' 'gguf>=0.10' 'ray>=2.9' '$(TENSORFLOW)'
+	$(PIP) --editable '.[test,cli,remote,s3,notebooks,safetensors,keras,orbax,pandas]' 'moto[server]>=5' 'playwright>=1.45' 'gguf>=0.10' 'ray>=2.9' '$(TENSORFLOW)'
 	@touch $@ $(VENV)/.stamp-demo
 
 $(INTEROP_VENV)/.stamp: .ci/tensorflow-1.15.txt
