@@ -48,7 +48,12 @@ def lint_loaders(
             place = f"{function}/{node.name}" if function else node.name
             is_known = node.op in library or (is_registered(node.op) and not is_removed(node.op))
             if not is_known:
-                found.setdefault(("operation", node.op), _Places()).add(place, scope.body(function), scope.perhaps(function))
+                refused_by = scope.body(function)
+                # They convert what tf.saved_model.load makes.
+                converters: tuple[Loader, ...] = ("TFLite", "tf2onnx") if V2 in refused_by else ()
+                found.setdefault(("operation", node.op), _Places()).add(
+                    place, refused_by + converters, scope.perhaps(function)
+                )
             elif node.op in _PYTHON_OPS and reach.reaches(function, node.name):
                 found.setdefault(("python", ""), _Places()).add(place, ())
             if lacks_kernel(node.op) and not function:

@@ -181,9 +181,11 @@ class _Body:
         if op_def is not None:
             yield from _lint_allowed(node, op_def, place)
         yield from self._lint_handle(node, place)
-        if op_def is not None and node.op != "Const":
+        if op_def is not None:
             for attr in op_def.attr:
-                if attr.name not in node.attr and not attr.HasField("default_value"):
+                # A Const without a value has a finding of its own.
+                is_value = node.op == "Const" and attr.name == "value"
+                if attr.name not in node.attr and not attr.HasField("default_value") and not is_value:
                     yield error("missing-attribute", place, f"a {node.op} must have {shown(attr.name)}")
         for name, value in node.attr.items():
             kind = value.WhichOneof("value")

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from tfsaver import schemas
 from tfsaver.errors import SaverError
 from tfsaver.graph.collection_defs import asset_files, dangling_entries, node_list
-from tfsaver.graph.findings import CPP, V2, Finding, Loader, error, note, shown, warning
+from tfsaver.graph.findings import CPP, V1, V2, Finding, Loader, error, note, shown, warning
 from tfsaver.graph.load_scope import LoadScope
 from tfsaver.graph.op_defs import data_type_name, num_outputs, output_type
 from tfsaver.graph.pruning import (
@@ -69,11 +69,22 @@ class SignatureLint:
         elif node_of(signature.outputs[key].name) not in self._nodes:
             sentence = f"names {shown(signature.outputs[key].name)}, which is not there"
             yield error("bad-init-op", key, sentence, self._scope.starters)
+        elif self._is_beyond(signature.outputs[key].name):
+            sentence = f"names {shown(signature.outputs[key].name)}, an output that the operation does not have"
+            yield warning("bad-init-op", key, sentence, (V1, *self._liftable))
         elif self._liftable and any(
             self._nodes[name].op in _FED_OPS for name in self.reach([node_of(signature.outputs[key].name)])
         ):
             sentence = f"needs a placeholder, which {V2} does not feed in a model of several graphs, or without objects"
             yield warning("unfed-placeholder", key, sentence, self._liftable)
+
+    def _is_beyond(self, name: str) -> bool:
+        """Whether a name has the number of an output that its node does not have."""
+        node = self._nodes[node_of(name)]
+        op_def = self._known.get(node.op)
+        count = num_outputs(node, op_def) if op_def is not None else None
+        index = output_index(name)
+        return ":" in name and count is not None and index is not None and index >= count
 
     def _lint_signature(self, key: str, signature: schemas.SignatureDef) -> Iterator[Finding]:
         if key.startswith(_PREFIX):
