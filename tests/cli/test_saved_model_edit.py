@@ -11,7 +11,10 @@ import pytest
 import tfsaver
 from tests.cli.saved_model_files import write_model
 from tests.cli.test_saved_model_lint import sound_proto
+from tfsaver import schemas
 from tfsaver.cli.main import main
+from tfsaver.framework import dtypes
+from tfsaver.graph.node_builder import array_const
 from tfsaver.saved_model.loader import load_saved_model
 
 
@@ -106,3 +109,40 @@ def test_models_are_merged_under_tags_and_in_one_graph(
         assert signature.inputs["x"].names == ("a/x:0",) and signature.outputs["y"].names == ("b/y:0",)
     code, _, said = run(capsys, "merge", model, model, tmp_path / "wrong", "--connect", "b=a")
     assert code == 2 and "write MODEL:INPUT=MODEL:OUTPUT" in said
+
+
+def test_verbs_for_checkpoints_say_that_their_result_is_no_saved_model(
+    model: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number, (verb, *options) in enumerate((["cast", "--to", "half"], ["select", "--select", "kernel"], ["reshard"])):
+        assert main([verb, str(model), str(tmp_path / f"m-{number}"), *options]) == 0
+        said = capsys.readouterr().out
+        assert f"note: {model} is a SavedModel, and the result is a bare checkpoint of its variables" in said
+
+
+def test_a_diff_calls_a_frozen_graph_by_its_file(tmp_path: pathlib.Path) -> None:
+    frozen = array_const("w", np.ones(4, np.float32), dtypes.from_name("float32"))
+    (tmp_path / "frozen.pb").write_bytes(schemas.GraphDef(node=[frozen]).SerializeToString())
+    report = tfsaver.diff(tmp_path / "frozen.pb", {"w": np.zeros(4, np.float32)})
+    assert report.checkpoints[0] == str(tmp_path / "frozen.pb")
+
+
+def test_export_and_freeze_repair_a_graph_that_is_asked_for(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    graph = schemas.GraphDef(versions=schemas.VersionDef(producer=134))
+    graph.node.add(name="x", op="Placeholder").attr["dtype"].type = schemas.DT_FLOAT
+    for size in (1, 3):
+        graph.node[0].attr["shape"].shape.dim.add(size=size)
+    graph.node.add(name="y", op="Relu", input=["x"]).attr["T"].type = schemas.DT_FLOAT
+    (tmp_path / "graph.pb").write_bytes(graph.SerializeToString())
+    code, _, _ = run(capsys, "export", tmp_path / "graph.pb", tmp_path / "export", "--output", "y", "--repair", "batch")
+    assert code == 0
+    with load_saved_model(tmp_path / "export") as exported:
+        assert exported.signatures["serving_default"].inputs["x"].shape == (None, 3)
+    frozen = tmp_path / "frozen.pb"
+    assert run(capsys, "freeze", tmp_path / "graph.pb", frozen, "--output", "y", "--repair", "batch")[0] == 0
+    (x, _) = schemas.GraphDef.FromString(frozen.read_bytes()).node
+    assert [dim.size for dim in x.attr["shape"].shape.dim] == [-1, 3]
+    code, _, said = run(capsys, "export", tmp_path / "graph.pb", tmp_path / "other", "--output", "y", "--repair", "bach")
+    assert code == 2 and "--repair" in said
