@@ -118,7 +118,8 @@ class TensorSliceWriter:
         size = tensor_util.encoded_values_size(array, dtype)
         if size > saved_tensor_slices.MAX_RECORD_SIZE:
             raise InvalidArgumentError(
-                f"{name!r}: {size} bytes, a record of a V1 checkpoint is below 2 GiB; V2 has no limit"
+                f"Tensor slice is too large to serialize: {name!r}: {size} bytes, a record of a V1 checkpoint is below 2 GiB"
+                "; V2 has no limit"
             )
         known.slices[stored] = array
         self._size += size

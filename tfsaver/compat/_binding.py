@@ -150,7 +150,9 @@ class GraphVariable:
         yield from sorted(consumers, key=lambda op: (bool(op.control_inputs), not _is_of_saver(op)))
 
     def _is_assignment(self, operation: Any) -> bool:
-        return operation.type in _ASSIGNMENTS and operation.inputs[0].name == self.operation.outputs[0].name
+        # The initializer of a variable that tf.saved_model.load has made is a tensor: the output of a function call.
+        is_one = getattr(operation, "type", None) in _ASSIGNMENTS
+        return is_one and operation.inputs[0].name == self.operation.outputs[0].name
 
     def _add_assignment(self) -> Assignment:
         tf = _tensorflow.tf

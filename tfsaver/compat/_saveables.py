@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from tfsaver import schemas
 from tfsaver.compat import _tensorflow
 from tfsaver.compat._binding import Binding, StaticShape, static_shape
 from tfsaver.errors import InvalidArgumentError, UnimplementedError
@@ -166,6 +167,11 @@ class SavedTensor:
     @property
     def data_type(self) -> int:
         return int(_tensorflow.tf.as_dtype(self.saveable.specs[self.index].dtype).base_dtype.as_datatype_enum)
+
+    @property
+    def is_opaque(self) -> bool:
+        """Whether only nodes of the graph can move the value: numpy has no variants, such as the state of an iterator."""
+        return self.data_type == schemas.DT_VARIANT
 
     @property
     def tensor(self) -> Any:
@@ -318,7 +324,9 @@ def _remembering(spec: Any) -> Any:
 def _tensor_of(spec: Any) -> Any:
     """The tensor of a spec in a graph, made now if nobody did before."""
     function = spec._tensor
-    return function.made if isinstance(function, _Remembering) and function.made is not None else spec.tensor
+    tensor = function.made if isinstance(function, _Remembering) and function.made is not None else spec.tensor
+    # A spec may hold a resource variable itself, whose name is that of the handle.
+    return tensor.graph.as_graph_element(tensor) if isinstance(tensor, _tensorflow.tf.Variable) else tensor
 
 
 def _graph_of(saveable: Any, default: Any) -> Any:

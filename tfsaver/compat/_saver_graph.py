@@ -88,7 +88,7 @@ def add_nodes(var_list: Any, bindings: Sequence[Binding], *, builder: Any, versi
     """
     if builder is not None:
         return builder._build_internal(var_list, **settings)
-    graph = _graph_of(bindings)
+    graph = graph_of(bindings)
     content = (tuple(map(_identity, bindings)), version, settings["reshape"], settings["sharded"], settings["filename"])
     place = _place(graph, settings["name"])
     found = _find(graph, content, place)
@@ -118,6 +118,16 @@ def check(saver_def: Any) -> None:
     for field in ("save_tensor_name", "restore_op_name"):
         if not getattr(saver_def, field):
             raise InvalidArgumentError(f"saver_def must specify the {field}: {saver_def}")
+
+
+def has_nodes(graph: Any, saver_def: Any) -> bool:
+    """Whether a graph has nodes of the names that a SaverDef says."""
+    try:
+        for field in _NAMES:
+            graph.as_graph_element(getattr(saver_def, field))
+    except (KeyError, ValueError):
+        return False
+    return True
 
 
 def add_scope(saver_def: Any, scope: str) -> None:
@@ -166,7 +176,8 @@ def _identity(binding: Binding) -> tuple[Any, ...]:
     return (binding.name, binding.tensor_slice, object_and_index)
 
 
-def _graph_of(bindings: Sequence[Binding]) -> Any:
+def graph_of(bindings: Sequence[Binding]) -> Any:
+    """The graph of variables; the default one for eager variables."""
     variable = bindings[0].variable
     if isinstance(variable, GraphVariable):
         return variable.operation.graph

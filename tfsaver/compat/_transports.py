@@ -7,6 +7,8 @@
              reads its own variables, and the files are where the servers are
              the nodes are of another kind: a program's own builder made them, or a SaverDef came without its variables and
              leads to something that is not a variable
+             the session's graph is a copy of the Saver's, in which the nodes of the same names save something else
+             a tensor is a variant, the state of a dataset's iterator: numpy cannot hold it
 
 Both have the same two methods, and `Transports` chooses between them, once for each graph and the server of its session.
 Before nodes restore anything, the checkpoint's names, dtypes and shapes are compared with the variables' all the same.
@@ -42,6 +44,7 @@ from tfsaver.compat import _paths, _restore, _save, _saver_graph, _tensorflow
 from tfsaver.compat._binding import Binding, GraphVariable
 from tfsaver.compat._errors import writing
 from tfsaver.compat._options import RestoreOptions, SaveOptions
+from tfsaver.compat._saveables import SavedTensor
 from tfsaver.compat._saver_graph import SaverVariables
 from tfsaver.errors import InvalidArgumentError, RestoreError, SaverError, UnimplementedError
 from tfsaver.lib import file_identity, file_io
@@ -152,13 +155,29 @@ class Transports:
     def _choose(self, session: Any) -> Transport:
         graph = getattr(session, "graph", None)
         variables = None if self._has_own_nodes else self._variables
-        if variables is None and not self._has_own_nodes and graph is not None:
+        if not self._has_own_nodes and graph is not None and (variables is None or self._is_changed(graph)):
             variables = _saver_graph.find_variables(graph, self._saver_def)
         if variables is None:
             return Nodes(self._saver_def, None)
         files = Files(variables, None if session is None else self._saver_def)
+        opaque = None if session is None else next(filter(_is_opaque, files.bindings), None)
+        if opaque is not None and self._saver_def is None:
+            raise UnimplementedError(
+                f"{opaque.variable.label}: only nodes of the graph can save a {opaque.dtype.name}, and the graph is "
+                "finalized: make the Saver before that"
+            )
         is_elsewhere = self._saver_def is not None and server_of(session) and _is_on_servers(self._saver_def, files.bindings)
-        return Nodes(self._saver_def, files) if is_elsewhere else files
+        return Nodes(self._saver_def, files) if is_elsewhere or opaque is not None else files
+
+    def _is_changed(self, graph: Any) -> bool:
+        """Whether it is another graph than the Saver was made in, with nodes of its own that say what is saved.
+
+        A copy of a graph may save something else under the same names, such as the rounded values of the variables.
+        """
+        if self._variables is None or self._saver_def is None or not self._variables.bindings:
+            return False
+        is_other = _saver_graph.graph_of(self._variables.bindings) is not graph
+        return is_other and _saver_graph.has_nodes(graph, self._saver_def)
 
 
 class Files:
@@ -236,6 +255,7 @@ class Nodes:
         self.bindings: Sequence[Binding] = () if files is None else files.bindings
         self._saver_def = saver_def
         self._files = files
+        self._is_opaque = any(map(_is_opaque, self.bindings))
 
     def save(self, session: Any, save_path: str, prefix: str, options: SaveOptions) -> Begun:
         what = f"{self.bindings[0].name} and others on a cluster" if self.bindings else "the nodes of its SaverDef"
@@ -248,6 +268,9 @@ class Nodes:
                 f"num_data_shards={options.num_data_shards}: {what} are saved by TensorFlow's runtime, into as many files "
                 "as there are servers; sharded=True has a file for each"
             )
+        if self._is_opaque and options.is_v2 and not server_of(session):
+            _save_whole(session, self._saver_def, save_path, prefix, size=0, durable=options.durable)
+            return Begun(prefix, _nothing)
         written = run_save(session, self._saver_def, save_path, prefix)
         if options.durable:
             with writing(file_io.as_path(written)):
@@ -255,20 +278,19 @@ class Nodes:
         return Begun(written, _nothing)
 
     def restore(self, session: Any, path: str, options: RestoreOptions) -> MatchReport | None:
-        if self._files is None:
-            if not options.is_plain:
-                said = ", ".join(f"{name}={value!r}" for name, value in vars(options).items() if value is not None)
-                raise UnimplementedError(
-                    f"{said}: {self._saver_def.restore_op_name} restores what this Saver saves, and only the nodes behind "
-                    "it know what that is: a Saver of the variables alone, Saver(var_list=...), can do that"
-                )
-        elif options.is_plain:
+        if (self._files is None or self._is_opaque) and not options.is_plain:
+            said = ", ".join(f"{name}={value!r}" for name, value in vars(options).items() if value is not None)
+            raise UnimplementedError(
+                f"{said}: {self._saver_def.restore_op_name} restores what this Saver saves, and only the nodes behind "
+                "it know what that is: a Saver of the variables alone, Saver(var_list=...), can do that"
+            )
+        if self._files is not None and options.is_plain:
             report = self._files.compare(session, path)
             _restore.raise_unless_ok(report)
-            if not _is_as_named(report):
+            if not _is_as_named(report) and not self._is_opaque:
                 # Nodes ask for the names they were made with; a checkpoint that was written from objects has others.
                 return self._files.restore(session, path, options)
-        else:
+        elif self._files is not None:
             return self._files.restore(session, path, options)
         run_restore(session, self._saver_def, path)
         return None
@@ -301,14 +323,7 @@ class _Operation:
 
     def save(self, session: Any, save_path: str, prefix: str, *, durable: bool) -> None:
         """Writes a checkpoint; whatever fails, no file is left behind."""
-        path = file_io.as_path(prefix)
-        with (
-            _paths.parent_directory(path, save_path, may_be_made=True, durable=durable),
-            writing(path),
-            _temporary_prefix(path, self._size) as temporary,
-        ):
-            run_save(session, self._saver_def, save_path, temporary)
-            rename_bundle(temporary, path, durable=durable)
+        _save_whole(session, self._saver_def, save_path, prefix, size=self._size, durable=durable)
 
     def restore(self, session: Any, path: str) -> bool:
         """Gives the variables the values of a checkpoint.
@@ -330,6 +345,19 @@ class _Operation:
             self._compared = None
             return False
         return True
+
+
+def _save_whole(session: Any, saver_def: Any, save_path: str, prefix: str, *, size: int, durable: bool) -> None:
+    """Runs the save operation of V2 in this process; the checkpoint appears whole, or no file is left behind."""
+    path = file_io.as_path(prefix)
+    may_be_made = not saver_def.sharded
+    with (
+        _paths.parent_directory(path, save_path, may_be_made=may_be_made, durable=durable),
+        writing(path),
+        _temporary_prefix(path, size) as temporary,
+    ):
+        run_save(session, saver_def, save_path, temporary)
+        rename_bundle(temporary, path, durable=durable)
 
 
 def run_save(session: Any, saver_def: Any, save_path: str, prefix: str) -> str:
@@ -373,6 +401,10 @@ def server_of(session: Any) -> Any:
         return getattr(session, "sess_str", b"")
     except NotImplementedError:
         return b""
+
+
+def _is_opaque(binding: Binding) -> bool:
+    return isinstance(binding.variable, SavedTensor) and binding.variable.is_opaque
 
 
 def _is_on_servers(saver_def: Any, bindings: Sequence[Binding]) -> bool:

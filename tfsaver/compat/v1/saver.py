@@ -666,6 +666,10 @@ class Saver:
             self.saver_def = self._eager_saver_def(path, is_save=False)
         return report
 
+    def _add_collection_def(self, meta_graph_def: Any, key: str, export_scope: str | None = None) -> None:
+        """Adds a collection of the default graph to a MetaGraphDef; some programs call it, as TensorFlow keeps it here."""
+        _tensorflow.meta_graph.add_collection_def(meta_graph_def, key, export_scope=export_scope)
+
     def _ledgers(self, what: str) -> LedgerHistory:
         if not isinstance(self._history, LedgerHistory):
             raise InvalidArgumentError(f"{what} is for a Saver with a retention policy: Saver(retention=Retention(...))")
