@@ -68,7 +68,9 @@ _lock = ForkSafeLock()
 _built: weakref.WeakKeyDictionary[Any, list[_Built]] = weakref.WeakKeyDictionary()
 
 
-def add_nodes(var_list: Any, bindings: Sequence[Binding], *, builder: Any, version: int, **settings: Any) -> Any:
+def add_nodes(
+    var_list: Any, bindings: Sequence[Binding], *, builder: Any, version: int, may_share: bool = True, **settings: Any
+) -> Any:
     """Gives the graph a Saver's nodes, unless it has them.
 
     Args:
@@ -76,6 +78,7 @@ def add_nodes(var_list: Any, bindings: Sequence[Binding], *, builder: Any, versi
         bindings: The same variables.
         builder: What makes the nodes; None for TensorFlow's builder, whose nodes may be used again.
         version: SaverDef.V1 or SaverDef.V2.
+        may_share: Whether equal nodes that are there will do.
         **settings: The Saver's arguments that a builder takes: reshape, sharded, max_to_keep,
             keep_checkpoint_every_n_hours, name, restore_sequentially and filename.
 
@@ -91,7 +94,7 @@ def add_nodes(var_list: Any, bindings: Sequence[Binding], *, builder: Any, versi
     graph = graph_of(bindings)
     content = (tuple(map(_identity, bindings)), version, settings["reshape"], settings["sharded"], settings["filename"])
     place = _place(graph, settings["name"])
-    found = _find(graph, content, place)
+    found = _find(graph, content, place) if may_share or graph.finalized else None
     if found is not None:
         return _copy(found, settings["max_to_keep"], settings["keep_checkpoint_every_n_hours"])
     if graph.finalized:

@@ -605,12 +605,23 @@ class Saver:
             raise InvalidArgumentError("No variables to save")
         return named, SaverVariables(shards_of(bindings, sharded=self._sharded), self._reshape)
 
-    def _add_nodes(self, named: dict[str, Any], variables: SaverVariables) -> Any:
+    def _leave_shared_nodes(self) -> None:
+        """Gives a Saver that may share the nodes of another one nodes of its own, where it knows its variables."""
+        if self.saver_def is None or self._var_list is None or self._builder is not None:
+            return
+        named, variables = self._look_up_variables()
+        saver_def = self._add_nodes(named, variables, may_share=False)
+        if saver_def is not None:
+            self.saver_def = saver_def
+            self._transports = Transports(variables, saver_def)
+
+    def _add_nodes(self, named: dict[str, Any], variables: SaverVariables, *, may_share: bool = True) -> Any:
         return _saver_graph.add_nodes(
             named,
             variables.bindings,
             builder=self._builder,
             version=self._write_version,
+            may_share=may_share,
             reshape=self._reshape,
             sharded=self._sharded,
             max_to_keep=self._max_to_keep,

@@ -428,7 +428,125 @@ def v2_control_flow(run: ModelScenario) -> None:
     run.in_new_graph(load)
 
 
+def savers_keep_their_names(run: ModelScenario) -> None:
+    half_plus(run)
+    builder = run.builder()
+    run.call(builder.add_meta_graph_and_variables, run.session, ["first"], saver=run.saver(name="mine"))
+    # Two Savers with the same variables and settings, the second one after the Builder's own.
+    run.call(builder.add_meta_graph, ["second"], saver=run.saver())
+    run.call(builder.add_meta_graph, ["third"])
+    run.call(builder.add_meta_graph, ["fourth"], saver=run.saver())
+    run.call(builder.save)
+    run.note([str(meta_graph.saver_def) for meta_graph in read_model(run.tf, "model").meta_graphs])
+    run.in_new_graph(lambda session: run.saved_model.load(session, ["fourth"], "model"))
+
+
+def variables_in_signatures(run: ModelScenario, resource: bool) -> None:
+    first, second = run.two_variables(resource=resource)
+    run.call(run.saved_model.simple_save, run.session, "model", {"in": first}, {"out": second})
+    signature = read_model(run.tf, "model").meta_graphs[0].signature_def["serving_default"]
+    run.note([(info.name, info.dtype % 100) for info in (signature.inputs["in"], signature.outputs["out"])])
+
+
+def private_builder(run: ModelScenario) -> None:
+    """What TensorFlow's own code calls: nothing goes to collections of the graph."""
+    if run.implementation == "tensorflow":
+        from tensorflow.python.saved_model.builder_impl import _SavedModelBuilder as Builder
+    else:
+        from tfsaver.compat.v1.saved_model.builder import _SavedModelBuilder as Builder
+    signatures = half_plus(run)
+    path = vocabulary(run)
+    first, second = run.tf.no_op("first"), run.tf.no_op("second")
+    builder = Builder("model")
+    run.call(builder.add_meta_graph, ["too early"], fragment="has not been saved yet")
+    # TensorFlow adds its own keys to the map that it is given.
+    add, session = builder.add_meta_graph_and_variables, run.session
+    run.call(add, session, ["a"], dict(signatures), [path], init_op=first, train_op=second, saver=run.saver())
+    run.call(builder.add_meta_graph, ["b"], dict(signatures), assets_list=[path], init_op=second, clear_devices=True)
+    run.call(builder.add_meta_graph, ["c"], {"__saved_model_init_op": signatures["serving_default"]}, fragment="reserved")
+    run.call(builder.save)
+    run.note(pathlib.Path("model/assets/vocabulary.txt").read_text())
+    for meta_graph in read_model(run.tf, "model").meta_graphs:
+        run.note(sorted(meta_graph.collection_def), str(meta_graph.asset_file_def), meta_graph.meta_info_def.tags[0])
+        run.note([(key, str(meta_graph.signature_def[key])) for key in sorted(meta_graph.signature_def)])
+        run.note(meta_graph.meta_info_def.stripped_default_attrs)
+    run.note_collections()
+    run.in_new_graph(lambda session: run.note(run.saved_model.load(session, ["b"], "model") is None, ask(session)))
+
+
+def tables_under_a_scope(run: ModelScenario, scope: str | None) -> None:
+    signatures, main_op = table_model(run)
+    builder = run.builder()
+    assets = run.v1.get_collection(run.v1.GraphKeys.ASSET_FILEPATHS)
+    add = builder.add_meta_graph_and_variables
+    run.call(add, run.session, ["serve"], signatures, assets_collection=assets, main_op=main_op, strip_default_attrs=True)
+    run.call(builder.save)
+    for path in run.directory.glob("*.txt"):
+        path.unlink()
+
+    def load(session: Any) -> None:
+        loaded = run.saved_model.load(session, ["serve"], "model", import_scope=scope)
+        run.note(loaded.saver_def.restore_op_name, loaded.meta_info_def.stripped_default_attrs)
+        signature = loaded.signature_def["serving_default"]
+        names = [next(iter(infos.values())).name for infos in (signature.outputs, signature.inputs)]
+        answer, asked = (f"{scope}/{name}" if scope else name for name in names)
+        run.note(np.asarray(session.run(answer, {asked: [b"a", b"b", b"?"]})).tolist())
+
+    run.in_new_graph(load)
+
+
+def frozen(run: ModelScenario, resource: bool, sharded: bool, version: int) -> None:
+    """TensorFlow's freeze_graph reads what was written: a checkpoint with a graph or a .meta file, and a SavedModel."""
+    from tensorflow.python.tools import freeze_graph
+
+    signatures = half_plus(run, resource=resource)
+    saver = run.saver(sharded=sharded, write_version=version)
+    checkpoint = run.call(saver.save, run.session, str(run.directory / "checkpoint-of"))
+    run.v1.train.write_graph(run.v1.get_default_graph(), ".", "graph.pb", as_text=False)
+    builder = run.builder()
+    builder.add_meta_graph_and_variables(run.session, ["serve"], signatures)
+    builder.save()
+    sources = [
+        {"input_graph": "graph.pb", "input_checkpoint": checkpoint},
+        {"input_graph": "", "input_meta_graph": f"{checkpoint}.meta", "input_checkpoint": checkpoint},
+        {"input_graph": "", "input_checkpoint": "", "input_saved_model_dir": "model", "saved_model_tags": "serve"},
+    ]
+    # Without a .meta file, freeze_graph makes a Saver of its own, which takes reference variables alone.
+    for source in sources[1:] if resource else sources:
+        common = {"input_saver": "", "input_binary": True, "output_node_names": "y", "output_graph": "frozen.pb"}
+        names = {"restore_op_name": "save/restore_all", "filename_tensor_name": "save/Const:0"}
+        with run.tf.Graph().as_default():
+            graph = freeze_graph.freeze_graph(**common, **names, **source, clear_devices=True, initializer_nodes="")
+        with run.tf.Graph().as_default(), run.v1.Session() as session:
+            run.tf.import_graph_def(graph, name="")
+            run.note(ask(session))
+
+
+def variable_without_a_value(run: ModelScenario) -> None:
+    """A variable that no Saver knows: the model is saved and loaded, and what needs the variable fails."""
+    signatures = half_plus(run)
+    collections = ["elsewhere"]
+    lacking = run.v1.get_variable("lacking", initializer=np.float32(1), use_resource=True, collections=collections)
+    run.tf.add(lacking, 1.0, name="z")
+    builder = run.builder()
+    run.call(builder.add_meta_graph_and_variables, run.session, ["serve"], signatures)
+    run.call(builder.save)
+
+    def load(session: Any) -> None:
+        run.call_quietly(run.saved_model.load, session, ["serve"], "model")
+        run.note(ask(session))
+        run.call(session.run, "z:0", fragment="lacking")
+
+    run.in_new_graph(load)
+
+
 SCENARIOS: list[tuple[Any, ...]] = [
+    (savers_keep_their_names,),
+    *((variables_in_signatures, resource) for resource in (False, True)),
+    (private_builder,),
+    *((tables_under_a_scope, scope) for scope in (None, "a", "a/b")),
+    *((frozen, *case) for case in [(False, False, 2), (False, False, 1), (True, True, 2)]),
+    (variable_without_a_value,),
     *((one_graph, resource, as_text) for resource in (False, True) for as_text in (False, True)),
     (both_forms_and_again,),
     (directories,),

@@ -234,12 +234,21 @@ def test_methods_of_the_builder_take_tensorflows_arguments(tf: Any, method: str)
 
 
 @pytest.mark.parametrize("resource", [False, True])
-def test_signature_of_a_variable_names_its_value(run: ModelScenario, resource: bool) -> None:
-    """TensorFlow names the handle, which no server can fetch, or a reference."""
+def test_signature_of_a_variable_has_its_name_and_the_type_of_its_value(run: ModelScenario, resource: bool) -> None:
+    """TensorFlow has a reference type for a reference variable."""
     variable = run.variable("v", [1.0, 2.0], resource=resource)
     info = saved_model.build_tensor_info(variable)
-    assert info.dtype == schemas.DT_FLOAT
-    assert run.session.run(info.name).tolist() == [1.0, 2.0]
+    assert (info.name, info.dtype) == ("v:0", schemas.DT_FLOAT)
+
+
+def test_constants_are_tensorflows(tf: Any) -> None:
+    from tensorflow.python.saved_model import constants
+
+    names = [name for name in vars(constants) if name.isupper()]
+    assert "SAVED_MODEL_FILENAME_CPB" in names
+    assert {name: getattr(saved_model.constants, name) for name in names} == {
+        name: getattr(constants, name) for name in names
+    }
 
 
 def test_messages_of_both_schemas_make_a_signature(run: ModelScenario) -> None:

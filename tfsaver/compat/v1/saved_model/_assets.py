@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tfsaver.compat import _tensorflow
@@ -17,7 +17,7 @@ from tfsaver.compat._errors import tensorflow_errors
 from tfsaver.compat.v1.saved_model import _graph_collections, constants
 from tfsaver.errors import InvalidArgumentError
 from tfsaver.lib import file_io
-from tfsaver.saved_model.assets import arrange_assets
+from tfsaver.saved_model.assets import Asset, arrange_assets
 
 _logger = logging.getLogger(__name__)
 
@@ -47,10 +47,19 @@ class AssetFiles:
             InvalidArgumentError: A ValueError; the string is empty, or names no file.
             tf.errors.NotFoundError: There is no such file.
         """
-        paths = self._earlier(graph)
-        paths.update((tensor.name, path) for tensor, path in [(tensor, _path(tensor)) for tensor in tensors])
+        _graph_collections.write_assets(graph, self._copied({**self._earlier(graph), **_paths(tensors)}, undo), undo)
+
+    def copy(self, tensors: Iterable[Any], undo: contextlib.ExitStack) -> list[Asset]:
+        """Copies the files that tensors stand for; no collection changes.
+
+        Raises:
+            The errors of `add`.
+        """
+        return self._copied(_paths(tensors), undo)
+
+    def _copied(self, paths: Mapping[str, str], undo: contextlib.ExitStack) -> list[Asset]:
         if not paths:
-            return
+            return []
         with tensorflow_errors():
             assets, sources = arrange_assets(paths)
             if not file_io.is_directory(self._directory):
@@ -58,7 +67,7 @@ class AssetFiles:
                 file_io.make_directory(self._directory, durable=self._durable)
             for name, source in sources.items():
                 self._copy(name, source, undo)
-        _graph_collections.write_assets(graph, assets, undo)
+        return assets
 
     def _earlier(self, graph: Any) -> dict[str, str]:
         paths = {}
@@ -90,6 +99,11 @@ class AssetFiles:
             for offset in range(0, reading.size, _COPIED_AT_ONCE):
                 writing.append(reading.read(offset, _COPIED_AT_ONCE))
         self._sources[name] = source
+
+
+def _paths(tensors: Iterable[Any]) -> dict[str, str]:
+    # A thing that is no tensor has no name either.
+    return {tensor.name: path for tensor, path in [(tensor, _path(tensor)) for tensor in tensors]}
 
 
 def _path(tensor: Any) -> str:

@@ -3,7 +3,8 @@
     x                        name "x:0", dtype, tensor_shape
     SparseTensor             coo_sparse: the names of values, indices and dense shape; dtype, the dense shape
     RaggedTensor and others  composite_tensor: what it is, and its components
-    a variable               the tensor that has its value, since that is what a server can fetch
+    a resource variable      its name, which is that of its handle, with the type of its value
+    a reference variable     the same; there name and value are one tensor
 
 A TensorInfo is of TensorFlow's own schemas.
 """
@@ -39,15 +40,13 @@ def tensor_info(tensor: Any) -> Any:
     """The TensorInfo of a tensor of any graph, whatever mode the program is in now."""
     tf = _tensorflow.tf
     message = message_class("TensorInfo")
-    if isinstance(tensor, (_tensorflow.BaseResourceVariable, _tensorflow.RefVariable)):
-        tensor = tensor.graph.as_graph_element(tensor)
-    elif isinstance(tensor, tf.SparseTensor):
+    if isinstance(tensor, tf.SparseTensor):
         sparse = message(dtype=tensor.dtype.as_datatype_enum, tensor_shape=tensor.get_shape().as_proto())
         sparse.coo_sparse.values_tensor_name = tensor.values.name
         sparse.coo_sparse.indices_tensor_name = tensor.indices.name
         sparse.coo_sparse.dense_shape_tensor_name = tensor.dense_shape.name
         return sparse
-    elif isinstance(tensor, tf.__internal__.CompositeTensor):
+    if isinstance(tensor, tf.__internal__.CompositeTensor) and not isinstance(tensor, _tensorflow.BaseResourceVariable):
         composite = message()
         spec = tf.__internal__.saved_model.encode_structure(tf.type_spec_from_value(tensor))
         composite.composite_tensor.type_spec.CopyFrom(spec.type_spec_value)
