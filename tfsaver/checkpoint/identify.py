@@ -554,7 +554,7 @@ def _of_prefix(path: str, trusted: bool) -> Identity:
     if file_io.exists(path) and not file_io.is_directory(path):
         with contextlib.suppress(SaverError, OSError):
             other = _of_file(path, _HEAD_OF_CHILD)
-            hidden = f" (a {other.description} has the same name, and is hidden by the index)"
+            hidden = f" ({_article(other.description)} has the same name, and is hidden by the index)"
     index = naming.index_path(path)
     wrong = identity_of_wrong(index)
     if wrong is not None and trusted:
