@@ -165,3 +165,20 @@ def test_pattern_stands_for_a_selection() -> None:
     for nonsense in (7, [7], None, {"w": 1}):
         with pytest.raises(InvalidArgumentError, match="a selection is"):
             as_selection(nonsense)
+
+
+def test_report_of_a_selection_has_every_fact_in_json() -> None:
+    report = Selection(include="bert|step", exclude="Adam").select(MODEL)
+    document = report.to_json()
+    assert document == {
+        "ok": True,
+        "kept": ["bert/kernel", "global_step"],
+        "left_out": [{"name": name, "reason": reason} for name, reason in report.left_out.items()],
+        "num_parameters_kept": 13,
+        "num_parameters_left_out": 34,
+        "num_bytes_kept": 56,
+        "num_bytes_left_out": 136,
+        "share_left_out": 136 / 192,
+        "notes": list(report.notes),
+    }
+    assert len(document["left_out"]) == 6

@@ -43,8 +43,8 @@ EQUIVALENTS = (
     Equivalent(
         "tfsaver/checkpoint/editing/average.py",
         "_mean",
-        "counted = [(value, weight) for value, weight in zip(values, weights, strict=True) if weight]",
-        "counted = [(value, weight) for value, weight in zip(values, weights, strict=False) if weight]",
+        "chosen = [(value, weight) for value, weight in zip(values, weights, strict=True) if weight]",
+        "chosen = [(value, weight) for value, weight in zip(values, weights, strict=False) if weight]",
         "there is a weight for each value: `averaged` has made sure",
     ),
     Equivalent(
@@ -163,5 +163,103 @@ EQUIVALENTS = (
     ),
     Equivalent(
         "tfsaver/tensor_bundle/read_many.py", "", "_MAX_KEPT_SIZE = 64 << 20", "_MAX_KEPT_SIZE = 63 << 20", _SIZE
+    ),
+    Equivalent(
+        "tfsaver/tensor_bundle/bundle_index.py",
+        "BundleIndex.__init__",
+        "self._slices_in = functools.lru_cache(4)(_slices_in)",
+        "self._slices_in = functools.lru_cache(5)(_slices_in)",
+        _SIZE,
+    ),
+    Equivalent(
+        "tfsaver/tensor_bundle/bundle_index.py",
+        "BundleIndex.__init__",
+        "self._slices_in = functools.lru_cache(4)(_slices_in)",
+        "self._slices_in = functools.lru_cache(3)(_slices_in)",
+        _SIZE,
+    ),
+    Equivalent(
+        "tfsaver/tensor_bundle/plain_entry.py",
+        "",
+        "_MAX_VARINT_BITS = 70",
+        "_MAX_VARINT_BITS = 71",
+        "the bits of a number are counted in sevens, of which 71 is none",
+    ),
+    Equivalent(
+        "tfsaver/tensor_bundle/renaming.py",
+        "rename_bundle",
+        "_rename_all(zip(data_paths, new_data_paths, strict=True), (index_path, new_index_path), durable)",
+        "_rename_all(zip(data_paths, new_data_paths, strict=False), (index_path, new_index_path), durable)",
+        "there are as many new paths as old ones",
+    ),
+    Equivalent(
+        "tfsaver/checkpoint/names/changes.py",
+        "combined",
+        "for name, one in zip(join.inputs, made, strict=True):",
+        "for name, one in zip(join.inputs, made, strict=False):",
+        "every input of a join is there: a step has made sure",
+    ),
+    Equivalent(
+        "tfsaver/checkpoint/names/name_steps.py",
+        "_targets_of_entry",
+        'after = as_changes({word: value for word, value in changes if words.index(word) > words.index("split")})',
+        'after = as_changes({word: value for word, value in changes if words.index(word) >= words.index("split")})',
+        "split itself is no change, and no two words have one place",
+    ),
+    Equivalent(
+        "tfsaver/checkpoint/names/recurrent_cells.py",
+        "RecurrentCells._targets",
+        'size = cell.units * {"LSTM": 4, "GRU": 3, "SimpleRNN": 1}[cell.kind]',
+        'size = cell.units * {"LSTM": 4, "GRU": 4, "SimpleRNN": 1}[cell.kind]',
+        "the zeros are for a second bias: a GRU has two, none, or is refused above",
+    ),
+    Equivalent(
+        "tfsaver/checkpoint/names/recurrent_cells.py",
+        "RecurrentCells._targets",
+        'size = cell.units * {"LSTM": 4, "GRU": 3, "SimpleRNN": 1}[cell.kind]',
+        'size = cell.units * {"LSTM": 4, "GRU": 2, "SimpleRNN": 1}[cell.kind]',
+        "the zeros are for a second bias: a GRU has two, none, or is refused above",
+    ),
+    *(
+        Equivalent(
+            "tfsaver/checkpoint/names/recurrent_cells.py",
+            "",
+            line,
+            line.replace(f'"{layout}"', f"'{layout}~'"),
+            "a type for checkers, which no statement asks for",
+        )
+        for line, layouts in (
+            (
+                'From: TypeAlias = Literal["tf", "sonnet", "baselines", "keras", "pytorch"]',
+                ("tf", "sonnet", "baselines", "keras", "pytorch"),
+            ),
+            ('To: TypeAlias = Literal["keras", "pytorch"]', ("keras", "pytorch")),
+        )
+        for layout in layouts
+    ),
+    Equivalent(
+        "tfsaver/checkpoint/restoring/proposals.py",
+        "Proposals.__init__",
+        "self._there = {*candidates.values(), *(known or {}).values()} if self._layers else set()",
+        "self._there = {*candidates.values(), *(known or {}).values()} if True else set()",
+        "a shortcut: only layers ask what is there",
+    ),
+    Equivalent(
+        "tfsaver/checkpoint/restoring/proposals.py",
+        "Proposals._guess",
+        "found.update((name, key) for name, key in alone.items() if name not in found and key not in found.values())",
+        "found.update((name, key) for name, key in alone.items() if name not in found or key not in found.values())",
+        "a tensor alone of its shape is similar to no other variable, and a variable alone of its shape to no other tensor",
+    ),
+    Equivalent(
+        "tfsaver/checkpoint/editing/cast.py",
+        "_names_to_cast",
+        "for pattern, is_in in zip(patterns.include, included, strict=False):",
+        "for pattern, is_in in zip(patterns.include, included, ):",
+        "False is what zip takes by itself",
+    ),
+    *(
+        Equivalent("tfsaver/checkpoint/verify.py", "", "_BATCH = 1 << 14", changed, _SIZE)
+        for changed in ("_BATCH = 1 << 15", "_BATCH = 1 << 13", "_BATCH = 2 << 14")
     ),
 )

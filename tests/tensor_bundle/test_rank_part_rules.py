@@ -11,7 +11,14 @@ import numpy as np
 import pytest
 
 import tfsaver
-from tfsaver.errors import CheckpointReplacedError, DataLossError, InvalidArgumentError, NotFoundError, UnimplementedError
+from tfsaver.errors import (
+    CheckpointReplacedError,
+    DataLossError,
+    InvalidArgumentError,
+    NotFoundError,
+    SaverError,
+    UnimplementedError,
+)
 from tfsaver.lib import file_io
 from tfsaver.table.table import Table
 from tfsaver.table.table_builder import TableBuilder
@@ -373,3 +380,65 @@ def test_a_grid_has_neither_large_parts_nor_too_many(shape: tuple[int, ...], mon
 def test_a_region_is_cut_at_multiples_of_the_steps() -> None:
     parts = list(rank_parts._cut((slice(3, 9), slice(0, 4)), (4, 2)))
     assert parts == [(a, b) for a in (slice(3, 4), slice(4, 8), slice(8, 9)) for b in (slice(0, 2), slice(2, 4))]
+
+
+def test_a_slice_must_be_of_the_shape_of_its_region(tmp_path: Path) -> None:
+    shard = ShardWriter(tmp_path / "m", rank=0, world_size=1, save_id=1, durable=False)
+    for value in (np.zeros((2, 2)), np.zeros(3), np.zeros((0, 3)), np.zeros((1, 2, 3)), np.float64(1)):
+        with pytest.raises(SaverError, match="s"):
+            shard.add_slice("s", (4, 3), np.s_[0:2], value)
+    shard.add_slice("s", (4, 3), np.s_[0:2], np.ones((2, 3)))
+    shard.add_slice("s", (4, 3), np.s_[2:4], np.zeros((2, 3)))
+    shard.finish()
+    commit(tmp_path / "m", 1)
+    assert values(tmp_path / "m") == {"s": [[1] * 3] * 2 + [[0] * 3] * 2}
+
+
+def test_slices_of_texts_are_stored_as_they_are_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rank_parts, "_MAX_SLICE_SIZE", 16)
+    monkeypatch.setattr(rank_parts, "_MIN_SLICE_SIZE", 8)
+    words = np.array([b"a" * 90, b"b", b"", b"dd"] * 2, object)
+    for rank in range(2):
+        with ShardWriter(tmp_path / "m", rank=rank, world_size=2, save_id=1, durable=False) as shard:
+            shard.add_slice("s", (8,), np.s_[4 * rank : 4 * rank + 4], words[4 * rank : 4 * rank + 4])
+    commit(tmp_path / "m", 2)
+    assert values(tmp_path / "m") == {"s": words.tolist()}
+    with BundleReader(tmp_path / "m") as reader:
+        assert len(reader.info("s").slices) == 2
+
+
+def test_a_part_and_its_commit_are_durable_unless_the_caller_does_without(tmp_path: Path, synced: set[int]) -> None:
+    write(tmp_path / "m", 0, 1)
+    commit(tmp_path / "m", 1)
+    assert not synced
+    (tmp_path / "d").mkdir()
+    with ShardWriter(tmp_path / "d/m", rank=0, world_size=1, save_id=1) as shard:
+        shard.add("w", np.ones(2))
+    paths = [tmp_path / "d", *(tmp_path / "d").rglob("*")]
+    assert {path.stat().st_ino for path in paths if "ranks-" not in path.name} <= synced
+    synced.clear()
+    rank_parts.commit(tmp_path / "d/m", world_size=1, save_id=1)
+    assert {(tmp_path / "d").stat().st_ino, (tmp_path / "d/m.index").stat().st_ino} <= synced
+
+
+@pytest.mark.parametrize("is_same", [True, False])
+def test_a_commit_in_a_store_that_another_overtakes_is_an_error_unless_it_is_the_same(
+    is_same: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("fsspec")
+    prefix: Any = f"memory://overtaken-{is_same}/m"
+    write_index = rank_parts.write_index
+    for save_id in ("a", "b"):
+        write(prefix, 0, 1, save_id, {save_id: np.ones(1)})
+
+    def overtaken(*arguments: Any, **options: Any) -> None:
+        monkeypatch.setattr(rank_parts, "write_index", write_index)
+        commit(prefix, 1, "a" if is_same else "b")
+        write_index(*arguments, **options)
+
+    monkeypatch.setattr(rank_parts, "write_index", overtaken)
+    if is_same:
+        assert commit(prefix, 1, "a") == prefix
+    else:
+        assert "another save was committed meanwhile" in said(CheckpointReplacedError, commit, prefix, 1, "a")
+    assert list(values(prefix)) == ["a" if is_same else "b"]

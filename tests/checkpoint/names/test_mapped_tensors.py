@@ -167,3 +167,14 @@ def test_infos_of_a_source_may_have_other_names() -> None:
     assert {name: tuple(spec.shape) for name, spec in infos_of(source).items()} == {"key": (2, 3), "other": (3,)}
     some = infos_of(source, ["name", "other"], {"name": "key"})
     assert {name: tuple(spec.shape) for name, spec in some.items()} == {"name": (2, 3), "other": (3,)}
+
+
+def test_full_names_that_the_caller_knows_say_whose_slots_there_are() -> None:
+    value = "/.ATTRIBUTES/VARIABLE_VALUE"
+    keys = {name: f"{name}{value}" for name in ("opt/_iterations", "opt/_variables/2", "net/w")}
+    tensors = {keys["opt/_iterations"]: np.int64(1), keys["opt/_variables/2"]: W + 1, keys["net/w"]: W}
+    full_names = {keys["opt/_iterations"]: "adam/iteration", keys["opt/_variables/2"]: "adam/d_w_momentum", keys["net/w"]: "d/w"}
+    for given in (full_names, {}):
+        plan = renamed(ArraySource(tensors), {"net/w": Renamed("net/w", True)}, full_names=given).plan
+        np.testing.assert_array_equal(plan[keys["net/w"]], W.T)
+        np.testing.assert_array_equal(plan[keys["opt/_variables/2"]], (W + 1).T if given else W + 1)
