@@ -18,7 +18,38 @@ class Equivalent(NamedTuple):
 # The number is how much is done at once, or is kept; no result depends on it.
 _SIZE = "a size that only speed and memory depend on"
 
+# Constants of that kind: a file, a name, and the two numbers of its shift.
+_SIZES = (
+    ("bundle_files", "_HASHED_SIZE", 1, 20),
+    ("bundle_files", "_MAPPED_PIECE_SIZE", 8, 20),
+    ("bundle_index", "_NUM_IN_BATCH", 1, 12),
+    ("bundle_index", "_NUM_KEPT_ENTRIES", 1, 14),
+    ("index_file", "_MAX_CONTENT", 8, 20),
+    ("mapped_writes", "_STEP", 64, 20),
+    ("rank_parts", "_BLOCK_SIZE", 4, 10),
+    ("read_many", "_PIECE_SIZE", 8, 20),
+    ("read_many", "_SMALL_SIZE", 256, 10),
+    ("read_many", "_GROUP_SIZE", 1, 20),
+    ("read_many", "_MAX_GAP", 4, 10),
+    ("read_many", "_REMOTE_PIECE_SIZE", 16, 20),
+    ("read_many", "_REMOTE_SMALL_SIZE", 4, 20),
+    ("read_many", "_REMOTE_GROUP_SIZE", 8, 20),
+    ("read_many", "_REMOTE_MAX_GAP", 64, 10),
+    ("read_many", "_MAX_KEPT_SIZE", 64, 20),
+    ("read_many", "_SCRATCH_SIZE", 1, 20),
+    ("region_pieces", "MAX_PIECE_SIZE", 1, 20),
+    ("region_pieces", "_MAX_GAP", 64, 10),
+    ("slabs", "_SLAB_SIZE", 32, 20),
+    ("slabs", "_MIN_RECYCLED_SIZE", 2, 20),
+)
+
 EQUIVALENTS = (
+    *(
+        Equivalent(f"tfsaver/tensor_bundle/{file}.py", "", f"{name} = {number} << {bits}", f"{name} = {other} << {moved}", _SIZE)
+        for file, name, number, bits in _SIZES
+        for other, moved in ((number + 1, bits), (number - 1, bits), (number, bits + 1), (number, bits - 1))
+        if other
+    ),
     Equivalent(
         "tfsaver/checkpoint/names/rnn_cell_names.py",
         "_of_oldest",
@@ -90,9 +121,6 @@ EQUIVALENTS = (
         "asked again under the lock: only two threads at the same instant differ",
     ),
     Equivalent(
-        "tfsaver/tensor_bundle/read_many.py", "", "_PIECE_SIZE = 8 << 20", "_PIECE_SIZE = 8 << 19", _SIZE
-    ),
-    Equivalent(
         "tfsaver/tensor_bundle/read_many.py",
         "_Tensor.size",
         "if self.region is None and not self.entry.slices:",
@@ -119,9 +147,6 @@ EQUIVALENTS = (
         "return False",
         "return None",
         "the caller asks whether it is true",
-    ),
-    Equivalent(
-        "tfsaver/tensor_bundle/bundle_index.py", "", "_NUM_KEPT_ENTRIES = 1 << 14", "_NUM_KEPT_ENTRIES = 1 << 15", _SIZE
     ),
     Equivalent(
         "tfsaver/tensor_bundle/bundle_index.py",
@@ -157,12 +182,6 @@ EQUIVALENTS = (
         "if len(value) < 4 or value[0] != _DTYPE or value[2] != _SHAPE or (value[1] | value[3]) >= 0x80:",
         "if len(value) <= 4 or value[0] != _DTYPE or value[2] != _SHAPE or (value[1] | value[3]) >= 0x80:",
         "an entry that is no more than its beginning has no checksum, and is left to the message in any case",
-    ),
-    Equivalent(
-        "tfsaver/tensor_bundle/read_many.py", "", "_MAX_GAP = 4 << 10", "_MAX_GAP = 4 << 9", _SIZE
-    ),
-    Equivalent(
-        "tfsaver/tensor_bundle/read_many.py", "", "_MAX_KEPT_SIZE = 64 << 20", "_MAX_KEPT_SIZE = 63 << 20", _SIZE
     ),
     Equivalent(
         "tfsaver/tensor_bundle/bundle_index.py",

@@ -442,3 +442,13 @@ def test_a_commit_in_a_store_that_another_overtakes_is_an_error_unless_it_is_the
     else:
         assert "another save was committed meanwhile" in said(CheckpointReplacedError, commit, prefix, 1, "a")
     assert list(values(prefix)) == ["a" if is_same else "b"]
+
+
+def test_the_first_rank_alone_notes_the_names_of_data_files(tmp_path: Path) -> None:
+    write(tmp_path / "m", 0, 2)
+    note = tmp_path / "m.parts/1/ranks-00002-as-00002"
+    before = note.stat()
+    write(tmp_path / "m", 1, 2)
+    assert (note.stat().st_ino, note.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    write(tmp_path / "m", 0, 3)
+    assert [path.name for path in sorted((tmp_path / "m.parts/1").glob("ranks-*"))] == [note.name, "ranks-00003-as-00003"]

@@ -229,3 +229,18 @@ def test_times_of_another_number_than_entries_are_not_read(tmp_path: Path) -> No
     state = read_state_file(str(tmp_path))
     assert state.timestamps == [] and state.newest is not None and state.time_of(state.newest) is None
     assert [each.text for each in state.recorded] == ["m"]
+
+
+def test_a_text_that_no_file_can_have_means_nothing_here(tmp_path: Path) -> None:
+    tfsaver.save_checkpoint({"w": 1}, tmp_path / "m", durable=False)
+    (tmp_path / "checkpoint").write_text('model_checkpoint_path: "m\\000"\n')
+    state = read_state_file(str(tmp_path))
+    assert state.newest is not None and state.newest.text == "m\0"
+    assert not state.newest.is_here and not state.newest.is_there
+
+
+def test_an_index_that_nobody_can_read_fits_no_data(swapped: Path) -> None:
+    a, b, c = (str(swapped / name) for name in "abc")
+    Path(f"{b}.index").write_bytes(b"x" * 200)
+    assert find_mismatch(a, 4, [b, c]) == Mismatch(a, 4, None, b)
+    assert find_mismatch("memory://other/a", 4, [b]) == Mismatch("memory://other/a", 4, None, None)

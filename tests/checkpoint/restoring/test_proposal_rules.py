@@ -165,6 +165,9 @@ def test_a_tensor_is_guessed_for_one_name_at_most() -> None:
     assert propose({"p": (2,), "q": (2,)}, {"x": (2,)}).guesses == {}
     assert propose({"p": (2,)}, {"x": (2,), "y": (2,)}).guesses == {}
     assert propose({"p": (2,)}, {"x": (2,), "x/ExponentialMovingAverage": (2,)}).guesses == {"p": "x"}
+    # A shape that is known in part is a rival where it may be the same.
+    assert propose({"p": (2,), "q": (None, None)}, {"x": (2,)}).guesses == {"p": "x"}
+    assert propose({"p": (2, 2), "q": (None, None)}, {"x": (2, 2)}).guesses == {}
     # What is decided is no rival any more.
     proposals = propose({"a/kernel": (2, 3), "query": (2, 3)}, {"m/a/kernel": (2, 3), "stem": (2, 3)})
     assert found(proposals) == ({"a/kernel": "m/a/kernel"}, {}, {"query": "stem"})
