@@ -281,4 +281,35 @@ EQUIVALENTS = (
         Equivalent("tfsaver/checkpoint/verify.py", "", "_BATCH = 1 << 14", changed, _SIZE)
         for changed in ("_BATCH = 1 << 15", "_BATCH = 1 << 13", "_BATCH = 2 << 14")
     ),
+    Equivalent(
+        "tfsaver/tensor_bundle/renaming.py",
+        "rename_bundle",
+        "for path, new_path in zip((*data_paths, index_path), (*new_data_paths, new_index_path), strict=True):",
+        "for path, new_path in zip((*data_paths, index_path), (*new_data_paths, new_index_path), strict=False):",
+        "there are as many new paths as old ones",
+    ),
+    Equivalent(
+        "tfsaver/tensor_bundle/mapped.py",
+        "_check_form",
+        "elif dtype.num_bits < 8 * dtype.size:",
+        "elif dtype.num_bits < 8 // dtype.size:",
+        "an element of fewer bits than bytes have takes one byte",
+    ),
+    Equivalent(
+        "tfsaver/tensor_bundle/read_many.py",
+        "_Reading._read_group",
+        "if len(group) == 1 and group[0].raw is not None:",
+        "if False:",
+        "a shortcut: a group of one is read, checked and copied below",
+    ),
+    *(
+        Equivalent(
+            "tfsaver/tensor_bundle/rank_parts.py",
+            "_Merged._bounds",
+            "yield from dict.fromkeys(keys[step - 1 : -1 : step])",
+            f"yield from dict.fromkeys(keys[{part}])",
+            "the entries are the same wherever a run of them ends",
+        )
+        for part in ("step + 1 : -1 : step", "step - 0 : -1 : step", "step - 2 : -1 : step", "step - 1 : -2 : step")
+    ),
 )

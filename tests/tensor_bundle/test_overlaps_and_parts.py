@@ -69,6 +69,83 @@ def test_one_tensor_may_be_mapped_and_read_again_and_again(overlapping: BundleRe
         assert overlapping.map("a").tolist() == overlapping.read("a").tolist() == [0, 0, 0]
 
 
+def test_tensors_that_share_bytes_are_refused_by_every_way_of_checking(overlapping: BundleReader) -> None:
+    with pytest.raises(DataLossError, match="tensors of 24 bytes are to be in its 16"):
+        overlapping.read_many({"a": None, "b": None}, verify_only=True)
+    told: list[str] = []
+    overlapping.check_places(["a", "b"], lambda name, error: told.append(f"{name}: {error}"))
+    assert [text[:2] for text in told] == ["a:", "b:"] and all("tensors of 24 bytes" in text for text in told)
+
+
+def test_streams_of_tensors_that_share_bytes_are_refused(overlapping: BundleReader) -> None:
+    assert [piece.tolist() for piece in overlapping.pieces("a")] == [[0, 0, 0]]
+    with pytest.raises(DataLossError, match="tensor 'b'.*tensors of 24 bytes are to be in its 16"):
+        list(overlapping.pieces("b"))
+
+
+@pytest.mark.parametrize("way", ["read", "verify", "places", "stream"])
+def test_slices_that_share_bytes_are_refused(tmp_path: Path, way: str) -> None:
+    with BundleWriter(tmp_path / "m", durable=False) as writer:
+        for start in (0, 3):
+            writer.add_slice("w", (6,), np.s_[start : start + 3], np.zeros(3, np.float32))
+
+    def moved(name: str, entry: BundleEntry) -> BundleEntry:
+        return entry._replace(offset=4) if entry.size and entry.offset else entry
+
+    path = f"{tmp_path / 'm'}.index"
+    with contextlib.closing(file_io.open_for_reading(path)) as file:
+        items = list(Table(file).items())
+    with file_io.atomic_writer(path, durable=False) as out:
+        table = TableBuilder(out)
+        for key, value in items:
+            is_whole = key == HEADER_KEY or not key.startswith(b"\0")
+            table.add(key, value if is_whole else moved("", decode_entry(value, "")).encode())
+        table.finish()
+    data = tmp_path / "m.data-00000-of-00001"
+    data.write_bytes(data.read_bytes()[:16])
+    told: list[str] = []
+    with BundleReader(tmp_path / "m") as reader:
+        if way == "places":
+            reader.check_places(["w"], lambda name, error: told.append(str(error)))
+            assert told and all("tensors of 24 bytes" in text for text in told)
+            return
+        with pytest.raises(DataLossError, match="tensors of 24 bytes are to be in its 16"):
+            if way == "read":
+                reader.read("w", verify=False)
+            elif way == "stream":
+                list(reader.pieces("w"))
+            else:
+                reader.read_many({"w": None}, verify_only=True)
+
+
+@pytest.mark.parametrize("names", [("a",), ("b",), ("a", "b", "c"), ("large",), ("large", "a")])
+def test_damage_is_an_error_unless_nobody_asks(tmp_path: Path, names: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(read_many, "_PIECE_SIZE", 1000)
+    monkeypatch.setattr(read_many, "_SMALL_SIZE", 100)
+    tensors = {**{name: np.arange(5, dtype=np.float32) for name in "abc"}, "large": np.arange(900, dtype=np.float32)}
+    with BundleWriter(tmp_path / "m", durable=False) as writer:
+        for name, value in tensors.items():
+            writer.add(name, value)
+    position = 0
+    for value in tensors.values():
+        flip(tmp_path / "m", position + value.nbytes - 1)
+        position += value.nbytes
+    with BundleReader(tmp_path / "m") as reader:
+        for name in names:
+            found = reader.read(name, verify=False)
+            assert np.count_nonzero(found != tensors[name]) == 1 and (found[:-1] == tensors[name][:-1]).all()
+            with pytest.raises(ChecksumError, match=f"tensor '{name}'"):
+                reader.read(name)
+        many = reader.read_many(dict.fromkeys(names), verify=False)
+        assert all(np.count_nonzero(many[name] != tensors[name]) == 1 for name in names)
+        told: list[str] = []
+        assert reader.read_many(dict.fromkeys(names), on_damage=lambda name, _: told.append(name)) == {}
+        assert told == list(names)
+        told.clear()
+        assert reader.read_many(dict.fromkeys(names), verify_only=True, on_damage=lambda name, _: told.append(name)) == {}
+        assert told == list(names)
+
+
 def flip(prefix: Path, position: int) -> None:
     path = Path(f"{prefix}.data-00000-of-00001")
     data = bytearray(path.read_bytes())
@@ -199,6 +276,24 @@ def test_a_renaming_that_fails_leaves_all_names(tmp_path: Path, monkeypatch: pyt
         monkeypatch.setattr(renaming.file_io, "replace", replace)
         assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith("old")) == before
         assert read(tmp_path / "old") == [1, 2, 3] and not list(tmp_path.glob("new.*"))
+
+
+@pytest.mark.parametrize("last", [0, 1])
+def test_a_renaming_that_cannot_be_made_durable_leaves_all_names(
+    tmp_path: Path, last: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "old", 1)
+    calls: list[str] = []
+
+    def failing(path: str, target: str | None = None) -> None:
+        calls.append(path)
+        if len(calls) == last + 1:
+            raise OSError(5, "not today")
+
+    monkeypatch.setattr(renaming.file_io, "sync_directory", failing)
+    with pytest.raises(OSError, match="not today"):
+        rename_bundle(str(tmp_path / "old"), str(tmp_path / "new"))
+    assert read(tmp_path / "old") == [1, 2, 3] and not list(tmp_path.glob("new.*"))
 
 
 def test_what_is_not_there_or_damaged_is_not_renamed(tmp_path: Path) -> None:
