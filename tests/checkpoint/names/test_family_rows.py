@@ -193,6 +193,14 @@ def test_attention_of_tensor2tensor_is_fused_with_biases_of_zero(table: str) -> 
     assert made(embedding, FAMILIES[table][1])["shared_embedding.weight"][:, 0].tolist() == [0, 1]
 
 
+def test_layers_of_mobilenet_are_numbered_through() -> None:
+    step = FAMILIES["slim-mobilenet-v1-to-pytorch"][1]
+    names = [f"MobilenetV1/Conv2d_{number}_{kind}/BatchNorm/gamma" for number in range(1, 14) for kind in ("depthwise", "pointwise")]
+    found = [step.apply(infos(name)).changed[name][0].name for name in names]
+    assert found == [f"mobilenet_v1.layer.{number}.normalization.weight" for number in range(26)]
+    assert not step.knows("MobilenetV1/Conv2d_14_depthwise/BatchNorm/gamma") and not step.knows("MobilenetV1/Conv2d_0_pointwise/weights")
+
+
 def test_batch_normalization_of_pytorch_counts_and_that_of_keras_has_biases_before_it() -> None:
     found = made({"resnet_v1_50/conv1/BatchNorm/moving_mean": np.ones(3)}, FAMILIES["slim-resnet-v1-to-pytorch"][1])
     assert sorted(found) == ["bn1.num_batches_tracked", "bn1.running_mean"] and found["bn1.num_batches_tracked"] == 0

@@ -248,6 +248,17 @@ def test_a_rule_splits_what_it_occurs_in() -> None:
     assert applied.changed == {"a/qkv": (Renamed.of("b/q", (Part(1, 2, 0),)), Renamed.of("b/k", (Part(1, 2, 1),)))}
 
 
+def test_a_rule_that_is_for_one_of_several_parts_leaves_the_others() -> None:
+    q, k = Renamed.of("q", (Part(0, (1, 2), 0),)), Renamed.of("k", (Part(0, (1, 2), 1),))
+    split = Rule("w", None, split={"q": 1, "k": 2})
+    assert RenameByRules([split, ("q", "x")]).apply(infos(w=(3,))).changed == {"w": (q._replace(name="x"), k)}
+    assert RenameByRules([split, ("k", None)]).apply(infos(w=(3,))).changed == {"w": (q,)}
+    rank = [split, Rule("q", "x", reshape=[]), Rule("[xk]", "y", when=1)]
+    found = RenameByRules(rank).apply(infos(w=(3,)))
+    assert found.changed == {"w": (Renamed.of("x", (*q.changes, ToShape(()))), k._replace(name="y"))}
+    assert found.counts[2] == Counted("rule '[xk]'", 2, 1) and found.problems == ()
+
+
 def test_rules_say_their_number_and_themselves_where_they_are_malformed() -> None:
     text = said(RenameByRules, [("a", "b"), ("(", "b"), Rule("a", "b", wrong=3), (3, "b"), ("a", 3)])
     assert "rules: 4 problems" in text and "rule 2, ('(', 'b'): " in text
