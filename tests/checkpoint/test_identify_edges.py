@@ -214,10 +214,17 @@ def test_saved_model_in_chunks_is_known_by_the_first_record() -> None:
     assert found == ("SavedModel", "SavedModel in chunks (.cpb)", "tfsaver saved-model show file")
 
 
-def test_onnx_needs_a_version_and_a_graph(recorded: Path) -> None:
+def test_onnx_needs_a_version_and_a_graph() -> None:
     assert said("version", b"\x08\x07\x12\x01x")[0] != "onnx"
     assert said("both", b"\x08\x07\x3a\x01x")[0] == "onnx"
-    assert said("wrong wire type", b"\x0a\x00\x3a\x01x")[0] != "onnx"
+    for first in (b"\x0a\x00", b"\x09\x07", b"\x0d\x07"):
+        assert said("wrong wire type", first + b"\x3a\x01x")[0] != "onnx"
+    # producer_name to functions, and configuration: texts and messages but for model_version.
+    for field in (2, 3, 4, 6, 8, 14, 20, 25, 26):
+        tag = bytes([field << 3 | 2]) if field < 16 else bytes([(field << 3 | 2) & 0x7F | 0x80, field >> 4])
+        assert said("other field", b"\x08\x07" + tag + b"\x01x\x3a\x01x")[0] == "onnx"
+    assert said("model version", b"\x08\x07\x28\x05\x3a\x01x")[0] == "onnx"
+    assert said("unknown field", b"\x08\x07\x4a\x01x\x3a\x01x")[0] != "onnx"
     assert said("graph past the end", b"\x08\x07\x3a\x02x")[0] != "onnx"
     with open("gigabytes", "wb") as file:
         file.write(b"\x08\x07\x3a\x80\x80\x80\x80\x04")
