@@ -96,7 +96,7 @@ def test_normalization_computes_with_what_was_restored(tf: Any) -> None:
     model = tf.keras.Sequential([tf.keras.Input([1]), layer], name="net")
     values = {"n/mean": np.float32([2]), "n/variance": np.float32([4]), "n/count": np.int32(1)}
     own = {variable.name.rpartition("/")[2]: variable for variable in model.weights}
-    tensors = {f"n/{name}": values[f"n/{name.partition(':')[0]}"].astype(own[name].dtype) for name in own}
+    tensors = {f"n/{name}": values[f"n/{name.partition(':')[0]}"].astype(np.asarray(own[name]).dtype) for name in own}
     assert tfsaver.restore(model, tensors).ok
     assert model.predict(np.float32([[4]]), verbose=0).tolist() == [[1]]
 
