@@ -108,5 +108,11 @@ def test_fields_are_those_of_the_schemas() -> None:
                 walk(field.message_type, depth - 1)
 
     for kind in ("SavedModel", "MetaGraphDef", "GraphDef"):
-        walk(getattr(schemas, kind).DESCRIPTOR, 3)
+        walk(getattr(schemas, kind).DESCRIPTOR, 4)
     assert fields() == expected
+
+
+def test_a_model_whose_node_has_no_operation_is_no_meta_graph() -> None:
+    model = schemas.SavedModel()
+    model.meta_graphs.add().graph_def.node.add(name="n").attr["f"].f = float("nan")
+    assert recognize_graph(model.SerializeToString()) != GraphForm("MetaGraphDef", is_text=False)

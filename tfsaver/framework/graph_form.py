@@ -29,8 +29,8 @@ _EVIDENCE: dict[GraphKind, frozenset[str]] = {
     "MetaGraphDef": frozenset({"meta_info_def", "graph_def", "saver_def", "collection_def", "signature_def"}),
     "GraphDef": frozenset({"node", "versions", "library"}),
 }
-# The second level below a graph separates a NodeDef's strings from an OpDef's arguments.
-_MAX_DEPTH = 3
+# The third level separates a NodeDef's strings from an OpDef's arguments.
+_MAX_DEPTH = 4
 _MAX_FIELDS = 4096
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _FIXED = {_FIXED64: 8, _FIXED32: 4}

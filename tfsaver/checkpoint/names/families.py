@@ -25,7 +25,6 @@ in PyTorch; the kernel of a depthwise one has the channels third in TensorFlow a
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
@@ -46,6 +45,7 @@ from tfsaver.checkpoint.names.name_steps import (
 from tfsaver.checkpoint.objects.object_graph import DESCRIPTIONS
 from tfsaver.errors import InvalidArgumentError
 from tfsaver.framework import dtypes
+from tfsaver.lib.cached_property import cached_property
 
 __all__ = ["FAMILIES", "Family", "Row"]
 
@@ -117,16 +117,16 @@ class Family:
         self._left_out = left_out
         self._caution = caution
 
-    @functools.cached_property
+    @cached_property
     def rows(self) -> list[Row]:
         """The rows; made when a mapping first needs them."""
         return list(self._make_rows())
 
-    @functools.cached_property
+    @cached_property
     def _made(self) -> list[re.Pattern[str]]:
         return [_pattern(new) for row in self.rows for new in (row.new, *(row.zeros or ())[:1]) if new]
 
-    @functools.cached_property
+    @cached_property
     def _by_shape(self) -> dict[tuple[int, str], list[tuple[re.Pattern[str], int, int]]]:
         """The templates by how many words a name has and by the last of them: a name is compared with a row or two."""
         found: dict[tuple[int, str], list[tuple[re.Pattern[str], int, int]]] = {}

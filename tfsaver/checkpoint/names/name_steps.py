@@ -701,7 +701,7 @@ class AddConstant:
             array = filled_array(value, dtypes.from_name(dtype or "float32"), tuple(shape))
         else:
             try:
-                array = np.asarray(value, None if dtype is None else _numpy_type(dtype))
+                array = _array_of(value, None if dtype is None else np.dtype(_numpy_type(dtype)))
             except (TypeError, ValueError, OverflowError) as error:
                 raise InvalidArgumentError(f"{value!r} is not an array of {dtype}: {error}") from error
             if dtype is None and array.dtype == np.float64 and not isinstance(value, (np.ndarray, np.generic)):
@@ -717,6 +717,16 @@ class AddConstant:
         if any(map(_has_attribute, infos.names)) and not _has_attribute(to):
             to += f"{_ATTRIBUTES}VARIABLE_VALUE"
         return Applied({}, (Fixed(to, self._value, self._dtype),))
+
+
+def _array_of(value: Any, dtype: Any) -> Array:
+    if dtype is None or dtype.kind == "O":
+        whole: Array = np.asarray(value, dtype)
+        return whole
+    # In two steps: of an integer that the type does not reach, some numpys make another one, with no more than a warning.
+    with np.errstate(all="ignore"):
+        made: Array = np.asarray(value).astype(dtype)
+    return made
 
 
 def _numpy_type(dtype: Any) -> Any:
