@@ -135,7 +135,7 @@ def test_every_verb_has_the_same_exit_codes_and_envelope(
         # It says what any file is, and looks at no more than its beginning.
         assert code == outcome.OK, said
     elif kind == "foreign":
-        # A model without graphs is what these verbs look for; the others have not seen a checkpoint.
+        # No graph in a file is a finding of the verbs for SavedModels; to the others it is a file that they cannot look into.
         assert code == (outcome.FOUND if verb.startswith("saved-model") else outcome.FAILED), said
     else:
         assert code == CODES[kind], said

@@ -80,12 +80,13 @@ class ModuleVariable(abc.ABC):
         return np.array(self.numpy())
 
 
-class TorchVariable(ModuleVariable):
-    """A parameter or buffer of a module of PyTorch, or a tensor in a tree."""
+class LeafVariable(ModuleVariable):
+    """A variable whose type and value are those of a leaf of a tree."""
 
     @property
-    def _leaf(self) -> TorchLeaf:
-        return TorchLeaf(self.variable, sys.modules["torch"])
+    @abc.abstractmethod
+    def _leaf(self) -> TensorLeaf:
+        """The leaf as it is now."""
 
     @property
     def dtype(self) -> DType:
@@ -95,6 +96,14 @@ class TorchVariable(ModuleVariable):
     def numpy(self) -> Array:
         """The value."""
         return self._leaf.all()
+
+
+class TorchVariable(LeafVariable):
+    """A parameter or buffer of a module of PyTorch, or a tensor in a tree."""
+
+    @property
+    def _leaf(self) -> TensorLeaf:
+        return TorchLeaf(self.variable, sys.modules["torch"])
 
     def assign(self, value: Any) -> None:
         """Copies a value into the module's own memory, on its own device."""
@@ -133,7 +142,7 @@ class KerasVariable(ModuleVariable):
         self.variable.assign(value)
 
 
-class ArrayVariable(ModuleVariable):
+class ArrayVariable(LeafVariable):
     """An array of numpy or JAX in a tree.
 
     Attributes:
@@ -149,15 +158,6 @@ class ArrayVariable(ModuleVariable):
         leaf = jax_leaf(self.value) or array_leaf(self.value)
         assert leaf is not None  # noqa: S101 - `is_array` has said that it is one
         return leaf
-
-    @property
-    def dtype(self) -> DType:
-        """The dtype that a tensor must have."""
-        return self._leaf.dtype
-
-    def numpy(self) -> Array:
-        """The value."""
-        return self._leaf.all()
 
     def assign(self, value: Any) -> None:
         """Writes a value into an array of numpy; in the place of one that cannot be written to puts another."""

@@ -1,4 +1,4 @@
-"""Each step says what becomes of which tensors, what matched, and, of what is malformed, what would not be."""
+"""What each step of a mapping makes of tensors, what it matched, and how it refuses a malformed entry."""
 
 from __future__ import annotations
 

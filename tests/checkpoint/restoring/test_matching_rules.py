@@ -73,7 +73,7 @@ def test_shapes_are_paired_in_the_order_in_which_people_count() -> None:
     assert doubts(lacking) == {f"v{number}": (keys, "2 variables and 3 tensors have this dtype and shape") for number in range(2)}
     other = report({"a": (3,), "b": np.zeros(2)}, variable("v"), by="shape")
     assert not other.matched and not other.ambiguous and [item.name for item in other.missing] == ["v"]
-    # What a mapping or a counter decides is no rival.
+    # A variable that a mapping or a counter decides about does not compete for other tensors.
     mapped = report({"a": (2,), "b": (2,)}, variable("x"), variable("y"), mapping={"b": "x"}, by="shape")
     assert pairs(mapped) == {"x": "b", "y": "a"}
 

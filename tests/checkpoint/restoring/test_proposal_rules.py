@@ -168,7 +168,7 @@ def test_a_tensor_is_guessed_for_one_name_at_most() -> None:
     # A shape that is known in part is a rival where it may be the same.
     assert propose({"p": (2,), "q": (None, None)}, {"x": (2,)}).guesses == {"p": "x"}
     assert propose({"p": (2, 2), "q": (None, None)}, {"x": (2, 2)}).guesses == {}
-    # What is decided is no rival any more.
+    # A variable that has its tensor no longer competes for another one.
     proposals = propose({"a/kernel": (2, 3), "query": (2, 3)}, {"m/a/kernel": (2, 3), "stem": (2, 3)})
     assert found(proposals) == ({"a/kernel": "m/a/kernel"}, {}, {"query": "stem"})
 
